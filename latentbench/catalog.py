@@ -1,0 +1,172 @@
+"""What there is: datasets, models and metrics, found by scanning this package's folders and installed entry points.
+
+Adding one is adding one file: a module-level `Metric`, `ModelEntry` or `DatasetEntry` in the folder of its kind (or
+behind the entry-point group ``latentbench.metrics | models | datasets``) is in every list, the command line, the
+contract tests and the report. A plug-in that fails to load is left out with a warning that names it; a name declared
+twice is an error naming both origins.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from latentbench.config import Run, Spec, parse_spec, unknown
+from latentbench.core import Dataset, DatasetEntry, Metric, ModelEntry
+
+E = TypeVar("E", Metric, ModelEntry, DatasetEntry)
+
+
+def _collect(kind: type[E], group: str) -> Mapping[str, E]:
+    """All entries of one kind: name -> entry, in the order of file and line, then of plug-ins."""
+    found: dict[str, E] = {}
+    origin: dict[str, str] = {}
+
+    def add(entry: E, where: str) -> None:
+        if entry.name in found and found[entry.name] is not entry:
+            raise ValueError(f"{group[:-1]} '{entry.name}' is declared twice: in {origin[entry.name]} and in {where}")
+        found[entry.name], origin[entry.name] = entry, where
+
+    package = importlib.import_module(f"latentbench.{group}")
+    for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda i: i.name):
+        module = importlib.import_module(f"latentbench.{group}.{info.name}")
+        for entry in vars(module).values():
+            if isinstance(entry, kind):
+                add(entry, module.__name__)
+    for point in entry_points(group=f"latentbench.{group}"):
+        try:
+            entry = point.load()
+            if not isinstance(entry, kind):
+                raise TypeError(f"is a {type(entry).__name__}, not a {kind.__name__}")
+        except Exception as error:
+            warnings.warn(f"plug-in {point.name} ({point.value}) left out: {error}", stacklevel=3)
+            continue
+        add(entry, point.value)
+    return MappingProxyType(found)
+
+
+@cache
+def metrics() -> Mapping[str, Metric]:
+    """Every metric by name."""
+    return _collect(Metric, "metrics")
+
+
+@cache
+def models() -> Mapping[str, ModelEntry]:
+    """Every model by name."""
+    return _collect(ModelEntry, "models")
+
+
+@cache
+def datasets() -> Mapping[str, DatasetEntry]:
+    """Every dataset by name."""
+    return _collect(DatasetEntry, "datasets")
+
+
+def find_dataset(text: str) -> tuple[DatasetEntry, str]:
+    """The entry and the argument of ``digits`` or ``npz:PATH``. Raises ValueError for an unknown name, a missing
+    argument or one that is not taken."""
+    name, colon, argument = text.partition(":")
+    entry = datasets().get(name)
+    if entry is None:
+        raise unknown("dataset", name, (f"{e.name}:{e.takes}" if e.takes else e.name for e in datasets().values()))
+    if entry.takes and not argument:
+        raise ValueError(f"dataset '{name}' needs {entry.takes}: write {name}:{entry.takes}")
+    if colon and not entry.takes:
+        raise ValueError(f"dataset '{name}' takes nothing after a colon, got '{argument}'")
+    return entry, argument
+
+
+def load_dataset(run: Run) -> Dataset:
+    """The run's data, split and checked."""
+    entry, argument = find_dataset(run.dataset)
+    return entry.load(argument, run.data_root, run.split_seed)
+
+
+def find_metrics(names: tuple[str, ...]) -> dict[str, Metric]:
+    """The metrics of these names, or all for none. A trailing ``.*`` takes a family (``path.*``)."""
+    every = metrics()
+    chosen: dict[str, Metric] = {}
+    for name in names or tuple(every):
+        family = [m for m in every if name.endswith(".*") and m.startswith(name[:-1])]
+        if name not in every and not family:
+            raise unknown("metric", name, every)
+        chosen.update({m: every[m] for m in family or [name]})
+    return chosen
+
+
+def model_fields(build: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The fields a spec may set: keyword-only parameters of the builder's signature."""
+    signature = inspect.signature(build)
+    return {n: p for n, p in signature.parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def find_model(spec: Spec) -> Callable[..., Any]:
+    """What builds the spec's model: a catalog entry's builder, or the object that ``package.module:Name`` names."""
+    if ":" not in spec.name:
+        entry = models().get(spec.name)
+        if entry is None:
+            raise unknown("model", spec.name, models())
+        return entry.build
+    module_name, _, attribute = spec.name.partition(":")
+    try:
+        build = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"model '{spec.text}': {error}") from None
+    if not callable(build):
+        raise ValueError(f"model '{spec.text}': {spec.name} is not callable")
+    return build  # type: ignore[no-any-return]
+
+
+def model_params(text: str, run: Run) -> dict[str, Any]:
+    """The effective parameters of a spec in a run: defaults of its builder, the run's depth and width where the
+    builder has such fields, the spec's own fields on top. Raises ValueError for an unknown field or a value of the
+    wrong type."""
+    spec = parse_spec(text)
+    build = find_model(spec)
+    fields = model_fields(build)
+    hints = get_type_hints(build.__init__ if inspect.isclass(build) else build)
+    shared = {"depth": run.depth, "width": run.width}
+    params = {n: shared.get(n, p.default) for n, p in fields.items()}
+    for key, word in spec.fields.items():
+        if key not in fields:
+            raise unknown(f"field of model '{spec.name}'", key, fields)
+        params[key] = _cast(f"models: {key} in '{text}'", word, hints.get(key, str))
+    if missing := [n for n, v in params.items() if v is inspect.Parameter.empty]:
+        raise ValueError(f"model '{spec.name}' needs {', '.join(missing)}: write {spec.name}:{missing[0]}=...")
+    return params
+
+
+def _cast(where: str, word: str, hint: Any) -> Any:
+    """The text of a field as the type its builder declares."""
+    options = get_args(hint)
+    kinds = [o for o in options if o is not type(None)] if options else [hint]
+    if all(isinstance(k, str) for k in kinds):
+        if word not in kinds:
+            raise unknown(where, word, kinds)
+        return word
+    for kind in kinds:
+        try:
+            if kind is bool:
+                return {"true": True, "1": True, "false": False, "0": False}[word.lower()]
+            return kind(word)
+        except (ValueError, KeyError):
+            continue
+    names = " or ".join(getattr(k, "__name__", str(k)) for k in kinds)
+    raise ValueError(f"{where}: '{word}' is not a {names}")
+
+
+def build_model(text: str, run: Run, shape: tuple[int, int, int]) -> Any:
+    """A fresh model of this spec for images of ``shape``. The caller seeds torch's generator: weights are drawn from
+    it. Raises ValueError where the builder refuses its parameters."""
+    if run.latent_dim is None:
+        raise ValueError("latent_dim is open: resolve the run first")
+    build = find_model(parse_spec(text))
+    return build(shape, run.latent_dim, **model_params(text, run))

@@ -1,0 +1,215 @@
+"""Run: what was asked. The only home of defaults; the TOML file and the command-line flags are derived from its fields.
+
+A Run's *identity* is everything that changes a number; how it is carried out (workers, output folder, verbosity) is
+not. Its id is a hash of the identity's canonical JSON, so the same question always has the same name.
+
+Nothing here loads torch: `latentbench --help` and a typo's refusal must be instant.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from latentbench.records import digest
+
+HOW = frozenset({"out", "workers", "resume", "dry_run", "json_output", "quiet", "open_report", "data_root"})
+"""Fields that say how a run is carried out and change none of its numbers."""
+
+
+def unknown(what: str, name: str, allowed: Iterable[str]) -> ValueError:
+    """The refusal of a name that does not exist: the thing, the value, the nearest right name, what is allowed."""
+    names = sorted(allowed)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    listed = ", ".join(names) if len(names) <= 40 else ", ".join(names[:40]) + ", ..."
+    return ValueError(f"unknown {what} '{name}'{hint} (allowed: {listed})")
+
+
+class Spec(NamedTuple):
+    """A model as written on the command line, taken apart: ``vae:beta=4`` is name ``vae``, fields ``{"beta": "4"}``;
+    ``package.module:MyModel:width=64`` is name ``package.module:MyModel``. ``text`` is the spec as given."""
+
+    text: str
+    name: str
+    fields: Mapping[str, str]
+
+
+def parse_spec(text: str) -> Spec:
+    """Take a model spec apart. Raises ValueError where it is empty or a field is not ``key=value``."""
+    head, *rest = text.strip().split(":")
+    if not head:
+        raise ValueError(f"models: '{text}' is not a model spec; write name or name:field=value")
+    if rest and "=" not in rest[0] and "." in head:
+        head, rest = f"{head}:{rest[0]}", rest[1:]
+    fields: dict[str, str] = {}
+    for part in rest:
+        key, equals, value = part.partition("=")
+        if not (key and equals and value):
+            raise ValueError(f"models: '{part}' in '{text}' is not field=value; write e.g. vae:beta=4")
+        if key in fields:
+            raise ValueError(f"models: field '{key}' stands twice in '{text}'")
+        fields[key] = value
+    return Spec(text.strip(), head, fields)
+
+
+def parse_seeds(value: Any) -> Any:
+    """Seeds from ``6`` (0 to 5), ``3-5``, ``0,2,7`` or a list. What is none of these is left for the type check."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int) or (isinstance(value, str) and value.strip().isdigit()):
+        count = int(value)
+        if not 1 <= count <= 1000:
+            raise ValueError(f"{count} is not a number of seeds from 1 to 1000")
+        return tuple(range(count))
+    if not isinstance(value, str):
+        return value
+    if span := re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", value):
+        low, high = int(span[1]), int(span[2])
+        if high < low or high - low >= 1000:
+            raise ValueError(f"'{value}' is not a range A-B with A <= B and at most 1000 seeds")
+        return tuple(range(low, high + 1))
+    parts = [p.strip() for p in value.split(",") if p.strip()]
+    if not parts or not all(p.isdigit() for p in parts):
+        raise ValueError(f"'{value}' is not seeds: write a count N, a range A-B or a list a,b,c")
+    return tuple(int(p) for p in parts)
+
+
+def parse_names(value: Any) -> Any:
+    """A comma-separated string as a tuple of names; lists pass through."""
+    return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(parse_names)]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], BeforeValidator(parse_seeds)]
+
+
+class Run(BaseModel):
+    """One benchmark run. Fields left None take what the dataset asks for (`resolve`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+    models: Names = Field(("ae", "vae"), min_length=1, description="model specs, comma-separated: ae, vae:beta=4, ...")
+    dataset: str = Field("digits", min_length=1, description="digits, mnist, fashion-mnist or npz:PATH")
+    latent_dim: int | None = Field(None, ge=1, le=4096, description="latent size d (digits: 8)")
+    depth: int = Field(2, ge=0, le=16, description="hidden layers of encoder and decoder; 0 = linear")
+    width: int = Field(256, ge=1, le=65536, description="units of a hidden layer")
+    seeds: Seeds = Field(tuple(range(6)), min_length=1, description="a count N, a range A-B or a list a,b,c")
+    epochs: int | None = Field(None, ge=1, le=100_000, description="most passes over the training data")
+    patience: int = Field(20, ge=0, description="epochs without improvement before stopping; 0 = never stop early")
+    batch_size: int | None = Field(None, ge=2, description="images a training step")
+    lr: float = Field(1e-3, gt=0, le=10, allow_inf_nan=False, description="Adam's learning rate")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to train and measure")
+    study: str | None = Field(None, description="a named preset of these options, see 'list studies'")
+    metrics: Names = Field((), description="metrics to measure, comma-separated (default: all)")
+    split_seed: int = Field(0, ge=0, description="seed of the train / validation / test split")
+    data_root: str = Field("data", description="folder in which downloaded data is looked for")
+    out: str | None = Field(None, description="output folder (default: reports/<run id>)")
+    workers: int | None = Field(None, ge=1, le=1024, description="worker processes (default: one a core)")
+    resume: bool = Field(False, description="carry on an unfinished run")
+    dry_run: bool = Field(False, description="print the cells it would run and the expected time, then stop")
+    json_output: bool = Field(False, alias="json", description="print a machine-readable result on stdout")
+    quiet: bool = Field(False, description="no progress, only the result")
+    open_report: bool = Field(False, alias="open", description="open the report in the browser when done")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that changes a number, as plain JSON values."""
+        row = self.model_dump(mode="json")
+        return {k: v for k, v in row.items() if k not in HOW and k != "study"}
+
+    @property
+    def id(self) -> str:
+        """The run's name: its dataset and models for the eye, a hash of its identity for the machine."""
+        heads = "-".join(dict.fromkeys(re.split(r"[:.]", m)[0] for m in self.models))
+        words = f"{self.dataset.split(':')[0]}-{heads}"[:40].strip("-")
+        return f"{re.sub(r'[^A-Za-z0-9-]+', '-', words)}-{digest(self.identity, 8)}"
+
+    def resolve(self, defaults: Mapping[str, Any]) -> Run:
+        """This run with the fields the user left open filled from a dataset's ``defaults``."""
+        return self.model_copy(update={k: v for k, v in defaults.items() if getattr(self, k) is None})
+
+    def to_toml(self) -> str:
+        """The effective configuration as TOML, one commented key a line, fit for ``--config``."""
+        import tomlkit
+
+        document = tomlkit.document()
+        document.add(tomlkit.comment("latentbench run --config THIS-FILE"))
+        for key, value in self.model_dump(mode="json", by_alias=True, exclude_none=True).items():
+            document.add(key, tomlkit.item(value).comment(describe(key)))
+        return tomlkit.dumps(document)
+
+
+def option_name(field: str) -> str:
+    """The name a field goes by in TOML and, with dashes, on the command line: its alias where it has one."""
+    return Run.model_fields[field].alias or field
+
+
+def describe(key: str) -> str:
+    """One line about an option, by its TOML name."""
+    return next(f.description or "" for n, f in Run.model_fields.items() if option_name(n) == key)
+
+
+def make_run(settings: Mapping[str, Any]) -> Run:
+    """A Run from option names and values. Raises ValueError, one line for every bad key: the key, the value, what is
+    allowed and the nearest right name."""
+    allowed = [option_name(f) for f in Run.model_fields]
+    for key in settings:
+        if key not in allowed:
+            raise unknown("option", key, allowed)
+    try:
+        run = Run.model_validate(dict(settings))
+    except ValidationError as error:
+        raise ValueError("; ".join(_explain(e) for e in error.errors(include_url=False))) from None
+    for name in ("models", "seeds", "metrics"):
+        items = getattr(run, name)
+        if twice := next((i for i in items if items.count(i) > 1), None):
+            raise ValueError(f"{name}: {twice} stands twice; each may stand once")
+        if len(set(items)) != len(items):
+            raise ValueError(f"{name}: 0 stands twice; each may stand once")
+    for text in run.models:
+        parse_spec(text)
+    return run
+
+
+def _explain(error: Any) -> str:
+    """One refusal of pydantic's in the house's form: ``key: value is not allowed: why``."""
+    key = str(error["loc"][0])
+    message = str(error["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    return f"{key}: {error['input']!r} is not allowed: {message}"
+
+
+def load_toml(path: str | Path) -> dict[str, Any]:
+    """The settings of a TOML file. Raises ValueError naming the file where it is missing or not TOML."""
+    try:
+        with Path(path).open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ValueError(f"config file {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"config file {path} is not TOML: {error}") from None
+
+
+def studies() -> dict[str, dict[str, Any]]:
+    """The named presets in the package's ``studies/`` folder: name -> settings, with ``summary`` among them."""
+    folder = Path(__file__).parent / "studies"
+    return {p.stem: load_toml(p) for p in sorted(folder.glob("*.toml"))}
+
+
+def with_study(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings laid over those of the study they name, if any; what is written out wins over the study."""
+    name = settings.get("study")
+    if name is None:
+        return dict(settings)
+    presets = studies()
+    if name not in presets:
+        raise unknown("study", str(name), presets)
+    preset = {k: v for k, v in presets[name].items() if k != "summary"}
+    return {**preset, **settings}

@@ -1,0 +1,266 @@
+"""The nouns that data passes through: Dataset, Model, Posterior, Judge, Encoding, Metric.
+
+Symbols, used throughout the project: ``x`` an image with values in [0, 1], shape (c, h, w); ``z`` a latent point,
+shape (d,); ``q(z|x) = N(mu(x), diag sigma(x)^2)`` the posterior (a plain autoencoder's is a Dirac: no ``log_var``);
+``g`` the decoder; ``p(z) = N(0, I)`` the prior; ``n`` a number of images.
+
+The *Encoding* is the hinge: models know nothing of metrics, metrics nothing of models. A metric reads an Encoding
+(one model's view of one split) and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentbench.records import Better
+
+T = TypeVar("T")
+Need = Literal["labels", "decoder", "log_var", "judge", "train", "train_labels"]
+
+
+class Undefined(ValueError):
+    """Raised by a metric that has no meaning for this encoding (a constant decoder has no path): it is recorded as
+    *skipped* with the message as its reason, not as a failure."""
+
+
+class Split(NamedTuple):
+    """Images ``x``, float32 (n, c, h, w) in [0, 1], and their labels ``y``, int64 (n,), or None."""
+
+    x: Tensor
+    y: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Named, pinned data in three splits. ``sha256`` covers the content of all of them, so two runs with equal hashes
+    saw the same images in the same splits."""
+
+    name: str
+    train: Split
+    val: Split
+    test: Split
+    classes: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image."""
+        c, h, w = self.train.x.shape[1:]
+        return int(c), int(h), int(w)
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest over shapes, images and labels of train, validation and test, in that order."""
+        sha = hashlib.sha256()
+        for split in (self.train, self.val, self.test):
+            for tensor in split:
+                if tensor is not None:
+                    sha.update(repr((tuple(tensor.shape), str(tensor.dtype))).encode())
+                    sha.update(tensor.contiguous().cpu().numpy().tobytes())
+        return sha.hexdigest()
+
+
+class Posterior(NamedTuple):
+    """q(z|x): means ``mu`` (n, d) and log-variances ``log_var`` (n, d); None: a Dirac at ``mu``."""
+
+    mu: Tensor
+    log_var: Tensor | None = None
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """One draw per image, z = mu + sigma * eps, shape (n, d); the mean itself for a Dirac."""
+        if self.log_var is None:
+            return self.mu
+        return self.mu + (0.5 * self.log_var).exp() * randn(self.mu.shape, generator, self.mu)
+
+
+class Loss(NamedTuple):
+    """A loss to descend, ``total`` (a scalar in nats or squared error per image), and its named ``terms`` (scalars,
+    detached), logged per epoch."""
+
+    total: Tensor
+    terms: Mapping[str, Tensor]
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What latentbench trains: a ``torch.nn.Module`` built as ``cls(shape, latent_dim, **fields)``.
+
+    It owns its loss, so the training loop has no branch per model. ``decoder_variance`` is the observation variance
+    its loss implies for a Gaussian likelihood (None: not Gaussian, or not tied to one).
+    """
+
+    latent_dim: int
+
+    def encode(self, x: Tensor) -> Posterior:
+        """The posterior of images ``x`` (n, c, h, w)."""
+        ...
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Mean images (n, c, h, w) of latent points ``z`` (n, d)."""
+        ...
+
+    def loss(self, x: Tensor, generator: torch.Generator) -> Loss:
+        """The training loss of a batch; every draw comes from ``generator``."""
+        ...
+
+
+class Verdict(NamedTuple):
+    """The judge's word on n images: ``valid`` (n,) bool; ``label`` (n,) the most probable real class; ``confidence``
+    (n,) its probability in [0, 1], the reject class taking its share; ``distance`` (n,) to the 5th nearest training
+    image in the judge's features."""
+
+    valid: Tensor
+    label: Tensor
+    confidence: Tensor
+    distance: Tensor
+
+
+class Judge(Protocol):
+    """A classifier trained on real images that may refuse. Frozen and hashed before any model is scored."""
+
+    classes: int
+    train_marginal: Tensor
+    """Share of each class among the training labels, shape (classes,)."""
+
+    def features(self, x: Tensor) -> Tensor:
+        """Feature vectors (n, f) of images (n, c, h, w): the last hidden layer."""
+        ...
+
+    def __call__(self, x: Tensor) -> Verdict:
+        """Verdicts on images (n, c, h, w)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """One model's view of one split: everything a metric may look at.
+
+    ``x``, ``x_hat`` (n, c, h, w): images and decoded posterior means; ``mu``, ``z`` (n, d): posterior means and one
+    draw per image (a Dirac's draw is its mean); ``log_var`` (n, d) or None; ``labels`` (n,) int64 or None; ``decode``
+    maps (m, d) to (m, c, h, w); ``train`` is the same model's Encoding of the training split (itself on that split).
+    ``missing`` gives the reason for each absent need. Draws come from `generator`, which depends on the seed and a
+    purpose but never on the model: all models see the same pairs and prior draws, so everything pairs by seed.
+    """
+
+    split: str
+    x: Tensor
+    mu: Tensor
+    z: Tensor
+    x_hat: Tensor | None
+    log_var: Tensor | None = None
+    labels: Tensor | None = None
+    decode: Callable[[Tensor], Tensor] | None = None
+    train: Encoding | None = None
+    judge: Judge | None = None
+    seed: int = 0
+    missing: Mapping[str, str] = field(default_factory=dict)
+    _memo: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    def once(self, compute: Callable[..., T], /, **params: Any) -> T:
+        """``compute(self, **params)``, computed on the first call and shared afterwards. What several metrics need
+        (decoded paths, judged samples, neighbours) is a plain function handed to this."""
+        key = (compute, tuple(sorted(params.items())))
+        if key not in self._memo:
+            self._memo[key] = compute(self, **params)
+        result: T = self._memo[key]
+        return result
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A CPU generator seeded by (seed, purpose) alone."""
+        return seeded(self.seed, purpose)
+
+    def absent(self, needs: frozenset[Need]) -> str:
+        """Why a metric with these needs cannot be computed here; empty where it can."""
+        have = {
+            "labels": self.labels is not None,
+            "decoder": self.decode is not None,
+            "log_var": self.log_var is not None,
+            "judge": self.judge is not None,
+            "train": self.train is not None,
+            "train_labels": self.train is not None and self.train.labels is not None,
+        }
+        return "; ".join(self.missing.get(n, f"needs {n}") for n in sorted(needs) if not have[n])
+
+
+class Value(NamedTuple):
+    """What a metric may return instead of a bare number: raw ``samples`` behind it and small named ``detail`` kept in
+    the record (per-dimension values, intervals of a proportion)."""
+
+    value: float
+    samples: tuple[float, ...] | None = None
+    detail: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A frozen declaration beneath a plain function.
+
+    ``compute(encoding, **params)`` returns a number or a `Value`; it raises `Undefined` where the measure has no
+    meaning. ``better`` is the good direction (``target``: closest to ``target``; ``none``: descriptive); ``bounds``
+    the lowest and highest possible value; ``needs`` what the Encoding must hold, else the metric is skipped with the
+    reason; ``splits`` those it is measured on; ``references(encoding, **params)`` yields what the metric reads on
+    this run's own data for named anchors: ``ceiling:real``, ``floor:noise``, ``null:held-out`` ...
+    """
+
+    name: str
+    compute: Callable[..., float | Value]
+    better: Better
+    bounds: tuple[float | None, float | None]
+    unit: str
+    summary: str
+    source: str
+    needs: frozenset[Need] = frozenset()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    target: float | None = None
+    splits: tuple[str, ...] = ("test",)
+    references: Callable[..., Mapping[str, float]] | None = None
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model in the catalog: ``build(shape, latent_dim, **fields)`` makes it; the fields a spec may set are the
+    keyword-only parameters of its signature."""
+
+    name: str
+    build: Callable[..., Any]
+    summary: str
+    source: str
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """A dataset in the catalog. ``load(argument, data_root, seed)`` makes it; ``argument`` is what follows the colon
+    in ``npz:PATH`` (empty for a plain name; ``takes`` names it in messages). ``defaults`` are the Run fields this
+    data asks for where the user says nothing."""
+
+    name: str
+    load: Callable[[str, str, int], Dataset]
+    summary: str
+    source: str
+    takes: str = ""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+def seeded(seed: int, purpose: str) -> torch.Generator:
+    """A CPU generator whose stream depends on ``seed`` and the words of ``purpose`` only: streams of different
+    purposes are independent, and adding one moves no other."""
+    key = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(key[:8], "little") >> 1)
+
+
+def randn(shape: torch.Size | tuple[int, ...], generator: torch.Generator, like: Tensor) -> Tensor:
+    """Standard normal draws with the dtype and device of ``like``. They are drawn where the generator lives, so the
+    same seed gives the same numbers on every device."""
+    return torch.randn(shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
+
+
+def numpy_rng(seed: int, purpose: str) -> np.random.Generator:
+    """The numpy twin of `seeded`."""
+    key = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(key[:8], "little"))

@@ -1,0 +1,54 @@
+"""What lies between an Encoding and the measures of its decoder: decoding and judging in chunks of bounded memory.
+
+Two conventions hold for every measure built on these. Pixel distances use the decoder's *raw* output, so an affine
+decoder gives exactly straight paths. The judge sees images *clamped to [0, 1]*, the range it was trained on.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from latentbench.core import Encoding, Judge, Undefined, Verdict
+
+CHUNK = 2048
+"""Images decoded or judged at once."""
+
+
+@torch.no_grad()
+def decode(e: Encoding, codes: Tensor) -> Tensor:
+    """Raw images (m, c, h, w) of latent points ``codes`` (m, d). Raises Undefined without a decoder."""
+    if e.decode is None:
+        raise Undefined(e.missing.get("decoder", "needs decoder"))
+    codes = codes.to(e.mu)
+    return torch.cat([e.decode(chunk) for chunk in torch.split(codes, CHUNK)])
+
+
+def judge_of(e: Encoding) -> Judge:
+    """The encoding's judge. Raises Undefined where there is none."""
+    if e.judge is None:
+        raise Undefined(e.missing.get("judge", "needs judge"))
+    return e.judge
+
+
+@torch.no_grad()
+def verdicts(e: Encoding, images: Tensor) -> Verdict:
+    """The judge's verdict on images (m, c, h, w), clamped to [0, 1]."""
+    judge = judge_of(e)
+    parts = [judge(chunk.clamp(0, 1)) for chunk in torch.split(images, CHUNK)]
+    return Verdict(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+@torch.no_grad()
+def features(e: Encoding, images: Tensor) -> Tensor:
+    """The judge's features (m, f) of images (m, c, h, w), clamped to [0, 1]."""
+    judge = judge_of(e)
+    return torch.cat([judge.features(chunk.clamp(0, 1)) for chunk in torch.split(images, CHUNK)])
+
+
+def subsample(points: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """At most ``most`` rows of ``points``, drawn without replacement; all of them, in order, where they are fewer."""
+    if len(points) <= most:
+        return points
+    chosen = torch.randperm(len(points), generator=generator, device=generator.device)[:most]
+    return points[chosen.to(points.device)]

@@ -1,0 +1,246 @@
+"""The posterior: why mu *and* sigma.
+
+For ``q(z|x) = N(mu, diag s^2)`` the divergence from the prior splits into two halves,
+
+    KL(q(z|x) || N(0, I)) = sum_d  mu_d^2 / 2  +  (s_d^2 - 1 - ln s_d^2) / 2,
+
+and so do the ways to escape it: *far-apart means* (the first half large) and *punctual posteriors* (the second). A
+plain autoencoder is a Dirac at mu (``log_var`` None): s = 0. A dimension is *active* when its means move more than
+its noise; the others are *collapsed* and say nothing about x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.decoding import subsample
+from latentbench.neighbours import blocks
+
+ACTIVE = 0.01
+"""Share of a dimension's variance that its means must carry for it to count as active (Burda et al. 2016)."""
+
+
+def kl_parts(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+    """Both halves of the KL per dimension, in nats, averaged over images: ``E mu^2 / 2`` and
+    ``E (s^2 - 1 - ln s^2) / 2``, each (d,) float64 and >= 0, for ``mu``, ``log_var`` (n, d).
+
+    Kingma & Welling 2014, appendix B.
+    """
+    mu, log_var = mu.double(), log_var.double()
+    means = mu.square().mean(0) / 2
+    # expm1 keeps the digits of a nearly collapsed dimension, where s^2 - 1 and ln s^2 almost cancel.
+    variances = (torch.expm1(log_var) - log_var).mean(0) / 2
+    return means, variances.clamp(min=0.0)
+
+
+def moments(mu: Tensor, log_var: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Per dimension: the variance of the means, ``Var(mu_d)``, and the mean noise variance, ``E s_d^2`` (0 for a
+    Dirac); each (d,) float64."""
+    mu = mu.double()
+    spread = mu.var(0, correction=0)
+    noise = torch.zeros_like(spread) if log_var is None else log_var.double().exp().mean(0)
+    return spread, noise
+
+
+def active(mu: Tensor, log_var: Tensor | None, threshold: float = ACTIVE) -> Tensor:
+    """Which dimensions carry information: (d,) bool, for ``mu`` (n, d) and ``log_var`` (n, d) or None.
+
+    ``Var(mu_d) / (Var(mu_d) + E s_d^2) > threshold``, which no rescaling of the latent changes. A Dirac has no noise
+    to compare with: there a dimension is active where its variance exceeds ``threshold`` of the largest one.
+    """
+    spread, noise = moments(mu, log_var)
+    whole = spread + noise if log_var is not None else spread.max().expand_as(spread)
+    return spread > threshold * whole
+
+
+def punctuality(mu: Tensor, log_var: Tensor | None) -> float:
+    """Mean over active dimensions of ``E[s_d] / sd(mu_d)``: 0 = points (any autoencoder), about 1 = posteriors as
+    wide as the cloud of their means. Raises Undefined where no dimension is active."""
+    on = _some_active(mu, log_var)
+    if log_var is None:
+        return 0.0
+    width = (0.5 * log_var.double()).exp().mean(0)
+    return float((width / mu.double().std(0, correction=0))[on].mean())
+
+
+def variance_sum(mu: Tensor, log_var: Tensor | None) -> Tensor:
+    """``E[s_d^2] + Var(mu_d)`` per dimension, (d,) float64: the variance of the aggregate posterior, 1 where it
+    matches N(0, I), as it does at an optimum of the linear VAE (Lucas et al. 2019)."""
+    spread, noise = moments(mu, log_var)
+    return spread + noise
+
+
+def bhattacharyya_overlap(mu: Tensor, log_var: Tensor | None) -> float:
+    """Mean over posteriors of their largest Bhattacharyya coefficient with another one, in [0, 1]: 0 = isolated,
+    1 = all the same.
+
+    ``BC = prod_d sqrt(2 s_d t_d / (s_d^2 + t_d^2)) exp(-(mu_d - nu_d)^2 / (4 (s_d^2 + t_d^2)))`` for
+    N(mu, s^2), N(nu, t^2) (Bhattacharyya 1943). Diracs share 1 where their means coincide, else 0. It grows with the
+    number of posteriors, (n, d) here. Raises Undefined for fewer than two.
+    """
+    if len(mu) < 2:
+        raise Undefined(f"overlap needs two posteriors, there is {len(mu)}")
+    if log_var is None:
+        _, group, size = torch.unique(mu, dim=0, return_inverse=True, return_counts=True)
+        return float((size[group] > 1).double().mean())
+    mu, log_var = mu.double(), log_var.double()
+    variance = log_var.exp()
+    largest = []
+    for rows in blocks(len(mu), mu.numel()):
+        both = variance[rows, None] + variance
+        # ln sqrt(2 s t / (s^2 + t^2)) per dimension, written so that equal widths give exactly 0.
+        width = 0.25 * (log_var[rows, None] + log_var) - 0.5 * (both / 2).log()
+        apart = (mu[rows, None] - mu).square() / (4 * both)
+        log_bc = (width - apart).sum(-1)
+        log_bc[torch.arange(rows.stop - rows.start), torch.arange(rows.start, rows.stop)] = -torch.inf
+        largest.append(log_bc.amax(1))
+    return float(torch.cat(largest).exp().clamp(max=1.0).mean())
+
+
+def _some_active(mu: Tensor, log_var: Tensor | None) -> Tensor:
+    on = active(mu, log_var)
+    if not on.any():
+        raise Undefined("no latent dimension is active: the posterior is collapsed")
+    return on
+
+
+def _log_var(e: Encoding) -> Tensor:
+    if e.log_var is None:
+        raise Undefined(e.missing.get("log_var", "needs log_var"))
+    return e.log_var
+
+
+def _halves(e: Encoding) -> tuple[Tensor, Tensor]:
+    return kl_parts(e.mu, _log_var(e))
+
+
+def _summed(per_dimension: Tensor) -> Value:
+    return Value(float(per_dimension.sum()), detail={"per_dimension": per_dimension.tolist()})
+
+
+def _kl(e: Encoding) -> Value:
+    means, variances = e.once(_halves)
+    return _summed(means + variances)
+
+
+def _kl_mean_part(e: Encoding) -> Value:
+    return _summed(e.once(_halves)[0])
+
+
+def _kl_variance_part(e: Encoding) -> Value:
+    return _summed(e.once(_halves)[1])
+
+
+def _active_units(e: Encoding, threshold: float) -> Value:
+    spread, noise = moments(e.mu, e.log_var)
+    on = active(e.mu, e.log_var, threshold)
+    detail = {"active": on.tolist(), "mean_variance": spread.tolist(), "noise_variance": noise.tolist()}
+    return Value(float(on.sum()), detail=detail)
+
+
+def _active_units_burda(e: Encoding, threshold: float) -> float:
+    spread, _ = moments(e.mu, None)
+    return float((spread > threshold).sum())
+
+
+def _punctual_index(e: Encoding) -> float:
+    return punctuality(e.mu, e.log_var)
+
+
+def _overlap(e: Encoding, points: int) -> Value:
+    rows = subsample(torch.arange(len(e.mu)), points, e.generator("overlap")).to(e.mu.device)
+    log_var = None if e.log_var is None else e.log_var[rows]
+    return Value(bhattacharyya_overlap(e.mu[rows], log_var), detail={"posteriors": len(rows)})
+
+
+def _variance_law(e: Encoding) -> Value:
+    on = _some_active(e.mu, e.log_var)
+    each = variance_sum(e.mu, e.log_var)
+    return Value(float(each[on].mean()), detail={"per_dimension": each.tolist(), "active": on.tolist()})
+
+
+_LOG_VAR: Mapping[str, Any] = {"better": "none", "bounds": (0.0, None), "unit": "nats", "needs": frozenset({"log_var"})}
+
+kl = Metric(
+    name="kl",
+    compute=_kl,
+    summary="KL(q(z|x) || N(0, I)), summed over dimensions, mean over images; 0 = total collapse",
+    source="Kingma & Welling 2014, appendix B",
+    **_LOG_VAR,
+)
+
+kl_mean_part = Metric(
+    name="kl.mean_part",
+    compute=_kl_mean_part,
+    summary="the half of the KL that the means pay, E mu^2 / 2; large = means far apart",
+    source="Kingma & Welling 2014, appendix B, first half",
+    **_LOG_VAR,
+)
+
+kl_variance_part = Metric(
+    name="kl.variance_part",
+    compute=_kl_variance_part,
+    summary="the half of the KL that the variances pay, E (s^2 - 1 - ln s^2) / 2; large = punctual posteriors",
+    source="Kingma & Welling 2014, appendix B, second half",
+    **_LOG_VAR,
+)
+
+active_units = Metric(
+    name="active_units",
+    compute=_active_units,
+    better="higher",
+    bounds=(0.0, None),
+    unit="dimensions",
+    summary="latent dimensions whose means carry more than 1 % of the variance; without a variance, more than 1 % of "
+    "the largest dimension's",
+    source="after Burda et al. 2016, made scale-free",
+    params={"threshold": ACTIVE},
+)
+
+active_units_burda = Metric(
+    name="active_units.burda",
+    compute=_active_units_burda,
+    better="higher",
+    bounds=(0.0, None),
+    unit="dimensions",
+    summary="latent dimensions with Var(mu) > .01, as published (depends on the latent's scale)",
+    source="Burda et al. 2016, section 5.2",
+    params={"threshold": ACTIVE},
+)
+
+punctual_index = Metric(
+    name="punctual_index",
+    compute=_punctual_index,
+    better="none",
+    bounds=(0.0, None),
+    unit="ratio",
+    summary="mean over active dimensions of E[s] / sd(mu); 0 = punctual posteriors (any autoencoder)",
+    source="latentbench",
+)
+
+overlap = Metric(
+    name="overlap",
+    compute=_overlap,
+    better="none",
+    bounds=(0.0, 1.0),
+    unit="Bhattacharyya coefficient",
+    summary="mean over images of the largest overlap of its posterior with another's; 0 = isolated, 1 = collapsed",
+    source="coefficient: Bhattacharyya 1943",
+    params={"points": 1000},
+)
+
+variance_law = Metric(
+    name="variance_law",
+    compute=_variance_law,
+    better="target",
+    target=1.0,
+    bounds=(0.0, None),
+    unit="variance",
+    summary="E[s^2] + Var(mu), mean over active dimensions; 1 where the aggregate posterior has the prior's variance",
+    source="Lucas et al. 2019 (an optimum of the linear VAE)",
+)

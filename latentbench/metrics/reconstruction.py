@@ -1,0 +1,73 @@
+"""Reconstruction: what survives the bottleneck.
+
+The decoded posterior mean ``g(mu(x))`` is held against ``x`` pixel by pixel. A squared error means little by itself,
+so it also stands relative to the best that can be done without looking at the image at all: the mean image of the
+training split.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from latentbench.core import Encoding, Metric, Undefined
+from latentbench.decoding import CHUNK, decode
+
+
+def mean_squared_error(x: Tensor, x_hat: Tensor) -> float:
+    """Mean over images and pixels of ``(x - x_hat)^2``, for ``x``, ``x_hat`` (n, c, h, w) (or one image that
+    broadcasts). >= 0, lower is better; squared intensity. Summed in float64, a chunk in memory at a time."""
+    parts = zip(torch.split(x, CHUNK), torch.split(x_hat.expand_as(x), CHUNK), strict=True)
+    return sum(float((a.double() - b.double()).square().sum()) for a, b in parts) / x.numel()
+
+
+def explained_share(x: Tensor, x_hat: Tensor, mean_image: Tensor) -> float:
+    """``R^2 = 1 - MSE(x, x_hat) / MSE(x, mean_image)``: at most 1; 0 is no better than ``mean_image`` (c, h, w).
+
+    Raises Undefined where every image equals the mean image.
+    """
+    total = mean_squared_error(x, mean_image)
+    if total == 0.0:
+        raise Undefined("all images are the same: there is nothing to explain")
+    return 1.0 - mean_squared_error(x, x_hat) / total
+
+
+def reconstructions(e: Encoding) -> Tensor:
+    """Decoded posterior means (n, c, h, w): the encoding's own, or made here where it holds none."""
+    return e.x_hat if e.x_hat is not None else decode(e, e.mu)
+
+
+def _mse(e: Encoding) -> float:
+    return mean_squared_error(e.x, e.once(reconstructions))
+
+
+def _r2(e: Encoding) -> float:
+    if e.train is None:
+        raise Undefined("needs train")
+    mean_image = e.train.x.mean(0, dtype=torch.float64)
+    return explained_share(e.x, e.once(reconstructions), mean_image)
+
+
+mse = Metric(
+    name="mse",
+    compute=_mse,
+    better="lower",
+    bounds=(0.0, None),
+    unit="squared intensity",
+    summary="mean squared error of the decoded posterior mean, per pixel",
+    source="definition",
+    needs=frozenset({"decoder"}),
+    splits=("train", "test"),
+)
+
+r2 = Metric(
+    name="r2",
+    compute=_r2,
+    better="higher",
+    bounds=(None, 1.0),
+    unit="share of variance",
+    summary="1 - MSE / MSE of the training split's mean image; 0 = no better than that image",
+    source="coefficient of determination, Wright 1921",
+    needs=frozenset({"decoder", "train"}),
+    splits=("train", "test"),
+)

@@ -1,0 +1,82 @@
+"""Shared encoder and decoder blocks, so that models compared differ in their loss and in nothing else.
+
+``mlp``: flatten, ``depth`` hidden layers of ``width`` ReLU units, a linear head. ``conv``: strided 4x4 convolutions that
+halve the image ``depth`` times (doubling the channels up to ``width``), mirrored by transposed ones. ``depth`` 0 is
+linear in both. The decoder's output is linear: a squashing there would bend the latent space of a linear model.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from torch import Tensor, nn
+
+Net = Literal["auto", "mlp", "conv"]
+Shape = tuple[int, int, int]
+
+SMALL = 1024
+"""Images of at most this many values get an MLP under ``auto``, larger ones convolutions."""
+
+
+class Trunk(nn.Module):
+    """An encoder (n, c, h, w) -> (n, outputs) and its mirror, a decoder (n, d) -> (n, c, h, w).
+
+    Raises ValueError where the image is too small to be halved ``depth`` times.
+    """
+
+    def __init__(self, shape: Shape, outputs: int, latent_dim: int, *, depth: int, width: int, net: Net) -> None:
+        super().__init__()
+        self.shape = shape
+        if net == "conv" or (net == "auto" and math.prod(shape) > SMALL and depth > 0):
+            self.encoder, self.decoder = _conv(shape, outputs, latent_dim, depth, width)
+        else:
+            self.encoder, self.decoder = _mlp(shape, outputs, latent_dim, depth, width)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Head outputs (n, outputs) of images."""
+        out: Tensor = self.encoder(x)
+        return out
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Images (n, c, h, w) of latent points (n, d)."""
+        out: Tensor = self.decoder(z)
+        return out.view(-1, *self.shape)
+
+
+def _mlp(shape: Shape, outputs: int, latent_dim: int, depth: int, width: int) -> tuple[nn.Module, nn.Module]:
+    pixels = math.prod(shape)
+    encoder = [nn.Flatten(), *_layers([pixels, *[width] * depth, outputs])]
+    return nn.Sequential(*encoder), nn.Sequential(*_layers([latent_dim, *[width] * depth, pixels]))
+
+
+def _layers(sizes: list[int]) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for i, o in zip(sizes, sizes[1:], strict=False):
+        layers += [nn.Linear(i, o), nn.ReLU()]
+    return layers[:-1]
+
+
+def _conv(shape: Shape, outputs: int, latent_dim: int, depth: int, width: int) -> tuple[nn.Module, nn.Module]:
+    channels, *sizes = shape
+    steps = [(sizes[0], sizes[1])]
+    for _ in range(depth):
+        h, w = steps[-1]
+        if min(h, w) < 2:
+            raise ValueError(f"depth: a {sizes[0]}x{sizes[1]} image cannot be halved {depth} times; use a smaller depth")
+        steps.append(((h + 1) // 2, (w + 1) // 2))
+    widths = [channels, *[min(width, 32 * 2**i) for i in range(depth)]]
+    down: list[nn.Module] = []
+    up: list[nn.Module] = []
+    for k in range(depth):
+        (h, w), (h2, w2) = steps[k], steps[k + 1]
+        down += [nn.Conv2d(widths[k], widths[k + 1], 3, stride=2, padding=1), nn.ReLU()]
+        # output_padding undoes the rounding of the halving: 2 * ceil(h / 2) - 1 + padding = h
+        padding = (h - 2 * h2 + 1, w - 2 * w2 + 1)
+        stage = [nn.ConvTranspose2d(widths[k + 1], widths[k], 3, stride=2, padding=1, output_padding=padding)]
+        up = [*stage, *([nn.ReLU()] if k else []), *up]
+    h, w = steps[-1]
+    flat = widths[-1] * h * w
+    head = [nn.Flatten(), nn.Linear(flat, outputs)]
+    tail = [nn.Linear(latent_dim, flat), nn.Unflatten(1, (widths[-1], h, w)), *([nn.ReLU()] if depth else [])]
+    return nn.Sequential(*down, *head), nn.Sequential(*tail, *up)

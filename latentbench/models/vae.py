@@ -1,0 +1,117 @@
+"""The variational autoencoder: q(z|x) = N(mu(x), diag sigma(x)^2), prior p(z) = N(0, I).
+
+Loss per image = -log p(x|z) + beta * KL(q(z|x) || p(z)), z ~ q(z|x), in nats (Kingma & Welling 2014; beta: Higgins et
+al. 2017). The KL of a diagonal Gaussian is the sum over dimensions of two halves, each with a job of its own:
+
+    mean part      mu^2 / 2                           keeps the means from flying apart
+    variance part  (sigma^2 - 1 - ln sigma^2) / 2     keeps the posteriors from shrinking to points
+
+``kl`` chooses which of them is in the loss: ``full``, ``mean`` or ``variance``.
+
+Likelihoods: Gaussian with one variance s^2 shared by all pixels. By default s^2 is learned, in the closed form of the
+optimal sigma-VAE (Rybkin et al. 2021, eq. 8): the batch's mean squared error, so that the trade between error and KL
+is set by the data and not by the units of a pixel. ``sigma`` fixes it instead. Bernoulli, on request, for images that
+are near to binary.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from latentbench.core import Loss, ModelEntry, Posterior
+from latentbench.models.nets import Net, Shape, Trunk
+
+LOG_VAR = (-20.0, 10.0)
+"""The log-variances a network may emit: sigma from 5e-5 to 150. Wide enough for a punctual posterior to show, narrow
+enough for exp() not to overflow."""
+
+
+class VariationalAutoencoder(nn.Module):
+    """A Gaussian VAE with one field for each choice; see the module's docstring.
+
+    ``beta`` >= 0 weighs the KL; ``sigma`` > 0 fixes the decoder's standard deviation (None: learned); ValueError
+    outside these ranges, and where ``sigma`` is given to a Bernoulli likelihood, which has none.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        latent_dim: int,
+        *,
+        depth: int = 2,
+        width: int = 256,
+        net: Net = "auto",
+        beta: float = 1.0,
+        likelihood: Literal["gaussian", "bernoulli"] = "gaussian",
+        sigma: float | None = None,
+        kl: Literal["full", "mean", "variance"] = "full",
+    ) -> None:
+        super().__init__()
+        if not (beta >= 0 and math.isfinite(beta)):
+            raise ValueError(f"beta: {beta} is not allowed; a number from 0")
+        if sigma is not None and not (sigma > 0 and math.isfinite(sigma)):
+            raise ValueError(f"sigma: {sigma} is not allowed; a number above 0")
+        if sigma is not None and likelihood == "bernoulli":
+            raise ValueError(f"sigma: {sigma} is not allowed with likelihood=bernoulli, which has no variance")
+        self.latent_dim = latent_dim
+        self.beta, self.likelihood, self.sigma, self.kl = beta, likelihood, sigma, kl
+        self.trunk = Trunk(shape, 2 * latent_dim, latent_dim, depth=depth, width=width, net=net)
+        self.register_buffer("variance", torch.tensor(1.0 if sigma is None else sigma**2))
+
+    @property
+    def decoder_variance(self) -> float | None:
+        """The implied variance of a pixel, beta * s^2: a Gaussian loss with weight beta on the KL has the optimum of
+        one with weight 1 and this variance. None for Bernoulli."""
+        if self.likelihood == "bernoulli":
+            return None
+        variance = self.get_buffer("variance")
+        return float(variance) * self.beta
+
+    def encode(self, x: Tensor) -> Posterior:
+        """Posterior means and log-variances, each (n, d)."""
+        mu, log_var = self.trunk.encode(x).chunk(2, dim=1)
+        return Posterior(mu, log_var.clamp(*LOG_VAR))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Mean images, (n, c, h, w): for Bernoulli the probabilities."""
+        out = self.trunk.decode(z)
+        return out.sigmoid() if self.likelihood == "bernoulli" else out
+
+    def loss(self, x: Tensor, generator: torch.Generator) -> Loss:
+        """Negative log-likelihood of one posterior draw plus beta KL, in nats per image."""
+        posterior = self.encode(x)
+        assert posterior.log_var is not None  # noqa: S101 - encode above always gives one; this tells the type checker
+        out = self.trunk.decode(posterior.sample(generator))
+        nll = self._nll(out, x)
+        mean_part = 0.5 * posterior.mu.square().sum() / len(x)
+        variance_part = 0.5 * (posterior.log_var.exp() - 1 - posterior.log_var).sum() / len(x)
+        kl = {"full": mean_part + variance_part, "mean": mean_part, "variance": variance_part}[self.kl]
+        terms = {"nll": nll, "kl.mean_part": mean_part, "kl.variance_part": variance_part}
+        return Loss(nll + self.beta * kl, {k: v.detach() for k, v in terms.items()})
+
+    def _nll(self, out: Tensor, x: Tensor) -> Tensor:
+        """-log p(x|z), summed over pixels, mean over images."""
+        if self.likelihood == "bernoulli":
+            return F.binary_cross_entropy_with_logits(out, x, reduction="sum") / len(x)
+        pixels = x[0].numel()
+        mse = (out - x).square().mean()
+        if self.sigma is not None:
+            return 0.5 * pixels * (mse / self.sigma**2 + math.log(2 * math.pi * self.sigma**2))
+        # Detached: at the optimal variance its own gradient vanishes. The floor keeps a perfect fit finite.
+        variance = mse.detach().clamp_min(1e-8)
+        if self.training:
+            self.get_buffer("variance").lerp_(variance, 0.05)
+        return 0.5 * pixels * (mse / variance + (2 * math.pi * variance).log())
+
+
+VAE = ModelEntry(
+    "vae",
+    VariationalAutoencoder,
+    "variational autoencoder, Gaussian with a learned shared variance",
+    "Kingma & Welling 2014; Rybkin et al. 2021",
+)

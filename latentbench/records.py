@@ -1,0 +1,186 @@
+"""Records: the border between measuring and everything derived from it.
+
+A *Record* is one thing that came out of a run and says everything needed to understand it: which data (name and
+content hash), which model with which parameters, which seed and split, which metric with which parameters, unit,
+direction and bounds, whether it worked and, if not, why. `records.jsonl` holds one record a line and is the truth of
+a run folder; the page, the tables and the verdicts are functions of it.
+
+Kinds
+    ``run``       one a run: the effective configuration, the environment and the command line, in ``detail``
+    ``value``     one number of one metric
+    ``curve``     a series in ``samples`` (a loss per epoch, a step curve)
+    ``artifact``  a file of the run folder: ``metric`` is its role, ``path`` its place, ``sha256`` its content
+
+Rows that are not a model of the run are told apart by the prefix of ``model``: ``baseline:mean`` and
+``baseline:pca`` are measured like models; ``ceiling:…``, ``floor:…`` and ``null:…`` are what a metric yields on the
+run's own real images, on junk, and where nothing is wrong.
+
+Standard library only: records are read on machines with no torch, years later, of metrics no longer installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+SCHEMA = 1
+"""Number of the record layout this version writes; `upgrade` lifts older ones to it."""
+
+Kind = Literal["run", "value", "curve", "artifact"]
+Status = Literal["ok", "failed", "skipped"]
+Better = Literal["higher", "lower", "target", "none"]
+
+REFERENCE_PREFIXES = ("baseline:", "ceiling:", "floor:", "null:")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One self-describing result; see the module's docstring for the kinds.
+
+    ``value`` is None unless ``status`` is ``ok`` and is never NaN or infinite. ``bounds`` are the metric's lowest and
+    highest possible value (None: unbounded). ``better`` says which direction is good; ``target`` means closest to
+    ``target``. ``samples`` are raw numbers behind the value (times, per-pair values), ``detail`` small named extras.
+    """
+
+    kind: Kind = "value"
+    dataset: str = ""
+    dataset_hash: str = ""
+    model: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    latent_dim: int | None = None
+    seed: int | None = None
+    split: str = ""
+    metric: str = ""
+    metric_params: Mapping[str, Any] = field(default_factory=dict)
+    value: float | None = None
+    unit: str = ""
+    better: Better = "none"
+    target: float | None = None
+    bounds: tuple[float | None, float | None] = (None, None)
+    status: Status = "ok"
+    reason: str = ""
+    samples: tuple[float, ...] | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    path: str | None = None
+    sha256: str | None = None
+    run: str = ""
+    environment: str = ""
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError(f"record {self.model}/{self.metric}: value {self.value} is not a finite number")
+        if self.value is not None and self.status != "ok":
+            raise ValueError(f"record {self.model}/{self.metric}: status {self.status} carries no value")
+
+    @property
+    def is_reference(self) -> bool:
+        """True for baselines, floors, ceilings and null values: rows that are not a model of the run."""
+        return self.model.startswith(REFERENCE_PREFIXES)
+
+    @property
+    def is_timing(self) -> bool:
+        """True where the value depends on the machine's speed and so differs between equal runs."""
+        return self.metric.startswith(("throughput.", "train.seconds"))
+
+    def to_json(self) -> str:
+        """One line of JSON, keys in the order of the fields, empty ones left out, never NaN."""
+        row = {f.name: getattr(self, f.name) for f in fields(self)}
+        kept = {k: v for k, v in row.items() if k in ("kind", "schema") or v not in (None, "", {}, (None, None))}
+        return json.dumps(kept, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=dict)
+
+    @classmethod
+    def from_json(cls, line: str) -> Record:
+        """The record of one line; older layouts are upgraded, unknown keys of newer ones ignored."""
+        row = upgrade(json.loads(line))
+        known = {f.name for f in fields(cls)}
+        row = {k: v for k, v in row.items() if k in known}
+        for name in ("bounds", "samples"):
+            if row.get(name) is not None:
+                row[name] = tuple(row[name])
+        return cls(**row)
+
+
+def upgrade(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of any earlier layout in the present one. Raises ValueError for a row of a later one."""
+    schema = row.get("schema", 0)
+    if not isinstance(schema, int) or schema < 1:
+        raise ValueError(f"not a latentbench record: schema is {schema!r}, expected a number from 1 to {SCHEMA}")
+    if schema > SCHEMA:
+        raise ValueError(f"record schema {schema} is newer than this version reads ({SCHEMA}): update latentbench")
+    return row
+
+
+def read(path: Path) -> list[Record]:
+    """All records of a JSON-lines file. Raises ValueError naming file and line where one cannot be read."""
+    out = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                out.append(Record.from_json(line))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{path}, line {number}: {error}") from None
+    return out
+
+
+def write(path: Path, records: Iterable[Record]) -> None:
+    """Write records as JSON lines, atomically."""
+    write_text(path, "".join(r.to_json() + "\n" for r in records))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically: a reader sees the old content or the new, a kill leaves no half file."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically through a temporary file beside it."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal content, equal text, hence equal hash."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=dict)
+
+
+def digest(value: Any, length: int = 12) -> str:
+    """The first ``length`` hex digits of the sha256 of ``value``'s canonical JSON."""
+    return hashlib.sha256(canonical(value).encode("utf-8")).hexdigest()[:length]
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def values(records: Iterable[Record]) -> Iterator[Record]:
+    """Only the records of kind ``value``."""
+    return (r for r in records if r.kind == "value")
+
+
+def run_record(records: Iterable[Record]) -> Record | None:
+    """The run's own record, or None where a file holds none."""
+    return next((r for r in records if r.kind == "run"), None)
+
+
+def as_dict(record: Record) -> dict[str, Any]:
+    """All fields of a record as a plain dictionary."""
+    return asdict(record)

@@ -1,0 +1,141 @@
+"""A run folder as the page reads it: its records, and the arrays its artifacts hold.
+
+Records are required; artifacts are not. A picture that was never made, was lost, or does not match the hash the run
+recorded is `Absent` with a sentence that says so, and the page prints that sentence where the picture would stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentbench import records
+from latentbench.records import Record
+
+Array = NDArray[Any]
+
+
+class Absent(ValueError):
+    """A picture cannot be drawn; the message is the sentence that stands in its place."""
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """What one artifact holds: named arrays, the small extras of its record, and the seed it was made with."""
+
+    role: str
+    model: str
+    arrays: Mapping[str, Array]
+    detail: Mapping[str, Any]
+    seed: int | None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.arrays
+
+    def need(self, name: str, ndim: int | tuple[int, ...] | None = None) -> Array:
+        """The array of this name. Raises Absent where it is not there or has the wrong number of axes."""
+        where = f"the {self.role} of {self.model}" if self.model else f"the {self.role}"
+        if name not in self.arrays:
+            raise Absent(f"Not drawn: {where} holds no '{name}'.")
+        array = self.arrays[name]
+        allowed = (ndim,) if isinstance(ndim, int) else ndim
+        if allowed and array.ndim not in allowed:
+            raise Absent(f"Not drawn: '{name}' of {where} has shape {array.shape}.")
+        return array
+
+
+@dataclass(frozen=True, eq=False)
+class RunFolder:
+    """One run: ``label`` tells it from others on the same page, ``models`` are its specs in order of appearance."""
+
+    path: Path
+    label: str
+    records: Sequence[Record]
+    models: tuple[str, ...]
+    detail: Mapping[str, Any]
+    _memo: dict[tuple[str, str], Arrays] = field(default_factory=dict, repr=False)
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data."""
+        return next((r.dataset for r in self.records if r.dataset), "")
+
+    @property
+    def dataset_hash(self) -> str:
+        """Content hash of the data: runs with equal ones saw the same images in the same splits."""
+        return next((r.dataset_hash for r in self.records if r.dataset_hash), "")
+
+    @property
+    def latent_dim(self) -> int | None:
+        """Size of the latent space, where all models share one."""
+        sizes = {r.latent_dim for r in self.records if r.latent_dim is not None and r.model in self.models}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Every seed that a record of a model names."""
+        return tuple(sorted({r.seed for r in self.records if r.seed is not None and r.model in self.models}))
+
+    def artifact(self, role: str, model: str = "") -> Arrays:
+        """The arrays of one artifact. Raises Absent with the reason in a sentence."""
+        if (role, model) not in self._memo:
+            self._memo[role, model] = self._load(role, model)
+        return self._memo[role, model]
+
+    def _load(self, role: str, model: str) -> Arrays:
+        what = f"{role} of {model}" if model else role
+        row = next((r for r in self.records if r.kind == "artifact" and r.metric == role and r.model == model), None)
+        if row is None:
+            raise Absent(f"Not drawn: this run recorded no {what}.")
+        if row.status != "ok" or not row.path:
+            raise Absent(f"Not drawn: {what} {row.status}: {row.reason or 'no reason recorded'}.")
+        place = (self.path / row.path).resolve()
+        if not place.is_relative_to(self.path.resolve()):
+            raise Absent(f"Not drawn: the {what} lies outside the run folder.")
+        if not place.is_file():
+            raise Absent(f"Not drawn: {row.path}, the {what}, is not in the run folder any more.")
+        if row.sha256 and records.file_digest(place) != row.sha256:
+            raise Absent(f"Not drawn: {row.path}, the {what}, is not the file this run recorded (its hash differs).")
+        try:
+            with np.load(place, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, KeyError) as error:
+            raise Absent(f"Not drawn: {row.path} cannot be read: {error}.") from None
+        return Arrays(role, model, arrays, row.detail, row.seed)
+
+
+def load(folders: Sequence[Path]) -> list[RunFolder]:
+    """Read run folders. Raises ValueError, one line naming the folder or file, where one is not a run folder."""
+    if not folders:
+        raise ValueError("report: no run folder given")
+    paths = [Path(f) for f in folders]
+    return [_read(path, label) for path, label in zip(paths, _labels(paths), strict=True)]
+
+
+def _read(path: Path, label: str) -> RunFolder:
+    if not path.exists():
+        raise ValueError(f"report: folder {path} does not exist")
+    if not path.is_dir():
+        raise ValueError(f"report: {path} is not a folder; give the run folder that holds records.jsonl")
+    file = path / "records.jsonl"
+    if not file.is_file():
+        raise ValueError(f"report: {path} is not a run folder: it holds no records.jsonl")
+    rows = records.read(file)
+    if not rows:
+        raise ValueError(f"report: {file} holds no record")
+    run = records.run_record(rows)
+    named = {r.model for r in rows if r.model and not r.is_reference and r.model.split(":")[0] != "judge"}
+    declared = [m for m in (run.detail.get("models") or {} if run else {}) if isinstance(m, str)]
+    order = dict.fromkeys([*declared, *(r.model for r in rows if r.model in named)])
+    return RunFolder(path, label, rows, tuple(order), run.detail if run else {})
+
+
+def _labels(paths: Sequence[Path]) -> list[str]:
+    """Folder names, numbered where two are equal."""
+    names = [p.resolve().name for p in paths]
+    return [n if names.count(n) == 1 else f"{n} ({names[: i + 1].count(n)})" for i, n in enumerate(names)]

@@ -1,0 +1,189 @@
+"""How the page speaks: numbers in one form throughout, and the families of measures with a sentence for each.
+
+A family is found by a metric's name; one that no family knows is shown under "Other measures" from what its record
+declares, so a record of a metric no longer installed still has its row.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+MINUS = "\N{MINUS SIGN}"
+THIN = "\N{NARROW NO-BREAK SPACE}"
+
+
+class Family(NamedTuple):
+    """A group of measures: ``key`` for links, ``title``, a sentence ``about`` it, and the name ``prefixes`` in it."""
+
+    key: str
+    title: str
+    about: str
+    prefixes: tuple[str, ...]
+
+
+FAMILIES = (
+    Family(
+        "completeness",
+        "Prior completeness",
+        "Does a point drawn from the prior decode to something meaningful? The prior is the distribution new latent "
+        "points are drawn from. The judge is a classifier trained on real images that may refuse an image; an image "
+        "it does not refuse is valid. Validity is read between the share of real images it accepts (ceiling) and the "
+        "share of junk it accepts (floors).",
+        ("validity", "valid_label", "precision", "recall", "density", "coverage", "hole", "judge_", "prior."),
+    ),
+    Family(
+        "continuity",
+        "Decoded continuity",
+        "Do two close latent points decode to similar things? Measured on the straight line between the codes of two "
+        "images, decoded in 16 frames. Pixel smoothness alone rewards blur, so the same is measured on the cross-fade "
+        "(the two end images blended pixel by pixel) as a control.",
+        ("path.", "midpoint.", "jacobian.", "geodesic.", "lines."),
+    ),
+    Family(
+        "posterior",
+        "Posterior: mu and sigma",
+        "The posterior is where the encoder believes an image lies in latent space. An autoencoder answers with a "
+        "point; a VAE answers with a cloud of mean mu and width sigma in each dimension. KL is the distance of that "
+        "cloud from the prior, in nats.",
+        ("kl", "active_units", "punctual_index", "overlap", "variance_law", "mutual_information", "decoder_variance"),
+    ),
+    Family(
+        "reconstruction",
+        "Reconstruction",
+        "How much of an image survives the way through the latent space? Read beside two baselines: the mean image, "
+        "and PCA, the best linear compression to the same number of dimensions.",
+        ("mse", "r2", "psnr", "elbo", "nll"),
+    ),
+    Family(
+        "representation",
+        "Representation",
+        "Is what the codes keep useful: can classes be told apart in it, are neighbours kept, are images memorised?",
+        ("probe.", "trustworthiness", "neighbourhood_continuity", "silhouette", "intrinsic_dim", "memorisation",
+         "data_copying"),
+    ),
+    Family(
+        "cost",
+        "Cost",
+        "What the model takes to train and to run; speeds have a section of their own below.",
+        ("cost.", "train."),
+    ),
+)  # fmt: skip
+OTHER = Family("other", "Other measures", "Measures this version of the page knows only from their records.", ())
+
+SAMPLERS = {
+    "normal": ("N(0, I)", "the standard normal prior: what a VAE promises to be able to decode"),
+    "gaussian": ("Fitted Gaussian", "one Gaussian with the mean and covariance of the training codes"),
+    "mixture": ("Fitted mixture", "ten Gaussians fitted to the training codes: knows where codes lie, prior or not"),
+}
+
+REFERENCES = {
+    "ceiling:real": "real images",
+    "ceiling:cross-fade": "cross-fade",
+    "floor:noise": "noise",
+    "floor:shuffle": "shuffled pixels",
+    "floor:mean": "mean image",
+    "floor:majority": "majority class",
+    "null:held-out": "no hole at all",
+    "baseline:mean": "mean image",
+    "baseline:pca": "PCA",
+}
+
+_FIXED = {
+    "cost.parameters": "number of trained weights",
+    "cost.flops.encode": "floating-point operations to encode one image",
+    "cost.flops.decode": "floating-point operations to decode one latent point",
+    "train.epochs": "passes over the training data before early stopping",
+    "train.seconds": "time one training took; depends on the machine and what else it did",
+    "decoder_variance": "variance of a pixel around its decoded mean that the loss implies: what one nat of KL is "
+    "weighed against",
+}
+
+
+def family(metric: str) -> Family:
+    """The family a metric's name belongs to."""
+    return next((f for f in FAMILIES if metric.startswith(f.prefixes)), OTHER)
+
+
+def own_definition(metric: str) -> str:
+    """A sentence about what is recorded beside the metrics (costs and training), empty for anything else."""
+    return _FIXED.get(metric, "")
+
+
+def reference(model: str) -> str:
+    """A reference row's name in words: ``floor:noise`` is "noise"."""
+    return REFERENCES.get(model, model.partition(":")[2] or model)
+
+
+def number(value: float | None, decimals: int | None = None) -> str:
+    """A number for a reader: three significant digits, or fixed ``decimals``; thousands parted, a true minus sign."""
+    if value is None or not math.isfinite(value):
+        return "\N{EM DASH}"
+    if decimals is None:
+        decimals = places(abs(value))
+    if abs(value) >= 1e7:
+        text = engineering(abs(value))
+    else:
+        text = f"{abs(value):,.{decimals}f}".replace(",", THIN)
+        if float(text.replace(THIN, "")) == 0 and value != 0:
+            text = _small(abs(value))
+    return (MINUS if value < 0 and text.strip("0.") else "") + text
+
+
+def places(size: float) -> int:
+    """Decimals that leave three significant digits of a number of this size, between 0 and 5."""
+    if size == 0 or size >= 1000:
+        return 0
+    return min(5, max(0, 2 - math.floor(math.log10(size))))
+
+
+def _small(size: float) -> str:
+    """A number too small for its decimals: ``3.1 × 10⁻⁷``."""
+    power = math.floor(math.log10(size))
+    return f"{size / 10**power:.1f}{THIN}×{THIN}10{str(power).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+def spread(mean: float, half: float) -> tuple[str, str]:
+    """A mean and the half-width of its interval with the same decimals: two significant digits of the half-width."""
+    if half <= 0 or not math.isfinite(half):
+        return number(mean), number(0.0)
+    decimals = min(5, max(0, 1 - math.floor(math.log10(half))))
+    if abs(mean) >= 1e7:
+        return engineering(mean), engineering(half)
+    return number(mean, decimals), number(half, decimals)
+
+
+def engineering(value: float | None, unit: str = "") -> str:
+    """A large number with its SI prefix: ``169 k``, ``4.60 G``."""
+    if value is None or not math.isfinite(value):
+        return "\N{EM DASH}"
+    for power, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= power:
+            scaled = value / power
+            return f"{scaled:.{places(abs(scaled))}f}{THIN}{prefix}{unit}"
+    return f"{value:.{places(abs(value))}f}" + (f"{THIN}{unit}" if unit else "")
+
+
+def percent(value: float | None) -> str:
+    """A share as a percentage without decimals (one below 10 %)."""
+    if value is None or not math.isfinite(value):
+        return "\N{EM DASH}"
+    return f"{100 * value:.{1 if 0 < abs(value) < 0.0995 else 0}f}{THIN}%"
+
+
+def plain(value: Any) -> str:
+    """A configuration value as a reader writes it: lists with commas, None as "none"."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {plain(v)}" for k, v in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(v) for v in value) or "none"
+    return str(value)
+
+
+def listed(items: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""

@@ -1,0 +1,128 @@
+"""fit(): the only optimiser loop. It knows no model: each owns its loss.
+
+Adam on shuffled batches; after each epoch the loss on the validation split decides when to stop (``patience`` epochs
+without improvement) and which weights are kept. Weights, batch order and posterior draws each come from their own
+stream of the seed, the same for every model: runs pair by seed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from latentbench.core import Loss, seeded
+
+Progress = Callable[[int, float, float], None]
+
+
+class Diverged(ArithmeticError):
+    """Training met a loss or a gradient that is not finite; the message says where."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train: see `latentbench.config.Run` for the meaning and the defaults of each field."""
+
+    epochs: int
+    patience: int
+    batch_size: int
+    lr: float
+
+
+@dataclass
+class History:
+    """What training left behind: ``curves`` name -> one value an epoch; ``epochs`` run; ``best`` the epoch (from 1)
+    whose weights were kept; ``seconds`` of wall time."""
+
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    epochs: int = 0
+    best: int = 0
+    seconds: float = 0.0
+
+
+def initialise(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """``build()`` with weights drawn from the seed's own stream; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeded(seed, "weights").initial_seed())
+        return build()
+
+
+def fit(
+    model: nn.Module, train: Tensor, val: Tensor, plan: Plan, seed: int, progress: Progress | None = None
+) -> History:
+    """Train ``model`` in place on images (n, c, h, w) that lie on its device; the best weights on ``val`` are kept.
+
+    The last short batch of an epoch is left out (each epoch shuffles anew), unless it is the only one. Raises
+    `Diverged` where a loss or gradient is not finite; the model is then worthless.
+    """
+    started = time.perf_counter()
+    order, draws = seeded(seed, "batches"), seeded(seed, "posterior draws")
+    optimiser = torch.optim.Adam(model.parameters(), lr=plan.lr, fused=True)
+    size = min(plan.batch_size, len(train))
+    history = History()
+    best, kept = float("inf"), {k: v.clone() for k, v in model.state_dict().items()}
+    for epoch in range(1, plan.epochs + 1):
+        model.train()
+        shuffled = torch.randperm(len(train), generator=order).to(train.device)
+        sums: dict[str, Tensor] = {}
+        steps = len(train) // size
+        for step in range(steps):
+            loss = _step(model, optimiser, train[shuffled[step * size : (step + 1) * size]], draws)
+            for name, term in {"": loss.total.detach(), **loss.terms}.items():
+                sums[name] = sums.get(name, 0) + term
+        means = {name: float(total) / steps for name, total in sums.items()}
+        _check_finite(model, means[""], epoch)
+        score = evaluate(model, val, seed)
+        for name, value in {f"loss.train{'.' * bool(n)}{n}": v for n, v in means.items()} | {"loss.val": score}.items():
+            history.curves.setdefault(name, []).append(value)
+        history.epochs = epoch
+        if not score == score or score in (float("inf"), float("-inf")):
+            raise Diverged(f"the validation loss became {score} in epoch {epoch}")
+        if score < best:
+            best, history.best = score, epoch
+            kept = {k: v.clone() for k, v in model.state_dict().items()}
+        if progress is not None:
+            progress(epoch, means[""], score)
+        if plan.patience and epoch - history.best >= plan.patience:
+            break
+    if plan.patience:
+        model.load_state_dict(kept)
+    else:
+        history.best = history.epochs
+    model.eval()
+    history.seconds = time.perf_counter() - started
+    return history
+
+
+def _step(model: nn.Module, optimiser: torch.optim.Optimizer, x: Tensor, draws: torch.Generator) -> Loss:
+    optimiser.zero_grad(set_to_none=True)
+    loss: Loss = model.loss(x, draws)  # type: ignore[operator]
+    loss.total.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return loss
+
+
+def _check_finite(model: nn.Module, loss: float, epoch: int) -> None:
+    """Once an epoch, not once a step: a NaN in a gradient stays in Adam's state and in every later weight and loss,
+    so nothing slips through, and the device need not be waited for."""
+    if not torch.isfinite(torch.tensor(loss)):
+        raise Diverged(f"the training loss became {loss} in epoch {epoch}")
+    for name, weight in model.named_parameters():
+        for what, tensor in (("weight", weight), ("gradient of", weight.grad)):
+            if tensor is not None and not bool(torch.isfinite(tensor).all()):
+                raise Diverged(f"the {what} {name} is not finite in epoch {epoch}")
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, x: Tensor, seed: int, batch: int = 2000) -> float:
+    """Mean loss over images ``x`` in evaluation mode, with the same draws at every call."""
+    model.eval()
+    draws = seeded(seed, "validation draws")
+    total = 0.0
+    for part in x.split(batch):
+        total += float(model.loss(part, draws).total) * len(part)  # type: ignore[operator]
+    return total / len(x)
