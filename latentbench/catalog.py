@@ -137,7 +137,7 @@ def model_params(text: str, run: Run) -> dict[str, Any]:
     params = {n: shared.get(n, p.default) for n, p in fields.items()}
     for key, word in spec.fields.items():
         if key not in fields:
-            raise unknown(f"field of model '{spec.name}'", key, fields)
+            raise unknown(f"{spec.name} field", key, fields)
         params[key] = _cast(f"models: {key} in '{text}'", word, hints.get(key, str))
     if missing := [n for n, v in params.items() if v is inspect.Parameter.empty]:
         raise ValueError(f"model '{spec.name}' needs {', '.join(missing)}: write {spec.name}:{missing[0]}=...")

@@ -77,7 +77,9 @@ class CalibratedJudge:
         passed = {k.rpartition(".")[2]: v for k, v in self.checks.items() if k in FLOORS}
         worst = max(passed, key=lambda k: passed[k])
         if passed[worst] > FLOOR_LIMIT:
-            return f"the judge's self-check failed: it passes {passed[worst]:.1%} of {worst} (at most {FLOOR_LIMIT:.0%})"
+            return (
+                f"the judge's self-check failed: it passes {passed[worst]:.1%} of {worst} (at most {FLOOR_LIMIT:.0%})"
+            )
         return ""
 
     @torch.no_grad()
@@ -160,7 +162,7 @@ def train_judge(dataset: Dataset, seed: int = 0, steps: int = 1500, batch: int =
 
 def _train(network: Network, train: Split, classes: int, seed: int, steps: int, batch: int) -> None:
     """One-cycle Adam on equal parts of real images and junk."""
-    assert train.y is not None  # noqa: S101 - checked by train_judge; this tells the type checker
+    assert train.y is not None
     g = seeded(seed, "judge batches")
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
@@ -170,7 +172,7 @@ def _train(network: Network, train: Split, classes: int, seed: int, steps: int, 
         x = torch.cat([train.x[pick], junk(train.x, batch, g)])
         y = torch.cat([train.y[pick], reject])
         optimiser.zero_grad(set_to_none=True)
-        F.cross_entropy(network(x), y, label_smoothing=0.02).backward()  # type: ignore[no-untyped-call]
+        F.cross_entropy(network(x), y, label_smoothing=0.02).backward()
         optimiser.step()
         schedule.step()
 
@@ -206,7 +208,7 @@ def self_check(judge: CalibratedJudge, dataset: Dataset, seed: int) -> dict[str,
     test = dataset.test
     g = seeded(seed, "judge self-check")
     verdict = judge(test.x)
-    assert test.y is not None  # noqa: S101 - checked by train_judge; this tells the type checker
+    assert test.y is not None
     mean = dataset.train.x.mean(0, keepdim=True)
     # Means of random halves: the mean image's own neighbourhood, so that the floor is a share and not a coin.
     halves = [dataset.train.x[torch.randperm(len(dataset.train.x), generator=g)[: len(dataset.train.x) // 2]].mean(0)]

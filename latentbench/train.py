@@ -7,6 +7,7 @@ stream of the seed, the same for every model: runs pair by seed.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -77,10 +78,11 @@ def fit(
         means = {name: float(total) / steps for name, total in sums.items()}
         _check_finite(model, means[""], epoch)
         score = evaluate(model, val, seed)
-        for name, value in {f"loss.train{'.' * bool(n)}{n}": v for n, v in means.items()} | {"loss.val": score}.items():
+        curves = {f"loss.train.{name}" if name else "loss.train": mean for name, mean in means.items()}
+        for name, value in {**curves, "loss.val": score}.items():
             history.curves.setdefault(name, []).append(value)
         history.epochs = epoch
-        if not score == score or score in (float("inf"), float("-inf")):
+        if not math.isfinite(score):
             raise Diverged(f"the validation loss became {score} in epoch {epoch}")
         if score < best:
             best, history.best = score, epoch
@@ -101,7 +103,7 @@ def fit(
 def _step(model: nn.Module, optimiser: torch.optim.Optimizer, x: Tensor, draws: torch.Generator) -> Loss:
     optimiser.zero_grad(set_to_none=True)
     loss: Loss = model.loss(x, draws)  # type: ignore[operator]
-    loss.total.backward()  # type: ignore[no-untyped-call]
+    loss.total.backward()
     optimiser.step()
     return loss
 
@@ -109,7 +111,7 @@ def _step(model: nn.Module, optimiser: torch.optim.Optimizer, x: Tensor, draws: 
 def _check_finite(model: nn.Module, loss: float, epoch: int) -> None:
     """Once an epoch, not once a step: a NaN in a gradient stays in Adam's state and in every later weight and loss,
     so nothing slips through, and the device need not be waited for."""
-    if not torch.isfinite(torch.tensor(loss)):
+    if not math.isfinite(loss):
         raise Diverged(f"the training loss became {loss} in epoch {epoch}")
     for name, weight in model.named_parameters():
         for what, tensor in (("weight", weight), ("gradient of", weight.grad)):

@@ -25,22 +25,151 @@ FONT = (
 ).split()
 
 # metric: unit, better, bounds, target, family of references, (ae, vae), spread over seeds, summary
-METRICS: dict[str, tuple[str, str, tuple[float | None, float | None], float | None, dict[str, float], tuple[float | None, float], float, str]] = {  # noqa: E501
-    "mse": ("squared intensity", "lower", (0.0, None), None, {"baseline:mean": 0.0701, "baseline:pca": 0.0239}, (0.0126, 0.0137), 0.0003, "mean squared error of a pixel"),  # noqa: E501
-    "r2": ("share of variance", "higher", (None, 1.0), None, {"baseline:mean": 0.0, "baseline:pca": 0.659}, (0.821, 0.806), 0.005, "1 - MSE / MSE of the mean image"),  # noqa: E501
-    "path.tortuosity": ("ratio", "lower", (1.0, None), None, {"ceiling:cross-fade": 1.0}, (1.36, 1.31), 0.03, "length of the decoded straight line over its chord, in pixels, 16 frames"),  # noqa: E501
-    "path.validity_gain": ("share", "higher", (-1.0, 1.0), None, {}, (0.06, 0.21), 0.03, "share of valid images on the path minus that on the cross-fade of its two ends"),  # noqa: E501
-    "midpoint.nonblend": ("share of chord", "none", (0.0, None), None, {}, (0.31, 0.29), 0.02, "distance of the decoded latent midpoint from the pixel average of the ends"),  # noqa: E501
-    "validity.normal": ("share", "higher", (0.0, 1.0), None, {"ceiling:real": 0.903, "floor:noise": 0.004, "floor:shuffle": 0.021, "floor:mean": 0.0}, (0.118, 0.446), 0.03, "share of decoded draws of N(0, I) that the judge accepts"),  # noqa: E501
-    "validity.gaussian": ("share", "higher", (0.0, 1.0), None, {"ceiling:real": 0.903, "floor:noise": 0.004, "floor:shuffle": 0.021, "floor:mean": 0.0}, (0.312, 0.461), 0.03, "share of decoded draws of a fitted Gaussian that the judge accepts"),  # noqa: E501
-    "validity.mixture": ("share", "higher", (0.0, 1.0), None, {"ceiling:real": 0.903, "floor:noise": 0.004, "floor:shuffle": 0.021, "floor:mean": 0.0}, (0.771, 0.79), 0.03, "share of decoded draws of a fitted 10-component mixture that the judge accepts"),  # noqa: E501
-    "hole": ("share", "lower", (0.0, 1.0), None, {"null:held-out": 0.01}, (0.74, 0.152), 0.03, "share of the prior's mass far from every code"),  # noqa: E501
+METRICS: dict[
+    str,
+    tuple[
+        str,
+        str,
+        tuple[float | None, float | None],
+        float | None,
+        dict[str, float],
+        tuple[float | None, float],
+        float,
+        str,
+    ],
+] = {  # noqa: E501
+    "mse": (
+        "squared intensity",
+        "lower",
+        (0.0, None),
+        None,
+        {"baseline:mean": 0.0701, "baseline:pca": 0.0239},
+        (0.0126, 0.0137),
+        0.0003,
+        "mean squared error of a pixel",
+    ),  # noqa: E501
+    "r2": (
+        "share of variance",
+        "higher",
+        (None, 1.0),
+        None,
+        {"baseline:mean": 0.0, "baseline:pca": 0.659},
+        (0.821, 0.806),
+        0.005,
+        "1 - MSE / MSE of the mean image",
+    ),  # noqa: E501
+    "path.tortuosity": (
+        "ratio",
+        "lower",
+        (1.0, None),
+        None,
+        {"ceiling:cross-fade": 1.0},
+        (1.36, 1.31),
+        0.03,
+        "length of the decoded straight line over its chord, in pixels, 16 frames",
+    ),  # noqa: E501
+    "path.validity_gain": (
+        "share",
+        "higher",
+        (-1.0, 1.0),
+        None,
+        {},
+        (0.06, 0.21),
+        0.03,
+        "share of valid images on the path minus that on the cross-fade of its two ends",
+    ),  # noqa: E501
+    "midpoint.nonblend": (
+        "share of chord",
+        "none",
+        (0.0, None),
+        None,
+        {},
+        (0.31, 0.29),
+        0.02,
+        "distance of the decoded latent midpoint from the pixel average of the ends",
+    ),  # noqa: E501
+    "validity.normal": (
+        "share",
+        "higher",
+        (0.0, 1.0),
+        None,
+        {"ceiling:real": 0.903, "floor:noise": 0.004, "floor:shuffle": 0.021, "floor:mean": 0.0},
+        (0.118, 0.446),
+        0.03,
+        "share of decoded draws of N(0, I) that the judge accepts",
+    ),  # noqa: E501
+    "validity.gaussian": (
+        "share",
+        "higher",
+        (0.0, 1.0),
+        None,
+        {"ceiling:real": 0.903, "floor:noise": 0.004, "floor:shuffle": 0.021, "floor:mean": 0.0},
+        (0.312, 0.461),
+        0.03,
+        "share of decoded draws of a fitted Gaussian that the judge accepts",
+    ),  # noqa: E501
+    "validity.mixture": (
+        "share",
+        "higher",
+        (0.0, 1.0),
+        None,
+        {"ceiling:real": 0.903, "floor:noise": 0.004, "floor:shuffle": 0.021, "floor:mean": 0.0},
+        (0.771, 0.79),
+        0.03,
+        "share of decoded draws of a fitted 10-component mixture that the judge accepts",
+    ),  # noqa: E501
+    "hole": (
+        "share",
+        "lower",
+        (0.0, 1.0),
+        None,
+        {"null:held-out": 0.01},
+        (0.74, 0.152),
+        0.03,
+        "share of the prior's mass far from every code",
+    ),  # noqa: E501
     "kl": ("nats", "none", (0.0, None), None, {}, (None, 17.9), 0.4, "KL(q(z|x) || N(0, I)), summed over dimensions"),
     "active_units": ("dimensions", "higher", (0.0, None), None, {}, (8.0, 7.5), 0.4, "latent dimensions in use"),
-    "punctual_index": ("ratio", "none", (0.0, None), None, {}, (0.0, 0.101), 0.005, "mean over active dimensions of E[s] / sd(mu); 0 = a point"),  # noqa: E501
-    "variance_law": ("variance", "target", (0.0, None), 1.0, {}, (14.2, 1.09), 0.05, "mean over active dimensions of E[s^2] + Var(mu)"),  # noqa: E501
-    "probe.linear": ("accuracy", "higher", (0.0, 1.0), None, {"floor:majority": 0.103}, (0.921, 0.925), 0.008, "accuracy of a linear classifier on the codes"),  # noqa: E501
-    "trustworthiness": ("share", "higher", (0.0, 1.0), None, {}, (0.951, 0.957), 0.004, "neighbours in the latent space that are neighbours in the data"),  # noqa: E501
+    "punctual_index": (
+        "ratio",
+        "none",
+        (0.0, None),
+        None,
+        {},
+        (0.0, 0.101),
+        0.005,
+        "mean over active dimensions of E[s] / sd(mu); 0 = a point",
+    ),  # noqa: E501
+    "variance_law": (
+        "variance",
+        "target",
+        (0.0, None),
+        1.0,
+        {},
+        (14.2, 1.09),
+        0.05,
+        "mean over active dimensions of E[s^2] + Var(mu)",
+    ),  # noqa: E501
+    "probe.linear": (
+        "accuracy",
+        "higher",
+        (0.0, 1.0),
+        None,
+        {"floor:majority": 0.103},
+        (0.921, 0.925),
+        0.008,
+        "accuracy of a linear classifier on the codes",
+    ),  # noqa: E501
+    "trustworthiness": (
+        "share",
+        "higher",
+        (0.0, 1.0),
+        None,
+        {},
+        (0.951, 0.957),
+        0.004,
+        "neighbours in the latent space that are neighbours in the data",
+    ),  # noqa: E501
 }
 KINDS = ("encode", "decode", "sample", "train_step")
 
@@ -153,7 +282,9 @@ def _values(spec: Synthetic) -> Iterator[Record]:
                 row = replace(base, model=model, seed=seed)
                 mean = means[is_vae(model)]
                 if mean is None:
-                    yield replace(row, status="skipped", reason="needs a posterior with a variance; an autoencoder has none")
+                    yield replace(
+                        row, status="skipped", reason="needs a posterior with a variance; an autoencoder has none"
+                    )
                 elif judged and not spec.judge:
                     yield replace(row, status="skipped", reason="the judge passed 9 % of noise: self-check failed")
                 elif name == "probe.linear" and model == spec.models[-1] and seed == spec.seeds - 1 and spec.seeds > 1:
@@ -166,15 +297,25 @@ def _values(spec: Synthetic) -> Iterator[Record]:
             if spec.judge or not judged:
                 yield replace(base, model=model, value=value, latent_dim=None)
     if spec.judge:
-        for name, value in (("accuracy", 0.969), ("pass.real", 0.903), ("pass.noise", 0.004), ("pass.shuffle", 0.021), ("pass.mean", 0.0)):  # noqa: E501
+        for name, value in (
+            ("accuracy", 0.969),
+            ("pass.real", 0.903),
+            ("pass.noise", 0.004),
+            ("pass.shuffle", 0.021),
+            ("pass.mean", 0.0),
+        ):  # noqa: E501
             for who in ("judge", "judge:second"):
                 yield Record(model=who, metric=f"judge.{name}", split="test", unit="share", value=value)
     for model in spec.models:
         for part, value in (("parameters", 168_992.0), ("flops.encode", 1.65e5), ("flops.decode", 1.66e5)):
-            yield Record(model=model, metric=f"cost.{part}", value=value, unit="FLOP" if "flops" in part else "parameters")
+            yield Record(
+                model=model, metric=f"cost.{part}", value=value, unit="FLOP" if "flops" in part else "parameters"
+            )
         for seed in range(spec.seeds):
             rng = _rng("train", model, seed)
-            yield Record(model=model, seed=seed, metric="train.epochs", value=float(rng.integers(90, 150)), unit="epochs")
+            yield Record(
+                model=model, seed=seed, metric="train.epochs", value=float(rng.integers(90, 150)), unit="epochs"
+            )
             yield Record(model=model, seed=seed, metric="train.seconds", value=float(rng.uniform(2, 3)), unit="s")
             if is_vae(model):
                 yield Record(model=model, seed=seed, metric="decoder_variance", value=0.0143, unit="squared intensity")
@@ -212,7 +353,9 @@ def _timings(spec: Synthetic) -> Iterator[Record]:
                     metric_params={"batch": batch, "device": "cpu"}, value=float(np.median(samples)),
                     samples=tuple(map(float, samples)),
                 )  # fmt: skip
-    yield Record(metric="throughput.matmul_peak", unit="FLOP/s", better="higher", value=4.6e10, metric_params={"device": "cpu"})
+    yield Record(
+        metric="throughput.matmul_peak", unit="FLOP/s", better="higher", value=4.6e10, metric_params={"device": "cpu"}
+    )
 
 
 def _artifacts(spec: Synthetic, folder: Path) -> Iterator[Record]:
@@ -234,7 +377,9 @@ def _artifacts(spec: Synthetic, folder: Path) -> Iterator[Record]:
         yield from _save(spec, folder, "reconstructions", model, arrays, {})
 
 
-def _save(spec: Synthetic, folder: Path, role: str, model: str, arrays: dict[str, Any], detail: dict[str, Any]) -> Iterator[Record]:  # noqa: E501
+def _save(
+    spec: Synthetic, folder: Path, role: str, model: str, arrays: dict[str, Any], detail: dict[str, Any]
+) -> Iterator[Record]:  # noqa: E501
     if role in spec.without:
         return
     place = folder / "artifacts" / f"{role}-{records.digest(model, 6)}.npz"
@@ -280,7 +425,11 @@ def _strips(spec: Synthetic, model: str, _: np.ndarray) -> tuple[dict[str, Any],
 
 def _samples(spec: Synthetic, model: str, _: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
     arrays: dict[str, Any] = {}
-    for name, share in (("normal", 0.45 if is_vae(model) else 0.12), ("gaussian", 0.46 if is_vae(model) else 0.31), ("mixture", 0.78)):
+    for name, share in (
+        ("normal", 0.45 if is_vae(model) else 0.12),
+        ("gaussian", 0.46 if is_vae(model) else 0.31),
+        ("mixture", 0.78),
+    ):
         rng = _rng("samples", model, name)
         k = 24
         label = rng.integers(0, max(1, len(spec.classes)), k)

@@ -1,12 +1,13 @@
 """Shared encoder and decoder blocks, so that models compared differ in their loss and in nothing else.
 
-``mlp``: flatten, ``depth`` hidden layers of ``width`` ReLU units, a linear head. ``conv``: strided 4x4 convolutions that
-halve the image ``depth`` times (doubling the channels up to ``width``), mirrored by transposed ones. ``depth`` 0 is
-linear in both. The decoder's output is linear: a squashing there would bend the latent space of a linear model.
+``mlp``: flatten, ``depth`` hidden layers of ``width`` ReLU units, a linear head. ``conv``: strided 3x3 convolutions
+that halve the image ``depth`` times (doubling the channels up to ``width``), mirrored by transposed ones. ``depth`` 0
+is linear in both. The decoder's output is linear: a squashing there would bend the latent space of a linear model.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Literal
 
@@ -52,7 +53,7 @@ def _mlp(shape: Shape, outputs: int, latent_dim: int, depth: int, width: int) ->
 
 def _layers(sizes: list[int]) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for i, o in zip(sizes, sizes[1:], strict=False):
+    for i, o in itertools.pairwise(sizes):
         layers += [nn.Linear(i, o), nn.ReLU()]
     return layers[:-1]
 
@@ -63,7 +64,9 @@ def _conv(shape: Shape, outputs: int, latent_dim: int, depth: int, width: int) -
     for _ in range(depth):
         h, w = steps[-1]
         if min(h, w) < 2:
-            raise ValueError(f"depth: a {sizes[0]}x{sizes[1]} image cannot be halved {depth} times; use a smaller depth")
+            raise ValueError(
+                f"depth: a {sizes[0]}x{sizes[1]} image cannot be halved {depth} times; use a smaller depth"
+            )
         steps.append(((h + 1) // 2, (w + 1) // 2))
     widths = [channels, *[min(width, 32 * 2**i) for i in range(depth)]]
     down: list[nn.Module] = []

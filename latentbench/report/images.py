@@ -36,7 +36,9 @@ def encode(pixels: Array, lossless: bool = True) -> Picture:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     buffer = io.BytesIO()
-    Image.fromarray(array).convert("RGB").save(buffer, "WEBP", lossless=lossless, quality=70 if lossless else 80, method=4)
+    Image.fromarray(array).convert("RGB").save(
+        buffer, "WEBP", lossless=lossless, quality=70 if lossless else 80, method=4
+    )
     code = base64.b64encode(buffer.getvalue()).decode("ascii")
     return Picture(f"data:image/webp;base64,{code}", array.shape[1], array.shape[0])
 

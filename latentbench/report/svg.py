@@ -77,7 +77,20 @@ def shape(kind: str, r: float) -> str:
         return f"m{-r:.2f} 0a{r:.2f} {r:.2f} 0 1 0 {2 * r:.2f} 0a{r:.2f} {r:.2f} 0 1 0 {-2 * r:.2f} 0z"
     if kind == "plus":
         t = 0.38 * r
-        corners = [(-t, -r), (t, -r), (t, -t), (r, -t), (r, t), (t, t), (t, r), (-t, r), (-t, t), (-r, t), (-r, -t), (-t, -t)]
+        corners = [
+            (-t, -r),
+            (t, -r),
+            (t, -t),
+            (r, -t),
+            (r, t),
+            (t, t),
+            (t, r),
+            (-t, r),
+            (-t, t),
+            (-r, t),
+            (-r, -t),
+            (-t, -t),
+        ]
     elif kind == "x":
         plus = [(-0.38, -1), (0.38, -1), (0.38, -0.38), (1, -0.38), (1, 0.38), (0.38, 0.38), (0.38, 1), (-0.38, 1),
                 (-0.38, 0.38), (-1, 0.38), (-1, -0.38), (-0.38, -0.38)]  # fmt: skip
@@ -115,7 +128,9 @@ def marks(xs: Array, ys: Array, kind: str, r: float, class_: str) -> Markup:
 def swatch(kind: str, class_: str, size: float = 12) -> Markup:
     """A marker on its own, for legends and beside names; hidden from assistive technology, as its name stands by."""
     path = tag("path", d=f"M{size / 2:.1f} {size / 2:.1f}" + shape(kind, size * 0.36), class_=class_)
-    return tag("svg", path, class_="swatch", viewBox=f"0 0 {size:g} {size:g}", width=size, height=size, aria_hidden="true")
+    return tag(
+        "svg", path, class_="swatch", viewBox=f"0 0 {size:g} {size:g}", width=size, height=size, aria_hidden="true"
+    )
 
 
 @dataclass(frozen=True)
@@ -181,11 +196,16 @@ def y_axis(axis: Axis, left: float, right: float, title: str, about: int = 4) ->
     """Horizontal grid lines with their numbers at the left, and what is measured written level above them."""
     ticks = axis.ticks(about)
     step = 0.0 if axis.log or len(ticks) < 2 else ticks[1] - ticks[0]
-    rows = [line(left, axis(t), right, axis(t)) + text(left - 6, axis(t) + 4, tick_label(t, step), anchor="end") for t in ticks]
+    rows = [
+        line(left, axis(t), right, axis(t)) + text(left - 6, axis(t) + 4, tick_label(t, step), anchor="end")
+        for t in ticks
+    ]
     return Markup("").join([*rows, text(0, 11, title, "axis")])
 
 
-def x_axis(axis: Axis, bottom: float, title: str, ticks: Sequence[float] | None = None, labels: Sequence[str] | None = None) -> Markup:  # noqa: E501
+def x_axis(
+    axis: Axis, bottom: float, title: str, ticks: Sequence[float] | None = None, labels: Sequence[str] | None = None
+) -> Markup:
     """Numbers below the plot and what they count, at the right end."""
     places = list(axis.ticks(5) if ticks is None else ticks)
     step = 0.0 if axis.log or len(places) < 2 else places[1] - places[0]

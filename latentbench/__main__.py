@@ -1,0 +1,8 @@
+"""``python -m latentbench``: the same program as the console script."""
+
+import sys
+
+from latentbench.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

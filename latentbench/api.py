@@ -1,0 +1,310 @@
+"""The Python interface: ``run`` (what the command line calls), ``evaluate`` (any trained model as two callables) and
+``load`` (a trained model of a run back).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from latentbench import catalog, execute, exhibits, measure, records, worker
+from latentbench.config import Run, make_run, with_study
+from latentbench.core import Dataset, Posterior, Split, numpy_rng
+from latentbench.judge import CalibratedJudge, train_judge
+from latentbench.records import Record
+
+if TYPE_CHECKING:
+    import pandas
+
+NO_TRAIN = "no training data was given (x_train)"
+NO_LABELS = "no labels were given"
+
+
+@dataclass(frozen=True)
+class Result:
+    """``records``: everything measured; ``folder`` and ``report``: where it was written (None: nowhere)."""
+
+    records: Sequence[Record]
+    folder: Path | None = None
+    report: Path | None = None
+
+    @property
+    def frame(self) -> pandas.DataFrame:
+        """A DataFrame with the columns of results.csv: one row a metric, seed and split, and the aggregates."""
+        import pandas
+
+        from latentbench.report import tables
+
+        return pandas.DataFrame(tables.flat_rows(self.records), columns=list(tables.FIELDS))
+
+    def value(self, metric: str, split: str = "test") -> float:
+        """The mean over seeds of one metric of the only model. Raises ValueError where it was not measured."""
+        rows = [
+            r for r in records.values(self.records) if r.metric == metric and r.split == split and not r.is_reference
+        ]
+        found = [r.value for r in rows if r.value is not None]
+        if not found:
+            why = next((r.reason for r in rows), "no such metric was asked for")
+            raise ValueError(f"metric '{metric}' has no value on {split}: {why}")
+        return float(np.mean(found))
+
+
+def run(models: str | Sequence[str] = ("ae", "vae"), dataset: str = "digits", **options: Any) -> Result:
+    """Train and measure models; the options are those of ``latentbench run`` (underscores for dashes).
+
+    Returns the Result with the run folder and its report. Raises ValueError for wrong input, before anything is
+    written. The same call again returns the finished run; an unfinished one needs ``resume=True``.
+    """
+    settings = {"models": models, "dataset": dataset, **options}
+    settings = {k: v for k, v in settings.items() if v is not None}
+    asked = make_run(with_study(settings))
+    argv = ["run", *(f"--{k.replace('_', '-')}={_word(v)}" for k, v in settings.items() if k != "resume")]
+    outcome = execute.execute(asked, argv, progress=not asked.quiet)
+    return Result(outcome.records, outcome.folder, outcome.report)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, str | int | float) or value is None:
+        return str(value)
+    return ",".join(str(v) for v in value)
+
+
+class _Callables:
+    """A user's two callables as a Model that can be measured."""
+
+    decoder_variance = None
+
+    def __init__(self, encode: Callable[[Any], Any], decode: Callable[[Any], Any] | None, shape: Sequence[int]) -> None:
+        self._encode, self._decode, self._shape = encode, decode, tuple(shape)
+
+    def encode(self, x: Tensor) -> Posterior:
+        """The posterior, from ``z``, ``(mu, log_var)`` or an object with ``.mean`` / ``.log_var``."""
+        out = self._encode(x)
+        if hasattr(out, "mean") and hasattr(out, "log_var"):
+            out = (out.mean, out.log_var)
+        parts = out if isinstance(out, tuple | list) else (out,)
+        if not 1 <= len(parts) <= 2:
+            raise ValueError(f"encode returned {len(parts)} things; expected z, (mu, log_var) or .mean and .log_var")
+        tensors = [torch.as_tensor(p).to(x) for p in parts if p is not None]
+        for tensor in tensors:
+            if len(tensor) != len(x):
+                raise ValueError(f"encode returned {len(tensor)} codes for {len(x)} images")
+            if not bool(torch.isfinite(tensor).all()):
+                raise ValueError("encode returned values that are not finite")
+        codes = [t.flatten(1) for t in tensors]
+        return Posterior(codes[0], codes[1] if len(codes) > 1 else None)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Images (n, c, h, w); flat or (n, h, w) ones are given their shape back."""
+        assert self._decode is not None
+        out = torch.as_tensor(self._decode(z)).to(z)
+        if len(out) != len(z) or out[0].numel() != int(np.prod(self._shape)):
+            raise ValueError(
+                f"decode returned shape {tuple(out.shape)} for {len(z)} codes; expected (n, *{self._shape})"
+            )
+        return out.reshape(len(z), *self._shape)
+
+
+def evaluate(
+    encode: Callable[[Any], Any],
+    decode: Callable[[Any], Any],
+    x_test: ArrayLike | Tensor,
+    y_test: ArrayLike | Tensor | None = None,
+    x_train: ArrayLike | Tensor | None = None,
+    y_train: ArrayLike | Tensor | None = None,
+    metrics: str | Iterable[str] | None = None,
+    name: str = "mine",
+    seed: int = 0,
+    device: str = "auto",
+    out: str | Path | None = None,
+) -> Result:
+    """Measure any trained model given as two callables.
+
+    ``encode`` and ``decode`` get and return numpy arrays or tensors, whichever they were written for: they are handed
+    float32 tensors, and arrays where a first call with a tensor fails. ``x_*`` are images (n, h, w), (n, c, h, w) or
+    (n, h, w, c) with values in [0, 1]; ``y_*`` integer labels. With labels and training data a judge is trained and
+    calibrated on a fifth of the training images set apart; without them the measures that need them are skipped with
+    that reason. ``metrics``: names, all by default. ``out``: a new folder for records, tables and report.
+
+    Raises ValueError for images, labels, names or a folder that cannot be used, TypeError for callables that are not.
+    """
+    for what, function in (("encode", encode), ("decode", decode)):
+        if not callable(function):
+            raise TypeError(f"{what}: {function!r} is not callable")
+    chosen = catalog.find_metrics(_names(metrics))
+    asked = make_run({"device": device, "seeds": [seed]})
+    where = torch.device("cuda" if execute.pick_device(asked) == "cuda" else "cpu")
+    if out is not None and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
+        raise ValueError(f"out: {out} is not an empty folder; choose a new one")
+    test = _split("test", x_test, y_test)
+    train = None if x_train is None else _split("train", x_train, y_train)
+    if train is not None and train.x.shape[1:] != test.x.shape[1:]:
+        raise ValueError(f"x_train: images of shape {tuple(train.x.shape[1:])}, x_test has {tuple(test.x.shape[1:])}")
+    dataset = _dataset(name, train or test, test, seed)
+    missing, judge = _judge(dataset, train is not None, seed, where)
+    model = _Callables(_either(encode), _either(decode), dataset.shape)
+    encoding = measure.encode(model, dataset, seed, where, judge, missing)
+    if train is None:
+        missing = {**missing, "train": NO_TRAIN, "train_labels": NO_TRAIN}
+        encoding = replace(encoding, train=None, missing=missing, _memo={})
+    d = encoding.mu.shape[1]
+    sha = dataset.sha256
+    row = Record(dataset="arrays", dataset_hash=sha, model=name, latent_dim=d, seed=seed)
+    rows = measure.score(encoding, chosen.values(), row)
+    anchors = replace(row, model="", seed=None)
+    rows += measure.references(encoding, chosen.values(), anchors)
+    if judge is not None:
+        rows += [
+            replace(anchors, model="judge", split="test", metric=k, value=v, unit="share", bounds=(0.0, 1.0))
+            for k, v in judge.checks.items()
+        ]
+    if out is None:
+        return Result(rows)
+    return _write(Path(out), rows, encoding, dataset, row, chosen, asked)
+
+
+def _names(metrics: str | Iterable[str] | None) -> tuple[str, ...]:
+    if metrics is None:
+        return ()
+    return tuple(m.strip() for m in metrics.split(",")) if isinstance(metrics, str) else tuple(metrics)
+
+
+def _either(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A callable that is handed tensors or, from the first failure on, numpy arrays."""
+    arrays = False
+
+    def call(x: Tensor) -> Any:
+        nonlocal arrays
+        if not arrays:
+            try:
+                return function(x)
+            except (TypeError, AttributeError, RuntimeError) as error:
+                first = error
+            try:
+                out = function(x.detach().cpu().numpy())
+            except Exception:
+                raise first from None
+            arrays = True
+            return out
+        return function(x.detach().cpu().numpy())
+
+    return call
+
+
+def _split(which: str, x: ArrayLike | Tensor, y: ArrayLike | Tensor | None) -> Split:
+    images = torch.as_tensor(x if isinstance(x, Tensor) else np.asarray(x)).detach().cpu()
+    if images.ndim == 3:
+        images = images[:, None]
+    if images.ndim == 4 and images.shape[1] not in (1, 3, 4) and images.shape[3] in (1, 3, 4):
+        images = images.movedim(3, 1)
+    if images.ndim != 4 or min(images.shape) < 1:
+        raise ValueError(f"x_{which}: shape {tuple(images.shape)} is not images; expected (n, h, w) or (n, c, h, w)")
+    if len(images) < 20:
+        raise ValueError(f"x_{which}: {len(images)} images are too few to measure anything; at least 20")
+    images = images.float() / 255 if images.dtype == torch.uint8 else images.float()
+    if not bool(torch.isfinite(images).all()):
+        raise ValueError(f"x_{which}: holds NaN or infinite values")
+    low, high = float(images.min()), float(images.max())
+    if low < 0 or high > 1:
+        raise ValueError(f"x_{which}: values from {low:.4g} to {high:.4g}; expected [0, 1]")
+    if y is None:
+        return Split(images, None)
+    labels = torch.as_tensor(y if isinstance(y, Tensor) else np.asarray(y)).detach().cpu()
+    if labels.shape != (len(images),) or labels.dtype.is_floating_point or int(labels.min()) < 0:
+        raise ValueError(f"y_{which}: expected {len(images)} labels, integers from 0, got shape {tuple(labels.shape)}")
+    return Split(images, labels.long())
+
+
+def _dataset(name: str, train: Split, test: Split, seed: int) -> Dataset:
+    """Training images with a fifth set apart for the judge's thresholds."""
+    order = torch.from_numpy(numpy_rng(seed, "evaluate split").permutation(len(train.x)))
+    cut = len(order) // 5
+    pick = [Split(train.x[i], None if train.y is None else train.y[i]) for i in (order[cut:], order[:cut])]
+    classes = () if test.y is None else tuple(str(c) for c in range(int(test.y.max()) + 1))
+    return Dataset(name, pick[0], pick[1], test, classes)
+
+
+def _judge(
+    dataset: Dataset, has_train: bool, seed: int, device: torch.device
+) -> tuple[dict[str, str], CalibratedJudge | None]:
+    missing = {}
+    if dataset.test.y is None:
+        missing["labels"] = NO_LABELS
+    if dataset.train.y is None:
+        missing["train_labels"] = NO_LABELS
+    if not has_train or missing:
+        return {**missing, "judge": f"no judge: {NO_LABELS if missing else NO_TRAIN}"}, None
+    judge = train_judge(dataset, seed)
+    if judge.refusal:
+        return {**missing, "judge": judge.refusal}, None
+    return missing, judge.to(device)
+
+
+def _write(
+    folder: Path,
+    rows: list[Record],
+    encoding: Any,
+    dataset: Dataset,
+    row: Record,
+    chosen: Mapping[str, Any],
+    asked: Run,
+) -> Result:
+    """The run folder of an evaluation: records, pictures, tables, page."""
+    from latentbench import report
+
+    try:
+        place = folder / "artifacts" / "evaluate"
+        place.mkdir(parents=True)
+    except OSError as error:
+        raise ValueError(f"out: cannot write to {folder}: {error.strerror}") from None
+    prefix = "artifacts/evaluate"
+    arrays, detail = exhibits.data(dataset)
+    rows.append(exhibits.write(arrays, detail, place, prefix, replace(row, model="", seed=None), "data", "data"))
+    rows += exhibits.exhibit(encoding, place, prefix, row, "0")
+    if len(encoding.mu) > exhibits.NEIGHBOURS:
+        arrays, detail = exhibits.latent_map(encoding.mu[exhibits.map_index(dataset)], encoding.seed)
+        rows.append(exhibits.write(arrays, detail, place, prefix, row, "map", "map-0"))
+    environment = execute.describe_environment(str(encoding.mu.device.type))
+    config = {"models": [row.model], "dataset": "arrays", "latent_dim": row.latent_dim, "seeds": list(asked.seeds)}
+    head = execute.run_record(
+        config, dataset, list(chosen.values()), environment, "lb.evaluate(...)", {row.model: {"params": {}}}
+    )
+    identity = records.digest([config, dataset.sha256, sorted(chosen)], 8)
+    head = replace(head, latent_dim=row.latent_dim)
+    done = [replace(r, run=f"evaluate-{identity}", environment=records.digest(environment)) for r in (head, *rows)]
+    records.write(folder / "records.jsonl", done)
+    state = {"id": f"evaluate-{identity}", "status": "finished", **head.detail}
+    records.write_text(folder / "run.json", json.dumps(state, indent=2, default=dict) + "\n")
+    report.write_tables(folder)
+    return Result(done, folder, report.render([folder]))
+
+
+def load(folder: str | Path, model: str, seed: int = 0) -> Any:
+    """A trained model of a finished run, ready to ``encode`` and ``decode``, on the CPU.
+
+    Raises ValueError where the folder holds no run, or no such model and seed, naming those there are.
+    """
+    folder = Path(folder)
+    path = folder / "records.jsonl"
+    if not path.exists():
+        raise ValueError(f"{folder}: no records.jsonl there, so no finished run")
+    rows = records.read(path)
+    head = records.run_record(rows)
+    if head is None:
+        raise ValueError(f"{path}: holds no run record")
+    weights = {(r.model, r.seed): r for r in rows if r.metric == "weights" and r.seed is not None}
+    found = weights.get((model, seed))
+    if found is None or found.path is None:
+        there = ", ".join(f"{m} seed {s}" for m, s in sorted(weights)) or "none"
+        raise ValueError(f"{folder}: no trained model '{model}' with seed {seed} (there: {there})")
+    run = make_run({k: v for k, v in head.detail["config"].items() if v is not None})
+    c, h, w = head.detail["dataset"]["shape"]
+    return worker.restore(run, model, (c, h, w), folder / found.path)

@@ -1,0 +1,565 @@
+"""Plan the units of a Run, run them in worker processes, put the run folder together.
+
+    plan      check everything that can be wrong, before anything is written
+    units     what is to be computed, each named by the hash of what it depends on, in order of need
+    execute   hand ready units to worker processes; a finished unit is a folder and is never computed twice
+    assemble  records of all units in the plan's order -> records.jsonl -> tables and page
+
+A kill at any moment leaves whole units and at most a hidden half-made folder; ``--resume`` computes the rest, and the
+records come out the same as undisturbed (timings and environment aside), because a unit's content depends on its hash
+alone. The executor knows nothing of units but their JSON files: a cluster engine can take its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import queue
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from latentbench import __version__, catalog, records, worker
+from latentbench.config import Run
+from latentbench.core import Dataset, Metric
+from latentbench.records import Record, digest
+from latentbench.worker import Unit
+
+BLOCK = 3
+"""Seeds in a unit: few enough to spread over cores and to lose little in a kill, many enough to share one start."""
+
+TOLERANT = ("map", "time")
+"""Kinds that make do with the models there are where some could not be trained."""
+
+Listen = Callable[[dict[str, Any]], None]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a run; ``resume_line`` is the command that carries on."""
+
+    def __init__(self, resume_line: str) -> None:
+        super().__init__(resume_line)
+        self.resume_line = resume_line
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A checked run: effective configuration, data, output folder, units in order of need, cells (spec, seed), a rough
+    forecast in CPU-seconds, and warnings worth a line."""
+
+    run: Run
+    dataset: Dataset
+    folder: Path
+    units: tuple[Unit, ...]
+    cells: tuple[tuple[str, int], ...]
+    expected_seconds: float
+    warnings: tuple[str, ...]
+    params: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out: the run folder, the page, all records, how many (spec, seed) cells failed, whether the run had
+    been finished before and was left as it was, and warnings worth a line."""
+
+    folder: Path
+    report: Path
+    records: list[Record]
+    failed: int
+    finished_before: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def plan(asked: Run) -> Planned:
+    """Check a run against what there is and lay out its units. Writes nothing.
+
+    Raises ValueError, one line, for an unknown model, field, dataset or metric, data that cannot be used, a device
+    that is not there, or an output folder that cannot be.
+    """
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # package.module:MyModel is looked for where the user stands
+    entry, _ = catalog.find_dataset(asked.dataset)
+    run = asked.resolve({"latent_dim": 16, "epochs": 50, "batch_size": 128, **entry.defaults})
+    params = {text: catalog.model_params(text, run) for text in run.models}
+    chosen = catalog.find_metrics(run.metrics)
+    device = pick_device(run)
+    dataset = catalog.load_dataset(run)
+    for text in run.models:
+        with torch.random.fork_rng(devices=[]):
+            model = catalog.build_model(text, run, dataset.shape)
+        for method in ("encode", "decode", "loss", "state_dict"):
+            if not callable(getattr(model, method, None)):
+                raise ValueError(f"model '{text}': {type(model).__name__} has no method {method}")
+    units = _units(run, dataset, params, list(chosen), device)
+    folder = Path(run.out) if run.out else Path("reports") / run.id
+    root = str(folder.absolute())
+    steps = len(dataset.train.x) // (run.batch_size or 1)
+    seconds = 45 + len(run.models) * len(run.seeds) * ((run.epochs or 0) * steps * 0.0018 + 1.0)
+    return Planned(
+        run=run,
+        dataset=dataset,
+        folder=folder,
+        units=tuple({**u, "root": root} for u in units),
+        cells=tuple((m, s) for m in run.models for s in run.seeds),
+        expected_seconds=seconds,
+        warnings=tuple(_warnings(run, dataset)),
+        params=params,
+    )
+
+
+def pick_device(run: Run) -> str:
+    """``cpu`` or ``cuda``. Raises ValueError where CUDA is asked for and not there."""
+    if run.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: 'cuda' is not available here: torch sees no CUDA device (allowed: auto, cpu)")
+    return "cuda" if run.device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _warnings(run: Run, dataset: Dataset) -> Iterator[str]:
+    pixels = dataset.train.x[0].numel()
+    if (run.latent_dim or 0) >= pixels:
+        yield f"latent_dim {run.latent_dim} is not below the {pixels} values of an image: overcomplete"
+    if len(run.seeds) < 2:
+        yield "one seed gives no interval: use at least two (--seeds 6)"
+    if dataset.train.y is None:
+        yield "the dataset has no labels: measures that need a judge are skipped"
+
+
+def _units(
+    run: Run, dataset: Dataset, params: dict[str, dict[str, Any]], metrics: list[str], device: str
+) -> list[Unit]:
+    """All units, each after those it needs; ``needs`` names them by folder."""
+    sha = dataset.sha256
+    settings = run.model_dump(mode="json", by_alias=True, exclude_none=True)
+    kept = {
+        k: v for k, v in settings.items() if k not in ("out", "workers", "resume", "dry_run", "json", "quiet", "open")
+    }
+    shared = {"run": kept, "dataset_sha256": sha, "device": device, "params": params, "version": __version__}
+    declared = catalog.metrics()
+    protocol = {m: [declared[m].params, declared[m].splits] for m in metrics}
+
+    def unit(kind: str, depends: Any, needs: Sequence[str] = (), **fields: Any) -> Unit:
+        key = digest({"kind": kind, "on": depends, "data": sha, "device": device, "version": __version__})
+        return {**shared, "kind": kind, "key": key, "needs": list(needs), **fields}
+
+    judge = unit("judge", 0) if dataset.train.y is not None else None
+    judge_key = judge["key"] if judge else None
+    judge_needs = [worker.folder_of(judge)] if judge else []
+    training = {k: getattr(run, k) for k in ("latent_dim", "epochs", "patience", "batch_size", "lr")}
+    blocks = [run.seeds[i : i + BLOCK] for i in range(0, len(run.seeds), BLOCK)]
+    trains = {
+        (m, b): unit("train", [m, params[m], training, b], model=m, seeds=list(b)) for b in blocks for m in run.models
+    }
+    trained = {m: {str(s): trains[m, b]["key"] for b in blocks for s in b} for m in run.models}
+    first = [worker.folder_of(trains[m, blocks[0]]) for m in run.models]
+    firsts = [trains[m, blocks[0]]["key"] for m in run.models]
+    rest = {"judge": judge_key, "metrics": metrics, "trained": trained}
+    reference = unit("reference", [judge_key, run.latent_dim, protocol], judge_needs, **rest)
+    chart = unit("map", [firsts, run.seeds[0]], first, **rest)
+    measures = [
+        unit(
+            "measure",
+            [trains[m, b]["key"], judge_key, protocol, run.seeds[0] in b],
+            [*judge_needs, worker.folder_of(trains[m, b])],
+            model=m,
+            seeds=list(b),
+            **rest,
+        )
+        for b in blocks
+        for m in run.models
+    ]
+    every = [judge, *trains.values(), chart, reference, *measures]
+    work = [u for u in every if u is not None]
+    timing = unit("time", [firsts, run.batch_size], [worker.folder_of(u) for u in work], **rest)
+    return [*work, timing]
+
+
+def execute(asked: Run, argv: Sequence[str], progress: bool = True) -> Outcome:
+    """Carry out a run and return its outcome; see the module's docstring.
+
+    Raises ValueError for wrong input, before anything is written, and `Interrupted` on Ctrl-C.
+    """
+    planned = plan(asked)
+    folder = planned.folder
+    state = _state(folder)
+    if state and state["id"] != planned.run.id:
+        raise ValueError(f"out: {folder} holds another run ({state['id']}); choose a new folder")
+    if state and state["status"] == "finished":
+        rows = records.read(folder / "records.jsonl")
+        return Outcome(folder, folder / "report.html", rows, _failed_cells(rows), finished_before=True)
+    if state and not asked.resume:
+        raise ValueError(f"out: {folder} holds this run, unfinished; add --resume to carry on")
+    if not state and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"out: {folder} is not an empty folder; choose a new one")
+    return _carry_out(planned, argv, progress)
+
+
+def _carry_out(planned: Planned, argv: Sequence[str], progress: bool) -> Outcome:
+    from filelock import FileLock, Timeout
+
+    folder = planned.folder
+    try:
+        (folder / "artifacts").mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"out: another process is at work on {folder}; wait for it") from None
+    except OSError as error:
+        raise ValueError(f"out: cannot write to {folder}: {error.strerror}") from None
+    started = time.time()
+    try:
+        for left in (folder / "artifacts").glob(".making-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        _write_state(planned, argv, "unfinished", {})
+        crashed = _run_units(planned, progress)
+        return _assemble(planned, argv, started, crashed)
+    except KeyboardInterrupt:
+        raise Interrupted(_resume_line(planned, argv)) from None
+    finally:
+        lock.release()
+        (folder / ".lock").unlink(missing_ok=True)
+
+
+def _resume_line(planned: Planned, argv: Sequence[str]) -> str:
+    words = [a for a in argv if a != "--resume"] or ["run"]
+    return f"latentbench {shlex.join(words)} --resume"
+
+
+def _state(folder: Path) -> dict[str, Any] | None:
+    """The run.json of a folder that holds a run, else None."""
+    try:
+        state = json.loads((folder / "run.json").read_text("utf-8"))
+        return state if isinstance(state, dict) and {"id", "status"} <= state.keys() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _write_state(planned: Planned, argv: Sequence[str], status: str, detail: dict[str, Any]) -> None:
+    state = {
+        "id": planned.run.id,
+        "status": status,
+        "command": "latentbench " + shlex.join(argv),
+        "config": planned.run.model_dump(mode="json", by_alias=True),
+        **detail,
+    }
+    text = json.dumps(state, indent=2, ensure_ascii=False, default=dict) + "\n"
+    records.write_text(planned.folder / "run.json", text)
+
+
+def _run_units(planned: Planned, progress: bool) -> dict[str, str]:
+    """Run every unit that is not done; returns the folders of those that failed with the reason."""
+    todo = [u for u in planned.units if not worker.is_done(u)]
+    if not todo:
+        return {}
+    count = min(planned.run.workers or os.cpu_count() or 1, len(todo))
+    jobs = planned.folder / "artifacts" / ".making-jobs"
+    jobs.mkdir(exist_ok=True)
+    failed: dict[str, str] = {}
+    done = {worker.folder_of(u) for u in planned.units if worker.is_done(u)}
+    with _display(planned, todo, progress) as listen, Pool(count, jobs, listen) as pool:
+        while todo or pool.busy:
+            for unit in list(todo):
+                broken = "" if unit["kind"] in TOLERANT else next((failed[n] for n in unit["needs"] if n in failed), "")
+                if broken:
+                    failed[worker.folder_of(unit)] = broken
+                    todo.remove(unit)
+                elif pool.idle and set(unit["needs"]) <= done | failed.keys():
+                    pool.submit(unit)
+                    todo.remove(unit)
+            if pool.busy:
+                unit, reason = pool.next_finished()
+                if reason:
+                    failed[worker.folder_of(unit)] = reason
+                else:
+                    done.add(worker.folder_of(unit))
+                listen({"unit": worker.folder_of(unit), "reason": reason})
+    shutil.rmtree(jobs, ignore_errors=True)
+    return failed
+
+
+class Pool:
+    """Worker processes that take units over a pipe. One that dies (killed, out of memory) fails the unit it had and is
+    replaced; closing the pipe ends them, also when this process is killed."""
+
+    def __init__(self, count: int, jobs: Path, listen: Listen) -> None:
+        self.jobs, self.listen = jobs, listen
+        self.events: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
+        self.idle: list[int] = []
+        self.busy: dict[int, Unit] = {}
+        self.processes: dict[int, subprocess.Popen[str]] = {}
+        self.count = 0
+        for _ in range(count):
+            self._start()
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for process in self.processes.values():
+            if kind is not None:
+                process.kill()
+            with contextlib.suppress(OSError):
+                process.stdin.close()  # type: ignore[union-attr]
+        for process in self.processes.values():
+            process.wait()
+
+    def _start(self) -> None:
+        environment = {**os.environ, "NUMBA_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        threads = environment.get("LATENTBENCH_THREADS", "1")
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            environment[name] = threads
+        process = subprocess.Popen(
+            [sys.executable, "-m", "latentbench.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None,
+            text=True,
+            encoding="utf-8",
+            env=environment,
+            # Ctrl-C is the parent's to handle: it ends its workers itself.
+            process_group=0 if hasattr(os, "setpgid") else None,
+        )
+        number = self.count
+        self.count += 1
+        self.processes[number] = process
+        self.idle.append(number)
+        threading.Thread(target=self._hear, args=(number, process), daemon=True).start()
+
+    def _hear(self, number: int, process: subprocess.Popen[str]) -> None:
+        for line in process.stdout or ():
+            with contextlib.suppress(ValueError):
+                self.events.put((number, json.loads(line)))
+        self.events.put((number, None))
+
+    def submit(self, unit: Unit) -> None:
+        """Give a unit to an idle worker."""
+        number = self.idle.pop(0)
+        path = self.jobs / f"{unit['kind']}-{unit['key']}.json"
+        records.write_text(path, json.dumps(unit, default=dict))
+        self.busy[number] = unit
+        with contextlib.suppress(OSError):  # a dead worker is heard of through its closed output
+            stdin = self.processes[number].stdin
+            assert stdin is not None
+            stdin.write(f"{path.absolute()}\n")
+            stdin.flush()
+
+    def next_finished(self) -> tuple[Unit, str]:
+        """Wait for a unit to end: the unit and, where it failed, the reason."""
+        while True:
+            number, message = self.events.get()
+            if message is None:
+                process = self.processes.pop(number)
+                code = process.wait()
+                if number in self.idle:
+                    self.idle.remove(number)
+                unit = self.busy.pop(number, None)
+                self._start()
+                if unit is not None:
+                    return unit, f"the worker process died ({_death(code)})"
+            elif "progress" in message:
+                self.listen(message)
+            else:
+                self.idle.append(number)
+                return self.busy.pop(number), message.get("reason", "")
+
+
+def _death(code: int) -> str:
+    with contextlib.suppress(ValueError):
+        if code < 0:
+            return signal.Signals(-code).name
+    return f"exit code {code}"
+
+
+@contextlib.contextmanager
+def _display(planned: Planned, todo: Sequence[Unit], progress: bool) -> Iterator[Listen]:
+    """Progress bars on standard error where it is a terminal; silence elsewhere."""
+    if not progress or not sys.stderr.isatty():
+        yield lambda message: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        whole = bars.add_task("units", total=len(todo), note="")
+        cells: dict[tuple[str, int], Any] = {}
+
+        def listen(message: dict[str, Any]) -> None:
+            cell = message.get("progress")
+            if cell is None:
+                bars.advance(whole)
+            elif "epoch" in cell:
+                key = (cell["model"], cell["seed"])
+                if key not in cells:
+                    cells[key] = bars.add_task(f"{key[0]} seed {key[1]}", total=cell["epochs"], note="")
+                note = f"loss {cell['loss']:.2f}  validation {cell['val']:.2f}"
+                bars.update(cells[key], completed=cell["epoch"], note=note)
+            elif (key := (cell["model"], cell["seed"])) in cells:
+                bars.remove_task(cells.pop(key))
+
+        yield listen
+
+
+def _assemble(planned: Planned, argv: Sequence[str], started: float, crashed: dict[str, str]) -> Outcome:
+    """Records of all units in the plan's order, then everything derived from them."""
+    from latentbench import report
+
+    environment = describe_environment(planned.units[0]["device"])
+    mark = digest(environment)
+    rows: list[Record] = []
+    for unit in planned.units:
+        name = worker.folder_of(unit)
+        if name in crashed:
+            rows += _crash_records(planned, unit, crashed[name])
+        else:
+            rows += records.read(planned.folder / name / "records.jsonl")
+    rows = _without_repeats(rows)
+    head = run_record(
+        planned.run.model_dump(mode="json", by_alias=True),
+        planned.dataset,
+        list(catalog.find_metrics(planned.run.metrics).values()),
+        environment,
+        "latentbench " + shlex.join(argv),
+        _models(planned, rows),
+        started,
+    )
+    rows = [replace(r, run=planned.run.id, environment=mark) for r in (head, *rows)]
+    records.write(planned.folder / "records.jsonl", rows)
+    report.write_tables(planned.folder)
+    page = report.render([planned.folder])
+    _write_state(planned, argv, "unfinished" if crashed else "finished", dict(head.detail))
+    return Outcome(planned.folder, page, rows, _failed_cells(rows), warnings=planned.warnings)
+
+
+def _without_repeats(rows: list[Record]) -> list[Record]:
+    """Floors and anchors that several metrics of one name share stand once."""
+    return list({r.to_json(): r for r in rows}.values())
+
+
+def _crash_records(planned: Planned, unit: Unit, reason: str) -> list[Record]:
+    from latentbench import measure
+
+    if unit["kind"] != "measure":
+        return []
+    metrics = catalog.find_metrics(tuple(unit["metrics"])).values()
+    row = Record(
+        dataset=planned.run.dataset,
+        dataset_hash=unit["dataset_sha256"],
+        model=unit["model"],
+        params=planned.params[unit["model"]],
+        latent_dim=planned.run.latent_dim,
+    )
+    return [r for seed in unit["seeds"] for r in measure.failed(metrics, replace(row, seed=seed), reason)]
+
+
+def _failed_cells(rows: Sequence[Record]) -> int:
+    return len({(r.model, r.seed) for r in rows if r.status == "failed"})
+
+
+def _models(planned: Planned, rows: Sequence[Record]) -> dict[str, Any]:
+    """What the run record says of each model: parameters as set, their number, the implied decoder variance."""
+
+    def first(metric: str, model: str) -> float | None:
+        return next((r.value for r in rows if r.metric == metric and r.model == model), None)
+
+    return {
+        text: {
+            "params": planned.params[text],
+            "parameters": first("cost.parameters", text),
+            "decoder_variance": first("decoder_variance", text),
+        }
+        for text in planned.run.models
+    }
+
+
+def run_record(
+    config: Mapping[str, Any],
+    dataset: Dataset,
+    metrics: Sequence[Metric],
+    environment: Mapping[str, Any],
+    command: str,
+    models: Mapping[str, Any],
+    started: float | None = None,
+) -> Record:
+    """The run's own record: what was asked, on what data, with which definitions, where."""
+    now = time.time()
+    definitions = {
+        m.name: {
+            "summary": m.summary,
+            "source": m.source,
+            "unit": m.unit,
+            "better": m.better,
+            "target": m.target,
+            "bounds": m.bounds,
+            "params": dict(m.params),
+        }
+        for m in metrics
+    }
+    detail = {
+        "config": config,
+        "environment": environment,
+        "command": command,
+        "started": datetime.fromtimestamp(started or now, UTC).isoformat(timespec="seconds"),
+        "seconds": round(now - (started or now), 1),
+        "git": _revision(),
+        "version": __version__,
+        "dataset": {
+            "name": dataset.name,
+            "sha256": dataset.sha256,
+            "shape": list(dataset.shape),
+            "classes": list(dataset.classes),
+            "sizes": {n: len(getattr(dataset, n).x) for n in ("train", "val", "test")},
+        },
+        "models": models,
+        "definitions": definitions,
+    }
+    return Record(kind="run", dataset=str(config["dataset"]), dataset_hash=dataset.sha256, detail=detail)
+
+
+def describe_environment(device: str) -> dict[str, Any]:
+    """Versions and hardware a number may depend on."""
+    names = "torch torchvision numpy scipy scikit-learn umap-learn numba pandas bokeh matplotlib".split()
+    versions = {}
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
+        "threads": int(os.environ.get("LATENTBENCH_THREADS", "1")),
+        "device": device,
+        **versions,
+    }
+
+
+def _cpu() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _revision() -> str | None:
+    """The git revision of the folder the command was given in, if it is in a repository."""
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,133 @@
+"""Encode and score: one model's view of the data, and every metric's word on it as a Record.
+
+A metric that fails becomes a record that says so, not a crash; one whose needs are not met is skipped with the reason;
+a value that is not a finite number is a failure, never a number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latentbench.core import Dataset, Encoding, Judge, Metric, Posterior, Split, Undefined, Value, seeded
+from latentbench.records import Record
+
+CHUNK = 4096
+
+
+@torch.inference_mode()
+def encode(
+    model: Any,
+    dataset: Dataset,
+    seed: int,
+    device: torch.device,
+    judge: Judge | None = None,
+    missing: Mapping[str, str] | None = None,
+) -> Encoding:
+    """The model's Encoding of the test split, its ``train`` the same model's Encoding of the training split."""
+
+    def decode(z: Tensor) -> Tensor:
+        with torch.inference_mode():
+            out: Tensor = model.decode(z)
+        return out
+
+    def view(split: Split, name: str, train: Encoding | None) -> Encoding:
+        x = split.x.to(device)
+        parts = [model.encode(part) for part in x.split(CHUNK)]
+        mu = torch.cat([p.mu for p in parts])
+        log_var = None if parts[0].log_var is None else torch.cat([p.log_var for p in parts])
+        return Encoding(
+            split=name,
+            x=x,
+            mu=mu,
+            log_var=log_var,
+            z=Posterior(mu, log_var).sample(seeded(seed, f"posterior of {name}")),
+            x_hat=torch.cat([decode(part) for part in mu.split(CHUNK)]),
+            labels=None if split.y is None else split.y.to(device),
+            decode=decode,
+            train=train,
+            judge=judge,
+            seed=seed,
+            missing={"log_var": "the posterior is a point: it has no variance", **(missing or {})},
+        )
+
+    train = view(dataset.train, "train", None)
+    return view(dataset.test, "test", replace(train, train=train, _memo={}))
+
+
+def declared(metric: Metric) -> dict[str, Any]:
+    """The fields of a Record that a metric's declaration fills."""
+    return {
+        "metric": metric.name,
+        "metric_params": dict(metric.params),
+        "unit": metric.unit,
+        "better": metric.better,
+        "target": metric.target,
+        "bounds": metric.bounds,
+    }
+
+
+def score(encoding: Encoding, metrics: Iterable[Metric], row: Record) -> list[Record]:
+    """One record for each metric and split it is measured on; ``row`` holds what they share (model, seed, ...)."""
+    out = []
+    for metric in metrics:
+        for split in metric.splits:
+            view = encoding if split == encoding.split else encoding.train
+            base = replace(row, split=split, **declared(metric))
+            if view is None or split != view.split:
+                out.append(replace(base, status="skipped", reason=encoding.missing.get("train", "needs train")))
+            else:
+                out.append(_score(view, metric, base))
+    return out
+
+
+def _score(view: Encoding, metric: Metric, base: Record) -> Record:
+    if absent := view.absent(metric.needs):
+        return replace(base, status="skipped", reason=absent)
+    try:
+        with torch.no_grad():
+            result = metric.compute(view, **metric.params)
+    except Undefined as undefined:
+        return replace(base, status="skipped", reason=str(undefined))
+    except Exception as error:  # whatever a user's decoder raises is a result of measuring it
+        return replace(base, status="failed", reason=_one_line(error))
+    value, samples, detail = result if isinstance(result, Value) else (result, None, {})
+    if not math.isfinite(value):
+        return replace(base, status="failed", reason=f"the value is {value}, not a finite number")
+    finite = None if samples is None or not all(map(math.isfinite, samples)) else tuple(map(float, samples))
+    return replace(base, value=float(value), samples=finite, detail=dict(detail))
+
+
+def failed(metrics: Iterable[Metric], row: Record, reason: str) -> list[Record]:
+    """The records of a cell that has no model: every metric failed for the same reason."""
+    return [
+        replace(row, split=split, status="failed", reason=reason, **declared(metric))
+        for metric in metrics
+        for split in metric.splits
+    ]
+
+
+def references(encoding: Encoding, metrics: Iterable[Metric], row: Record) -> list[Record]:
+    """What each metric reads on the run's own real images and on junk: its ceilings, floors and null values."""
+    out = []
+    for metric in metrics:
+        if metric.references is None or encoding.absent(metric.needs - {"log_var"}):
+            continue
+        base = replace(row, split="test", **declared(metric))
+        try:
+            with torch.no_grad():
+                found = metric.references(encoding, **metric.params)
+        except Undefined:
+            continue
+        out += [replace(base, model=name, value=float(v)) for name, v in found.items() if math.isfinite(v)]
+    return out
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

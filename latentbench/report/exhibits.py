@@ -1,0 +1,406 @@
+"""What the page shows beside its numbers, as plain values for the template: strips, samples, posteriors,
+reconstructions, training, speed. Each function reads one model of one run and raises `Absent` with the sentence to
+print where the run holds no such picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+
+from latentbench.report import figures, images, svg, words
+from latentbench.report.folder import Absent, Array, Arrays, RunFolder
+from latentbench.report.images import Picture
+from latentbench.report.scores import Column
+from latentbench.stats import Cell, summarise
+
+STRIPS = 6
+SAMPLES = 40
+PUNCTUAL = 0.02
+KINDS = {
+    "encode": ("Encode", "images to posteriors"),
+    "decode": ("Decode", "latent points to images"),
+    "sample": ("Sample", "draw from N(0, I) and decode"),
+    "train_step": ("Train step", "loss, gradient and update of one batch"),
+}
+
+
+class Verdict(NamedTuple):
+    """The judge's word on one image: ``valid`` or refused, the class it reads, how sure it is."""
+
+    valid: bool
+    label: str
+    confidence: str
+
+    @property
+    def mark(self) -> str:
+        """A sign that needs no colour."""
+        return "✓" if self.valid else "×"
+
+    @property
+    def words(self) -> str:
+        """The verdict as a sentence."""
+        word = "valid" if self.valid else "refused"
+        sure = f", confidence {self.confidence}" if self.confidence else ""
+        return f"{word}, reads {self.label}{sure}"
+
+
+class Film(NamedTuple):
+    """One strip of frames with its verdicts (none where there was no judge) and its name for assistive technology."""
+
+    picture: Picture
+    verdicts: Sequence[Verdict]
+    alt: str
+    valid: str
+
+
+class Path(NamedTuple):
+    """One interpolation: the decoded path, its cross-fade, and how long each step is."""
+
+    title: str
+    film: Film
+    fade: Film | None
+    curve: Markup
+
+
+class Sample(NamedTuple):
+    """One decoded draw."""
+
+    picture: Picture
+    verdict: Verdict | None
+    alt: str
+
+
+class Draws(NamedTuple):
+    """Samples of one sampler; ``share`` is the model's score over all its draws and seeds where it was measured."""
+
+    key: str
+    title: str
+    about: str
+    samples: Sequence[Sample]
+    counted: str
+    share: str
+
+
+class PosteriorPicture(NamedTuple):
+    """The four drawings of one model's posterior, what they say in words, and the numbers behind them."""
+
+    clouds: Markup
+    widths: Markup
+    scatter: Markup
+    kl: Markup | None
+    caption: str
+    rows: Sequence[Sequence[str]]
+
+
+def names_of(run: RunFolder) -> list[str]:
+    """Names of the classes, from the run's data."""
+    data = run.detail.get("dataset") or {}
+    try:
+        listed = run.artifact("data").detail.get("classes")
+    except Absent:
+        listed = None
+    return [str(c) for c in (listed or data.get("classes") or [])]
+
+
+def class_name(names: Sequence[str], k: int) -> str:
+    """The name of class k, its number where it has none."""
+    return names[k] if 0 <= k < len(names) else str(k)
+
+
+def paths(column: Column) -> list[Path]:
+    """The interpolation strips of one model."""
+    held, names = column.run.artifact("strips", column.model), names_of(column.run)
+    frames, steps = held.need("frames", (4, 5)), np.nan_to_num(held.need("steps", 2))
+    fade = held.arrays.get("fade")
+    out = []
+    for p in range(min(len(frames), STRIPS)):
+        ends = [class_name(names, int(k)) for k in held.arrays["label"][p]] if "label" in held else []
+        title = f"{ends[0]} → {ends[1]}" if len(ends) == 2 else f"pair {p + 1}"
+        film = _film(held, names, frames[p], "frame", p, f"{column.label}, decoded straight line {title}")
+        blend = None if fade is None else _film(held, names, fade[p], "fade", p, f"{column.label}, cross-fade {title}")
+        fade_steps = np.nan_to_num(held.arrays["fade_steps"][p]) if "fade_steps" in held else None
+        top = int(np.argmax(steps[p]))
+        label = (
+            f"Step curve of {column.label}, {title}: the longest of {len(steps[p])} steps is number {top + 1} with "
+            f"{words.percent(float(steps[p][top]))} of the path; an even pace would be {words.percent(1 / len(steps[p]))}."
+        )
+        out.append(Path(title, film, blend, figures.step_curve(steps[p], fade_steps, column.m, label)))
+    return out
+
+
+def _film(held: Arrays, names: Sequence[str], frames: Array, prefix: str, p: int, what: str) -> Film:
+    said = []
+    if f"{prefix}_valid" in held:
+        valid, label = held.arrays[f"{prefix}_valid"][p], held.need(f"{prefix}_label", 2)[p]
+        sure = held.arrays[f"{prefix}_confidence"][p] if f"{prefix}_confidence" in held else None
+        said = [
+            Verdict(bool(v), class_name(names, int(k)), words.number(float(sure[t]), 2) if sure is not None else "")
+            for t, (v, k) in enumerate(zip(valid, label, strict=True))
+        ]
+    good = sum(v.valid for v in said)
+    counted = f"{good} of {len(said)} valid" if said else ""
+    return Film(images.strip(frames), said, f"{what}: {len(frames)} frames{', ' if counted else ''}{counted}", counted)
+
+
+def draws(column: Column) -> list[Draws]:
+    """Samples of one model from each prior, with the judge's verdict on every one."""
+    held, names = column.run.artifact("samples", column.model), names_of(column.run)
+    shares = {c.metric: c for c in summarise(column.run.records) if c.model == column.model and c.metric.startswith("validity.")}
+    out = []
+    for key, (title, about) in words.SAMPLERS.items():
+        if f"{key}_images" not in held:
+            continue
+        pictures = images.singles(held.need(f"{key}_images", (3, 4))[:SAMPLES])
+        samples = []
+        for k, picture in enumerate(pictures):
+            said = None
+            if f"{key}_valid" in held:
+                sure = held.arrays.get(f"{key}_confidence")
+                label = class_name(names, int(held.need(f"{key}_label", 1)[k]))
+                confidence = words.number(float(sure[k]), 2) if sure is not None else ""
+                said = Verdict(bool(held.arrays[f"{key}_valid"][k]), label, confidence)
+            samples.append(Sample(picture, said, f"{title}, draw {k + 1}" + (f": {said.words}" if said else "")))
+        good = sum(s.verdict.valid for s in samples if s.verdict)
+        counted = f"{good} of these {len(samples)} valid" if samples and samples[0].verdict else "not judged"
+        out.append(Draws(key, title, about, samples, counted, _share(shares.get(f"validity.{key}"))))
+    if not out:
+        raise Absent(f"Not drawn: the samples of {column.model} hold no images.")
+    return out
+
+
+def _share(cell: Cell | None) -> str:
+    if cell is None or cell.interval is None:
+        return ""
+    i = cell.interval
+    if i.half is None:
+        return f"{words.percent(i.mean)} over all draws"
+    return f"{words.percent(i.mean)} ± {words.percent(i.half)} over all draws and {i.n} seeds"
+
+
+def posterior(column: Column) -> PosteriorPicture:
+    """Where one model's posteriors lie and how wide they are."""
+    held, m, name = column.run.artifact("posterior", column.model), column.m, column.label
+    mu, mu_sd = np.nan_to_num(held.need("mu", 2)), np.nan_to_num(held.need("mu_sd", 1))
+    active = held.arrays.get("active", np.ones(len(mu_sd), bool)).astype(bool)
+    sigma = np.nan_to_num(held.need("sigma", 2)) if "sigma" in held else None
+    wide = np.nan_to_num(held.need("sigma_mean", 1)) if "sigma_mean" in held else None
+    kl = np.nan_to_num(held.need("kl", 1)) if "kl" in held else None
+    first = np.argsort(-mu_sd, kind="stable")[:2]
+    dims = (int(first[0]), int(first[-1]))
+    used = int(active.sum())
+    if sigma is None:
+        caption = (
+            "Every image is encoded to a point: sigma is 0 in every dimension, nothing says how far apart points may "
+            "lie, and the space between them was never decoded in training."
+        )
+    else:
+        caption = (
+            f"{used} of {len(mu_sd)} dimensions are in use. In training every image is decoded from anywhere in its "
+            "cloud, so the decoder has been taught what lies around each mean."
+        )
+    prior = "; dashed: the prior at one and two standard deviations"
+    kind = "ellipses of radius sigma around mu" if sigma is not None else "points mu, without width"
+    return PosteriorPicture(
+        figures.clouds(mu, sigma, dims, m, f"Posteriors of {name} in dimensions {dims[0] + 1} and {dims[1] + 1}: {kind}{prior}."),
+        figures.widths(mu_sd, wide, active, m, f"Spread of the means and mean sigma of {name} in each of {len(mu_sd)} dimensions; the table below holds the numbers."),  # noqa: E501
+        figures.sigma_against_mu(mu, sigma, m, f"Sigma against mu of {name} for {len(mu)} images in every dimension."),
+        None if kl is None else figures.kl_bars(kl, active, m, f"KL of {name} in each dimension, nats; the table below holds the numbers."),
+        caption,
+        _posterior_rows(held, mu_sd, wide, kl, active),
+    )  # fmt: skip
+
+
+def _posterior_rows(held: Arrays, mu_sd: Array, wide: Array | None, kl: Array | None, active: Array) -> list[list[str]]:
+    centre = held.arrays.get("mu_mean")
+    law = held.arrays.get("variance_law")
+    rows = []
+    for d, sd in enumerate(mu_sd.tolist()):
+        mean = float(centre[d]) if centre is not None and centre.ndim == 1 else math.nan
+        s = 0.0 if wide is None else float(wide[d])
+        rows.append([
+            str(d + 1), words.number(mean, 2), words.number(sd, 3), words.number(s, 3) if wide is not None else "0 (a point)",
+            "—" if kl is None else words.number(float(kl[d]), 2),
+            "—" if law is None or law.ndim != 1 else words.number(float(law[d]), 2),
+            _diagnosis(bool(active[d]), mean, sd, s, wide is not None),
+        ])  # fmt: skip
+    return rows
+
+
+def _diagnosis(active: bool, mean: float, sd: float, sigma: float, has_sigma: bool) -> str:
+    """One dimension in words, after the rules of the measures."""
+    if not active:
+        return "collapsed (unused)"
+    found = []
+    if not has_sigma:
+        found.append("a point")
+    elif sd > 0 and sigma / sd < PUNCTUAL:
+        found.append("punctual")
+    if (sd**2 + (mean if math.isfinite(mean) else 0.0) ** 2) / 2 > 5:
+        found.append("far apart")
+    return " and ".join(found) or "regular"
+
+
+class Rebuilt(NamedTuple):
+    """Held-out images above what each model makes of them: ``rows`` of (name, swatch, pictures)."""
+
+    rows: Sequence[tuple[str, Markup, Sequence[Picture]]]
+    size: tuple[int, int]
+
+
+def reconstructions(columns: Sequence[Column]) -> tuple[list[Rebuilt], list[str]]:
+    """Originals and reconstructions, models that show the same images beneath one another; and what is missing."""
+    groups: dict[bytes, list[tuple[Column, Arrays]]] = {}
+    missing = []
+    for column in columns:
+        try:
+            held = column.run.artifact("reconstructions", column.model)
+            x, x_hat = held.need("x", (3, 4)), held.need("x_hat", (3, 4))
+            if len(x) != len(x_hat):
+                raise Absent(f"Not drawn: {column.label} has {len(x_hat)} reconstructions of {len(x)} images.")
+        except Absent as reason:
+            missing.append(str(reason))
+            continue
+        groups.setdefault(x.tobytes() + str(x.shape).encode(), []).append((column, held))
+    out = []
+    for members in groups.values():
+        originals = members[0][1].arrays["x"]
+        rows: list[tuple[str, Markup, Sequence[Picture]]] = [("original", Markup(""), images.singles(originals))]
+        rows += [(c.label, c.swatch, images.singles(held.arrays["x_hat"])) for c, held in members]
+        out.append(Rebuilt(rows, images.shown_size(*originals.shape[1:3])))
+    return out, missing
+
+
+def training(column: Column) -> tuple[Markup, str]:
+    """Loss curves of one model over all seeds, and a line about them."""
+    curves: dict[str, dict[int | None, Sequence[float]]] = {"loss.train": {}, "loss.val": {}}
+    for r in column.run.records:
+        if r.kind == "curve" and r.model == column.model and r.metric in curves and r.samples:
+            curves[r.metric][r.seed] = [v for v in r.samples if v is not None]
+    train, val = curves["loss.train"], curves["loss.val"]
+    if not (train or val):
+        raise Absent(f"Not drawn: this run recorded no loss curves of {column.model}.")
+    lengths = [len(c) for c in (train or val).values()]
+    epochs = f"{min(lengths)} to {max(lengths)}" if min(lengths) < max(lengths) else str(lengths[0])
+    about = f"{len(lengths)} {'seed' if len(lengths) == 1 else 'seeds'}, {epochs} epochs"
+    return figures.training(train, val, column.m, f"Loss of {column.label} over epochs, {about}."), about
+
+
+class SpeedRow(NamedTuple):
+    """One line of the speed table."""
+
+    model: str
+    kind: str
+    device: str
+    batch: str
+    speed: str
+    spread: str
+    latency: str
+    peak: str
+    memory: str
+    rankable: bool
+
+
+class Speeds(NamedTuple):
+    """Throughput: a figure for each kind of work and device, the table, who cannot be ranked, and what it ran on."""
+
+    plots: Sequence[tuple[str, str, Markup]]
+    rows: Sequence[SpeedRow]
+    unranked: Sequence[str]
+    conditions: str
+
+
+def speeds(columns: Sequence[Column]) -> Speeds:
+    """Samples per second of every model. Raises Absent where no run measured any."""
+    numbers = {(id(c.run), c.model): c for c in columns}
+    found: dict[tuple[str, str], list[figures.Speed]] = {}
+    rows, unranked, seen = [], [], []
+    for run in dict.fromkeys(c.run for c in columns):
+        for r in run.records:
+            column = numbers.get((id(run), r.model))
+            kind = r.metric.removeprefix("throughput.")
+            if column is None or not r.metric.startswith("throughput.") or r.value is None:
+                continue
+            device, batch = str(r.metric_params.get("device", "")), int(r.metric_params.get("batch", 0))
+            ok = bool(r.detail.get("rankable", True))
+            times = np.asarray([s for s in (r.samples or (r.value,)) if s and s > 0] or [max(r.value, 1e-9)])
+            low, high = (float(q) for q in np.quantile(times, (0.25, 0.75)))
+            found.setdefault((kind, device), []).append(figures.Speed(column.m, batch, r.value, low, high, ok))
+            title = KINDS.get(kind, (kind, ""))[0]
+            rows.append(_speed_row(column.label, title, device, batch, r.value, r.detail, ok))
+            if not ok:
+                unranked.append(f"{column.label}, {title.lower()}, batch {batch}")
+            seen.append(r.detail)
+    if not rows:
+        raise Absent("Not drawn: no speed was measured in this run.")
+    plots = []
+    for (kind, device), every in found.items():
+        title, about = KINDS.get(kind, (kind, "as its record names it"))
+        best = max(every, key=lambda s: s.median)
+        label = (
+            f"{title} on {device}: samples per second over batch sizes {', '.join(str(b) for b in sorted({s.batch for s in every}))}; "
+            f"highest {words.engineering(best.median)}. The table below holds the numbers."
+        )
+        plots.append((f"{title} ({device})" if device else title, about, figures.throughput(every, label)))
+    return Speeds(plots, rows, unranked, _conditions(seen))
+
+
+def _speed_row(model: str, kind: str, device: str, batch: int, value: float, detail: Mapping[str, Any], ok: bool) -> SpeedRow:
+    latency, memory = detail.get("latency_ms"), detail.get("peak_memory_bytes")
+    return SpeedRow(
+        model, kind, device, str(batch), words.engineering(value), words.percent(detail.get("spread")),
+        f"{words.number(latency)}{words.THIN}ms" if latency is not None else "—", words.percent(detail.get("peak_share")),
+        words.engineering(memory, "B") if memory is not None else "—", ok,
+    )  # fmt: skip
+
+
+def _conditions(seen: Sequence[Mapping[str, Any]]) -> str:
+    """What the timings were taken under, in a sentence; only what the records say."""
+    parts = []
+    for key, form in (("blocks", "{} timed blocks each"), ("threads", "{} threads"), ("load", "load average {} at the start")):
+        values = sorted({d[key] for d in seen if isinstance(d.get(key), int | float)})
+        if values:
+            text = words.number(values[0]) if len(values) == 1 else f"{words.number(values[0])} to {words.number(values[-1])}"
+            parts.append(form.format(text) if not (key == "threads" and values == [1]) else "1 thread")
+    return ", ".join(parts)
+
+
+class MapView(NamedTuple):
+    """One map: its still drawing and its caption's numbers."""
+
+    column: Column
+    still: Markup
+    trust: str
+    k: str
+    n: int
+
+
+def classes_of(run: RunFolder, count: int) -> tuple[Array, list[str]]:
+    """Class numbers of the shown points (m,) and the names of the classes; all 0 and no names where unlabelled."""
+    held = run.artifact("data")
+    if "label" not in held or len(held.arrays["label"]) != count:
+        return np.zeros(count, int), []
+    label = held.need("label", 1).astype(int)
+    names = names_of(run)
+    most = max(int(label.max(initial=0)) + 1, len(names))
+    return label, [class_name(names, k) for k in range(most)]
+
+
+def centres(xy: Array, label: Array, names: Sequence[str]) -> list[figures.Centre]:
+    """Medians of the classes' points, for at most 20 classes."""
+    if len(names) > 20:
+        return []
+    shown = [k for k in range(len(names)) if bool((label == k).any())]
+    return [figures.Centre(*(float(v) for v in np.median(xy[label == k], axis=0)), names[k]) for k in shown]
+
+
+def legend(label: Array, names: Sequence[str]) -> list[tuple[int, str, int, Markup]]:
+    """(number, name, points, swatch) of each class on the maps."""
+    return [
+        (k, name, int((label == k).sum()), svg.swatch(figures.marker(k), f"point {figures.class_class(k)}", 14))
+        for k, name in enumerate(names)
+    ]

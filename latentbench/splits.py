@@ -1,0 +1,69 @@
+"""Splitting images into train, validation and test: stratified by label, seeded, checked for size.
+
+``MINIMUM`` images in all and `CLASS_MINIMUM` of each class is the least with which the judge can be calibrated on the
+validation split and five neighbours found in every split.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from latentbench.core import Dataset, Split, numpy_rng
+
+MINIMUM = 100
+CLASS_MINIMUM = 5
+SHARES = (0.6, 0.2, 0.2)
+
+
+def stratified(name: str, x: NDArray[Any], y: NDArray[Any] | None, seed: int, classes: tuple[str, ...] = ()) -> Dataset:
+    """A Dataset from images ``x`` (n, c, h, w), float32 in [0, 1], and labels ``y`` (n,) or None, split 60 / 20 / 20.
+
+    Raises ValueError where there are fewer than `MINIMUM` images, a class of fewer than `CLASS_MINIMUM`, or one class.
+    """
+    if len(x) < MINIMUM:
+        raise ValueError(
+            f"dataset '{name}': {len(x)} images are too few for the judge and the neighbours; at least {MINIMUM}"
+        )
+    if y is not None:
+        check_classes(name, y, classes)
+    train, val, test = parts(len(x), y, SHARES, numpy_rng(seed, "split"))
+    return Dataset(name, pick(x, y, train), pick(x, y, val), pick(x, y, test), classes)
+
+
+def check_classes(name: str, y: NDArray[Any], classes: tuple[str, ...]) -> None:
+    """Raise ValueError where labels have a single class, or a class too small to stand in every split."""
+    present, counts = np.unique(y, return_counts=True)
+    if len(present) < 2:
+        raise ValueError(f"dataset '{name}': a single class ({present[0]}); the judge needs at least two")
+    if counts.min() < CLASS_MINIMUM:
+        least = present[counts.argmin()]
+        word = classes[least] if classes else least
+        raise ValueError(f"dataset '{name}': class {word} has {counts.min()} images; at least {CLASS_MINIMUM}")
+
+
+def parts(
+    n: int, y: NDArray[Any] | None, shares: tuple[float, ...], rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Disjoint ascending index sets that cover n images in these shares, class by class where there are labels."""
+    groups = [np.arange(n)] if y is None else [np.flatnonzero(y == c) for c in np.unique(y)]
+    # The rounding is carried on from class to class, so small classes do not all lose to one side.
+    out: list[list[NDArray[np.int64]]] = [[] for _ in shares]
+    cuts = np.cumsum(shares)[:-1]
+    carried = np.zeros(len(cuts))
+    for group in groups:
+        exact = cuts * len(group) + carried
+        at = np.clip(np.round(exact).astype(int), 0, len(group))
+        carried = exact - at
+        for share, piece in zip(out, np.split(rng.permutation(group), at), strict=True):
+            share.append(piece)
+    return [np.sort(np.concatenate(p)) for p in out]
+
+
+def pick(x: NDArray[Any], y: NDArray[Any] | None, index: NDArray[np.int64]) -> Split:
+    """The images and labels at ``index`` as a Split."""
+    labels = None if y is None else torch.from_numpy(y[index].astype(np.int64))
+    return Split(torch.from_numpy(np.ascontiguousarray(x[index], dtype=np.float32)), labels)
