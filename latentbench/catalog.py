@@ -8,15 +8,17 @@ twice is an error naming both origins.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
+import math
 import pkgutil
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from latentbench.config import Run, Spec, parse_spec, unknown
 from latentbench.core import Dataset, DatasetEntry, Metric, ModelEntry
@@ -118,8 +120,8 @@ def find_model(spec: Spec) -> Callable[..., Any]:
     module_name, _, attribute = spec.name.partition(":")
     try:
         build = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"model '{spec.text}': {error}") from None
+    except Exception as error:  # a module of the user's can fail in any way while it is imported
+        raise ValueError(f"model '{spec.text}': {type(error).__name__}: {error}") from error
     if not callable(build):
         raise ValueError(f"model '{spec.text}': {spec.name} is not callable")
     return build  # type: ignore[no-any-return]
@@ -132,7 +134,7 @@ def model_params(text: str, run: Run) -> dict[str, Any]:
     spec = parse_spec(text)
     build = find_model(spec)
     fields = model_fields(build)
-    hints = get_type_hints(build.__init__ if inspect.isclass(build) else build)
+    hints = _hints(build)
     shared = {"depth": run.depth, "width": run.width}
     params = {n: shared.get(n, p.default) for n, p in fields.items()}
     for key, word in spec.fields.items():
@@ -144,29 +146,59 @@ def model_params(text: str, run: Run) -> dict[str, Any]:
     return params
 
 
+def _hints(build: Callable[..., Any]) -> Mapping[str, Any]:
+    """The types a builder declares for its fields; none where they cannot be made out: the fields are then text."""
+    try:
+        return get_type_hints(build.__init__ if inspect.isclass(build) else build)  # type: ignore[misc]
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def _kinds(hint: Any) -> list[Any]:
+    """What a type is made of: the types and the literal values of a union, None left out."""
+    options = get_args(hint)
+    if not options:
+        return [] if hint is type(None) else [hint]
+    return list(options) if get_origin(hint) is Literal else [kind for o in options for kind in _kinds(o)]
+
+
 def _cast(where: str, word: str, hint: Any) -> Any:
     """The text of a field as the type its builder declares."""
-    options = get_args(hint)
-    kinds = [o for o in options if o is not type(None)] if options else [hint]
-    if all(isinstance(k, str) for k in kinds):
-        if word not in kinds:
-            raise unknown(where, word, kinds)
-        return word
-    for kind in kinds:
+    kinds = _kinds(hint)
+    literals = [k for k in kinds if not isinstance(k, type)]
+    for literal in literals:
+        if word == str(literal):
+            return literal
+    for kind in (k for k in kinds if isinstance(k, type)):
         try:
             if kind is bool:
                 return {"true": True, "1": True, "false": False, "0": False}[word.lower()]
-            return kind(word)
-        except (ValueError, KeyError):
+            value = kind(word)
+        except (ValueError, TypeError, KeyError):
             continue
-    names = " or ".join(getattr(k, "__name__", str(k)) for k in kinds)
-    raise ValueError(f"{where}: '{word}' is not a {names}")
+        if isinstance(value, float) and not math.isfinite(value):
+            break
+        return value
+    near = difflib.get_close_matches(word, map(str, literals), n=1, cutoff=0.5)
+    hint_text = f"; did you mean '{near[0]}'?" if near else ""
+    allowed = ", ".join(_allowed(k) for k in kinds)
+    raise ValueError(f"{where}: '{word}' is not allowed{hint_text} (allowed: {allowed})")
+
+
+def _allowed(kind: Any) -> str:
+    words = {int: "a whole number", float: "a finite number", bool: "true, false"}
+    return words.get(kind, kind.__name__) if isinstance(kind, type) else str(kind)
 
 
 def build_model(text: str, run: Run, shape: tuple[int, int, int]) -> Any:
     """A fresh model of this spec for images of ``shape``. The caller seeds torch's generator: weights are drawn from
-    it. Raises ValueError where the builder refuses its parameters."""
+    it. Raises ValueError where the builder refuses its parameters, or cannot be called as a model is."""
     if run.latent_dim is None:
         raise ValueError("latent_dim is open: resolve the run first")
     build = find_model(parse_spec(text))
-    return build(shape, run.latent_dim, **model_params(text, run))
+    params = model_params(text, run)
+    try:
+        inspect.signature(build).bind(shape, run.latent_dim, **params)
+    except TypeError as error:
+        raise ValueError(f"model '{text}' cannot be called as build(shape, latent_dim, **fields): {error}") from None
+    return build(shape, run.latent_dim, **params)

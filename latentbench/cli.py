@@ -1,7 +1,9 @@
 """The command line: parse, call one function, set the exit code.
 
-The options of ``run`` are made from the fields of `latentbench.config.Run`: one home of names, types and help. Nothing
-heavy is imported before it is needed, so ``--help`` and a typo's refusal are instant.
+The options of ``run`` are made from the fields of `latentbench.config.Run`: one home of names, types and help. typer
+only takes the words apart: a command gives back the *action* they ask for, and `main` carries it out, so that every
+refusal and every Ctrl-C passes one place. Nothing heavy is imported before an action needs it: ``--help`` and a typo's
+refusal are instant.
 
 Exit codes: 0 finished; 2 wrong input (one line on standard error, nothing written); 3 finished, but some cells failed;
 130 interrupted, with the line that resumes.
@@ -11,10 +13,13 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import typer
 from typer.main import get_command
@@ -22,67 +27,73 @@ from typer.main import get_command
 from latentbench import __version__
 from latentbench.config import Run, load_toml, make_run, option_name, studies, unknown, with_study
 
+if TYPE_CHECKING:
+    from latentbench.execute import Outcome
+
+Action = Callable[[], int]
 KINDS = ("models", "datasets", "metrics", "studies")
+HEADERS = ("name", "what it is", "parameters", "source")
+FINISHED, REFUSED, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"latentbench {__version__}")
-        raise typer.Exit
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _program(
-    version: bool = typer.Option(
-        False, "--version", help="Print the version and stop.", callback=_version, is_eager=True
-    ),
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
 ) -> None:
     """Train autoencoders and variational autoencoders on the same data, measure what the regularisation buys, and say
     how sure it is."""
+    if version:
+        typer.echo(f"latentbench {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
 
 
-def _run(context: typer.Context, **options: Any) -> None:
+def _run(context: typer.Context, **options: Any) -> Action:
     """Train every model with every seed, measure, and write a run folder with its report."""
     config, save_config = options.pop("config"), options.pop("save_config")
-    given = {k: v for k, v in options.items() if v not in (None, False)}
-    settings = {**(load_toml(config) if config else {}), **given}
-    asked = make_run(with_study(settings))
-    if save_config:
-        _save_config(asked, Path(save_config))
-        return
-    if asked.dry_run:
-        _dry_run(asked)
-        return
+    given = {k: v for k, v in options.items() if v is not None}
+    return partial(_carry_out, config, save_config, given, list(context.obj or ["run"]))
+
+
+def _carry_out(config: str | None, save_config: str | None, given: dict[str, Any], words: list[str]) -> int:
+    """``run``: what the command line says wins over the TOML file, and that over the study."""
+    asked = make_run(with_study({**(load_toml(config) if config else {}), **given}))
     from latentbench import execute
 
-    outcome = execute.execute(asked, list(context.obj or ["run"]), progress=not asked.quiet)
+    if save_config:
+        _save_config(execute.plan(asked).run, Path(save_config))
+        return FINISHED
+    if asked.dry_run:
+        _dry_run(asked)
+        return FINISHED
+    outcome = execute.execute(asked, words, progress=not (asked.quiet or asked.json_output))
     _show(outcome, asked)
     if asked.open_report:
-        import webbrowser
-
-        webbrowser.open(outcome.report.absolute().as_uri())
-    if outcome.failed:
-        raise typer.Exit(3)
+        _open(outcome.report)
+    return SOME_FAILED if outcome.failed else FINISHED
 
 
 def _run_options() -> list[inspect.Parameter]:
     """The parameters of ``run``: one an option of Run, under its TOML name, all of them text that Run then checks."""
-    files = {"config": "TOML file with any of these options.", "save_config": "Write the effective options, then stop."}
+    files = {"config": "TOML file with any of these options", "save_config": "write all options as TOML, then stop"}
     out = [inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
     for key, text in files.items():
-        flag = f"--{key.replace('_', '-')}"
-        out.append(_parameter(key, str, typer.Option(None, flag, metavar="FILE", help=text)))
+        out.append(_parameter(key, str, typer.Option(None, _flag(key), metavar="FILE", help=text)))
     for name, field in Run.model_fields.items():
         key = option_name(name)
-        flag = f"--{key.replace('_', '-')}"
         if field.annotation is bool:
-            out.append(_parameter(key, bool, typer.Option(False, flag, help=field.description)))
+            # A pair, so that the command line can also take back what a file says.
+            pair = f"{_flag(key)}/--no-{_flag(key)[2:]}"
+            out.append(_parameter(key, bool, typer.Option(None, pair, help=field.description)))
         else:
-            default = "" if field.default in (None, ()) else f" [default: {_default(field.default)}]"
+            default = "" if field.default in (None, ()) else f" [default: {_words(field.default)}]"
             text = f"{field.description}{default}"
-            out.append(_parameter(key, str, typer.Option(None, flag, metavar=key.upper(), help=text)))
+            out.append(_parameter(key, str, typer.Option(None, _flag(key), metavar=_metavar(field), help=text)))
     return out
 
 
@@ -90,7 +101,23 @@ def _parameter(name: str, kind: type, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
-def _default(value: Any) -> str:
+def _flag(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
+
+
+def _metavar(field: Any) -> str:
+    """What stands for a field's value in the help: its choices, or its kind."""
+    options = [o for o in get_args(field.annotation) if o is not type(None)]
+    if options and all(isinstance(o, str) for o in options):
+        return "|".join(options)
+    kind = options[0] if len(options) == 1 else field.annotation
+    return {int: "N", float: "X"}.get(kind, "LIST" if field.metadata and kind not in (str, int, float) else "TEXT")
+
+
+def _words(value: Any) -> str:
+    """A default as one would write it: seeds 0 to N - 1 are the count N."""
+    if value == tuple(range(len(value) if isinstance(value, tuple) else 0)):
+        return str(len(value))
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
@@ -100,11 +127,15 @@ _run.__annotations__ = {p.name: p.annotation for p in _run_options()}
 app.command("run")(_run)
 
 
-def _save_config(asked: Run, path: Path) -> None:
+def _save_config(run: Run, path: Path) -> None:
+    """Write a run's effective options, without what belongs to this one call. An other file is never overwritten."""
     from latentbench.records import write_text
 
+    text = run.model_copy(update={"resume": False, "dry_run": False}).to_toml()
     try:
-        write_text(path, asked.to_toml())
+        if path.exists() and path.read_bytes() != text.encode():
+            raise ValueError(f"save-config: {path} exists and holds something else; name another file")
+        write_text(path, text)
     except OSError as error:
         raise ValueError(f"save-config: cannot write {path}: {error.strerror}") from None
     typer.echo(str(path))
@@ -115,6 +146,8 @@ def _dry_run(asked: Run) -> None:
 
     planned = execute.plan(asked)
     cells = [{"model": m, "seed": s} for m, s in planned.cells]
+    for warning in planned.warnings:
+        warnings.warn(warning, stacklevel=2)
     if asked.json_output:
         row = {
             "id": planned.run.id,
@@ -122,64 +155,90 @@ def _dry_run(asked: Run) -> None:
             "cells": cells,
             "expected_cpu_seconds": planned.expected_seconds,
         }
-        typer.echo(json.dumps(row))
+        typer.echo(json.dumps(row, ensure_ascii=False))
         return
-    for warning in planned.warnings:
-        typer.echo(f"latentbench: note: {warning}", err=True)
     for cell in cells:
         typer.echo(f"{cell['model']}\tseed {cell['seed']}")
     typer.echo(f"{len(cells)} cells, about {planned.expected_seconds:.0f} CPU-seconds, into {planned.folder}")
 
 
-def _show(outcome: Any, asked: Run) -> None:
+def _show(outcome: Outcome, asked: Run) -> None:
     """What a finished run prints: the verdict in words, the score table, where the page lies."""
-    from latentbench.report import verdict
-
-    headers, rows = verdict.console_table(outcome.records)
-    words = [v.headline for v in verdict.verdicts(outcome.records)]
     if asked.json_output:
-        row = {
-            "folder": str(outcome.folder),
-            "report": str(outcome.report),
-            "status": "failed cells" if outcome.failed else "finished",
-            "failed_cells": outcome.failed,
-            "verdicts": words,
-            "scores": [dict(zip(headers, r, strict=True)) for r in rows],
-        }
-        typer.echo(json.dumps(row, ensure_ascii=False))
+        typer.echo(json.dumps(_result(outcome), ensure_ascii=False, allow_nan=False, default=dict))
         return
-    for warning in outcome.warnings:
-        typer.echo(f"latentbench: note: {warning}", err=True)
     if not asked.quiet:
-        for word in words:
-            typer.echo(word)
+        from latentbench.report import verdict
+
+        for word in verdict.verdicts(outcome.records):
+            typer.echo(word.headline)
         typer.echo("")
-        _print_table(headers, rows)
+        _print_table(*verdict.console_table(outcome.records))
         typer.echo(verdict.LEGEND)
-        for reason in dict.fromkeys(
-            f"{r.model} seed {r.seed}: {r.reason}" for r in outcome.records if r.status == "failed"
-        ):
-            typer.echo(f"failed: {reason}", err=True)
-    typer.echo(f"{outcome.report}")
+    failed = [r for r in outcome.records if r.status == "failed"]
+    for reason in dict.fromkeys(f"{r.model} seed {r.seed}: {r.reason}" for r in failed):
+        _say(f"failed: {reason}")
+    typer.echo(str(outcome.report))
+
+
+def _result(outcome: Outcome) -> dict[str, Any]:
+    """A run's result for machines: where it lies, how each cell went, the verdicts, one row a model and metric."""
+    from latentbench.report import verdict
+    from latentbench.stats import summarise
+
+    rows = [r for r in outcome.records if r.kind == "value" and r.seed is not None and not r.is_reference]
+    failed = {(r.model, r.seed) for r in rows if r.status == "failed"}
+    cells = dict.fromkeys((r.model, r.seed) for r in rows)
+    fields = "dataset model latent_dim metric metric_params split unit better status reason".split()
+    return {
+        "folder": str(outcome.folder),
+        "report": str(outcome.report),
+        "status": "some cells failed" if outcome.failed else "finished",
+        "finished_before": outcome.finished_before,
+        "cells": [{"model": m, "seed": s, "status": "failed" if (m, s) in failed else "ok"} for m, s in cells],
+        "verdicts": [
+            {"question": v.question, "headline": v.headline, "sentences": list(v.sentences)}
+            for v in verdict.verdicts(outcome.records)
+        ],
+        "aggregates": [
+            {
+                **{name: getattr(c, name) for name in fields},
+                **({k: getattr(c.interval, k) for k in ("mean", "low", "high", "n")} if c.interval else {}),
+            }
+            for c in summarise(outcome.records)
+        ],
+    }
 
 
 def _print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table: rich on a terminal, plain aligned text elsewhere."""
+    """Numbers under headers: rich on a terminal, plain aligned text elsewhere."""
     if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for k, header in enumerate(headers):
-            table.add_column(header, justify="right" if k else "left")
-        for row in rows:
-            table.add_row(*row)
-        Console().print(table, markup=False)
+        _rich_table(headers, rows, right=True)
         return
     widths = [max(len(str(r[k])) for r in [headers, *rows]) for k in range(len(headers))]
-    for row in [headers, *rows]:
-        first, *rest = row
-        typer.echo("  ".join([first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]))
+    for first, *rest in [headers, *rows]:
+        cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]
+        typer.echo("  ".join(cells).rstrip())
+
+
+def _rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: bool = False) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for k, header in enumerate(headers):
+        table.add_column(header, justify="right" if right and k else "left")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)
+
+
+def _open(page: Path) -> None:
+    import webbrowser
+
+    if not webbrowser.open(page.absolute().as_uri()):
+        _say("note: no browser to open the report with")
 
 
 @app.command("report")
@@ -187,117 +246,137 @@ def _report(
     folders: list[str] = typer.Argument(..., metavar="DIR...", help="Run folders; several stand side by side."),
     out: str = typer.Option(None, "--out", metavar="FILE", help="Where to write the page."),
     open_report: bool = typer.Option(False, "--open", help="Open it in the browser."),
-) -> None:
+) -> Action:
     """Render one run again, or several side by side, from their records alone."""
+    return partial(_render, [Path(f) for f in folders], Path(out) if out else None, open_report)
+
+
+def _render(folders: Sequence[Path], out: Path | None, open_report: bool) -> int:
+    for folder in folders:
+        if not (folder / "records.jsonl").is_file():
+            raise ValueError(f"report: {folder} is not a finished run's folder: it holds no records.jsonl")
     from latentbench import report
 
-    paths = [Path(f) for f in folders]
-    target = Path(out) if out else None
-    if len(paths) == 1 and target is None:
-        report.check(paths[0])
-        report.write_tables(paths[0])
-    page = report.render(paths, target)
+    page = report.render(folders, out)
+    if len(folders) == 1 and out is None:
+        report.write_tables(folders[0])
     typer.echo(str(page))
     if open_report:
-        import webbrowser
-
-        webbrowser.open(page.absolute().as_uri())
+        _open(page)
+    return FINISHED
 
 
 @app.command("list")
-def _list(kind: str = typer.Argument(..., metavar="|".join(KINDS), help="What to list.")) -> None:
+def _list(kind: str = typer.Argument(..., metavar="|".join(KINDS), help="What to list.")) -> Action:
     """List what there is, a line each: name, what it is, parameters, source."""
+    return partial(_print_listing, kind)
+
+
+def _print_listing(kind: str) -> int:
     if kind not in KINDS:
         raise unknown("list", kind, KINDS)
     rows = _listing(kind)
-    if not sys.stdout.isatty():
-        for row in rows:
-            typer.echo("\t".join(row))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold")
-    for header in ("name", "what it is", "parameters", "source"):
-        table.add_column(header)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table, markup=False)
+    if sys.stdout.isatty():
+        _rich_table(HEADERS, rows)
+    else:
+        typer.echo("\n".join("\t".join(" ".join(cell.split()) for cell in row) for row in rows))
+    return FINISHED
 
 
 def _listing(kind: str) -> list[tuple[str, str, str, str]]:
+    """Rows of `HEADERS`, all text."""
     if kind == "studies":
-        return [
-            (n, str(s.get("summary", "")), " ".join(f"{k}={v}" for k, v in s.items() if k != "summary"), "")
-            for n, s in studies().items()
-        ]
+        presets = studies().items()
+        return [(n, str(s["summary"]), _pairs({k: v for k, v in s.items() if k != "summary"}), "") for n, s in presets]
     from latentbench import catalog
 
     if kind == "models":
         return [
-            (
-                e.name,
-                e.summary,
-                " ".join(f"{n}={p.default}" for n, p in catalog.model_fields(e.build).items()),
-                e.source,
-            )
+            (e.name, e.summary, _pairs({n: p.default for n, p in catalog.model_fields(e.build).items()}), e.source)
             for e in catalog.models().values()
         ]
     if kind == "datasets":
         return [
-            (
-                f"{d.name}:{d.takes}" if d.takes else d.name,
-                d.summary,
-                " ".join(f"{k}={v}" for k, v in d.defaults.items()),
-                d.source,
-            )
+            (d.name, d.summary, " ".join([f"{d.name}:{d.takes}"] * bool(d.takes) + [_pairs(d.defaults)]), d.source)
             for d in catalog.datasets().values()
         ]
     return [
-        (
-            m.name,
-            f"{m.summary} ({m.unit}, better: {m.better})",
-            " ".join(f"{k}={v}" for k, v in m.params.items()),
-            m.source,
-        )
+        (m.name, f"{m.summary} ({m.unit}, better: {m.better})", _pairs(m.params), m.source)
         for m in catalog.metrics().values()
     ]
 
 
+def _pairs(fields: Any) -> str:
+    return " ".join(f"{k}={','.join(map(str, v)) if isinstance(v, list | tuple) else v}" for k, v in fields.items())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns the exit code and never raises for what a user can get wrong."""
+    """Run the program on these words (default: those of the command line); returns the exit code.
+
+    What a user can get wrong ends in one line on standard error, never in a traceback.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            action = _parse(words)
+            return action if isinstance(action, int) else action()
+        except KeyboardInterrupt as interrupt:
+            line = getattr(interrupt, "resume_line", "")
+            return _refuse(f"interrupted; carry on with: {line}" if line else "interrupted", INTERRUPTED)
+        except ValueError as error:
+            return _refuse(str(error), REFUSED)
+        except BrokenPipeError:
+            # Whoever read the output has gone (`| head`). Python's own flush at exit must not find the closed pipe.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FINISHED
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            return _refuse(f"{where}{error.strerror or error}", REFUSED)
+
+
+@cache
+def _commands() -> Any:
+    return get_command(app)
+
+
+def _parse(words: list[str]) -> Action | int:
+    """The action that the words ask for, or 0 where there is none left to do (help, version).
+
+    Raises ValueError for words that cannot be taken apart.
+    """
     try:
-        code = get_command(app).main(args=words, prog_name="latentbench", standalone_mode=False, obj=words)
-        return code if isinstance(code, int) else 0
-    except KeyboardInterrupt as interrupt:
-        line = getattr(interrupt, "resume_line", "")
-        return _refuse(f"interrupted; carry on with: {line}" if line else "interrupted", 130)
-    except (ValueError, TypeError) as error:
-        return _refuse(str(error), 2)
-    except OSError as error:
-        return _refuse(f"{error.filename or 'file'}: {error.strerror or error}", 2)
+        action = _commands().main(args=words, prog_name="latentbench", standalone_mode=False, obj=words)
     except Exception as error:
-        # click's own errors (typer carries a copy of click): each knows how to say itself in a line.
+        # The parser's own errors, known by what they can do: typer may carry a copy of click with classes of its own.
         if not hasattr(error, "format_message"):
             raise
-        return 0 if type(error).__name__ == "NoArgsIsHelpError" else _refuse(_usage(error, words), 2)
+        raise ValueError(_usage(error, words)) from None
+    return action or 0
 
 
 def _usage(error: Any, words: Sequence[str]) -> str:
-    """A usage error in the house's form, with the nearest right name."""
-    group: Any = get_command(app)
+    """A parser's error in the house's form, with the nearest right name."""
+    command = _commands().commands.get(words[0])
     if type(error).__name__ == "NoSuchOption":
-        name = str(error.option_name)
-        command = group.commands.get(words[0]) if words else None
-        names = [o for p in (command or group).params for o in p.opts if o.startswith("--")]
-        return str(unknown("option", name, [*names, "--help"]))
-    message = " ".join(error.format_message().split())
-    if message.startswith("No such command"):
-        return str(unknown("command", message.split("'")[1], group.commands))
-    return message[:1].lower() + message[1:]
+        names = [o for p in (command or _commands()).params for o in p.opts if o.startswith("--")]
+        return str(unknown("option", error.option_name, [*names, "--help"]))
+    if command is None and not words[0].startswith("-"):
+        return str(unknown("command", words[0], _commands().commands))
+    message = error.format_message().rstrip(".")
+    return f"{words[0]}: {message[:1].lower()}{message[1:]}"
+
+
+def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+    _say(f"note: {message}")
 
 
 def _refuse(message: str, code: int) -> int:
-    print(f"latentbench: {' '.join(message.split())}", file=sys.stderr)
+    _say(message)
     return code
+
+
+def _say(message: str) -> None:
+    """One line on standard error, whatever the message holds."""
+    line = " ".join(message.split())
+    print(f"latentbench: {line}".encode("utf-8", "replace").decode(), file=sys.stderr)

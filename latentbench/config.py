@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -63,7 +64,7 @@ def parse_seeds(value: Any) -> Any:
     """Seeds from ``6`` (0 to 5), ``3-5``, ``0,2,7`` or a list. What is none of these is left for the type check."""
     if isinstance(value, bool):
         return value
-    if isinstance(value, int) or (isinstance(value, str) and value.strip().isdigit()):
+    if isinstance(value, int) or (isinstance(value, str) and value.strip().isdecimal()):
         count = int(value)
         if not 1 <= count <= 1000:
             raise ValueError(f"{count} is not a number of seeds from 1 to 1000")
@@ -76,14 +77,16 @@ def parse_seeds(value: Any) -> Any:
             raise ValueError(f"'{value}' is not a range A-B with A <= B and at most 1000 seeds")
         return tuple(range(low, high + 1))
     parts = [p.strip() for p in value.split(",") if p.strip()]
-    if not parts or not all(p.isdigit() for p in parts):
+    if not parts or not all(p.isdecimal() for p in parts):
         raise ValueError(f"'{value}' is not seeds: write a count N, a range A-B or a list a,b,c")
     return tuple(int(p) for p in parts)
 
 
 def parse_names(value: Any) -> Any:
-    """A comma-separated string as a tuple of names; lists pass through."""
-    return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
+    """A comma-separated string, or a list of names, as a tuple of names; what is neither is left for the type check."""
+    if isinstance(value, str):
+        return tuple(p.strip() for p in value.split(",") if p.strip())
+    return tuple(p.strip() if isinstance(p, str) else p for p in value) if isinstance(value, list | tuple) else value
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(parse_names)]
@@ -109,8 +112,8 @@ class Run(BaseModel):
     study: str | None = Field(None, description="a named preset of these options, see 'list studies'")
     metrics: Names = Field((), description="metrics to measure, comma-separated (default: all)")
     split_seed: int = Field(0, ge=0, description="seed of the train / validation / test split")
-    data_root: str = Field("data", description="folder in which downloaded data is looked for")
-    out: str | None = Field(None, description="output folder (default: reports/<run id>)")
+    data_root: str = Field("data", min_length=1, description="folder in which downloaded data is looked for")
+    out: str | None = Field(None, min_length=1, description="output folder (default: reports/<run id>)")
     workers: int | None = Field(None, ge=1, le=1024, description="worker processes (default: one a core)")
     resume: bool = Field(False, description="carry on an unfinished run")
     dry_run: bool = Field(False, description="print the cells it would run and the expected time, then stop")
@@ -146,6 +149,10 @@ class Run(BaseModel):
         return tomlkit.dumps(document)
 
 
+SWITCHES = frozenset(f.alias or n for n, f in Run.model_fields.items() if f.annotation is bool)
+"""Names of the options that are on or off."""
+
+
 def option_name(field: str) -> str:
     """The name a field goes by in TOML and, with dashes, on the command line: its alias where it has one."""
     return Run.model_fields[field].alias or field
@@ -160,19 +167,20 @@ def make_run(settings: Mapping[str, Any]) -> Run:
     """A Run from option names and values. Raises ValueError, one line for every bad key: the key, the value, what is
     allowed and the nearest right name."""
     allowed = [option_name(f) for f in Run.model_fields]
-    for key in settings:
+    for key, value in settings.items():
         if key not in allowed:
-            raise unknown("option", key, allowed)
+            raise unknown("option", str(key), allowed)
+        if isinstance(value, bool) and key not in SWITCHES:
+            raise ValueError(f"{key}: {str(value).lower()} is not allowed: it is no switch, it takes a value")
     try:
         run = Run.model_validate(dict(settings))
     except ValidationError as error:
         raise ValueError("; ".join(_explain(e) for e in error.errors(include_url=False))) from None
     for name in ("models", "seeds", "metrics"):
         items = getattr(run, name)
-        if twice := next((i for i in items if items.count(i) > 1), None):
-            raise ValueError(f"{name}: {twice} stands twice; each may stand once")
-        if len(set(items)) != len(items):
-            raise ValueError(f"{name}: 0 stands twice; each may stand once")
+        for item in set(items):
+            if items.count(item) > 1:
+                raise ValueError(f"{name}: {item} stands twice; each may stand once")
     for text in run.models:
         parse_spec(text)
     return run
@@ -183,7 +191,7 @@ def _explain(error: Any) -> str:
     key = str(error["loc"][0])
     message = str(error["msg"]).removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    return f"{key}: {error['input']!r} is not allowed: {message}"
+    return f"{key}: {reprlib.repr(error['input'])} is not allowed: {message}"
 
 
 def load_toml(path: str | Path) -> dict[str, Any]:
@@ -209,7 +217,7 @@ def with_study(settings: Mapping[str, Any]) -> dict[str, Any]:
     if name is None:
         return dict(settings)
     presets = studies()
-    if name not in presets:
+    if not isinstance(name, str) or name not in presets:
         raise unknown("study", str(name), presets)
     preset = {k: v for k, v in presets[name].items() if k != "summary"}
     return {**preset, **settings}

@@ -155,7 +155,8 @@ def _units(
         key = digest({"kind": kind, "on": depends, "data": sha, "device": device, "version": __version__})
         return {**shared, "kind": kind, "key": key, "needs": list(needs), **fields}
 
-    judge = unit("judge", 0) if dataset.train.y is not None else None
+    judged = dataset.train.y is not None and any("judge" in declared[m].needs for m in metrics)
+    judge = unit("judge", 0) if judged else None
     judge_key = judge["key"] if judge else None
     judge_needs = [worker.folder_of(judge)] if judge else []
     training = {k: getattr(run, k) for k in ("latent_dim", "epochs", "patience", "batch_size", "lr")}

@@ -123,8 +123,8 @@ def _better_check(name: str) -> records.Better:
 def _load_judge(unit: Unit, dataset: Dataset, device: torch.device, name: str = "judge") -> tuple[Any, dict[str, str]]:
     """The frozen judge and, where there is none to use, the reason for everything that needs it."""
     if unit["judge"] is None:
-        reason = "the dataset has no labels, so there is no judge"
-        return None, {"judge": reason, "labels": "the dataset has no labels", "train_labels": "no labels"}
+        reason = "the dataset has no labels"
+        return None, {"judge": f"no judge: {reason}", "labels": reason, "train_labels": reason}
     path = Path(unit["root"]) / f"artifacts/judge-{unit['judge']}" / f"{name}.safetensors"
     judge = judges.load(path, dataset.shape)
     if judge.refusal:

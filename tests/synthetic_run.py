@@ -37,7 +37,7 @@ METRICS: dict[
         float,
         str,
     ],
-] = {  # noqa: E501
+] = {
     "mse": (
         "squared intensity",
         "lower",
@@ -47,7 +47,7 @@ METRICS: dict[
         (0.0126, 0.0137),
         0.0003,
         "mean squared error of a pixel",
-    ),  # noqa: E501
+    ),
     "r2": (
         "share of variance",
         "higher",
@@ -57,7 +57,7 @@ METRICS: dict[
         (0.821, 0.806),
         0.005,
         "1 - MSE / MSE of the mean image",
-    ),  # noqa: E501
+    ),
     "path.tortuosity": (
         "ratio",
         "lower",
@@ -67,7 +67,7 @@ METRICS: dict[
         (1.36, 1.31),
         0.03,
         "length of the decoded straight line over its chord, in pixels, 16 frames",
-    ),  # noqa: E501
+    ),
     "path.validity_gain": (
         "share",
         "higher",
@@ -77,7 +77,7 @@ METRICS: dict[
         (0.06, 0.21),
         0.03,
         "share of valid images on the path minus that on the cross-fade of its two ends",
-    ),  # noqa: E501
+    ),
     "midpoint.nonblend": (
         "share of chord",
         "none",
@@ -87,7 +87,7 @@ METRICS: dict[
         (0.31, 0.29),
         0.02,
         "distance of the decoded latent midpoint from the pixel average of the ends",
-    ),  # noqa: E501
+    ),
     "validity.normal": (
         "share",
         "higher",
@@ -97,7 +97,7 @@ METRICS: dict[
         (0.118, 0.446),
         0.03,
         "share of decoded draws of N(0, I) that the judge accepts",
-    ),  # noqa: E501
+    ),
     "validity.gaussian": (
         "share",
         "higher",
@@ -107,7 +107,7 @@ METRICS: dict[
         (0.312, 0.461),
         0.03,
         "share of decoded draws of a fitted Gaussian that the judge accepts",
-    ),  # noqa: E501
+    ),
     "validity.mixture": (
         "share",
         "higher",
@@ -117,7 +117,7 @@ METRICS: dict[
         (0.771, 0.79),
         0.03,
         "share of decoded draws of a fitted 10-component mixture that the judge accepts",
-    ),  # noqa: E501
+    ),
     "hole": (
         "share",
         "lower",
@@ -127,7 +127,7 @@ METRICS: dict[
         (0.74, 0.152),
         0.03,
         "share of the prior's mass far from every code",
-    ),  # noqa: E501
+    ),
     "kl": ("nats", "none", (0.0, None), None, {}, (None, 17.9), 0.4, "KL(q(z|x) || N(0, I)), summed over dimensions"),
     "active_units": ("dimensions", "higher", (0.0, None), None, {}, (8.0, 7.5), 0.4, "latent dimensions in use"),
     "punctual_index": (
@@ -139,7 +139,7 @@ METRICS: dict[
         (0.0, 0.101),
         0.005,
         "mean over active dimensions of E[s] / sd(mu); 0 = a point",
-    ),  # noqa: E501
+    ),
     "variance_law": (
         "variance",
         "target",
@@ -149,7 +149,7 @@ METRICS: dict[
         (14.2, 1.09),
         0.05,
         "mean over active dimensions of E[s^2] + Var(mu)",
-    ),  # noqa: E501
+    ),
     "probe.linear": (
         "accuracy",
         "higher",
@@ -159,7 +159,7 @@ METRICS: dict[
         (0.921, 0.925),
         0.008,
         "accuracy of a linear classifier on the codes",
-    ),  # noqa: E501
+    ),
     "trustworthiness": (
         "share",
         "higher",
@@ -169,7 +169,7 @@ METRICS: dict[
         (0.951, 0.957),
         0.004,
         "neighbours in the latent space that are neighbours in the data",
-    ),  # noqa: E501
+    ),
 }
 KINDS = ("encode", "decode", "sample", "train_step")
 
@@ -303,7 +303,7 @@ def _values(spec: Synthetic) -> Iterator[Record]:
             ("pass.noise", 0.004),
             ("pass.shuffle", 0.021),
             ("pass.mean", 0.0),
-        ):  # noqa: E501
+        ):
             for who in ("judge", "judge:second"):
                 yield Record(model=who, metric=f"judge.{name}", split="test", unit="share", value=value)
     for model in spec.models:
@@ -379,7 +379,7 @@ def _artifacts(spec: Synthetic, folder: Path) -> Iterator[Record]:
 
 def _save(
     spec: Synthetic, folder: Path, role: str, model: str, arrays: dict[str, Any], detail: dict[str, Any]
-) -> Iterator[Record]:  # noqa: E501
+) -> Iterator[Record]:
     if role in spec.without:
         return
     place = folder / "artifacts" / f"{role}-{records.digest(model, 6)}.npz"

@@ -1,12 +1,14 @@
 """Images from the user's own files: ``npz:PATH`` with arrays ``x`` and, optionally, ``y``.
 
 ``x`` is (n, h, w), (n, h, w, c) or (n, c, h, w) with 1, 3 or 4 channels: unsigned bytes (divided by 255), booleans, or
-floats in [0, 1]. ``y`` holds integers or strings. Python objects are refused: loading them would run their code.
+floats in [0, 1]. ``y`` holds integers or strings. Nothing is rescaled by guess: values outside [0, 1] are refused.
+Python objects are refused too: loading them would run their code.
 """
 
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,78 +18,109 @@ from numpy.typing import NDArray
 from latentbench.core import Dataset, DatasetEntry
 from latentbench.splits import stratified
 
+UNREADABLE = (OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+"""Whatever a damaged or foreign file makes numpy raise."""
+
 CHANNELS = (1, 3, 4)
 SMALLEST = 4
+"""Pixels along the shorter side."""
 
 
 def load_npz(path: str, data_root: str, seed: int) -> Dataset:
     """The file's images, split 60 / 20 / 20. Raises ValueError, one line, for whatever cannot be used."""
-    arrays = _read(path)
+    file = Path(path).expanduser()
+    arrays = _read(file)
     if "x" not in arrays:
         there = ", ".join(arrays) or "nothing"
         raise ValueError(
-            f"{path}: no array 'x' in it (there: {there}); save with numpy.savez(PATH, x=images, y=labels)"
+            f"{file}: no array 'x' in it (there: {there}); save with numpy.savez(PATH, x=images, y=labels)"
         )
-    x = images(path, arrays["x"])
-    y, classes = labels(path, arrays["y"], len(x)) if "y" in arrays else (None, ())
-    return stratified(Path(path).name, x, y, seed, classes)
+    x = images(file, arrays["x"])
+    y, classes = labels(file, arrays["y"], len(x)) if "y" in arrays else (None, ())
+    return stratified(file.name, x, y, seed, classes)
 
 
-def _read(path: str) -> dict[str, NDArray[Any]]:
-    if not Path(path).is_file():
-        raise ValueError(f"{path}: no such file; npz:PATH needs one with arrays x and, optionally, y")
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays ``x`` and ``y`` of the file; of others the name alone."""
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise ValueError(f"{path}: {what}; npz:PATH needs a file with arrays x and, optionally, y")
     try:
         file = np.load(path, allow_pickle=False)
         if not isinstance(file, np.lib.npyio.NpzFile):
             raise ValueError("it is a single array, not an npz")
         with file:
-            return {name: file[name] if name in ("x", "y") else np.empty(0) for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        why = "Python objects are refused" if "allow_pickle" in str(error) else " ".join(str(error).split())
-        raise ValueError(f"{path}: cannot be read as an npz of plain arrays: {why}") from None
+            arrays = {name: file[name] if name in ("x", "y") else np.empty(0) for name in file.files}
+        if odd := next((n for n, a in arrays.items() if not isinstance(a, np.ndarray)), None):
+            raise ValueError(f"'{odd}' is not an array")
+        return arrays
+    except UNREADABLE as error:
+        raise ValueError(f"{path}: cannot be read as an npz of plain arrays: {_why(error)}") from None
 
 
-def images(path: str, x: NDArray[Any]) -> NDArray[np.float32]:
+def _why(error: BaseException) -> str:
+    """The reason numpy gives, shorter where it speaks of pickles: it takes every file it does not know for one."""
+    text = " ".join(str(error).split())
+    if "allow_pickle" not in text:
+        return text or type(error).__name__
+    return "it holds Python objects, which are refused" if "Object arrays" in text else "it is not an npz file"
+
+
+def images(path: Path, x: NDArray[Any]) -> NDArray[np.float32]:
     """float32 (n, c, h, w) in [0, 1] from an array of images. Raises ValueError naming what is wrong."""
-    if x.ndim == 3:
-        x = x[:, None]
-    elif x.ndim == 4 and x.shape[1] not in CHANNELS and x.shape[3] in CHANNELS:
-        x = np.moveaxis(x, 3, 1)
-    if x.ndim != 4 or x.shape[1] not in CHANNELS or min(x.shape[2:]) < SMALLEST:
+    x = _channels_first(path, x)
+    if x.dtype == np.uint8:
+        x = x / np.float32(255)
+    elif x.dtype.kind not in "fbiu":
+        raise ValueError(f"{path}: x holds {x.dtype}, not numbers; expected uint8, or floats in [0, 1]")
+    x = x.astype(np.float32)
+    bad = ~np.isfinite(x)
+    if bad.any():
+        first = int(np.argmax(bad.any((1, 2, 3))))
+        raise ValueError(
+            f"{path}: x holds {int(bad.sum())} values that are NaN or infinite, the first in image {first}"
+        )
+    low, high = float(x.min(initial=0)), float(x.max(initial=0))
+    if low < 0 or high > 1:
+        scale = "(x - x.min()) / (x.max() - x.min())" if low < 0 else f"x / {255 if 1 < high <= 255 else 'x.max()'}"
+        raise ValueError(
+            f"{path}: x has values from {low:.7g} to {high:.7g}; expected uint8, or floats in [0, 1]: save {scale}"
+        )
+    if len(x) and (x == x[:1]).all():
+        raise ValueError(f"{path}: all images of x are the same: there is nothing to learn")
+    return x
+
+
+def _channels_first(path: Path, x: NDArray[Any]) -> NDArray[Any]:
+    """An array of images as (n, c, h, w), from whichever of the three layouts its shape fits."""
+    layouts = [x[:, None]] if x.ndim == 3 else [x, np.moveaxis(x, 3, 1)] if x.ndim == 4 else []
+    fitting = [a for a in layouts if a.shape[1] in CHANNELS and min(a.shape[2:]) >= SMALLEST]
+    if not fitting:
         raise ValueError(
             f"{path}: x has shape {x.shape}, which is not images: expected (n, h, w), (n, h, w, c) or (n, c, h, w) "
             f"with 1, 3 or 4 channels and sides of at least {SMALLEST}"
         )
-    if x.dtype == np.uint8:
-        return (x / np.float32(255)).astype(np.float32)
-    if x.dtype.kind not in "fbiu":
-        raise ValueError(f"{path}: x holds {x.dtype}, not numbers; expected uint8, or floats in [0, 1]")
-    x = x.astype(np.float32)
-    if not np.isfinite(x).all():
-        raise ValueError(f"{path}: x holds {int((~np.isfinite(x)).sum())} values that are NaN or infinite")
-    low, high = float(x.min(initial=0)), float(x.max(initial=0))
-    if low < 0 or high > 1:
-        raise ValueError(
-            f"{path}: x has values from {low:.4g} to {high:.4g}; expected uint8, or floats in [0, 1]: scale it"
-        )
-    return x
+    if len(fitting) > 1:
+        raise ValueError(f"{path}: x has shape {x.shape}: channels could be first or last; pad the images by a pixel")
+    return fitting[0]
 
 
-def labels(path: str, y: NDArray[Any], n: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def labels(path: Path, y: NDArray[Any], n: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Class numbers 0 to k - 1 and the classes' names. Raises ValueError naming what is wrong."""
     if y.shape != (n,):
         raise ValueError(f"{path}: y has shape {y.shape}; expected one label an image, ({n},)")
     if y.dtype.kind not in "iuUSb":
         raise ValueError(f"{path}: y holds {y.dtype}; labels are integers or strings")
     names, numbers = np.unique(y, return_inverse=True)
-    return numbers.astype(np.int64), tuple(n.decode() if isinstance(n, bytes) else str(n) for n in names.tolist())
+    words = (n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in names.tolist())
+    return numbers.astype(np.int64), tuple(words)
 
 
 NPZ = DatasetEntry(
     "npz",
     load_npz,
     "your own images: arrays x and, optionally, y",
-    "",
+    "a file of yours, written by numpy.savez",
     takes="PATH",
     defaults={"latent_dim": 8, "epochs": 100, "batch_size": 64},
 )

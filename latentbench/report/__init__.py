@@ -1,0 +1,43 @@
+"""Records to a page: one self-contained HTML file that opens from disk and asks nothing of any network.
+
+`render` draws one run, or several side by side; `write_tables` writes the flat tables beside the records. Both are
+functions of the run folder alone and need neither torch nor the metrics that made the records. The libraries that draw
+are loaded on the first call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from latentbench import records
+
+__all__ = ["render", "write_tables"]
+
+
+def render(folders: Sequence[Path], out: Path | None = None) -> Path:
+    """Write the page of one run folder, or of several side by side, and return its path.
+
+    ``out`` is the file to write: by default ``report.html`` in the folder of a single run, and ``report.html`` in the
+    working folder for several. Equal folders give an equal page. Raises ValueError, in one line naming the folder,
+    file or line, for a folder that is missing, holds no records.jsonl, or holds one that cannot be read.
+    """
+    from latentbench.report import folder, page
+
+    runs = folder.load([Path(f) for f in folders])
+    target = Path(out) if out is not None else (runs[0].path if len(runs) == 1 else Path()) / "report.html"
+    if not target.parent.is_dir():
+        raise ValueError(f"report: {target} cannot be written: {target.parent} is not a folder")
+    records.write_text(target, page.html(runs))
+    return target
+
+
+def write_tables(folder: Path) -> None:
+    """Write ``summary.md`` and ``results.csv`` beside the records of a run folder, atomically. Raises ValueError where
+    it is not a run folder."""
+    from latentbench.report import folder as folders
+    from latentbench.report import tables
+
+    (run,) = folders.load([Path(folder)])
+    records.write_text(run.path / "summary.md", tables.summary_md(run.records))
+    records.write_text(run.path / "results.csv", tables.results_csv(run.records))

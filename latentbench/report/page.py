@@ -1,0 +1,386 @@
+"""Records -> one HTML file. This module gathers what the template prints; everything it gathers is a function of the
+run folders alone, so equal folders give an equal page, byte for byte.
+
+The page asks nothing of any host: scripts, styles, images and data are inside it, and a content security policy in
+its head lets the browser itself enforce that. All text is escaped by the template; the few pieces that are not text
+(drawings, scripts, data) are built as Markup by functions that escape what they are given.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from latentbench.report import exhibits, figures, images, maps, scores, svg, tables, verdict, words
+from latentbench.report.exhibits import MapView
+from latentbench.report.folder import Absent, RunFolder
+from latentbench.report.scores import Column
+from latentbench.stats import summarise
+
+HERE = Path(__file__).parent
+QUESTIONS = {
+    "continuous": ("Is it continuous?", "Two close latent points should decode to similar, meaningful images."),
+    "complete": ("Is it complete?", "A point drawn from the prior should decode to something meaningful."),
+    "cost": ("What did it cost?", "Regularising a latent space takes something from reconstruction and time."),
+    "posterior": ("Why mu and sigma?", "What the cloud around each code does that a point cannot."),
+}
+JUDGE_ROWS = {
+    "judge.accuracy": ("Accuracy on real test images", "how well it tells the classes apart"),
+    "judge.pass.real": ("Accepts of real test images", "the ceiling of every validity"),
+    "judge.pass.noise": ("Accepts of uniform noise", "a floor; above 5 % the self-check fails"),
+    "judge.pass.shuffle": ("Accepts of images with shuffled pixels", "a floor; above 5 % the self-check fails"),
+    "judge.pass.mean": ("Accepts of the mean image", "a floor; above 5 % the self-check fails"),
+}
+
+
+class Answer(NamedTuple):
+    """One question with its answer in a sentence and the sentences that carry the numbers."""
+
+    key: str
+    question: str
+    meaning: str
+    headline: str
+    sentences: Sequence[str]
+    run: str
+
+
+class MapSection(NamedTuple):
+    """The maps of one run: still drawings, legend, and what the page's script needs to bring them to life."""
+
+    run: RunFolder
+    maps: Sequence[MapView]
+    missing: Sequence[str]
+    legend: Sequence[tuple[int, str, int, Markup]]
+    sprite: str
+    style: Markup
+    data: Markup
+    count: int
+
+
+class Card(NamedTuple):
+    """One model's part of a section: what to draw, or the sentence why not."""
+
+    column: Column
+    content: Any
+    missing: str
+
+
+class Definition(NamedTuple):
+    """A measure as this page's runs defined it."""
+
+    metric: str
+    summary: str
+    source: str
+    unit: str
+    direction: str
+    params: str
+
+
+class Protocol(NamedTuple):
+    """How one run was made: everything needed to have it again, and its data."""
+
+    run: RunFolder
+    command: str
+    facts: Sequence[tuple[str, str]]
+    settings: Sequence[tuple[str, str]]
+    versions: Sequence[tuple[str, str]]
+    models: Sequence[tuple[str, str]]
+    judge: Sequence[tuple[str, str, Sequence[str]]]
+    judges: Sequence[str]
+    downloads: Sequence[tuple[str, str, str]]
+
+
+def html(runs: Sequence[RunFolder]) -> str:
+    """The whole page of these runs."""
+    columns = scores.columns(runs)
+    sections = [_map_section(run, [c for c in columns if c.run is run], i) for i, run in enumerate(runs)]
+    speeds, no_speed = _speeds(columns)
+    rebuilt, not_rebuilt = exhibits.reconstructions(columns)
+    context = {
+        "title": _title(runs),
+        "runs": runs,
+        "several": len(runs) > 1,
+        "facts": _facts(runs, columns),
+        "answers": _answers(runs),
+        "legend": verdict.LEGEND,
+        "columns": columns,
+        "tables": scores.tables(columns),
+        "maps": sections,
+        "live": any(s.maps for s in sections),
+        "strips": _paired(columns),
+        "samples": _cards(columns, exhibits.draws),
+        "posteriors": _cards(columns, exhibits.posterior),
+        "rebuilt": rebuilt,
+        "not_rebuilt": not_rebuilt,
+        "training": _cards(columns, exhibits.training),
+        "speeds": speeds,
+        "no_speed": no_speed,
+        "costs": _costs(columns),
+        "peaks": _peaks(runs),
+        "definitions": _definitions(runs),
+        "protocols": [_protocol(run) for run in runs],
+        "style": Markup((HERE / "style.css").read_text("utf-8")),
+        "script": Markup((HERE / "page.js").read_text("utf-8")),
+    }
+    context["library"] = Markup(maps.library()) if context["live"] else Markup("")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.globals.update(shown_size=images.shown_size, model_class=figures.model_class)
+    return environment.get_template("page.html.jinja").render(context)
+
+
+def _title(runs: Sequence[RunFolder]) -> str:
+    data = words.listed(list(dict.fromkeys(r.dataset for r in runs if r.dataset)))
+    models = words.listed(list(dict.fromkeys(m for r in runs for m in r.models)))
+    return f"{models or 'Latent spaces'} on {data or 'unnamed data'}"
+
+
+def _facts(runs: Sequence[RunFolder], columns: Sequence[Column]) -> list[tuple[str, str]]:
+    """What the reader must know to read anything below, in a line."""
+    out = [("data", words.listed(list(dict.fromkeys(r.dataset for r in runs if r.dataset))))]
+    out.append(("models", words.listed([c.label for c in columns])))
+    sizes = list(dict.fromkeys(str(r.latent_dim) for r in runs if r.latent_dim is not None))
+    out.append(("latent size d", words.listed(sizes)))
+    seeds = list(dict.fromkeys(str(len(r.seeds)) for r in runs if r.seeds))
+    out.append(("seeds", words.listed(seeds)))
+    days = list(dict.fromkeys(d for r in runs if (d := _day(r.detail.get("started")))))
+    out.append(("made", words.listed(days)))
+    return [(k, v) for k, v in out if v]
+
+
+def _day(started: object) -> str:
+    try:
+        return datetime.fromisoformat(str(started)).strftime("%d %B %Y").lstrip("0")
+    except ValueError:
+        return ""
+
+
+def _answers(runs: Sequence[RunFolder]) -> list[Answer]:
+    out = []
+    for run in runs:
+        for v in verdict.verdicts(run.records):
+            question, meaning = QUESTIONS.get(v.question, (v.question.capitalize(), ""))
+            _, asked, answer = v.headline.partition("? ")
+            headline = answer if asked else v.headline
+            out.append(Answer(v.question, question, meaning, headline[:1].upper() + headline[1:], v.sentences, run.label))
+    order = list(QUESTIONS)
+    return sorted(out, key=lambda a: order.index(a.key) if a.key in order else len(order))
+
+
+def _cards(columns: Sequence[Column], make: Any) -> list[Card]:
+    """A section's content for every model, or why there is none."""
+    out = []
+    for column in columns:
+        try:
+            out.append(Card(column, make(column), ""))
+        except Absent as reason:
+            out.append(Card(column, None, str(reason)))
+        except (IndexError, ValueError, TypeError) as error:
+            out.append(Card(column, None, f"Not drawn: the arrays of {column.label} do not fit together ({error})."))
+    return out
+
+
+def _paired(columns: Sequence[Column]) -> tuple[list[tuple[str, list[tuple[Column, exhibits.Path]]]], list[str]]:
+    """Interpolations grouped by pair, so that the models' paths between the same two images stand side by side."""
+    cards = _cards(columns, exhibits.paths)
+    pairs: dict[tuple[int, str], list[tuple[Column, exhibits.Path]]] = {}
+    for card in cards:
+        for i, path in enumerate(card.content or ()):
+            pairs.setdefault((i, path.title), []).append((card.column, path))
+    ordered = sorted(pairs.items(), key=lambda item: item[0][0])
+    return [(title, members) for (_, title), members in ordered], [c.missing for c in cards if c.missing]
+
+
+def _speeds(columns: Sequence[Column]) -> tuple[exhibits.Speeds | None, str]:
+    try:
+        return exhibits.speeds(columns), ""
+    except Absent as reason:
+        return None, str(reason)
+
+
+def _costs(columns: Sequence[Column]) -> list[tuple[Column, Sequence[str]]]:
+    """Parameters, FLOPs and training of each model, as recorded."""
+    out = []
+    for column in columns:
+        found = {c.metric: c.interval.mean for c in summarise(column.run.records) if c.model == column.model and c.interval}
+        declared = (column.run.detail.get("models") or {}).get(column.model) or {}
+        parameters = found.get("cost.parameters", declared.get("parameters"))
+        row = [
+            words.engineering(parameters),
+            words.engineering(found.get("cost.flops.encode"), "FLOP"),
+            words.engineering(found.get("cost.flops.decode"), "FLOP"),
+            words.number(found.get("train.epochs")),
+            f"{words.number(found['train.seconds'])}{words.THIN}s" if "train.seconds" in found else "—",
+        ]
+        if any(v != "—" for v in row):
+            out.append((column, row))
+    return out
+
+
+def _peaks(runs: Sequence[RunFolder]) -> list[str]:
+    """The measured matrix-product peak that shares of peak are shares of."""
+    return [
+        f"{words.engineering(r.value, 'FLOP/s')} on {r.metric_params.get('device', 'this device')}"
+        + (f" ({run.label})" if len(runs) > 1 else "")
+        for run in runs
+        for r in run.records
+        if r.metric == "throughput.matmul_peak" and r.value is not None
+    ]
+
+
+def _map_section(run: RunFolder, columns: Sequence[Column], number: int) -> MapSection:
+    """The maps of one run. The still drawing of each always stands; the interactive one needs the shared points."""
+    sprite = f"--sprite-{number}"
+    try:
+        data = run.artifact("data")
+        thumbs = data.need("thumbs", (3, 4))
+        label, names = exhibits.classes_of(run, len(thumbs))
+    except Absent as reason:
+        return MapSection(run, [], [str(reason)], [], sprite, Markup(""), Markup(""), 0)
+    views, live, middles, missing = [], [], [], []
+    for column in columns:
+        try:
+            held = run.artifact("map", column.model)
+            xy = np.asarray(held.need("xy", 2), float)
+            if xy.shape != (len(thumbs), 2) or not np.isfinite(xy).all():
+                raise Absent(f"Not drawn: the map of {column.label} does not hold {len(thumbs)} finite points.")
+        except Absent as reason:
+            missing.append(str(reason))
+            continue
+        trust, k = held.detail.get("trustworthiness"), held.detail.get("k")
+        said = f", trustworthiness {words.number(trust, 3)}" if trust is not None else ""
+        name = f"UMAP of the latent space of {column.label}: {len(xy)} held-out images{said}."
+        middle = exhibits.centres(xy, label, names)
+        still = figures.still_map(xy, label, names, middle, name)
+        views.append(MapView(column, still, words.number(trust, 3) if trust is not None else "", str(k or ""), len(xy)))
+        live.append(maps.Map(column.model, xy, name))
+        middles.append(middle)
+    legend = exhibits.legend(label, names)
+    if not views:
+        return MapSection(run, [], missing, legend, sprite, Markup(""), Markup(""), len(thumbs))
+    sheet = images.sprite(thumbs)
+    index = data.arrays.get("index", np.arange(len(thumbs)))
+    document = maps.interactive(live, label, names, index, sheet, sprite, middles)
+    height, width = images.shown_size(sheet.tile_height, sheet.tile_width, 56)
+    return MapSection(
+        run, views, missing, legend, sprite,
+        Markup(f":root{{{sprite}:url({sheet.picture.uri})}}"),
+        script_data({
+            "document": document.document, "roots": list(document.roots), "sprite": sprite,
+            "tile": [width, height], "sheet": [width * sheet.columns, height * sheet.rows],
+        }),
+        len(thumbs),
+    )  # fmt: skip
+
+
+def script_data(value: Any) -> Markup:
+    """JSON fit to stand inside a script element: no ``<``, ``>`` or ``&`` that could end it or start another."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
+
+
+def _definitions(runs: Sequence[RunFolder]) -> list[Definition]:
+    """Every measure the runs declared, then those that only records name."""
+    found: dict[str, Definition] = {}
+    for run in runs:
+        for metric, d in (run.detail.get("definitions") or {}).items():
+            found.setdefault(metric, _definition(metric, d))
+        for r in run.records:
+            if r.kind == "value" and not r.metric.startswith(("throughput.", "judge.")) and r.metric not in found:
+                declared = {"unit": r.unit, "better": r.better, "target": r.target, "params": r.metric_params}
+                own = words.own_definition(r.metric)
+                found[r.metric] = _definition(r.metric, {**declared, "summary": own})
+    return list(found.values())
+
+
+def _definition(metric: str, d: Mapping[str, Any]) -> Definition:
+    better, target = str(d.get("better", "none")), d.get("target")
+    direction = f"closest to {target:g}" if better == "target" and isinstance(target, int | float) else better
+    return Definition(
+        metric, str(d.get("summary") or "no definition recorded"), str(d.get("source") or ""), str(d.get("unit") or ""),
+        {"none": "describes"}.get(direction, direction), words.plain(dict(d.get("params") or {})),
+    )  # fmt: skip
+
+
+def _protocol(run: RunFolder) -> Protocol:
+    detail = run.detail
+    data, environment = detail.get("dataset") or {}, detail.get("environment") or {}
+    sizes = data.get("sizes") or {}
+    facts = [
+        ("run", next((r.run for r in run.records if r.run), run.label)),
+        ("data", f"{data.get('name', run.dataset)}, images of {' × '.join(map(str, data.get('shape') or [])) or 'unknown size'}"),
+        ("splits", ", ".join(f"{k} {v:,}".replace(",", words.THIN) for k, v in sizes.items() if isinstance(v, int))),
+        ("data, sha256", str(data.get("sha256") or run.dataset_hash)),
+        ("latentbench", str(detail.get("version") or "not recorded")),
+        ("git revision", str(detail.get("git") or "none")),
+        ("started", str(detail.get("started") or "not recorded")),
+        ("took", f"{words.number(float(detail['seconds']))}{words.THIN}s" if detail.get("seconds") else ""),
+    ]
+    versions = [(k, words.plain(v)) for k, v in _flat(environment)]
+    models = [(str(m), words.plain(d)) for m, d in (detail.get("models") or {}).items()]
+    judge, judges = _judge(run)
+    return Protocol(
+        run, str(detail.get("command") or ""), [(k, v) for k, v in facts if v],
+        [(k, words.plain(v)) for k, v in (detail.get("config") or {}).items()], versions, models, judge, judges,
+        _downloads(run),
+    )  # fmt: skip
+
+
+def _flat(environment: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Names and values, one level of nesting opened."""
+    out: list[tuple[str, Any]] = []
+    for key, value in environment.items():
+        out += list(value.items()) if isinstance(value, Mapping) else [(key, value)]
+    return out
+
+
+def _judge(run: RunFolder) -> tuple[list[tuple[str, str, list[str]]], list[str]]:
+    """The self-check: a row a quantity, a column a judge."""
+    rows = [c for c in summarise(run.records) if c.model.split(":")[0] == "judge"]
+    judges = list(dict.fromkeys(c.model for c in rows))
+    out = []
+    for metric in dict.fromkeys(c.metric for c in rows):
+        title, about = JUDGE_ROWS.get(metric, (metric, ""))
+        found = {c.model: c for c in rows if c.metric == metric}
+        out.append((title, about, [_judge_value(found.get(j)) for j in judges]))
+    return out, ["judge" if j == "judge" else f"{j.partition(':')[2]} judge" for j in judges]
+
+
+def _judge_value(cell: Any) -> str:
+    if cell is None:
+        return "—"
+    if cell.interval is None:
+        return f"{cell.status}: {cell.reason}"
+    return words.percent(cell.interval.mean) if cell.unit in ("share", "accuracy", "") else words.number(cell.interval.mean)
+
+
+def _downloads(run: RunFolder) -> list[tuple[str, str, str]]:
+    """(file name, size in words, data URI): the table as it is, the records compressed."""
+    table = tables.results_csv(run.records).encode("utf-8")
+    packed = gzip.compress((run.path / "records.jsonl").read_bytes(), 9, mtime=0)
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in run.label)
+    files = [(f"{stem}-records.jsonl.gz", "application/gzip", packed)]
+    if len(table) <= 300_000:
+        files.insert(0, (f"{stem}-results.csv", "text/csv;charset=utf-8", table))
+    else:
+        files.insert(0, (f"{stem}-results.csv.gz", "application/gzip", gzip.compress(table, 9, mtime=0)))
+    return [
+        (name, words.engineering(len(raw), "B"), f"data:{kind};base64,{base64.b64encode(raw).decode('ascii')}")
+        for name, kind, raw in files
+    ]
+
+
+__all__ = ["html", "script_data", "svg"]

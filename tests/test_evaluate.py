@@ -1,0 +1,114 @@
+"""Cheats given to `lb.evaluate` must come out as cheats."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import latentbench as lb
+from latentbench.baselines import PrincipalComponents
+from latentbench.core import seeded
+from latentbench.datasets import digits
+
+DATA = digits.load("", "", 0)
+GIVEN = {"x_test": DATA.test.x, "y_test": DATA.test.y, "x_train": DATA.train.x, "y_train": DATA.train.y}
+VALIDITIES = ("validity.normal", "validity.gaussian", "validity.mixture")
+METRICS = ["mse", "r2", "path.*", "midpoint.*", "validity.*", "active_units", "punctual_index", "hole", "coverage"]
+PCA = PrincipalComponents(DATA.train.x, 8)
+
+
+def evaluate(encode, decode, **more):
+    return lb.evaluate(encode, decode, **{**GIVEN, "metrics": METRICS, **more})
+
+
+def test_identity_autoencoder():
+    result = evaluate(lambda x: x.flatten(1), lambda z: z.view(-1, 1, 8, 8))
+    assert result.value("r2") == pytest.approx(1)
+    assert result.value("validity.normal") < 0.05
+    assert result.value("path.tortuosity") == pytest.approx(1, abs=1e-4)
+    assert result.value("path.validity_gain") == pytest.approx(0, abs=1e-6)
+
+
+def test_constant_decoder():
+    mean = DATA.train.x.mean(0)
+    result = evaluate(lambda x: PCA.encode(x).mu, lambda z: mean.expand(len(z), 1, 8, 8))
+    for name in VALIDITIES:
+        assert result.value(name) < 0.05
+    paths = [r for r in result.records if r.metric.startswith(("path.", "midpoint.")) and not r.is_reference]
+    assert paths
+    assert {r.status for r in paths} == {"skipped"}
+    assert all("chord" in r.reason or "constant" in r.reason or "same image" in r.reason for r in paths)
+
+
+def test_noise_decoder():
+    draws = seeded(0, "noise decoder")
+    result = evaluate(lambda x: PCA.encode(x).mu, lambda z: torch.rand((len(z), 1, 8, 8), generator=draws))
+    assert result.value("path.tortuosity") > 8
+    for name in VALIDITIES:
+        assert result.value(name) < 0.05
+
+
+def test_punctual_posterior():
+    result = evaluate(lambda x: (PCA.encode(x).mu, torch.full((len(x), 8), -14.0)), PCA.decode)
+    assert result.value("punctual_index") < 0.02
+
+
+def test_collapsed_posterior():
+    mean = DATA.train.x.mean(0)
+    result = evaluate(
+        lambda x: (torch.zeros(len(x), 8), torch.zeros(len(x), 8)), lambda z: mean.expand(len(z), 1, 8, 8)
+    )
+    assert result.value("active_units") == 0
+    assert result.value("r2") < 0.01
+    for name in VALIDITIES:
+        assert result.value(name) < 0.05
+
+
+def test_numpy_callables_and_the_report(tmp_path):
+    def encode(x):
+        if not isinstance(x, np.ndarray):
+            raise TypeError("arrays only")
+        return PCA.encode(torch.from_numpy(x)).mu.numpy()
+
+    result = evaluate(
+        encode, lambda z: PCA.decode(torch.as_tensor(z)), out=tmp_path / "mine", name="my pca", metrics="mse,r2"
+    )
+    expected = float((PCA.decode(PCA.encode(DATA.test.x).mu) - DATA.test.x).square().mean())
+    assert result.value("mse") == pytest.approx(expected, rel=1e-5)
+    assert result.report.exists()
+    assert set(result.frame["model"]) >= {"my pca"}
+    with pytest.raises(ValueError, match="not an empty folder"):
+        evaluate(encode, PCA.decode, out=tmp_path / "mine")
+
+
+def test_without_labels_or_training_data():
+    result = evaluate(lambda x: PCA.encode(x).mu, PCA.decode, y_test=None, x_train=None, y_train=None)
+    rows = {r.metric: r for r in result.records if r.split == "test" and not r.is_reference}
+    assert rows["validity.normal"].status == "skipped"
+    assert rows["validity.normal"].reason
+    assert rows["hole"].status == "skipped"
+    assert rows["path.tortuosity"].status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "word"),
+    [
+        ({"x_test": np.zeros((30, 5))}, ValueError, "x_test"),
+        ({"x_test": np.full((30, 8, 8), np.nan)}, ValueError, "NaN"),
+        ({"x_test": np.full((30, 8, 8), 7.0)}, ValueError, r"\[0, 1\]"),
+        ({"x_test": np.zeros((3, 8, 8))}, ValueError, "too few"),
+        ({"y_test": np.zeros(7, dtype=int)}, ValueError, "y_test"),
+        ({"x_train": np.zeros((50, 9, 9))}, ValueError, "x_train"),
+        ({"metrics": "mes"}, ValueError, "did you mean 'mse'"),
+        ({"device": "cua"}, ValueError, "device"),
+    ],
+)
+def test_wrong_input(change, error, word):
+    with pytest.raises(error, match=word):
+        evaluate(lambda x: PCA.encode(x).mu, PCA.decode, **change)
+
+
+def test_not_callable():
+    with pytest.raises(TypeError, match="decode"):
+        evaluate(lambda x: x, None)

@@ -1,0 +1,32 @@
+"""Border: what must be instant loads nothing heavy, and the report works on a machine with no torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "sklearn", "umap", "pandas", "seaborn")
+
+
+def loaded_after(code: str, names: tuple[str, ...]) -> set[str]:
+    script = f"{code}\nimport sys\nprint('LOADED', *[m for m in {names!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    return set(done.stdout.strip().splitlines()[-1].split()[1:])
+
+
+@pytest.mark.parametrize("code", ["import latentbench", "from latentbench.cli import main; main(['--help'])",
+                                  "from latentbench.cli import main; main(['run', '--help'])",
+                                  "from latentbench.cli import main; main(['run', '--modls', 'ae'])"])  # fmt: skip
+def test_nothing_heavy_is_loaded(code):
+    assert loaded_after(code, HEAVY) == set()
+
+
+@pytest.mark.parametrize("module", ["report", "report.tables", "report.verdict", "stats", "records"])
+def test_the_report_loads_no_torch(module):
+    assert loaded_after(f"import latentbench.{module}", ("torch", "sklearn", "umap")) == set()
+
+
+def test_the_check_itself_sees_torch():
+    assert loaded_after("import latentbench.core", HEAVY) == {"torch"}

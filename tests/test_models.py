@@ -1,0 +1,146 @@
+"""Models: laws that hold for each, and the linear closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from latentbench import catalog
+from latentbench.baselines import MeanImage, PrincipalComponents
+from latentbench.config import make_run
+from latentbench.core import Model, seeded
+from latentbench.models.nets import Trunk
+from latentbench.train import Diverged, Plan, fit, initialise
+
+SPECS = ["ae", "ae:noise=1", "vae", "vae:beta=4", "vae:likelihood=bernoulli", "vae:sigma=1", "vae:kl=mean",
+         "vae:kl=variance", "vae:net=conv", "ae:net=conv", "vae:depth=0"]  # fmt: skip
+SHAPE = (1, 8, 8)
+
+
+def build(text: str, shape=SHAPE, seed: int = 0, **options):
+    run = make_run({"models": text, "latent_dim": 3, "width": 32, **options})
+    return initialise(lambda: catalog.build_model(text, run, shape), seed)
+
+
+@pytest.mark.parametrize("text", SPECS)
+def test_laws(text):
+    model = build(text)
+    x = torch.rand((7, *SHAPE), generator=seeded(0, "x"))
+    assert isinstance(model, Model)
+    posterior = model.encode(x)
+    assert posterior.mu.shape == (7, 3)
+    assert (posterior.log_var is None) == text.startswith("ae")
+    assert model.decode(posterior.mu).shape == x.shape
+    losses = [model.loss(x, seeded(0, "draws")).total for _ in range(2)]
+    assert losses[0] == losses[1], "the draws come from the generator alone"
+    losses[0].backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+    again = build(text, seed=1)
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again.encode(x).mu, model.encode(x).mu)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 33, 17), (1, 5, 7)])
+def test_convolutions_give_the_shape_back(shape):
+    trunk = Trunk(shape, 4, 4, depth=2, width=64, net="conv")
+    assert trunk.decode(trunk.encode(torch.rand(2, *shape))).shape == (2, *shape)
+
+
+def test_same_seed_same_weights_and_the_global_generator_is_left_alone():
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    a, b, c = build("vae", seed=3), build("vae", seed=3), build("vae", seed=4)
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+    assert not all(torch.equal(p, q) for p, q in zip(a.parameters(), c.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("vae:beta=-1", "beta"), ("vae:sigma=0", "sigma"), ("ae:noise=-1", "noise"), ("vae:likelihood=bernoulli:sigma=1", "sigma")],
+)  # fmt: skip
+def test_impossible_fields_are_refused(text, word):
+    with pytest.raises(ValueError, match=word):
+        build(text)
+
+
+def test_fixed_sigma_loss_is_the_gaussian_density():
+    model = build("vae:sigma=0.5:beta=0")
+    x = torch.rand((5, *SHAPE), generator=seeded(0, "x"))
+    z = model.encode(x).sample(seeded(1, "d"))
+    log_density = torch.distributions.Normal(model.decode(z), 0.5).log_prob(x).sum() / 5
+    assert float(model.loss(x, seeded(1, "d")).total.detach()) == pytest.approx(-float(log_density.detach()), rel=1e-5)
+
+
+def test_learned_variance_is_the_mean_squared_error():
+    """The sigma-VAE's loss at its optimal variance: D/2 (ln 2 pi MSE + 1)."""
+    model = build("vae:beta=0")
+    x = torch.rand((50, *SHAPE), generator=seeded(0, "x"))
+    mse = float((model.decode(model.encode(x).sample(seeded(1, "d"))) - x).square().mean().detach())
+    expected = 32 * (math.log(2 * math.pi * mse) + 1)
+    assert float(model.loss(x, seeded(1, "d")).total.detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_pca_baseline_is_scikit_learns():
+    from sklearn.decomposition import PCA
+
+    x = torch.rand((60, 1, 4, 4), generator=seeded(0, "x"))
+    ours = PrincipalComponents(x, 3)
+    theirs = PCA(3).fit(x.flatten(1).double().numpy())
+    back = theirs.inverse_transform(theirs.transform(x.flatten(1).double().numpy()))
+    assert torch.allclose(ours.decode(ours.encode(x).mu).flatten(1).double(), torch.from_numpy(back), atol=1e-5)
+    mean = MeanImage(x, 3)
+    assert torch.allclose(mean.decode(mean.encode(x).mu), x.mean(0, keepdim=True).expand_as(x), atol=1e-6)
+
+
+@pytest.mark.parametrize(("d", "error"), [(2, 0.052426), (8, 0.023913), (16, 0.011044)])
+def test_pca_of_all_digits_has_the_published_error(d, error):
+    from sklearn.datasets import load_digits
+
+    x = torch.from_numpy(load_digits().images / 16).float()[:, None]
+    pca = PrincipalComponents(x, d)
+    assert float((pca.decode(pca.encode(x).mu) - x).square().mean()) == pytest.approx(error, abs=1e-6)
+
+
+def test_linear_vae_is_probabilistic_pca():
+    """Tipping & Bishop 1999: with the variance fixed at s0^2, exactly the eigenvalues above it are encoded, each with
+    KL ln(lambda / s0^2) / 2 nats, and Var(mu) + sigma^2 = 1."""
+    eigenvalues = torch.tensor([9.0, 5.0, 3.0, 2.0] + [0.5] * 8)
+    x = torch.randn((4000, 12), generator=seeded(0, "x")) * eigenvalues.sqrt()
+    images = x.view(-1, 1, 3, 4)
+    text = f"vae:sigma={math.sqrt(0.5)}:depth=0"
+    run = make_run({"models": text, "latent_dim": 4})
+    model = initialise(lambda: catalog.build_model(text, run, (1, 3, 4)), 0)
+    fit(model, images, images[:500], Plan(60, 0, 100, 5e-3), 0)
+    posterior = model.encode(images)
+    posterior = type(posterior)(*(t.detach() for t in posterior))
+    sigma2 = posterior.log_var.exp().mean(0)
+    kl = 0.5 * (posterior.mu.square() + posterior.log_var.exp() - 1 - posterior.log_var).mean(0).sum()
+    assert float(kl) == pytest.approx(1.44519 + 1.15129 + 0.89588 + 0.69315, rel=0.05)
+    assert torch.allclose(posterior.mu.var(0) + sigma2, torch.ones(4), atol=0.1)
+
+
+def test_training_is_repeatable_and_keeps_the_best_weights():
+    x = torch.rand((96, *SHAPE), generator=seeded(0, "x"))
+    models = [build("vae") for _ in range(2)]
+    histories = [fit(m, x[:64], x[64:], Plan(12, 3, 16, 1e-2), 5) for m in models]
+    assert histories[0].curves == histories[1].curves
+    assert torch.equal(models[0].encode(x).mu, models[1].encode(x).mu)
+    history = histories[0]
+    assert history.curves["loss.val"][history.best - 1] == min(history.curves["loss.val"])
+    assert {"loss.train", "loss.val", "loss.train.nll", "loss.train.kl.mean_part"} <= history.curves.keys()
+
+
+def test_early_stopping_stops():
+    x = torch.rand((32, *SHAPE), generator=seeded(0, "x"))
+    history = fit(build("ae"), x[:16], x[16:], Plan(500, 2, 16, 1e-2), 0)
+    assert history.epochs < 500
+    assert history.epochs == history.best + 2
+
+
+def test_divergence_is_noticed():
+    x = torch.rand((32, *SHAPE), generator=seeded(0, "x"))
+    with pytest.raises(Diverged, match="epoch"):
+        fit(build("ae"), x, x, Plan(20, 0, 16, 1e38), 0)
