@@ -2,7 +2,10 @@
 
 ``mlp``: flatten, ``depth`` hidden layers of ``width`` ReLU units, a linear head. ``conv``: strided 3x3 convolutions
 that halve the image ``depth`` times (doubling the channels up to ``width``), mirrored by transposed ones. ``depth`` 0
-is linear in both. The decoder's output is linear: a squashing there would bend the latent space of a linear model.
+is linear in both.
+
+The decoder ends in a sigmoid, since images lie in [0, 1]; only a linear one (``depth`` 0) does not, so that it *is* linear
+and the closed forms (PCA, probabilistic PCA) hold for it.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ class Trunk(nn.Module):
     def __init__(self, shape: Shape, outputs: int, latent_dim: int, *, depth: int, width: int, net: Net) -> None:
         super().__init__()
         self.shape = shape
+        self.linear = depth == 0
         if net == "conv" or (net == "auto" and math.prod(shape) > SMALL and depth > 0):
             self.encoder, self.decoder = _conv(shape, outputs, latent_dim, depth, width)
         else:
@@ -39,10 +43,14 @@ class Trunk(nn.Module):
         out: Tensor = self.encoder(x)
         return out
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Images (n, c, h, w) of latent points (n, d)."""
+    def logits(self, z: Tensor) -> Tensor:
+        """What stands before the sigmoid, (n, c, h, w), for latent points (n, d)."""
         out: Tensor = self.decoder(z)
         return out.view(-1, *self.shape)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Images (n, c, h, w) of latent points (n, d)."""
+        return self.logits(z) if self.linear else self.logits(z).sigmoid()
 
 
 def _mlp(shape: Shape, outputs: int, latent_dim: int, depth: int, width: int) -> tuple[nn.Module, nn.Module]:

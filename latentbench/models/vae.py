@@ -79,27 +79,25 @@ class VariationalAutoencoder(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """Mean images, (n, c, h, w): for Bernoulli the probabilities."""
-        out = self.trunk.decode(z)
-        return out.sigmoid() if self.likelihood == "bernoulli" else out
+        return self.trunk.logits(z).sigmoid() if self.likelihood == "bernoulli" else self.trunk.decode(z)
 
     def loss(self, x: Tensor, generator: torch.Generator) -> Loss:
         """Negative log-likelihood of one posterior draw plus beta KL, in nats per image."""
         posterior = self.encode(x)
         assert posterior.log_var is not None
-        out = self.trunk.decode(posterior.sample(generator))
-        nll = self._nll(out, x)
+        nll = self._nll(posterior.sample(generator), x)
         mean_part = 0.5 * posterior.mu.square().sum() / len(x)
         variance_part = 0.5 * (posterior.log_var.exp() - 1 - posterior.log_var).sum() / len(x)
         kl = {"full": mean_part + variance_part, "mean": mean_part, "variance": variance_part}[self.kl]
         terms = {"nll": nll, "kl.mean_part": mean_part, "kl.variance_part": variance_part}
         return Loss(nll + self.beta * kl, {k: v.detach() for k, v in terms.items()})
 
-    def _nll(self, out: Tensor, x: Tensor) -> Tensor:
+    def _nll(self, z: Tensor, x: Tensor) -> Tensor:
         """-log p(x|z), summed over pixels, mean over images."""
         if self.likelihood == "bernoulli":
-            return F.binary_cross_entropy_with_logits(out, x, reduction="sum") / len(x)
+            return F.binary_cross_entropy_with_logits(self.trunk.logits(z), x, reduction="sum") / len(x)
         pixels = x[0].numel()
-        mse = (out - x).square().mean()
+        mse = (self.decode(z) - x).square().mean()
         if self.sigma is not None:
             return 0.5 * pixels * (mse / self.sigma**2 + math.log(2 * math.pi * self.sigma**2))
         # Detached: at the optimal variance its own gradient vanishes. The floor keeps a perfect fit finite.
