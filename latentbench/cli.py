@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TextIO, get_args
 
 import typer
 from typer.main import get_command
@@ -367,7 +367,15 @@ def _usage(error: Any, words: Sequence[str]) -> str:
     return f"{words[0]}: {message[:1].lower()}{message[1:]}"
 
 
-def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning as one line, without the place in the code that it came from."""
     _say(f"note: {message}")
 
 

@@ -43,11 +43,15 @@ class Spec(NamedTuple):
 
 
 def parse_spec(text: str) -> Spec:
-    """Take a model spec apart. Raises ValueError where it is empty or a field is not ``key=value``."""
+    """Take a model spec apart. Raises ValueError where it is empty or a field is not ``key=value``.
+
+    A second word without ``=`` names an object where the first is a dotted module or the second starts with a capital
+    (``mine:MyModel``); else it is a field left without its value.
+    """
     head, *rest = text.strip().split(":")
     if not head:
         raise ValueError(f"models: '{text}' is not a model spec; write name or name:field=value")
-    if rest and "=" not in rest[0] and "." in head:
+    if rest and "=" not in rest[0] and ("." in head or rest[0][:1].isupper()):
         head, rest = f"{head}:{rest[0]}", rest[1:]
     fields: dict[str, str] = {}
     for part in rest:
@@ -178,7 +182,7 @@ def make_run(settings: Mapping[str, Any]) -> Run:
         raise ValueError("; ".join(_explain(e) for e in error.errors(include_url=False))) from None
     for name in ("models", "seeds", "metrics"):
         items = getattr(run, name)
-        for item in set(items):
+        for item in items:
             if items.count(item) > 1:
                 raise ValueError(f"{name}: {item} stands twice; each may stand once")
     for text in run.models:

@@ -124,9 +124,15 @@ class Verdict(NamedTuple):
 class Judge(Protocol):
     """A classifier trained on real images that may refuse. Frozen and hashed before any model is scored."""
 
-    classes: int
-    train_marginal: Tensor
-    """Share of each class among the training labels, shape (classes,)."""
+    @property
+    def classes(self) -> int:
+        """How many real classes it tells apart."""
+        ...
+
+    @property
+    def train_marginal(self) -> Tensor:
+        """Share of each class among the training labels, shape (classes,)."""
+        ...
 
     def features(self, x: Tensor) -> Tensor:
         """Feature vectors (n, f) of images (n, c, h, w): the last hidden layer."""

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -194,6 +195,8 @@ def execute(asked: Run, argv: Sequence[str], progress: bool = True) -> Outcome:
     Raises ValueError for wrong input, before anything is written, and `Interrupted` on Ctrl-C.
     """
     planned = plan(asked)
+    for text in planned.warnings:
+        warnings.warn(text, stacklevel=2)
     folder = planned.folder
     state = _state(folder)
     if state and state["id"] != planned.run.id:
@@ -319,6 +322,9 @@ class Pool:
 
     def _start(self) -> None:
         environment = {**os.environ, "NUMBA_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        # A worker runs this very package, also where it is not installed and the working folder is another one.
+        home = str(Path(__file__).parents[1])
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [home, environment.get("PYTHONPATH", "")]))
         threads = environment.get("LATENTBENCH_THREADS", "1")
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             environment[name] = threads
@@ -454,7 +460,12 @@ def _crash_records(planned: Planned, unit: Unit, reason: str) -> list[Record]:
     from latentbench import measure
 
     if unit["kind"] != "measure":
-        return []
+        what = f"unit.{unit['kind']}"
+        return [
+            Record(
+                dataset=planned.run.dataset, model=unit.get("model", ""), metric=what, status="failed", reason=reason
+            )
+        ]
     metrics = catalog.find_metrics(tuple(unit["metrics"])).values()
     row = Record(
         dataset=planned.run.dataset,

@@ -99,7 +99,10 @@ class Record:
     @classmethod
     def from_json(cls, line: str) -> Record:
         """The record of one line; older layouts are upgraded, unknown keys of newer ones ignored."""
-        row = upgrade(json.loads(line))
+        found = json.loads(line)
+        if not isinstance(found, dict):
+            raise ValueError(f"not a latentbench record: a {type(found).__name__} instead of an object")
+        row = upgrade(found)
         known = {f.name for f in fields(cls)}
         row = {k: v for k, v in row.items() if k in known}
         for name in ("bounds", "samples"):
@@ -121,12 +124,12 @@ def upgrade(row: dict[str, Any]) -> dict[str, Any]:
 def read(path: Path) -> list[Record]:
     """All records of a JSON-lines file. Raises ValueError naming file and line where one cannot be read."""
     out = []
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
-                out.append(Record.from_json(line))
+                out.append(Record.from_json(line.decode("utf-8")))
             except (ValueError, TypeError) as error:
                 raise ValueError(f"{path}, line {number}: {error}") from None
     return out

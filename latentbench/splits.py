@@ -57,6 +57,8 @@ def parts(
     for group in groups:
         exact = cuts * len(group) + carried
         at = np.clip(np.round(exact).astype(int), 0, len(group))
+        for k in range(len(at) if len(group) >= len(shares) else 0):  # nobody goes without: at least one image each
+            at[k] = np.clip(at[k], (at[k - 1] if k else 0) + 1, len(group) - len(at) + k)
         carried = exact - at
         for share, piece in zip(out, np.split(rng.permutation(group), at), strict=True):
             share.append(piece)

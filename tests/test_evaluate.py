@@ -99,7 +99,7 @@ def test_without_labels_or_training_data():
         ({"x_test": np.full((30, 8, 8), 7.0)}, ValueError, r"\[0, 1\]"),
         ({"x_test": np.zeros((3, 8, 8))}, ValueError, "too few"),
         ({"y_test": np.zeros(7, dtype=int)}, ValueError, "y_test"),
-        ({"x_train": np.zeros((50, 9, 9))}, ValueError, "x_train"),
+        ({"x_train": np.zeros((50, 9, 9)), "y_train": None}, ValueError, "x_train"),
         ({"metrics": "mes"}, ValueError, "did you mean 'mse'"),
         ({"device": "cua"}, ValueError, "device"),
     ],

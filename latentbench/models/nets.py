@@ -4,8 +4,8 @@
 that halve the image ``depth`` times (doubling the channels up to ``width``), mirrored by transposed ones. ``depth`` 0
 is linear in both.
 
-The decoder ends in a sigmoid, since images lie in [0, 1]; only a linear one (``depth`` 0) does not, so that it *is* linear
-and the closed forms (PCA, probabilistic PCA) hold for it.
+The decoder ends in a sigmoid, since images lie in [0, 1]; only a linear one (``depth`` 0) does not, so that it *is*
+linear and the closed forms (PCA, probabilistic PCA) hold for it.
 """
 
 from __future__ import annotations

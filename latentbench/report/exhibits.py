@@ -5,6 +5,7 @@ print where the run holds no such picture.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -50,12 +51,14 @@ class Verdict(NamedTuple):
 
 
 class Film(NamedTuple):
-    """One strip of frames with its verdicts (none where there was no judge) and its name for assistive technology."""
+    """One strip of frames with its verdicts (none where there was no judge), its name for assistive technology, and the
+    ``runs`` of neighbouring frames that read alike: (class, frames)."""
 
     picture: Picture
     verdicts: Sequence[Verdict]
     alt: str
     valid: str
+    runs: Sequence[tuple[str, int]]
 
 
 class Path(NamedTuple):
@@ -144,7 +147,9 @@ def _film(held: Arrays, names: Sequence[str], frames: Array, prefix: str, p: int
         ]
     good = sum(v.valid for v in said)
     counted = f"{good} of {len(said)} valid" if said else ""
-    return Film(images.strip(frames), said, f"{what}: {len(frames)} frames{', ' if counted else ''}{counted}", counted)
+    runs = [(label, len(list(group))) for label, group in itertools.groupby(v.label for v in said)]
+    alt = f"{what}: {len(frames)} frames{', ' if counted else ''}{counted}"
+    return Film(images.strip(frames), said, alt, counted, runs)
 
 
 def draws(column: Column) -> list[Draws]:
@@ -364,7 +369,7 @@ def _conditions(seen: Sequence[Mapping[str, Any]]) -> str:
     for key, form in (("blocks", "{} timed blocks each"), ("threads", "{} threads"), ("load", "load average {} at the start")):
         values = sorted({d[key] for d in seen if isinstance(d.get(key), int | float)})
         if values:
-            text = words.number(values[0]) if len(values) == 1 else f"{words.number(values[0])} to {words.number(values[-1])}"
+            text = f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
             parts.append(form.format(text) if not (key == "threads" and values == [1]) else "1 thread")
     return ", ".join(parts)
 
@@ -385,6 +390,8 @@ def classes_of(run: RunFolder, count: int) -> tuple[Array, list[str]]:
     if "label" not in held or len(held.arrays["label"]) != count:
         return np.zeros(count, int), []
     label = held.need("label", 1).astype(int)
+    if label.min(initial=0) < 0:
+        return np.zeros(count, int), []
     names = names_of(run)
     most = max(int(label.max(initial=0)) + 1, len(names))
     return label, [class_name(names, k) for k in range(most)]

@@ -13,9 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from latentbench.records import digest
 from latentbench.report import svg, words
 from latentbench.report.folder import Array
 from latentbench.report.svg import Axis, drawing, line, marks, polyline, tag, text
+
+PANEL = (300, 270)
+"""Width and height of the four drawings of a posterior, side by side."""
 
 POINTS = 1200
 """Points drawn at most in one scatter; more are thinned evenly."""
@@ -42,7 +46,7 @@ def interval_bar(
 ) -> Markup:  # fmt: skip
     """One score on the scale of its row: dotted ticks are floors, solid ticks ceilings, hollow triangles baselines;
     the band is the interval and the marker the mean. The number stands beside it, so it is hidden from readers."""
-    width, height = 132, 18
+    width, height = 180, 18
     x = Axis(*axis, 4, width - 4)
 
     def place(value: float) -> float:
@@ -65,7 +69,7 @@ def interval_bar(
 def step_curve(steps: Array, fade_steps: Array | None, m: int, label: str) -> Markup:
     """Each step's share of its path's length, (T-1,), above the frames it leads between; dashed: the cross-fade's.
     A flat line is an even pace, a spike a jump."""
-    width, height, top, bottom = 480, 84, 16, 78
+    width, height, top, bottom = 480, 98, 34, 92
     t = len(steps)
     top_value = max(float(np.max(steps)), 2.0 / t, float(np.max(fade_steps)) if fade_steps is not None else 0.0)
     y = Axis(0, top_value * 1.05, bottom, top)
@@ -76,9 +80,7 @@ def step_curve(steps: Array, fade_steps: Array | None, m: int, label: str) -> Ma
         parts.append(polyline(xs, y.many(fade_steps), "line dashed muted"))
     parts.append(polyline(xs, y.many(steps), f"line {model_class(m)}"))
     parts.append(marks(xs, y.many(steps), marker(m), 2.4, f"dot {model_class(m)}"))
-    side = "end" if xs[peak] > width * 0.8 else "start"
-    shift = -7 if side == "end" else 7
-    parts.append(text(xs[peak] + shift, y(float(steps[peak])) + 4, words.percent(float(steps[peak])), "value", side))
+    parts.append(text(float(xs[peak]), y(float(steps[peak])) - 6, words.percent(float(steps[peak])), "value", "middle"))
     return drawing(width, height, *parts, label=label)
 
 
@@ -111,13 +113,14 @@ def still_map(xy: Array, classes: Array, names: Sequence[str], centres: Sequence
 def clouds(mu: Array, sigma: Array | None, dims: tuple[int, int], m: int, label: str, count: int = 80) -> Markup:
     """Posteriors of some images in two latent dimensions: an ellipse of radii sigma around each mean, (n, d) arrays;
     without sigma, points. Dashed circles: the prior at one and two standard deviations."""
-    size = 300
+    width, height = PANEL
     a, b = dims
     mu = mu[:count]
     reach = max(2.6, 1.06 * float(np.quantile(np.abs(mu[:, [a, b]]), 0.99)))
-    x, y = Axis(-reach, reach, 8, size - 8), Axis(-reach, reach, size - 8, 8)
+    aside = reach * width / height
+    x, y = Axis(-aside, aside, 0, width), Axis(-reach, reach, height, 0)
     unit = x(1) - x(0)
-    parts = [tag("rect", x=0.5, y=0.5, width=size - 1, height=size - 1, class_="frame")]
+    parts = [tag("rect", x=0.5, y=0.5, width=width - 1, height=height - 1, class_="frame")]
     if sigma is not None:
         parts += [
             tag("ellipse", cx=x(float(p[a])), cy=y(float(p[b])), rx=max(0.4, unit * float(s[a])), ry=max(0.4, unit * float(s[b])),
@@ -128,15 +131,18 @@ def clouds(mu: Array, sigma: Array | None, dims: tuple[int, int], m: int, label:
         marks(x.many(mu[:, a]), y.many(mu[:, b]), "circle", 1.5 if sigma is not None else 2.4, f"dot {model_class(m)}")
     )
     parts += [tag("circle", cx=x(0), cy=y(0), r=unit * r, class_="prior") for r in (1, 2)]
-    clip = tag("clipPath", tag("rect", x=0, y=0, width=size, height=size), id=f"clip-{abs(hash_of(label))}")
-    inside = tag("g", *parts, clip_path=f"url(#clip-{abs(hash_of(label))})")
-    names = text(size - 8, size - 10, f"dimension {a + 1}", "axis", "end") + text(8, 20, f"dimension {b + 1}", "axis")
-    return drawing(size, size, clip, inside, names, label=label, class_="square")
+    names = text(width - 8, height - 10, f"dimension {a + 1}", "axis halo-thin", "end")
+    names += text(8, 20, f"dimension {b + 1}", "axis halo-thin")
+    return drawing(width, height, *clipped(label, (0, 0, width, height), *parts), names, label=label)
 
 
-def hash_of(words_: str) -> int:
-    """A number that depends on the text alone, for ids that must differ between figures and not between renderings."""
-    return sum((i + 1) * ord(c) for i, c in enumerate(words_))
+def clipped(label: str, box: tuple[float, float, float, float], *parts: object) -> tuple[Markup, Markup]:
+    """Drawings cut off at a box (x, y, width, height). The id comes from the figure's label alone, so that it differs
+    between figures and not between renderings."""
+    x, y, width, height = box
+    name = f"clip-{digest(label)}"
+    clip = tag("clipPath", tag("rect", x=x, y=y, width=width, height=height), id=name)
+    return clip, tag("g", *parts, clip_path=f"url(#{name})")
 
 
 def widths(mu_sd: Array, sigma: Array | None, active: Array, m: int, label: str) -> Markup:
@@ -144,14 +150,13 @@ def widths(mu_sd: Array, sigma: Array | None, active: Array, m: int, label: str)
     mark lies far below the filled one the posterior is a point; where it reaches 1 and the means have no spread, the
     dimension is unused (cross). Logarithmic unless a width is zero."""
     d = len(mu_sd)
-    width, height, left, top, bottom = 440, 250, 40, 24, 212
+    (width, height), left, top, bottom = PANEL, 36, 24, 232
     values = [*mu_sd.tolist(), *([] if sigma is None else sigma.tolist()), 1.0]
     positive = [v for v in values if v > 0]
     low, high = max(min(positive) / 1.5, 1e-4), max(positive) * 1.5
     y = Axis(low, high, bottom - (18 if sigma is None else 0), top, log=True)
     x = Axis(0.5, d + 0.5, left, width - 4)
     parts = [svg.y_axis(y, left, width, "width in latent units"), line(left, y(1), width, y(1), "prior")]
-    parts.append(text(width - 2, y(1) - 5, "prior: 1", "axis", "end"))
     for i in range(d):
         sd = float(np.clip(mu_sd[i], low, high))
         s = bottom if sigma is None else y(float(np.clip(sigma[i], low, high)))
@@ -161,6 +166,7 @@ def widths(mu_sd: Array, sigma: Array | None, active: Array, m: int, label: str)
         parts.append(marks(np.array([x(i + 1)]), np.array([s]), "diamond", 4.4, f"open {model_class(m)}"))
     if sigma is None:
         parts += [line(left, bottom, width, bottom, "rule"), text(left - 6, bottom + 4, "0", anchor="end")]
+    parts.append(text(left + 4, y(1) - 5, "prior: 1", "axis halo-thin"))
     every = max(1, math.ceil(d / 16))
     ticks = [float(i) for i in range(1, d + 1, every)]
     parts.append(svg.x_axis(x, bottom + 4, "dimension", ticks, [str(int(t)) for t in ticks]))
@@ -169,7 +175,7 @@ def widths(mu_sd: Array, sigma: Array | None, active: Array, m: int, label: str)
 
 def sigma_against_mu(mu: Array, sigma: Array | None, m: int, label: str) -> Markup:
     """Every posterior of some images in every dimension: its mean across, its width upwards."""
-    width, height, left, top, bottom = 440, 250, 40, 24, 212
+    (width, height), left, top, bottom = PANEL, 36, 24, 232
     flat_mu = mu.ravel()
     flat_sigma = np.zeros_like(flat_mu) if sigma is None else sigma.ravel()
     keep = np.arange(0, len(flat_mu), max(1, math.ceil(len(flat_mu) / POINTS)))
@@ -177,7 +183,7 @@ def sigma_against_mu(mu: Array, sigma: Array | None, m: int, label: str) -> Mark
     x = Axis(-reach, reach, left, width - 4)
     y = Axis(0, max(1.15, float(flat_sigma[keep].max()) * 1.08), bottom, top)
     parts = [svg.y_axis(y, left, width, "sigma"), line(left, y(1), width, y(1), "prior")]
-    parts.append(text(width - 2, y(1) - 5, "prior: 1", "axis", "end"))
+    parts.append(text(left + 4, y(1) - 5, "prior: 1", "axis halo-thin"))
     parts.append(marks(x.many(flat_mu[keep]), y.many(flat_sigma[keep]), "circle", 1.7, f"faint {model_class(m)}"))
     parts.append(svg.x_axis(x, bottom, "mu"))
     return drawing(width, height, *parts, label=label)
@@ -186,10 +192,10 @@ def sigma_against_mu(mu: Array, sigma: Array | None, m: int, label: str) -> Mark
 def kl_bars(kl: Array, active: Array, m: int, label: str) -> Markup:
     """KL of each dimension in nats, (d,); a cross marks a dimension that is not used."""
     d = len(kl)
-    width, height, left, top, bottom = 440, 250, 40, 24, 212
+    (width, height), left, top, bottom = PANEL, 36, 24, 232
     x, y = Axis(0.5, d + 0.5, left, width - 4), Axis(0, max(float(kl.max()) * 1.08, 0.1), bottom, top)
     step = x(2) - x(1) if d > 1 else 120.0
-    wide = min(step * 0.62, 46.0)
+    wide = min(step * 0.62, 40.0)
     parts = [svg.y_axis(y, left, width, "KL, nats")]
     for i, value in enumerate(kl):
         up = y(max(float(value), 0.0))
@@ -229,15 +235,8 @@ def training(
         inside = ys >= top - 40
         xs = x.many(np.arange(1, len(curve) + 1))
         parts.append(polyline(xs[inside], ys[inside], f"line thin {style} {model_class(m)}"))
-    clip = tag(
-        "clipPath",
-        tag("rect", x=left, y=top - 4, width=width - left, height=bottom - top + 5),
-        id=f"clip-{hash_of(label)}",
-    )
-    body = tag("g", *parts, clip_path=f"url(#clip-{hash_of(label)})")
-    return drawing(
-        width, height, clip, svg.y_axis(y, left, width, "loss"), body, svg.x_axis(x, bottom, "epoch"), label=label
-    )
+    body = clipped(label, (left, top - 4, width - left, bottom - top + 5), *parts)
+    return drawing(width, height, svg.y_axis(y, left, width, "loss"), *body, svg.x_axis(x, bottom, "epoch"), label=label)
 
 
 class Speed(NamedTuple):

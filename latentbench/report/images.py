@@ -17,7 +17,10 @@ from PIL import Image
 from latentbench.report.folder import Array
 
 LOSSLESS_UP_TO = 40 * 40
-"""Pixels of one image up to which it is stored without loss."""
+"""Numbers in one image (pixels x channels) up to which it is stored without loss."""
+
+THUMB = 40
+"""Pixels of a thumbnail's longer side in the sprite at most; larger ones are averaged down."""
 
 
 class Picture(NamedTuple):
@@ -45,7 +48,7 @@ def encode(pixels: Array, lossless: bool = True) -> Picture:
 
 def small(images: Array) -> bool:
     """Whether images (k, h, w[, 3]) are small enough to be stored without loss."""
-    return bool(images.shape[1] * images.shape[2] <= LOSSLESS_UP_TO)
+    return math.prod(images.shape[1:]) <= LOSSLESS_UP_TO
 
 
 def singles(images: Array) -> list[Picture]:
@@ -56,7 +59,7 @@ def singles(images: Array) -> list[Picture]:
 def strip(frames: Array, at_least: int = 48) -> Picture:
     """Frames (T, h, w[, 3]) side by side. Small frames are enlarged by a whole factor to ``at_least`` pixels a side,
     so that their pixels stay square whatever width the page gives the strip."""
-    factor = max(1, math.ceil(at_least / max(frames.shape[1], frames.shape[2])))
+    factor = max(1, math.ceil(at_least / max(frames.shape[1], frames.shape[2]))) if small(frames) else 1
     large = frames.repeat(factor, axis=1).repeat(factor, axis=2)
     return encode(np.concatenate(list(large), axis=1), lossless=small(frames))
 
@@ -89,6 +92,11 @@ class Sprite(NamedTuple):
 
 def sprite(thumbs: Array) -> Sprite:
     """All thumbnails (m, h, w[, 3]) in one square-ish sheet, row by row."""
+    factor = math.ceil(max(thumbs.shape[1:3]) / THUMB)
+    if factor > 1:
+        h, w = (side // factor * factor for side in thumbs.shape[1:3])
+        blocks = thumbs[:, :h, :w].reshape(len(thumbs), h // factor, factor, w // factor, factor, *thumbs.shape[3:])
+        thumbs = blocks.mean(axis=(2, 4)).round().astype(np.uint8)
     m, h, w = thumbs.shape[:3]
     columns = max(1, math.ceil(math.sqrt(m)))
     rows = max(1, math.ceil(m / columns))

@@ -65,7 +65,7 @@ def interactive(
     document = Document(title="")
     for i, one in enumerate(maps):
         document.add_root(_figure(i, one, source, views, sheet, sprite, centres[i]))
-    plain = document.to_json()
+    plain = document.to_json(deferred=False)
     return _renumbered(plain, [r.id for r in document.roots])
 
 
@@ -115,8 +115,8 @@ def _figure(
         plot.add_layout(
             LabelSet(
                 x="x", y="y", text="name", source=words, name="names", text_align="center", text_baseline="middle",
-                text_font_size="15px", text_font_style="bold", text_font="system-ui, sans-serif", text_color="#1d2127",
-                text_outline_color="#ffffff",
+                text_font_size="16px", text_font_style="bold", text_font={"value": "sans-serif"}, text_color="#1d2127",
+                background_fill_color="#ffffff", background_fill_alpha=0.78,
             )
         )  # fmt: skip
     return plot

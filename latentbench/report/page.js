@@ -62,7 +62,7 @@
       for (const f of figures) {
         for (const label of f.center.filter((c) => c.name === "names")) {
           label.text_color = dark.matches ? "#f2f4f6" : "#1d2127";
-          label.text_outline_color = dark.matches ? "#14171b" : "#ffffff";
+          label.background_fill_color = dark.matches ? "#14171b" : "#ffffff";
         }
       }
     };

@@ -20,7 +20,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from latentbench.report import exhibits, figures, images, maps, scores, svg, tables, verdict, words
+from latentbench.report import exhibits, figures, images, maps, scores, tables, verdict, words
 from latentbench.report.exhibits import MapView
 from latentbench.report.folder import Absent, RunFolder
 from latentbench.report.scores import Column
@@ -111,7 +111,6 @@ def html(runs: Sequence[RunFolder]) -> str:
         "several": len(runs) > 1,
         "facts": _facts(runs, columns),
         "answers": _answers(runs),
-        "legend": verdict.LEGEND,
         "columns": columns,
         "tables": scores.tables(columns),
         "maps": sections,
@@ -173,9 +172,14 @@ def _answers(runs: Sequence[RunFolder]) -> list[Answer]:
             question, meaning = QUESTIONS.get(v.question, (v.question.capitalize(), ""))
             _, asked, answer = v.headline.partition("? ")
             headline = answer if asked else v.headline
-            out.append(Answer(v.question, question, meaning, headline[:1].upper() + headline[1:], v.sentences, run.label))
+            out.append(Answer(v.question, question, meaning, _capital(headline, run.models), v.sentences, run.label))
     order = list(QUESTIONS)
     return sorted(out, key=lambda a: order.index(a.key) if a.key in order else len(order))
+
+
+def _capital(sentence: str, models: Sequence[str]) -> str:
+    """A sentence with a capital, unless it opens with a model's name."""
+    return sentence if sentence.startswith(tuple(models)) else sentence[:1].upper() + sentence[1:]
 
 
 def _cards(columns: Sequence[Column], make: Any) -> list[Card]:
@@ -382,5 +386,3 @@ def _downloads(run: RunFolder) -> list[tuple[str, str, str]]:
         for name, kind, raw in files
     ]
 
-
-__all__ = ["html", "script_data", "svg"]

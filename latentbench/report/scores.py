@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -18,7 +18,6 @@ from latentbench.report.verdict import Table
 from latentbench.stats import Cell, leaders, summarise
 
 ARROWS = {"higher": ("↑", "higher is better"), "lower": ("↓", "lower is better"), "none": ("", "describes, ranks nobody")}
-RIGHT_IS_BETTER = {"↑"}
 
 
 class Column(NamedTuple):
@@ -48,11 +47,10 @@ class Score(NamedTuple):
 
 
 class Anchor(NamedTuple):
-    """A floor, ceiling, baseline or null value beside a row."""
+    """What a row is read against: floors, ceilings, baselines or null values with their names."""
 
     kind: str
-    name: str
-    value: str
+    members: Sequence[tuple[str, str]]
 
 
 class Row(NamedTuple):
@@ -147,7 +145,7 @@ def _row(
     beside = {c.model: c for run in cells.values() for c in reversed(run)
               if c.is_reference and c.interval and (c.metric, c.split) == (metric, split)}  # fmt: skip
     anchors = {name: c.interval.mean for name, c in beside.items() if c.interval}
-    scale = _scale(one, found.values(), anchors)
+    scale = _scale(one, list(found.values()), anchors)
     lead: set[int] = set()
     alone: set[int] = set()
     for run in dict.fromkeys(id(c.run) for c in mine):
@@ -169,23 +167,36 @@ def _row(
         str(definition.get("source", "")),
         params,
         [_score(c, found.get(c.m), scale, anchors, lead, alone, seeds) for c in mine],
-        [Anchor(n.partition(":")[0], words.reference(n), words.number(v)) for n, v in anchors.items()],
+        _anchors(anchors),
         f"def-{metric}",
     )
 
 
-def _scale(one: Cell, found: Any, anchors: Mapping[str, float]) -> tuple[float, float]:
-    """The range of a row's bars."""
+def _anchors(found: Mapping[str, float]) -> list[Anchor]:
+    """References grouped by kind, from the least to be beaten to the most."""
+    out = []
+    for kind in ("floor", "null", "baseline", "ceiling"):
+        members = [(words.reference(n), words.tidy(v)) for n, v in found.items() if n.partition(":")[0] == kind]
+        if members:
+            name = "null value" if kind == "null" else kind
+            out.append(Anchor(name if len(members) == 1 else f"{name}s", members))
+    return out
+
+
+def _scale(one: Cell, found: Sequence[Cell], anchors: Mapping[str, float]) -> tuple[float, float] | None:
+    """The range of a row's bars; None where a row holds a single number, which has nothing to be compared with."""
     if tuple(one.bounds) == (0, 1):
         return 0.0, 1.0
     shown = [v for c in found if c.interval for v in (c.interval.mean, c.interval.low, c.interval.high) if v is not None]
+    if len({*shown, *anchors.values()}) < 2 or (sum(c.interval is not None for c in found) < 2 and not anchors):
+        return None
     low, high = svg.span([*shown, *anchors.values()], 0.08)
     bottom, top = one.bounds
     return max(low, bottom if bottom is not None else -math.inf), min(high, top if top is not None else math.inf)
 
 
 def _score(
-    column: Column, cell: Cell | None, scale: tuple[float, float], anchors: Mapping[str, float], lead: set[int],
+    column: Column, cell: Cell | None, scale: tuple[float, float] | None, anchors: Mapping[str, float], lead: set[int],
     alone: set[int], seeds: int,
 ) -> Score:  # fmt: skip
     if cell is None:
@@ -197,7 +208,7 @@ def _score(
     if i.half == 0:
         half = ""
     by_prefix = {p: [v for n, v in anchors.items() if n.startswith(p)] for p in ("floor:", "ceiling:", "null:", "baseline:")}
-    bar = figures.interval_bar(
+    bar = Markup("") if scale is None else figures.interval_bar(
         i.mean, i.low, i.high, scale, [*by_prefix["floor:"], *by_prefix["null:"]], by_prefix["ceiling:"],
         by_prefix["baseline:"], column.m,
     )  # fmt: skip

@@ -22,7 +22,7 @@ from latentbench.report.folder import Array
 
 MODEL_COLOURS = 8
 CLASS_COLOURS = 10
-MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "star", "hex", "plus", "x", "square_pin")
+MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "star", "hex", "plus", "triangle_pin", "square_pin")
 """Shapes by index, under the names the interactive map gives them."""
 
 
@@ -100,6 +100,8 @@ def shape(kind: str, r: float) -> str:
         corners = [_polar(r * (1.15 if i % 2 == 0 else 0.5), 36 * i) for i in range(10)]
     elif kind == "square_pin":
         corners = [_polar(r * (1.25 if i % 2 == 0 else 0.7), 45 + 45 * i) for i in range(8)]
+    elif kind == "triangle_pin":
+        corners = [_polar(r * (1.45 if i % 2 == 0 else 0.4), 60 * i) for i in range(6)]
     else:
         sides, turn, grow = {
             "square": (4, 45, 1.25), "diamond": (4, 0, 1.25), "triangle": (3, 0, 1.25),
@@ -173,7 +175,8 @@ class Axis:
 def tick_label(value: float, step: float = 0.0) -> str:
     """A tick's number: as short as it can be said."""
     if abs(value) >= 1000:
-        return words.engineering(value)
+        digits, thin, prefix = words.engineering(value).partition(words.THIN)
+        return (digits.rstrip("0").rstrip(".") if "." in digits else digits) + thin + prefix
     decimals = max(0, -math.floor(math.log10(step) + 1e-9)) if step else words.places(abs(value))
     body = f"{abs(value):.{min(decimals, 5)}f}"
     if step == 0 or "." in body:

@@ -44,14 +44,14 @@ class Verdict:
 
 
 def number(x: float) -> str:
-    """A number as the tables print it: three significant digits, no needless exponent."""
+    """A number as the tables print it: two or three significant digits, an exponent only below 1e-5."""
     if x == 0:
         return "0"
     if abs(x) >= 1000 or float(x).is_integer():
         return f"{x:,.0f}"
-    if abs(x) < 0.001:
-        return f"{x:.1e}"
-    return f"{x:.3g}" if abs(x) >= 100 else f"{x:.2f}" if abs(x) >= 0.1 else f"{x:.3f}"
+    if abs(x) < 1e-5:
+        return f"{x:.0e}"
+    return f"{x:.3g}" if abs(x) >= 100 else f"{x:.2f}" if abs(x) >= 0.1 else f"{x:.2g}"
 
 
 def spread(i: Interval) -> str:

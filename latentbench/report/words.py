@@ -24,6 +24,14 @@ class Family(NamedTuple):
 
 FAMILIES = (
     Family(
+        "continuity",
+        "Decoded continuity",
+        "Do two close latent points decode to similar, meaningful things? Measured on the straight line between the "
+        "codes of two images. Pixel smoothness alone rewards blur, so the same is measured on the cross-fade "
+        "(the two end images blended pixel by pixel) as a control.",
+        ("path.", "midpoint.", "jacobian.", "geodesic.", "lines."),
+    ),
+    Family(
         "completeness",
         "Prior completeness",
         "Does a point drawn from the prior decode to something meaningful? The prior is the distribution new latent "
@@ -31,14 +39,6 @@ FAMILIES = (
         "it does not refuse is valid. Validity is read between the share of real images it accepts (ceiling) and the "
         "share of junk it accepts (floors).",
         ("validity", "valid_label", "precision", "recall", "density", "coverage", "hole", "judge_", "prior."),
-    ),
-    Family(
-        "continuity",
-        "Decoded continuity",
-        "Do two close latent points decode to similar things? Measured on the straight line between the codes of two "
-        "images, decoded in 16 frames. Pixel smoothness alone rewards blur, so the same is measured on the cross-fade "
-        "(the two end images blended pixel by pixel) as a control.",
-        ("path.", "midpoint.", "jacobian.", "geodesic.", "lines."),
     ),
     Family(
         "posterior",
@@ -128,6 +128,12 @@ def number(value: float | None, decimals: int | None = None) -> str:
         if float(text.replace(THIN, "")) == 0 and value != 0:
             text = _small(abs(value))
     return (MINUS if value < 0 and text.strip("0.") else "") + text
+
+
+def tidy(value: float | None) -> str:
+    """A number without trailing zeros, for what stands beside a score."""
+    text = number(value)
+    return text.rstrip("0").rstrip(".") if "." in text and "×" not in text else text
 
 
 def places(size: float) -> int:
