@@ -149,7 +149,7 @@ def model_params(text: str, run: Run) -> dict[str, Any]:
 def _hints(build: Callable[..., Any]) -> Mapping[str, Any]:
     """The types a builder declares for its fields; none where they cannot be made out: the fields are then text."""
     try:
-        return get_type_hints(build.__init__ if inspect.isclass(build) else build)  # type: ignore[misc]
+        return get_type_hints(build.__init__ if inspect.isclass(build) else build)
     except (NameError, TypeError, AttributeError):
         return {}
 

@@ -176,8 +176,9 @@ def _show(outcome: Outcome, asked: Run) -> None:
         _print_table(*verdict.console_table(outcome.records))
         typer.echo(verdict.LEGEND)
     failed = [r for r in outcome.records if r.status == "failed"]
-    for reason in dict.fromkeys(f"{r.model} seed {r.seed}: {r.reason}" for r in failed):
-        _say(f"failed: {reason}")
+    for what in dict.fromkeys((r.model or r.metric, r.seed, r.reason) for r in failed):
+        model, seed, reason = what
+        _say(f"failed: {model}{'' if seed is None else f' seed {seed}'}: {reason}")
     typer.echo(str(outcome.report))
 
 

@@ -268,13 +268,6 @@ def tied(a: Cell, b: Cell) -> bool:
     return not (mine.keys() & theirs.keys()) or paired(mine, theirs).tied
 
 
-def _tied(a: Mapping[Any, float], b: Mapping[Any, float], exact: bool) -> bool:
-    """Are two sets of values told apart? ``exact`` ones (a count of parameters) have no spread: equal or not."""
-    if exact:
-        return a == b
-    return not (a.keys() & b.keys()) or paired(a, b).tied
-
-
 def leaders(cells: Sequence[Cell], excluded: Iterable[str] = ()) -> tuple[str, ...]:
     """The models that are best in one metric or tied with the best; empty where there is nothing to rank: a metric
     without a direction, or fewer than two models with values. ``excluded`` models (collapsed ones) are never leaders.

@@ -130,7 +130,16 @@ METRICS: dict[
     ),
     "kl": ("nats", "none", (0.0, None), None, {}, (None, 17.9), 0.4, "KL(q(z|x) || N(0, I)), summed over dimensions"),
     "kl.mean_part": ("nats", "none", (0.0, None), None, {}, (None, 4.1), 0.2, "the half of the KL that the means pay"),
-    "kl.variance_part": ("nats", "none", (0.0, None), None, {}, (None, 13.8), 0.3, "the half of the KL that the variances pay"),  # noqa: E501
+    "kl.variance_part": (
+        "nats",
+        "none",
+        (0.0, None),
+        None,
+        {},
+        (None, 13.8),
+        0.3,
+        "the half of the KL that the variances pay",
+    ),
     "active_units": ("dimensions", "higher", (0.0, None), None, {}, (8.0, 7.5), 0.4, "latent dimensions in use"),
     "punctual_index": (
         "ratio",

@@ -20,6 +20,7 @@ from latentbench.catalog import datasets, load_dataset
 from latentbench.config import make_run
 from latentbench.core import Dataset, numpy_rng
 from latentbench.datasets import vision
+from latentbench.metrics.representation import trustworthiness
 
 
 def load(text: str, root: Path | str = "data", seed: int = 0) -> Dataset:
@@ -178,9 +179,17 @@ def test_a_label_stays_with_its_image(save):
 
 
 def test_without_labels_there_are_no_classes(save):
-    data = load(save(x=pixels(100, 8, 8)))
+    data = load(save(x=pixels(120, 8, 8)))
     assert (data.train.y, data.val.y, data.test.y, data.classes) == (None, None, None, ())
-    assert [len(s.x) for s in (data.train, data.val, data.test)] == [60, 20, 20]
+    assert [len(s.x) for s in (data.train, data.val, data.test)] == [72, 24, 24]
+
+
+@pytest.mark.parametrize("y", [None, np.arange(splits.MINIMUM) % 2, np.arange(splits.MINIMUM) % 24])
+def test_the_smallest_dataset_that_is_taken_has_ten_neighbours_in_every_split(save, y):
+    x = pixels(splits.MINIMUM, 8, 8)
+    data = load(save(x=x) if y is None else save(x=x, y=y))
+    for split in (data.train, data.val, data.test):
+        assert trustworthiness(split.x, split.x, 10) == pytest.approx(1)
 
 
 def with_value(value: float) -> np.ndarray:
@@ -209,7 +218,7 @@ def with_value(value: float) -> np.ndarray:
         ({"x": np.full((120, 8, 8), "a")}, ["<U1", "not numbers"]),
         ({"x": np.full((120, 8, 8), None)}, ["Python objects", "refused"]),
         ({"x": np.zeros((120, 8, 8))}, ["all images of x are the same"]),
-        ({"x": pixels(99, 8, 8)}, ["99 images are too few", "at least 100"]),
+        ({"x": pixels(119, 8, 8)}, ["119 images are too few", "at least 120"]),
         ({"x": pixels(0, 8, 8)}, ["0 images are too few"]),
         ({"x": pixels(120, 8, 8), "y": Y[:-1]}, ["y has shape (119,)", "(120,)"]),
         ({"x": pixels(120, 8, 8), "y": Y[:, None]}, ["y has shape (120, 1)"]),

@@ -144,3 +144,21 @@ def test_divergence_is_noticed():
     x = torch.rand((32, *SHAPE), generator=seeded(0, "x"))
     with pytest.raises(Diverged, match="epoch"):
         fit(build("ae"), x, x, Plan(20, 0, 16, 1e38), 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_linear_autoencoder_reaches_pca_on_digits(seed):
+    """Baldi & Hornik 1989; with the options ``--depth 0 --lr 0.01 --patience 0`` and the defaults of digits."""
+    from latentbench.datasets import digits
+
+    data = digits.load("", "", 0)
+    x = data.train.x
+    run = make_run({"models": "ae", "depth": 0, "lr": 0.01, "patience": 0}).resolve(digits.DIGITS.defaults)
+    model = initialise(lambda: catalog.build_model("ae", run, data.shape), seed)
+    fit(model, x, data.val.x, Plan(run.epochs, run.patience, run.batch_size, run.lr), seed)
+    pca = PrincipalComponents(x, run.latent_dim)
+    best = float((pca.decode(pca.encode(x).mu) - x).square().mean())
+    with torch.no_grad():
+        error = float((model.decode(model.encode(x).mu) - x).square().mean())
+    assert best * (1 - 1e-6) <= error <= 1.01 * best

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,7 +74,18 @@ def page(folder):
 
 def test_page_nests_and_has_every_section_in_order(page):
     outline = Outline(page)
-    order = ["verdict", "scores", "maps", "paths", "samples", "posterior", "reconstructions", "training", "speed", "protocol"]
+    order = [
+        "verdict",
+        "scores",
+        "maps",
+        "paths",
+        "samples",
+        "posterior",
+        "reconstructions",
+        "training",
+        "speed",
+        "protocol",
+    ]
     assert [i for i in outline.ids if i in order] == order
     linked = [a["href"] for t, a in outline.tags if t == "a" and str(a.get("href", "")).startswith("#")]
     assert all(href[1:] in outline.ids for href in linked)
@@ -83,7 +93,10 @@ def test_page_nests_and_has_every_section_in_order(page):
 
 
 def test_page_is_self_contained(page):
-    assert "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; font-src data:" in html.unescape(page)
+    assert (
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; font-src data:"
+        in html.unescape(page)
+    )
     for tag, held in Outline(page).tags:
         for name in ("src", "href", "action", "poster", "data", "srcset"):
             value = held.get(name)
@@ -138,7 +151,9 @@ def test_verdict_comes_first_and_in_words(page):
 
 def row(page: str, metric: str) -> str:
     """The markup of one measure's row in the score table."""
-    found = re.search(rf'<tr role="row">\s*<th role="rowheader" scope="row"><a href="#def-{re.escape(metric)}">.*?</tr>', page, re.S)
+    found = re.search(
+        rf'<tr role="row">\s*<th role="rowheader" scope="row"><a href="#def-{re.escape(metric)}">.*?</tr>', page, re.S
+    )
     assert found, metric
     return found.group(0)
 
@@ -165,13 +180,22 @@ def test_skipped_and_failed_never_look_like_a_number(page):
     cell = re.search(r'<td role="cell" class="is-skipped".*?</td>', skipped, re.S)
     assert cell
     assert not re.search(r"\d", prose(cell.group(0)))
-    assert "<svg class=\"bar\"" not in cell.group(0)
+    assert '<svg class="bar"' not in cell.group(0)
     assert "1 of 6 failed: diverged: loss was NaN in epoch 3" in prose(row(page, "probe.linear"))
 
 
 def test_a_metric_this_version_does_not_know_is_shown_from_its_record(tmp_path):
     extra = [
-        Record(model=m, seed=s, split="test", metric="zeta.future", value=v + s / 50, unit="parsec", better="lower", bounds=(0, None))
+        Record(
+            model=m,
+            seed=s,
+            split="test",
+            metric="zeta.future",
+            value=v + s / 50,
+            unit="parsec",
+            better="lower",
+            bounds=(0, None),
+        )
         for m, v in (("ae", 1.0), ("vae", 3.0))
         for s in range(3)
     ]
@@ -230,7 +254,13 @@ def test_raw_data_can_be_taken_from_the_page(folder, page):
 
 def test_protocol_names_command_versions_hashes_and_sources(page):
     text = prose(section(page, "protocol"))
-    for wanted in ("latentbench run --models ae,vae --dataset digits", "2.13.0+cpu", "d1" * 32, "0123abc", "source: latentbench"):
+    for wanted in (
+        "latentbench run --models ae,vae --dataset digits",
+        "2.13.0+cpu",
+        "d1" * 32,
+        "0123abc",
+        "source: latentbench",
+    ):
         assert wanted in text
     assert "Accepts of uniform noise 0.4" in text
 
@@ -306,7 +336,9 @@ def test_arrays_that_do_not_fit_are_sentences(tmp_path):
     for r in records.read(folder / "records.jsonl"):
         if r.kind == "artifact" and r.model == "vae":
             with np.load(folder / r.path) as file:
-                arrays = {k: v[:1] if v.ndim and k not in ("frames", "normal_images", "mu") else v for k, v in file.items()}
+                arrays = {
+                    k: v[:1] if v.ndim and k not in ("frames", "normal_images", "mu") else v for k, v in file.items()
+                }
             np.savez(folder / r.path, **arrays)
             r = replace(r, sha256=records.file_digest(folder / r.path))
         rows.append(r)
@@ -329,7 +361,10 @@ def test_without_judge_labels_or_seeds_it_still_stands(tmp_path):
 def test_values_without_any_artifact_or_run_record(tmp_path):
     folder = tmp_path / "old"
     folder.mkdir()
-    records.write(folder / "records.jsonl", [Record(dataset="d", model="ae", seed=0, split="test", metric="mse", value=0.5, better="lower")])
+    records.write(
+        folder / "records.jsonl",
+        [Record(dataset="d", model="ae", seed=0, split="test", metric="mse", value=0.5, better="lower")],
+    )
     text = report.render([folder]).read_text("utf-8")
     Outline(text)
     assert "0.500" in prose(row(text, "mse"))
@@ -446,5 +481,6 @@ def test_svg_escapes_and_axes_place():
     assert str(svg.tag("text", HOSTILE, title='"<')) == f'<text title="&#34;&lt;">{html.escape(HOSTILE)}</text>'
     axis = svg.Axis(1, 100, 0, 10, log=True)
     assert axis(10) == pytest.approx(5)
-    assert axis.ticks() == [1, 2, 5, 10, 20, 50, 100]
+    assert axis.many(np.array([1, 10, 100])) == pytest.approx([0, 5, 10])
+    assert svg.Axis(1, 10, 0, 10, log=True).ticks() == pytest.approx([1, 2, 5, 10])
     assert svg.Axis(0, 1, 0, 1).ticks(5) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])

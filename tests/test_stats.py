@@ -2,31 +2,82 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from latentbench.records import Record
-from latentbench.stats import leaders, paired, sign_flip, summarise, t_interval
+from latentbench.stats import (
+    EXACT,
+    MOST_SEEDS,
+    Interval,
+    leaders,
+    paired,
+    references,
+    seeds_to_separate,
+    sign_flip,
+    summarise,
+    t_interval,
+    tied,
+)
+
+numbers = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12).filter(lambda v: np.std(v) > 1e-3)
 
 
-@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12).filter(lambda v: np.std(v) > 1e-3))
+def rows(model, values, better="higher", **more):
+    fields = {"dataset": "d", "metric": "m", "split": "test", **more}
+    return [Record(model=model, seed=s, value=v, better=better, **fields) for s, v in enumerate(values)]
+
+
+def cell(model, values, better="higher", **more):
+    (found,) = summarise(rows(model, values, better, **more))
+    return found
+
+
+def once(model, value, better="higher", **detail):
+    (found,) = summarise([Record(dataset="d", model=model, metric="m", value=value, better=better, detail=detail)])
+    return found
+
+
+@given(numbers)
 def test_t_interval_is_scipys(values):
-    from scipy import stats
-
     ours = t_interval(values)
     low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
     assert ours.low == pytest.approx(low, rel=1e-9, abs=1e-9)
     assert ours.high == pytest.approx(high, rel=1e-9, abs=1e-9)
+    assert ours.half == pytest.approx((high - low) / 2)
 
 
-def test_one_value_has_no_interval_and_none_is_refused():
-    assert t_interval([3.0]).low is None
-    with pytest.raises(ValueError, match="at least one"):
-        t_interval([])
+def test_level_is_heeded():
+    x = [1.0, 2.0, 4.0, 3.0]
+    low, high = stats.ttest_1samp(x, 0).confidence_interval(0.8)
+    assert (t_interval(x, 0.8).low, t_interval(x, 0.8).high) == pytest.approx((low, high))
+
+
+def test_one_value_has_no_interval():
+    one = t_interval([3.0])
+    assert (one.mean, one.low, one.high, one.sd, one.half, one.n, one.side) == (3.0, None, None, None, None, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "level", "says"),
+    [
+        ([], 0.95, "at least one"),
+        ([1.0, math.nan], 0.95, "finite"),
+        ([math.inf], 0.95, "inf"),
+        ([1.0], 1.0, "level 1.0"),
+    ],
+)
+def test_what_has_no_interval_is_refused(values, level, says):
+    with pytest.raises(ValueError, match=says):
+        t_interval(values, level)
 
 
 def test_coverage_on_gaussian_data():
@@ -35,9 +86,17 @@ def test_coverage_on_gaussian_data():
     assert 0.93 <= np.mean(hits) <= 0.97
 
 
-def test_paired_is_scipys_and_pairs_by_seed():
-    from scipy import stats
+def test_the_interval_is_wider_than_the_normal_one_by_what_six_seeds_cost():
+    i = t_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    assert i.half * math.sqrt(6) / i.sd == pytest.approx(2.5705818)
 
+
+@pytest.mark.parametrize(("low", "high", "side"), [(0.1, 0.2, 1), (-0.2, -0.1, -1), (-0.1, 0.1, 0), (0.0, 0.1, 0)])
+def test_side(low, high, side):
+    assert Interval((low + high) / 2, low, high, 0.1, 3).side == side
+
+
+def test_paired_is_scipys_and_pairs_by_seed():
     a, b = {0: 1.0, 1: 2.0, 2: 4.0, 9: 100.0}, {2: 3.5, 0: 0.8, 1: 1.1}
     result = paired(a, b)
     reference = stats.ttest_rel([1.0, 2.0, 4.0], [0.8, 1.1, 3.5]).confidence_interval()
@@ -47,28 +106,86 @@ def test_paired_is_scipys_and_pairs_by_seed():
         paired({0: 1.0}, {1: 1.0})
 
 
+def test_pairing_finds_what_two_intervals_that_overlap_hide():
+    hard = np.random.default_rng(1).normal(0, 1, 6)
+    a, b = dict(enumerate(hard + 0.1)), dict(enumerate(hard + np.array([0, 1, -1, 1, -1, 0]) * 0.01))
+    assert not paired(a, b).tied
+    assert t_interval(a.values()).low < t_interval(b.values()).high
+
+
+@given(numbers)
+def test_swapping_the_two_mirrors_the_difference(values):
+    a, b = dict(enumerate(values)), dict.fromkeys(range(len(values)), 0.5)
+    there, back = paired(a, b), paired(b, a)
+    assert there.difference.mean == pytest.approx(-back.difference.mean)
+    assert (there.tied, there.more_seeds) == (back.tied, back.more_seeds)
+    assert there.sign_flip_p == pytest.approx(back.sign_flip_p)
+
+
+def test_equal_models_and_single_seeds_are_tied_without_a_forecast():
+    same = paired({0: 1.0, 1: 2.0}, {0: 1.0, 1: 2.0})
+    assert (same.tied, same.more_seeds, same.sign_flip_p) == (True, None, 1.0)
+    one = paired({0: 1.0}, {0: 2.0})
+    assert (one.tied, one.more_seeds, one.sign_flip_p) == (True, None, 1.0)
+
+
 def test_sign_flip_known_answers():
     assert sign_flip([1.0] * 6) == pytest.approx(2 / 64)
+    assert sign_flip([-0.3, -1.0, -2.0, -0.1, -5.0, -0.7]) == pytest.approx(2 / 64)
     assert sign_flip([1.0, -1.0]) == 1
     assert sign_flip([0.0, 0.0]) == 1
-    assert sign_flip([1.0] * 20) < 0.001
+    assert sign_flip([1.0] * 20) == pytest.approx(2**-19)
+    with pytest.raises(ValueError, match="at least one"):
+        sign_flip([])
 
 
-def test_more_seeds_are_enough():
-    a = dict(enumerate([1.0, 2.0, 3.0, 1.5]))
-    b = dict(enumerate([0.5, 2.2, 2.0, 1.4]))
-    result = paired(a, b)
-    assert result.tied
-    n = result.difference.n + result.more_seeds
-    from scipy import stats
-
-    half = stats.t.ppf(0.975, n - 1) * result.difference.sd / math.sqrt(n)
-    assert half < abs(result.difference.mean) <= stats.t.ppf(0.975, n - 2) * result.difference.sd / math.sqrt(n - 1)
+@given(st.lists(st.integers(-50, 50), min_size=1, max_size=8))
+def test_sign_flip_goes_through_all_patterns(differences):
+    seen = abs(sum(differences))
+    patterns = list(itertools.product((1, -1), repeat=len(differences)))
+    far = sum(abs(sum(s * d for s, d in zip(p, differences, strict=True))) >= seen for p in patterns)
+    assert sign_flip([d / 7 for d in differences]) == pytest.approx(far / len(patterns))
 
 
-def rows(model, values, better="higher", **more):
-    return [Record(dataset="d", model=model, metric="m", split="test", seed=s, value=v, better=better, **more)
-            for s, v in enumerate(values)]  # fmt: skip
+def test_sign_flip_is_scipys_permutation_test():
+    d = np.random.default_rng(2).normal(0.3, 1, 9)
+    reference = stats.permutation_test((d,), lambda x: abs(x.mean()), permutation_type="samples", alternative="greater",
+                                       n_resamples=np.inf, vectorized=False)  # fmt: skip
+    assert sign_flip(d) == pytest.approx(reference.pvalue)
+
+
+def test_many_seeds_are_sampled_and_agree_with_all_patterns(monkeypatch):
+    d = np.random.default_rng(3).normal(0.35, 1, EXACT + 1)
+    sampled = sign_flip(d)
+    assert sampled == sign_flip(d)
+    monkeypatch.setattr("latentbench.stats.EXACT", EXACT + 1)
+    assert sampled != sign_flip(d)
+    assert sampled == pytest.approx(sign_flip(d), abs=0.006)
+
+
+@given(numbers)
+def test_more_seeds_are_enough_and_one_fewer_is_not(values):
+    result = paired(dict(enumerate(values)), dict.fromkeys(range(len(values)), 0.0))
+    d = result.difference
+
+    def half(n):
+        return stats.t.ppf(0.975, n - 1) * d.sd / math.sqrt(n)
+
+    if not result.tied:
+        assert result.more_seeds is None
+    elif result.more_seeds is None:
+        assert half(MOST_SEEDS) >= abs(d.mean) * (1 - 1e-9)
+    else:
+        n = d.n + result.more_seeds
+        assert half(n) < abs(d.mean) * (1 + 1e-9)
+        assert result.more_seeds == 1 or half(n - 1) >= abs(d.mean) * (1 - 1e-9)
+
+
+def test_seeds_to_separate_known_answer():
+    # A difference of half its spread: n = 18 is the first with t_{17, .975} / sqrt(18) = .4973 below .5.
+    assert seeds_to_separate(Interval(0.5, -0.1, 1.1, 1.0, 6)) == 12
+    assert seeds_to_separate(Interval(-0.5, -1.1, 0.1, 1.0, 6)) == 12
+    assert seeds_to_separate(Interval(1e-6, -1.0, 1.0, 1.0, 6)) is None
 
 
 def test_leaders_and_ties():
@@ -82,10 +199,78 @@ def test_leaders_and_ties():
     assert leaders(summarise(near)) == ("a",)
 
 
+def test_errors_on_both_sides_of_a_target_do_not_cancel():
+    far = cell("far", [0.0, 2.0, 0.1, 1.9], "target", target=1.0)
+    near = cell("near", [1.2, 1.21, 1.19, 1.2], "target", target=1.0)
+    assert leaders([far, near]) == ("near",)
+
+
+def test_nothing_leads_alone_and_references_never():
+    assert leaders([cell("a", [1.0, 2.0])]) == ()
+    assert leaders([cell("a", [1.0, 1.1]), cell("baseline:pca", [5.0, 5.1])]) == ()
+    assert leaders([cell("a", [1.0, 1.1]), cell("b", [0.0, 0.1])], excluded=["a", "b"]) == ()
+
+
+def test_one_seed_ranks_nobody():
+    assert set(leaders([cell("a", [1.0]), cell("b", [0.0])])) == {"a", "b"}
+
+
+def test_exact_counts_and_timings_that_were_measured_once():
+    assert leaders([once("a", 100.0, "lower"), once("b", 90.0, "lower")]) == ("b",)
+    assert tied(once("a", 100.0), once("b", 100.0))
+    fast, slow = once("a", 120.0, spread=0.05, rankable=True), once("b", 100.0, spread=0.05, rankable=True)
+    assert leaders([fast, slow]) == ("a",)
+    assert tied(fast, once("b", 115.0, spread=0.05, rankable=True))
+    assert tied(fast, once("b", 10.0, spread=0.9, rankable=False))
+
+
 def test_summarise_counts_what_failed():
     failed = Record(
         dataset="d", model="a", metric="m", split="test", seed=9, status="failed", reason="why", better="higher"
     )
-    (cell,) = summarise([*rows("a", [1.0, 2.0]), failed])
-    assert (cell.failed, cell.skipped, cell.status, cell.reason) == (1, 0, "ok", "why")
-    assert cell.interval.n == 2
+    (found,) = summarise([*rows("a", [1.0, 2.0]), failed])
+    assert (found.failed, found.skipped, found.status, found.reason) == (1, 0, "ok", "why")
+    assert found.interval.n == 2
+
+
+def test_summarise_of_what_has_no_value():
+    base = {"dataset": "d", "model": "a", "metric": "m", "split": "test"}
+    (found,) = summarise(
+        [
+            Record(**base, seed=0, status="skipped", reason="no judge"),
+            Record(**base, seed=1, status="failed", reason="NaN"),
+            Record(**base, seed=2, status="skipped", reason="no judge"),
+        ]
+    )
+    assert (found.status, found.reason, found.interval) == ("failed", "no judge; NaN", None)
+    assert (found.failed, found.skipped, dict(found.values)) == (1, 2, {})
+
+
+def test_summarise_keeps_apart_what_differs_and_keeps_the_order():
+    records = [
+        *rows("b", [1.0]), *rows("a", [1.0]), *rows("a", [2.0], split="train"), *rows("a", [3.0], metric_params={"k": 5}),
+        *rows("a", [4.0], run="other"), Record(kind="curve", model="a", metric="loss"), *rows("b", [5.0, 6.0])[1:],
+    ]  # fmt: skip
+    found = summarise(records)
+    assert [(c.model, list(c.values.values())) for c in found] == [
+        ("b", [1.0, 6.0]), ("a", [1.0]), ("a", [2.0]), ("a", [3.0]), ("a", [4.0]),
+    ]  # fmt: skip
+
+
+def test_references_by_name():
+    anchors = [
+        Record(dataset="d", model=m, metric="m", split="test", value=v)
+        for m, v in (("ceiling:real", 0.9), ("floor:noise", 0.0))
+    ]
+    cells = summarise(
+        [*rows("a", [1.0]), *anchors, Record(dataset="e", model="floor:mean", metric="m", split="test", value=0.1)]
+    )
+    found = references(cells, "d", "m")
+    assert {name: c.interval.mean for name, c in found.items()} == {"ceiling:real": 0.9, "floor:noise": 0.0}
+    assert references(cells, "d", "other") == {}
+
+
+def test_importing_it_is_cheap():
+    code = "import sys, latentbench.stats; print([m for m in ('torch', 'pandas', 'scipy.stats') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

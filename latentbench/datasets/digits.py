@@ -20,5 +20,5 @@ DIGITS = DatasetEntry(
     load=load,
     summary="1,797 handwritten digits, 8x8, in the package: no download",
     source="Alpaydin & Kaynak 1998; scikit-learn load_digits",
-    defaults={"latent_dim": 8, "epochs": 150, "batch_size": 64},
+    defaults={"latent_dim": 8, "epochs": 300, "batch_size": 64},
 )

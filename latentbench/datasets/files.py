@@ -45,7 +45,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         if not isinstance(file, np.lib.npyio.NpzFile):
             raise ValueError("it is a single array, not an npz")
         with file:
-            arrays = {name: file[name] if name in ("x", "y") else np.empty(0) for name in file.files}
+            arrays: dict[str, Any] = {name: file[name] if name in ("x", "y") else np.empty(0) for name in file.files}
         if odd := next((n for n, a in arrays.items() if not isinstance(a, np.ndarray)), None):
             raise ValueError(f"'{odd}' is not an array")
         return arrays

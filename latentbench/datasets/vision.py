@@ -56,7 +56,8 @@ def _files(make: Any) -> list[str]:
 
 def _arrays(data: Any) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Images (n, 1, h, w) in [0, 1] and labels (n,). Raises ValueError where the two do not belong together."""
-    images, labels = np.asarray(data.data, dtype=np.float32) / 255, np.asarray(data.targets, dtype=np.int64)
+    images = np.asarray(data.data, dtype=np.float32) / np.float32(255)
+    labels = np.asarray(data.targets, dtype=np.int64)
     if images.ndim != 3 or labels.shape != images.shape[:1] or len(images) == 0:
         raise ValueError(f"images of shape {images.shape} with labels of shape {labels.shape}")
     if labels.min() < 0 or labels.max() >= len(data.classes):

@@ -142,7 +142,7 @@ def _film(held: Arrays, names: Sequence[str], frames: Array, prefix: str, p: int
         valid, label = held.arrays[f"{prefix}_valid"][p], held.need(f"{prefix}_label", 2)[p]
         sure = held.arrays[f"{prefix}_confidence"][p] if f"{prefix}_confidence" in held else None
         said = [
-            Verdict(bool(v), class_name(names, int(k)), words.number(float(sure[t]), 2) if sure is not None else "")
+            Verdict(bool(v), class_name(names, int(k)), f"{float(sure[t]):.2f}" if sure is not None else "")
             for t, (v, k) in enumerate(zip(valid, label, strict=True))
         ]
     good = sum(v.valid for v in said)
@@ -155,7 +155,11 @@ def _film(held: Arrays, names: Sequence[str], frames: Array, prefix: str, p: int
 def draws(column: Column) -> list[Draws]:
     """Samples of one model from each prior, with the judge's verdict on every one."""
     held, names = column.run.artifact("samples", column.model), names_of(column.run)
-    shares = {c.metric: c for c in summarise(column.run.records) if c.model == column.model and c.metric.startswith("validity.")}
+    shares = {
+        c.metric: c
+        for c in summarise(column.run.records)
+        if c.model == column.model and c.metric.startswith("validity.")
+    }
     out = []
     for key, (title, about) in words.SAMPLERS.items():
         if f"{key}_images" not in held:
@@ -167,7 +171,7 @@ def draws(column: Column) -> list[Draws]:
             if f"{key}_valid" in held:
                 sure = held.arrays.get(f"{key}_confidence")
                 label = class_name(names, int(held.need(f"{key}_label", 1)[k]))
-                confidence = words.number(float(sure[k]), 2) if sure is not None else ""
+                confidence = f"{float(sure[k]):.2f}" if sure is not None else ""
                 said = Verdict(bool(held.arrays[f"{key}_valid"][k]), label, confidence)
             samples.append(Sample(picture, said, f"{title}, draw {k + 1}" + (f": {said.words}" if said else "")))
         good = sum(s.verdict.valid for s in samples if s.verdict)
@@ -212,7 +216,7 @@ def posterior(column: Column) -> PosteriorPicture:
     kind = "ellipses of radius sigma around mu" if sigma is not None else "points mu, without width"
     return PosteriorPicture(
         figures.clouds(mu, sigma, dims, m, f"Posteriors of {name} in dimensions {dims[0] + 1} and {dims[1] + 1}: {kind}{prior}."),
-        figures.widths(mu_sd, wide, active, m, f"Spread of the means and mean sigma of {name} in each of {len(mu_sd)} dimensions; the table below holds the numbers."),  # noqa: E501
+        figures.widths(mu_sd, wide, active, m, f"Spread of the means and mean sigma of {name} in each of {len(mu_sd)} dimensions; the table below holds the numbers."),
         figures.sigma_against_mu(mu, sigma, m, f"Sigma against mu of {name} for {len(mu)} images in every dimension."),
         None if kl is None else figures.kl_bars(kl, active, m, f"KL of {name} in each dimension, nats; the table below holds the numbers."),
         caption,
@@ -285,7 +289,7 @@ def training(column: Column) -> tuple[Markup, str]:
     curves: dict[str, dict[int | None, Sequence[float]]] = {"loss.train": {}, "loss.val": {}}
     for r in column.run.records:
         if r.kind == "curve" and r.model == column.model and r.metric in curves and r.samples:
-            curves[r.metric][r.seed] = [v for v in r.samples if v is not None]
+            curves[r.metric][r.seed] = list(r.samples)
     train, val = curves["loss.train"], curves["loss.val"]
     if not (train or val):
         raise Absent(f"Not drawn: this run recorded no loss curves of {column.model}.")
@@ -351,10 +355,14 @@ def speeds(columns: Sequence[Column]) -> Speeds:
             f"highest {words.engineering(best.median)}. The table below holds the numbers."
         )
         plots.append((f"{title} ({device})" if device else title, about, figures.throughput(every, label)))
+    if len(unranked) > 6:
+        unranked = [f"{len(unranked)} of {len(rows)} timings, named in the table below"]
     return Speeds(plots, rows, unranked, _conditions(seen))
 
 
-def _speed_row(model: str, kind: str, device: str, batch: int, value: float, detail: Mapping[str, Any], ok: bool) -> SpeedRow:
+def _speed_row(
+    model: str, kind: str, device: str, batch: int, value: float, detail: Mapping[str, Any], ok: bool
+) -> SpeedRow:
     latency, memory = detail.get("latency_ms"), detail.get("peak_memory_bytes")
     return SpeedRow(
         model, kind, device, str(batch), words.engineering(value), words.percent(detail.get("spread")),
@@ -366,10 +374,14 @@ def _speed_row(model: str, kind: str, device: str, batch: int, value: float, det
 def _conditions(seen: Sequence[Mapping[str, Any]]) -> str:
     """What the timings were taken under, in a sentence; only what the records say."""
     parts = []
-    for key, form in (("blocks", "{} timed blocks each"), ("threads", "{} threads"), ("load", "load average {} at the start")):
+    for key, form in (
+        ("blocks", "{} timed blocks each"),
+        ("threads", "{} threads"),
+        ("load", "load average {} at the start"),
+    ):
         values = sorted({d[key] for d in seen if isinstance(d.get(key), int | float)})
         if values:
-            text = f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
+            text = f"{values[0]:.3g}" if len(values) == 1 else f"{values[0]:.3g} to {values[-1]:.3g}"
             parts.append(form.format(text) if not (key == "threads" and values == [1]) else "1 thread")
     return ", ".join(parts)
 
@@ -398,11 +410,19 @@ def classes_of(run: RunFolder, count: int) -> tuple[Array, list[str]]:
 
 
 def centres(xy: Array, label: Array, names: Sequence[str]) -> list[figures.Centre]:
-    """Medians of the classes' points, for at most 20 classes."""
+    """The most central point of each class (least total distance to the others, so that the name stands on a point
+    even where a class falls apart), for at most 20 classes."""
     if len(names) > 20:
         return []
     shown = [k for k in range(len(names)) if bool((label == k).any())]
-    return [figures.Centre(*(float(v) for v in np.median(xy[label == k], axis=0)), names[k]) for k in shown]
+    places = {k: _central(xy[label == k]) for k in shown}
+    return [figures.Centre(float(p[0]), float(p[1]), names[k]) for k, p in places.items()]
+
+
+def _central(points: Array) -> Array:
+    some = points[:: max(1, len(points) // 400)]
+    total = np.hypot(*(some[:, None] - some[None]).transpose(2, 0, 1)).sum(1)
+    return np.asarray(some[int(np.argmin(total))])
 
 
 def legend(label: Array, names: Sequence[str]) -> list[tuple[int, str, int, Markup]]:

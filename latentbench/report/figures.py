@@ -85,7 +85,7 @@ def step_curve(steps: Array, fade_steps: Array | None, m: int, label: str) -> Ma
 
 
 class Centre(NamedTuple):
-    """Where a class sits on a map: the medians of its points, and its name."""
+    """Where a class sits on a map: its most central point, and its name."""
 
     x: float
     y: float
@@ -94,7 +94,7 @@ class Centre(NamedTuple):
 
 def still_map(xy: Array, classes: Array, names: Sequence[str], centres: Sequence[Centre], label: str) -> Markup:
     """The map without interaction, for print and for browsers without JavaScript: (m, 2) points in class colours and
-    shapes, the class names at the medians of their points."""
+    shapes, each class named at its most central point."""
     size = 460
     low, high = xy.min(0), xy.max(0)
     half = float((high - low).max()) / 2 * 1.06 or 1.0
@@ -219,7 +219,7 @@ def kl_bars(kl: Array, active: Array, m: int, label: str) -> Markup:
 
 def training(
     train: Mapping[int | None, Sequence[float]], val: Mapping[int | None, Sequence[float]], m: int, label: str
-) -> Markup:  # noqa: E501
+) -> Markup:
     """Loss over epochs, a line a seed: training dashed, validation solid. The steep first tenth may leave the frame,
     so that where the curves end can be told apart."""
     width, height, left, top, bottom = 440, 230, 44, 24, 192
@@ -236,7 +236,9 @@ def training(
         xs = x.many(np.arange(1, len(curve) + 1))
         parts.append(polyline(xs[inside], ys[inside], f"line thin {style} {model_class(m)}"))
     body = clipped(label, (left, top - 4, width - left, bottom - top + 5), *parts)
-    return drawing(width, height, svg.y_axis(y, left, width, "loss"), *body, svg.x_axis(x, bottom, "epoch"), label=label)
+    return drawing(
+        width, height, svg.y_axis(y, left, width, "loss"), *body, svg.x_axis(x, bottom, "epoch"), label=label
+    )
 
 
 class Speed(NamedTuple):

@@ -6,6 +6,8 @@ recorded is `Absent` with a sentence that says so, and the page prints that sent
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +106,7 @@ class RunFolder:
         try:
             with np.load(place, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, KeyError) as error:
+        except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
             raise Absent(f"Not drawn: {row.path} cannot be read: {error}.") from None
         return Arrays(role, model, arrays, row.detail, row.seed)
 

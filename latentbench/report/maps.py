@@ -73,7 +73,8 @@ def _figure(
     i: int, one: Map, source: Any, views: Sequence[Any], sheet: Sprite, sprite: str, centres: Sequence[figures.Centre]
 ) -> Any:
     """One map: no axes (UMAP's have no meaning), one scatter a class, names at the classes' medians."""
-    from bokeh.models import HoverTool, LabelSet, Range1d, TapTool
+    from bokeh.models import HoverTool, Range1d, TapTool
+    from bokeh.models.annotations import LabelSet
     from bokeh.models.sources import ColumnDataSource
     from bokeh.plotting import figure
 
@@ -106,7 +107,8 @@ def _figure(
         width=width, height=height, sprite=sprite, sheet_w=width * sheet.columns, sheet_h=height * sheet.rows
     )
     plot.add_tools(
-        HoverTool(tooltips=tip, renderers=scatters, point_policy="snap_to_data"), TapTool(renderers=scatters)
+        HoverTool(tooltips=tip, renderers=scatters, point_policy="snap_to_data", visible=False),
+        TapTool(renderers=scatters, visible=False),
     )
     if centres:
         words = ColumnDataSource(

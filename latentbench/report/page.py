@@ -32,6 +32,7 @@ QUESTIONS = {
     "complete": ("Is it complete?", "A point drawn from the prior should decode to something meaningful."),
     "cost": ("What did it cost?", "Regularising a latent space takes something from reconstruction and time."),
     "posterior": ("Why mu and sigma?", "What the cloud around each code does that a point cannot."),
+    "how sure": ("How sure is this?", "What these answers rest on."),
 }
 JUDGE_ROWS = {
     "judge.accuracy": ("Accuracy on real test images", "how well it tells the classes apart"),
@@ -63,7 +64,7 @@ class MapSection(NamedTuple):
     sprite: str
     style: Markup
     data: Markup
-    count: int
+    points: int
 
 
 class Card(NamedTuple):
@@ -215,9 +216,11 @@ def _speeds(columns: Sequence[Column]) -> tuple[exhibits.Speeds | None, str]:
 
 def _costs(columns: Sequence[Column]) -> list[tuple[Column, Sequence[str]]]:
     """Parameters, FLOPs and training of each model, as recorded."""
-    out = []
+    out: list[tuple[Column, Sequence[str]]] = []
     for column in columns:
-        found = {c.metric: c.interval.mean for c in summarise(column.run.records) if c.model == column.model and c.interval}
+        found = {
+            c.metric: c.interval.mean for c in summarise(column.run.records) if c.model == column.model and c.interval
+        }
         declared = (column.run.detail.get("models") or {}).get(column.model) or {}
         parameters = found.get("cost.parameters", declared.get("parameters"))
         row = [
@@ -325,7 +328,10 @@ def _protocol(run: RunFolder) -> Protocol:
     sizes = data.get("sizes") or {}
     facts = [
         ("run", next((r.run for r in run.records if r.run), run.label)),
-        ("data", f"{data.get('name', run.dataset)}, images of {' × '.join(map(str, data.get('shape') or [])) or 'unknown size'}"),
+        (
+            "data",
+            f"{data.get('name', run.dataset)}, images of {' × '.join(map(str, data.get('shape') or [])) or 'unknown size'}",
+        ),
         ("splits", ", ".join(f"{k} {v:,}".replace(",", words.THIN) for k, v in sizes.items() if isinstance(v, int))),
         ("data, sha256", str(data.get("sha256") or run.dataset_hash)),
         ("latentbench", str(detail.get("version") or "not recorded")),
@@ -368,7 +374,11 @@ def _judge_value(cell: Any) -> str:
         return "—"
     if cell.interval is None:
         return f"{cell.status}: {cell.reason}"
-    return words.percent(cell.interval.mean) if cell.unit in ("share", "accuracy", "") else words.number(cell.interval.mean)
+    return (
+        words.percent(cell.interval.mean)
+        if cell.unit in ("share", "accuracy", "")
+        else words.number(cell.interval.mean)
+    )
 
 
 def _downloads(run: RunFolder) -> list[tuple[str, str, str]]:
@@ -385,4 +395,3 @@ def _downloads(run: RunFolder) -> list[tuple[str, str, str]]:
         (name, words.engineering(len(raw), "B"), f"data:{kind};base64,{base64.b64encode(raw).decode('ascii')}")
         for name, kind, raw in files
     ]
-

@@ -12,22 +12,26 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from latentbench.report import figures, svg, words
+from latentbench.report import figures, measured, svg, words
 from latentbench.report.folder import RunFolder
-from latentbench.report.verdict import Table
-from latentbench.stats import Cell, leaders, summarise
+from latentbench.stats import Cell, Interval, leaders, summarise
 
-ARROWS = {"higher": ("↑", "higher is better"), "lower": ("↓", "lower is better"), "none": ("", "describes, ranks nobody")}
+ARROWS = {
+    "higher": ("↑", "higher is better"),
+    "lower": ("↓", "lower is better"),
+    "none": ("", "describes, ranks nobody"),
+}
 
 
 class Column(NamedTuple):
-    """One model of one run: ``m`` is its number on the page."""
+    """One model of one run: ``m`` is its number on the page, ``collapse`` how it collapsed, if it did."""
 
     run: RunFolder
     model: str
     m: int
     label: str
     swatch: Markup
+    collapse: str = ""
 
 
 class Score(NamedTuple):
@@ -92,11 +96,12 @@ def columns(runs: Sequence[RunFolder]) -> list[Column]:
     several runs."""
     out: list[Column] = []
     for run in runs:
+        collapse = _collapse(run)
         for model in run.models:
             m = len(out)
             label = f"{run.label} / {model}" if len(runs) > 1 else model
             mark = svg.swatch(figures.marker(m), f"dot {figures.model_class(m)}")
-            out.append(Column(run, model, m, label, mark))
+            out.append(Column(run, model, m, label, mark, collapse.get(model, "")))
     return out
 
 
@@ -120,40 +125,54 @@ def _table(dataset: str, mine: Sequence[Column]) -> Scores:
             key = (cell.metric, cell.split, words.plain(dict(cell.metric_params)))
             rows.setdefault(key, {})[column.m] = cell
             seeds = max(seeds, len(cell.values))
-    collapsed = {id(c.run): _collapsed(cells[id(c.run)]) for c in mine}
     families: dict[str, list[Row]] = {}
     for key, found in rows.items():
-        families.setdefault(words.family(key[0]).key, []).append(_row(key, found, mine, cells, collapsed, seeds))
+        families.setdefault(words.family(key[0]).key, []).append(_row(key, found, mine, cells, seeds))
     groups = [
-        Group(f.key, f.title, f.about, sorted(families[f.key], key=lambda r: (r.split == "train")))
+        Group(f.key, f.title, f.about, sorted(families[f.key], key=lambda r: r.split == "train"))
         for f in (*words.FAMILIES, words.OTHER)
         if f.key in families
     ]
     return Scores(dataset, mine, groups, seeds)
 
 
-def _collapsed(cells: Sequence[Cell]) -> set[str]:
-    return {m for d in dict.fromkeys(c.dataset for c in cells) for m in Table(cells, d).collapsed()}
+def _collapse(run: RunFolder) -> dict[str, str]:
+    """The run's collapsed models, each with the reason in words."""
+    return {model: why for table in measured.tables(run.records) for model, why in table.collapse.items()}
+
+
+def _beside(
+    mine: Sequence[Column], cells: Mapping[int, Sequence[Cell]], metric: str, split: str
+) -> dict[str, dict[str, float]]:
+    """References of a row: name -> run label -> value."""
+    out: dict[str, dict[str, float]] = {}
+    for run in dict.fromkeys(c.run for c in mine):
+        for c in cells[id(run)]:
+            if c.is_reference and c.interval and (c.metric, c.split) == (metric, split):
+                out.setdefault(c.model, {}).setdefault(run.label, c.interval.mean)
+    return out
 
 
 def _row(
     key: tuple[str, str, str], found: Mapping[int, Cell], mine: Sequence[Column], cells: Mapping[int, Sequence[Cell]],
-    collapsed: Mapping[int, set[str]], seeds: int,
+    seeds: int,
 ) -> Row:  # fmt: skip
     metric, split, params = key
     one = next(iter(found.values()))
-    beside = {c.model: c for run in cells.values() for c in reversed(run)
-              if c.is_reference and c.interval and (c.metric, c.split) == (metric, split)}  # fmt: skip
-    anchors = {name: c.interval.mean for name, c in beside.items() if c.interval}
-    scale = _scale(one, list(found.values()), anchors)
-    lead: set[int] = set()
-    alone: set[int] = set()
-    for run in dict.fromkeys(id(c.run) for c in mine):
-        here = {c.model: c.m for c in mine if id(c.run) == run and c.m in found}
-        best = [here[m] for m in leaders([found[i] for i in here.values()], collapsed[run]) if m in here]
-        lead.update(best)
-        alone.update(best if len(best) == 1 else [])
-    definition = next((d for c in mine if (d := (c.run.detail.get("definitions") or {}).get(metric))), {})
+    beside = _beside(mine, cells, metric, split)
+    intervals = [c.interval for c in found.values() if c.interval]
+    best, tied = _leading(found, mine)
+    ground = Ground(
+        _scale(one, intervals, [v for by_run in beside.values() for v in by_run.values()]),
+        words.decimals_for(i.half for i in intervals if i.half),
+        beside,
+        best,
+        tied,
+        seeds,
+    )
+    definition: Mapping[str, str] = next(
+        (d for c in mine if (d := (c.run.detail.get("definitions") or {}).get(metric))), {}
+    )
     arrow, direction = ARROWS.get(one.better, ARROWS["none"])
     if one.better == "target" and one.target is not None:
         arrow, direction = f"→{words.THIN}{one.target:g}", f"{one.target:g} is best"
@@ -166,61 +185,101 @@ def _row(
         str(definition.get("summary", "") or words.own_definition(metric)),
         str(definition.get("source", "")),
         params,
-        [_score(c, found.get(c.m), scale, anchors, lead, alone, seeds) for c in mine],
-        _anchors(anchors),
+        [_score(c, found.get(c.m), ground) for c in mine],
+        _anchors(beside),
         f"def-{metric}",
     )
 
 
-def _anchors(found: Mapping[str, float]) -> list[Anchor]:
-    """References grouped by kind, from the least to be beaten to the most."""
+def _leading(found: Mapping[int, Cell], mine: Sequence[Column]) -> tuple[frozenset[int], frozenset[int]]:
+    """Numbers of the models that are best in their run, and of those tied for best; collapsed ones are neither."""
+    best: set[int] = set()
+    tied: set[int] = set()
+    for run in dict.fromkeys(c.run for c in mine):
+        here = [c for c in mine if c.run is run and c.m in found]
+        names = leaders([found[c.m] for c in here], [c.model for c in here if c.collapse])
+        (best if len(names) == 1 else tied).update(c.m for c in here if c.model in names)
+    return frozenset(best), frozenset(tied)
+
+
+def _anchors(found: Mapping[str, Mapping[str, float]]) -> list[Anchor]:
+    """References grouped by kind, from the least to be beaten to the most; with the run where runs differ."""
     out = []
     for kind in ("floor", "null", "baseline", "ceiling"):
-        members = [(words.reference(n), words.tidy(v)) for n, v in found.items() if n.partition(":")[0] == kind]
+        members = []
+        for name, by_run in found.items():
+            alike = len(set(by_run.values())) == 1
+            if name.partition(":")[0] == kind:
+                members += [(words.reference(name) + ("" if alike else f" ({run})"), words.tidy(v))
+                            for run, v in list(by_run.items())[: 1 if alike else None]]  # fmt: skip
         if members:
-            name = "null value" if kind == "null" else kind
-            out.append(Anchor(name if len(members) == 1 else f"{name}s", members))
+            title = "null value" if kind == "null" else kind
+            out.append(Anchor(title if len(members) == 1 else f"{title}s", members))
     return out
 
 
-def _scale(one: Cell, found: Sequence[Cell], anchors: Mapping[str, float]) -> tuple[float, float] | None:
+def _scale(one: Cell, intervals: Sequence[Interval], anchors: Sequence[float]) -> tuple[float, float] | None:
     """The range of a row's bars; None where a row holds a single number, which has nothing to be compared with."""
     if tuple(one.bounds) == (0, 1):
         return 0.0, 1.0
-    shown = [v for c in found if c.interval for v in (c.interval.mean, c.interval.low, c.interval.high) if v is not None]
-    if len({*shown, *anchors.values()}) < 2 or (sum(c.interval is not None for c in found) < 2 and not anchors):
+    shown = [v for i in intervals for v in (i.mean, i.low, i.high) if v is not None]
+    if len({*shown, *anchors}) < 2 or (len(intervals) < 2 and not anchors):
         return None
-    low, high = svg.span([*shown, *anchors.values()], 0.08)
+    low, high = svg.span([*shown, *anchors], 0.08)
     bottom, top = one.bounds
     return max(low, bottom if bottom is not None else -math.inf), min(high, top if top is not None else math.inf)
 
 
-def _score(
-    column: Column, cell: Cell | None, scale: tuple[float, float] | None, anchors: Mapping[str, float], lead: set[int],
-    alone: set[int], seeds: int,
-) -> Score:  # fmt: skip
+class Ground(NamedTuple):
+    """What the cells of a row share: the bars' range, decimals, references by run, who leads, and the most seeds."""
+
+    scale: tuple[float, float] | None
+    decimals: int | None
+    beside: Mapping[str, Mapping[str, float]]
+    best: frozenset[int]
+    tied: frozenset[int]
+    seeds: int
+
+
+def _score(column: Column, cell: Cell | None, ground: Ground) -> Score:
     if cell is None:
         return Score("absent", column.label, column.m, reason="not measured")
     if cell.interval is None:
         return Score(cell.status, column.label, column.m, reason=cell.reason or "no reason recorded")
     i = cell.interval
-    mean, half = words.spread(i.mean, i.half) if i.half is not None else (words.number(i.mean), "")
-    if i.half == 0:
-        half = ""
-    by_prefix = {p: [v for n, v in anchors.items() if n.startswith(p)] for p in ("floor:", "ceiling:", "null:", "baseline:")}
-    bar = Markup("") if scale is None else figures.interval_bar(
-        i.mean, i.low, i.high, scale, [*by_prefix["floor:"], *by_prefix["null:"]], by_prefix["ceiling:"],
-        by_prefix["baseline:"], column.m,
-    )  # fmt: skip
-    standing = "best" if column.m in alone else "tied" if column.m in lead else ""
+    mean, half = words.spread(i.mean, i.half, ground.decimals) if i.half else (words.number(i.mean), "")
+    standing = "best" if column.m in ground.best else "tied" if column.m in ground.tied else ""
     interval = f", 95 % interval {words.number(i.low)} to {words.number(i.high)}" if i.low is not None else ""
-    title = f"{column.label}: mean of {i.n} {'value' if i.n == 1 else 'seeds'} {words.number(i.mean)}{interval}"
-    return Score("value", column.label, column.m, mean, half, standing, bar, note=_note(cell, i.n, seeds), title=title)
+    return Score(
+        "value",
+        column.label,
+        column.m,
+        mean,
+        half,
+        standing,
+        _bar(column, i, ground),
+        note=_note(cell, i.n, ground.seeds),
+        title=f"{column.label}: mean of {i.n} {'value' if i.n == 1 else 'seeds'} {words.number(i.mean)}{interval}",
+    )
+
+
+def _bar(column: Column, i: Interval, ground: Ground) -> Markup:
+    if ground.scale is None:
+        return Markup("")
+    here = {n: by_run[column.run.label] for n, by_run in ground.beside.items() if column.run.label in by_run}
+    floors, ceilings, baselines = (
+        [v for n, v in here.items() if n.startswith(kinds)] for kinds in (("floor:", "null:"), "ceiling:", "baseline:")
+    )
+    return figures.interval_bar(i.mean, i.low, i.high, ground.scale, floors, ceilings, baselines, column.m)
 
 
 def _note(cell: Cell, n: int, seeds: int) -> str:
     """What else to know about a value: how many seeds have none, and why."""
-    parts = [f"{k} of {n + cell.failed + cell.skipped} {what}" for k, what in ((cell.failed, "failed"), (cell.skipped, "skipped")) if k]
+    parts = [
+        f"{k} of {n + cell.failed + cell.skipped} {what}"
+        for k, what in ((cell.failed, "failed"), (cell.skipped, "skipped"))
+        if k
+    ]
     if parts:
         return f"{' and '.join(parts)}: {cell.reason}"
     return f"{n} of {seeds} seeds" if 1 < n < seeds else ""

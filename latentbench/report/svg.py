@@ -22,7 +22,18 @@ from latentbench.report.folder import Array
 
 MODEL_COLOURS = 8
 CLASS_COLOURS = 10
-MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "star", "hex", "plus", "triangle_pin", "square_pin")
+MARKERS = (
+    "circle",
+    "square",
+    "triangle",
+    "diamond",
+    "inverted_triangle",
+    "star",
+    "hex",
+    "plus",
+    "triangle_pin",
+    "square_pin",
+)
 """Shapes by index, under the names the interactive map gives them."""
 
 
@@ -34,7 +45,7 @@ def tag(name: str, *children: object, **attributes: object) -> Markup:
         for key, value in attributes.items()
         if value is not None
     )
-    inside = Markup("").join(children)
+    inside = Markup("").join(c if isinstance(c, Markup) else escape(c) for c in children)
     return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), Markup(words_), inside)
 
 

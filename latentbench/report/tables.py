@@ -8,36 +8,58 @@ from collections.abc import Sequence
 from typing import Any
 
 from latentbench.records import Record, canonical, run_record, values
-from latentbench.report import verdict
+from latentbench.report import verdict, words
+from latentbench.report.measured import Table
+from latentbench.report.verdict.claims import value as spread
 from latentbench.stats import Cell, summarise
 
 FIELDS = tuple(
     "dataset model params latent_dim seed split metric metric_params value unit better low high status reason".split()
 )
+"""Columns of results.csv, in order."""
+
+KEY = (
+    ("r2", "R² ↑"),
+    ("path.tortuosity", "tortuosity ↓"),
+    ("path.validity_gain", "validity gain ↑"),
+    ("validity.normal", "valid N(0, I) ↑"),
+    ("validity.gaussian", "valid Gaussian ↑"),
+    ("validity.mixture", "valid mixture ↑"),
+    ("hole", "hole ↓"),
+    ("kl", "KL (nats)"),
+    ("active_units", "active ↑"),
+    ("punctual_index", "punctual index"),
+)
+ANCHORS = (
+    ("ceiling", ("ceiling:real", "ceiling:cross-fade"), "_ceiling_"),
+    ("floor", (), "_floor_"),
+    ("null", ("null:held-out",), "_no hole_"),
+    ("pca", ("baseline:pca",), "_PCA, same d_"),
+)
+NOTE = (
+    "Mean over seeds ± half of the 95 % t-interval. **Bold**: best. `=`: tied with the best. Ceilings are real images "
+    "(tortuosity: a cross-fade), the floor is the most flattering junk. Intervals hold for one split of the data and "
+    "one judge."
+)
 
 
 def flat_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """One row a metric, seed and split, then one a metric and split with an empty seed: the mean with its 95 % interval
-    in ``low`` and ``high``. Parameters are compact JSON."""
-    rows = [_row(r, r.seed, r.value, None, None, r.status, r.reason) for r in values(records)]
+    """The rows of results.csv: one a metric, seed and split (what failed or was skipped with its reason and no value),
+    then one a metric and split with an empty seed, the mean with its 95 % interval in ``low`` and ``high``, both empty
+    where a single seed allows none. What was measured once and has no seed stands once. Parameters are compact JSON."""
+    rows = [_row(r, r.seed, r.value) for r in values(records)]
     for c in summarise(records):
-        if c.interval and c.interval.n > 1:
-            rows.append(_row(c, None, c.interval.mean, c.interval.low, c.interval.high, c.status, c.reason))
+        if not c.measured_once and (c.values or not c.is_reference):
+            rows.append(_row(c, None, None if c.interval is None else c.interval.mean))
     return rows
 
 
-def _row(
-    r: Record | Cell,
-    seed: int | None,
-    value: float | None,
-    low: float | None,
-    high: float | None,
-    status: str,
-    why: str,
-) -> dict[str, Any]:
+def _row(of: Record | Cell, seed: int | None, value: float | None) -> dict[str, Any]:
+    interval = of.interval if isinstance(of, Cell) else None
+    low, high = (interval.low, interval.high) if interval else (None, None)
     cells = (
-        r.dataset, r.model, canonical(r.params), r.latent_dim, seed, r.split, r.metric, canonical(r.metric_params),
-        value, r.unit, r.better, low, high, status, why,
+        of.dataset, of.model, canonical(of.params), of.latent_dim, seed, of.split, of.metric,
+        canonical(of.metric_params), value, of.unit, of.better, low, high, of.status, of.reason,
     )  # fmt: skip
     return dict(zip(FIELDS, cells, strict=True))
 
@@ -52,36 +74,114 @@ def results_csv(records: Sequence[Record]) -> str:
 
 
 def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; bars in cells are escaped."""
+    """A Markdown table; bars and line breaks in cells are escaped."""
     lines = [headers, ["---", *["---:"] * (len(headers) - 1)], *rows]
-    return "\n".join("| " + " | ".join(str(c).replace("|", "\\|") for c in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(_cell(c) for c in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split("\n"))
 
 
 def summary_md(records: Sequence[Record]) -> str:
-    """The verdict in words, the score table, what failed, and how to have it again."""
-    head = run_record(records)
-    detail = head.detail if head else {}
+    """The verdict in words, the score table, what failed or was skipped, and how to have it again; fit for a comment
+    on a pull request."""
     parts = ["# latentbench", ""]
-    for word in verdict.verdicts(records):
-        parts += [f"**{word.headline}**", "", *(f"- {s}" for s in word.sentences), ""]
-    headers, rows = verdict.console_table(records)
-    parts += [markdown_table(headers, rows), "", verdict.LEGEND, ""]
-    if bad := [r for r in values(records) if r.status == "failed"]:
-        reasons = dict.fromkeys(f"{r.model} seed {r.seed}: {r.reason}" for r in bad)
-        parts += ["Failed:", "", *(f"- {reason}" for reason in reasons), ""]
-    skipped: dict[str, list[str]] = {}
-    for c in summarise(records):
-        if c.status == "skipped" and not c.is_reference:
-            skipped.setdefault(f"{c.model}: {c.reason}", []).append(c.metric)
-    if skipped:
-        parts += ["Skipped:", "", *(f"- {why} ({', '.join(dict.fromkeys(m))})" for why, m in skipped.items()), ""]
-    if detail:
-        data, environment = detail.get("dataset", {}), detail.get("environment", {})
-        parts += [
-            f"Data: {data.get('name')}, sha256 {str(data.get('sha256'))[:12]}. latentbench {detail.get('version')}, "
-            f"torch {environment.get('torch')}, Python {environment.get('python')}.",
-            "",
-            f"    {detail.get('command')}",
-            "",
-        ]
-    return "\n".join(parts)
+    found = verdict.verdicts(records)
+    parts += [*(f"- **{v.headline}**" for v in found), ""] if found else ["No model was measured.", ""]
+    for table in verdict.tables(records):
+        parts += [_scores(table), ""]
+    parts += [NOTE, ""] if found else []
+    parts += _details(found)
+    parts += _without(records)
+    return "\n".join([*parts, *_origin(records)])
+
+
+def _scores(table: Table) -> str:
+    """Model x key measures, what each is read against below."""
+    shown = [(m, title) for m, title in KEY if any(table.get(model, m) for model in table.models)]
+    rows = []
+    for model in table.models:
+        name = f"`{model}`" + (" (collapsed)" if model in table.collapse else "")
+        rows.append([name, *(_score(table, model, m) for m, _ in shown)])
+    for kind, names, label in ANCHORS:
+        found = [_anchor(table, m, kind, names) for m, _ in shown]
+        if any(v is not None for v in found):
+            rows.append([label, *("" if v is None else words.number(v) for v in found)])
+    return markdown_table([table.where.removeprefix("on "), *(title for _, title in shown)], rows)
+
+
+def _score(table: Table, model: str, metric: str) -> str:
+    interval = table.get(model, metric)
+    if interval is None:
+        cell = table.by.get((model, metric))
+        return cell.status if cell else "–"
+    text, lead = spread(interval), table.leaders(metric)
+    if model not in lead:
+        return text
+    return f"**{text}**" if len(lead) == 1 else f"{text} ="
+
+
+def _anchor(table: Table, metric: str, kind: str, names: Sequence[str]) -> float | None:
+    if kind == "floor":
+        return table.floor(metric)
+    return next((v for n in names if (v := table.reference(metric, n)) is not None), None)
+
+
+def _details(found: Sequence[verdict.Verdict]) -> list[str]:
+    """The sentences behind the headlines, folded away."""
+    if not any(v.sentences for v in found):
+        return []
+    out = ["<details><summary>The numbers behind the verdict</summary>", ""]
+    for v in found:
+        if v.sentences:
+            out += [f"**{v.headline.partition('? ')[0]}?**", "", *(f"- {s}" for s in v.sentences), ""]
+    return [*out, "</details>", ""]
+
+
+def _without(records: Sequence[Record]) -> list[str]:
+    """What has no value, gathered by model and reason."""
+    found: dict[str, dict[tuple[str, str], dict[str, set[int | None]]]] = {"failed": {}, "skipped": {}}
+    for r in values(records):
+        if r.status in found and not r.is_reference:
+            metrics = found[r.status].setdefault((r.model, r.reason), {})
+            metrics.setdefault(r.metric, set()).add(r.seed)
+    out = []
+    for status, groups in found.items():
+        if groups:
+            out += [f"{status.capitalize()}:", ""]
+            out += [
+                f"- `{model}`: {_cell(why) or 'no reason recorded'} ({_which(m)})" for (model, why), m in groups.items()
+            ]
+            out.append("")
+    return out
+
+
+def _which(metrics: dict[str, set[int | None]]) -> str:
+    """Measures and seeds in a few words."""
+    names = list(metrics)
+    told = ", ".join(names) if len(names) <= 6 else f"{len(names)} measures"
+    seeds = sorted({s for found in metrics.values() for s in found if s is not None})
+    if not seeds:
+        return told
+    return f"{told}; seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def _origin(records: Sequence[Record]) -> list[str]:
+    """Data, versions and the exact command."""
+    head = run_record(records)
+    if head is None:
+        return []
+    data, machine = head.detail.get("dataset") or {}, head.detail.get("environment") or {}
+    hash_ = data.get("sha256") or next((r.dataset_hash for r in records if r.dataset_hash), "")
+    says = [
+        f"Data: {data.get('name') or next((r.dataset for r in records if r.dataset), 'unknown')}, sha256 `{hash_}`."
+    ]
+    packages = {"latentbench": head.detail.get("version"), **machine}
+    shown = ("latentbench", "python", "torch", "numpy", "scikit-learn", "umap-learn")
+    versions = ", ".join(f"{name} {packages[name]}" for name in shown if packages.get(name))
+    says += [f"Versions: {versions}."] if versions else []
+    if head.detail.get("git"):
+        says.append(f"Revision: `{head.detail['git']}`.")
+    command = head.detail.get("command")
+    return [" ".join(says), "", *([f"    {command}", ""] if command else [])]

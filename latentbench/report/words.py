@@ -7,6 +7,7 @@ declares, so a record of a metric no longer installed still has its row.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 MINUS = "\N{MINUS SIGN}"
@@ -120,7 +121,7 @@ def number(value: float | None, decimals: int | None = None) -> str:
     if value is None or not math.isfinite(value):
         return "\N{EM DASH}"
     if decimals is None:
-        decimals = places(abs(value))
+        decimals = 0 if float(value).is_integer() else places(abs(value))
     if abs(value) >= 1e7:
         text = engineering(abs(value))
     else:
@@ -132,6 +133,8 @@ def number(value: float | None, decimals: int | None = None) -> str:
 
 def tidy(value: float | None) -> str:
     """A number without trailing zeros, for what stands beside a score."""
+    if value is not None and 0 < abs(value) < 1e-6:
+        return "≈ 0"
     text = number(value)
     return text.rstrip("0").rstrip(".") if "." in text and "×" not in text else text
 
@@ -149,11 +152,22 @@ def _small(size: float) -> str:
     return f"{size / 10**power:.1f}{THIN}×{THIN}10{str(power).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
-def spread(mean: float, half: float) -> tuple[str, str]:
-    """A mean and the half-width of its interval with the same decimals: two significant digits of the half-width."""
+def decimals_for(halves: Iterable[float]) -> int | None:
+    """Decimals that say enough of every half-width: one significant digit of the smallest, two of the largest. None
+    where there is no half-width above 0."""
+    sizes = [h for h in halves if h > 0 and math.isfinite(h)]
+    if not sizes:
+        return None
+    return min(5, max(0, -math.floor(math.log10(min(sizes))), 1 - math.floor(math.log10(max(sizes)))))
+
+
+def spread(mean: float, half: float, decimals: int | None = None) -> tuple[str, str]:
+    """A mean and the half-width of its interval with the same decimals: two significant digits of the half-width,
+    unless ``decimals`` are given."""
     if half <= 0 or not math.isfinite(half):
         return number(mean), number(0.0)
-    decimals = min(5, max(0, 1 - math.floor(math.log10(half))))
+    if decimals is None:
+        decimals = min(5, max(0, 1 - math.floor(math.log10(half))))
     if abs(mean) >= 1e7:
         return engineering(mean), engineering(half)
     return number(mean, decimals), number(half, decimals)

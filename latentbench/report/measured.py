@@ -1,0 +1,118 @@
+"""What a run measured, looked up by model and measure: the ground that verdicts and tables stand on.
+
+A model is *collapsed* at a seed where no latent dimension is active or R² on held-out images is about 0 or below:
+whatever goes in, what comes out does not depend on it. One constant image is as smooth and, to a careless judge, as
+valid as can be, so a collapsed model never leads a ranking and enters no claim about continuity or completeness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from latentbench.records import Record, run_record
+from latentbench.stats import Cell, Interval, Seed, leaders, references, summarise
+
+COLLAPSED_R2 = 0.05
+"""Below this share of variance explained, a decoder draws the mean image (or worse) whatever it is given."""
+
+
+class Table:
+    """The cells of one dataset on held-out images, found by model and metric; ``models`` in order of appearance, the
+    first is the one the others are compared with."""
+
+    def __init__(self, cells: Iterable[Cell], dataset: str, run: str = "", several: bool = False) -> None:
+        self.cells = [c for c in cells if c.dataset == dataset and c.split in ("test", "") and c.run == (run or c.run)]
+        self.dataset, self.run = dataset, run if several else ""
+        own = (c.model for c in self.cells if c.model and not c.is_reference and not _judges(c.model))
+        self.models = list(dict.fromkeys(own))
+        self.by = {(c.model, c.metric): c for c in reversed(self.cells)}
+        self.latent_dim = next((c.latent_dim for c in self.cells if c.model in self.models and c.latent_dim), None)
+        self.collapse = _collapse(self)
+
+    @property
+    def where(self) -> str:
+        """The data and the latent size a claim holds for."""
+        size = f" at d = {self.latent_dim}" if self.latent_dim else ""
+        return f"on {self.dataset or 'this data'}{size}" + (f" ({self.run})" if self.run else "")
+
+    @property
+    def seeds(self) -> int:
+        """Most seeds that any model has a value for."""
+        return max((len(c.values) for c in self.cells if c.model in self.models and None not in c.values), default=0)
+
+    @property
+    def all_collapsed(self) -> bool:
+        """True where no model is left to make a claim about."""
+        return bool(self.models) and all(m in self.collapse for m in self.models)
+
+    def get(self, model: str, metric: str) -> Interval | None:
+        """The interval of a metric, None where it has no value."""
+        cell = self.by.get((model, metric))
+        return cell.interval if cell else None
+
+    def row(self, metric: str, collapsed: bool = False) -> list[Cell]:
+        """The models' cells of one metric that have a value; those of collapsed models only where asked for."""
+        found = (self.by.get((m, metric)) for m in self.models if collapsed or m not in self.collapse)
+        return [c for c in found if c is not None and c.interval is not None]
+
+    def reference(self, metric: str, name: str) -> float | None:
+        """A baseline, floor or ceiling."""
+        cell = references(self.cells, self.dataset, metric).get(name)
+        return cell.interval.mean if cell and cell.interval else None
+
+    def floor(self, metric: str) -> float | None:
+        """The highest of a metric's floors: what the most flattering junk scores."""
+        found = references(self.cells, self.dataset, metric)
+        return max((c.interval.mean for n, c in found.items() if n.startswith("floor:") and c.interval), default=None)
+
+    def collapsed(self) -> list[str]:
+        """The models that collapsed at one seed or more; `collapse` says how."""
+        return list(self.collapse)
+
+    def leaders(self, metric: str) -> tuple[str, ...]:
+        """Best or tied for best, collapsed models aside."""
+        return leaders([c for c in self.cells if c.metric == metric and c.model in self.models], self.collapse)
+
+    def why(self, *metrics: str) -> str:
+        """Why measures have no value, in the words of their records."""
+        cells = (self.by.get((model, metric)) for metric in metrics for model in self.models)
+        reasons = dict.fromkeys(c.reason for c in cells if c is not None and c.interval is None and c.reason)
+        return "; ".join(reasons) or "it was not measured"
+
+
+def _judges(model: str) -> bool:
+    return model == "judge" or model.startswith("judge:")
+
+
+def _collapse(table: Table) -> dict[str, str]:
+    """Collapsed models, each with the reason in words."""
+    out = {}
+    for model in table.models:
+        seen: dict[Seed, str] = {}
+        r2, units = table.by.get((model, "r2")), table.by.get((model, "active_units"))
+        for seed, value in (r2.values if r2 else {}).items():
+            if value < COLLAPSED_R2:
+                seen[seed] = "it reconstructs no better than the mean image"
+        for seed, value in (units.values if units else {}).items():
+            if value < 0.5:
+                seen[seed] = "no latent dimension is active"
+        total = len({**(r2.values if r2 else {}), **(units.values if units else {})})
+        if seen:
+            share = "" if len(seen) == total else f" at {len(seen)} of {total} seeds"
+            out[model] = " or ".join(sorted(set(seen.values()))) + share
+    return out
+
+
+def tables(records: Sequence[Record]) -> list[Table]:
+    """One table a run and dataset, in order of appearance; those without a model are left out."""
+    cells = summarise(records)
+    keys = dict.fromkeys((c.run, c.dataset) for c in cells)
+    several = len({run for run, _ in keys}) > 1
+    return [t for run, dataset in keys if (t := Table(cells, dataset, run, several)).models]
+
+
+def untold(records: Sequence[Record], table: Table) -> list[str]:
+    """Models that the run was asked for and that no value record names: nothing at all is known of them."""
+    head = run_record(r for r in records if not table.run or r.run == table.run)
+    asked = (head.detail.get("config") or {}).get("models") or [] if head else []
+    return [str(m) for m in asked if m not in table.models]

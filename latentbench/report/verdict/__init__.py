@@ -1,0 +1,79 @@
+"""The verdict in words, with its uncertainty, from records alone.
+
+Four questions, a module each: is this latent space continuous? complete? why mu and sigma? what did it cost? And a
+fifth about the answers: how sure is that? A claim is made only where the paired interval over seeds leaves 0 out;
+otherwise the two are called tied, with the number of seeds that would separate them. A collapsed model is said to be
+collapsed and enters no claim about continuity or completeness. Claims name the sampler and the latent size, since with
+another sampler, or in two dimensions, they may not hold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from latentbench.records import Record
+from latentbench.report import words
+from latentbench.report.measured import Table, tables
+from latentbench.report.verdict.claims import Verdict
+from latentbench.report.verdict.complete import complete
+from latentbench.report.verdict.continuous import continuous
+from latentbench.report.verdict.cost import cost
+from latentbench.report.verdict.posterior import diagnosis, dimensions, posterior
+from latentbench.report.verdict.sure import sure
+
+__all__ = ["COLUMNS", "LEGEND", "Table", "Verdict", "console_table", "diagnosis", "dimensions", "tables", "verdicts"]
+
+LEGEND = (
+    "Mean over seeds ± half of the 95 % t-interval. * best, = tied with the best. Intervals hold for one split of the "
+    "data and one judge."
+)
+COLUMNS = (
+    ("r2", "R²"),
+    ("path.tortuosity", "tortuosity"),
+    ("validity.normal", "valid N(0,I)"),
+    ("validity.gaussian", "Gaussian"),
+    ("validity.mixture", "mixture"),
+    ("hole", "hole"),
+    ("active_units", "active"),
+)
+ANCHORS = (("ceiling:real", "real images"), ("floor", "junk, at most"), ("baseline:pca", "PCA, same d"))
+
+
+def verdicts(records: Sequence[Record]) -> list[Verdict]:
+    """The five answers for each run and dataset, the first model being what the others are compared with; none where
+    no model was measured."""
+    out = []
+    for table in tables(records):
+        out += [continuous(table), complete(table), posterior(table), cost(table), sure(table, records)]
+    return out
+
+
+def console_table(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of the score table for a terminal; ``*`` best, ``=`` tied with the best, ``–`` no value."""
+    every = tables(records)
+    shown = [(m, title) for m, title in COLUMNS if any(t.get(model, m) for t in every for model in t.models)]
+    rows = []
+    for table in every:
+        prefix = f"{table.run} {table.dataset} ".lstrip() if len(every) > 1 else ""
+        lead = {metric: table.leaders(metric) for metric, _ in shown}
+        for model in table.models:
+            label = f"{prefix}{model}" + (" (collapsed)" if model in table.collapse else "")
+            rows.append([label, *(_short(table, model, metric, lead[metric]) for metric, _ in shown)])
+        for name, label in ANCHORS:
+            found = [table.floor(m) if name == "floor" else table.reference(m, name) for m, _ in shown]
+            if any(v is not None for v in found):
+                rows.append([prefix + label, *("–" if v is None else words.tidy(v) for v in found)])
+    return ["model", *(title for _, title in shown)], rows
+
+
+def _short(table: Table, model: str, metric: str, lead: Sequence[str]) -> str:
+    """A mean to the first digit of its half-width, with its mark."""
+    i = table.get(model, metric)
+    if i is None:
+        return "–"
+    mark = ("*" if len(lead) == 1 else "=") if model in lead else ""
+    if not i.half:
+        return words.tidy(i.mean) + mark
+    places = min(4, max(0, -math.floor(math.log10(i.half))))
+    return f"{words.number(i.mean, places)}±{words.number(i.half, places)}{mark}"

@@ -1,0 +1,156 @@
+"""Why mu and sigma? What the posteriors are, which half of the KL they pay, and what clouds buy over points.
+
+A model's posterior is *regular*; *punctual*: sigma is negligible beside the spread of the means; *far apart*: so much
+room between the means that the prior's mass lies there; or *collapsed*: it says nothing about the image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+
+from latentbench.report import words
+from latentbench.report.measured import Table
+from latentbench.report.verdict.claims import Verdict, claims, difference, value
+
+PUNCTUAL = 0.02
+"""Posteriors narrower than this share of the spread of their means are points."""
+FAR = 5.0
+"""Nats that a dimension's means may cost, E mu² / 2, before they count as far apart: |mu| about 3.2."""
+
+
+def diagnosis(table: Table, model: str) -> str:
+    """A word on a model's posterior: regular, punctual, far apart, punctual and far apart, or collapsed; unknown where
+    nothing tells.
+
+    Punctual: `punctual_index` below `PUNCTUAL`. Far apart: E mu² / 2 above `FAR` nats, mean over active dimensions.
+    Collapsed: see `latentbench.report.measured`.
+    """
+    if model in table.collapse:
+        return "collapsed"
+    index, means = table.get(model, "punctual_index"), table.get(model, "kl.mean_part")
+    if index is None and means is None:
+        return "unknown"
+    units = table.get(model, "active_units")
+    found = ["punctual"] if index and index.mean < PUNCTUAL else []
+    if means and means.mean > FAR * max(1.0, units.mean if units else float(table.latent_dim or 1)):
+        found.append("far apart")
+    return " and ".join(found) or "regular"
+
+
+def dimensions(table: Table, model: str) -> dict[str, int]:
+    """How many latent dimensions of a model's first measured seed are regular, punctual, far apart or collapsed; empty
+    where the records hold nothing per dimension."""
+    units, means = table.by.get((model, "active_units")), table.by.get((model, "kl.mean_part"))
+    if units is None or not units.details:
+        return {}
+    seed, detail = next(iter(units.details.items()))
+    nats = (means.details.get(seed) or {}).get("per_dimension") if means else None
+    count: Counter[str] = Counter()
+    lists = (detail.get(k) or () for k in ("active", "mean_variance", "noise_variance"))
+    for d, (on, spread, noise) in enumerate(zip(*lists, strict=False)):
+        if not on:
+            count["collapsed"] += 1
+        elif nats is not None and d < len(nats) and nats[d] > FAR:
+            count["far apart"] += 1
+        else:
+            count["punctual" if math.sqrt(noise) < PUNCTUAL * math.sqrt(spread) else "regular"] += 1
+    return dict(count)
+
+
+def posterior(table: Table) -> Verdict:
+    """The answer from the diagnosis of each model, the halves of its KL, and holes against R²."""
+    said = {m: word for m in table.models if (word := diagnosis(table, m)) != "unknown"}
+    sentences = [s for m, word in said.items() if (s := _pays(table, m, word))]
+    sentences += [*_bought(table, said), *claims(table.row("overlap"))]
+    metrics = ("kl", "kl.mean_part", "kl.variance_part", "punctual_index", "overlap", "variance_law", "active_units")
+    return Verdict("posterior", f"Why mu and sigma? {_headline(table, said)}", tuple(sentences), metrics)
+
+
+def _headline(table: Table, said: Mapping[str, str]) -> str:
+    """What clouds buy where that is shown, else the diagnosis."""
+    fills = [(a, b) for a, b in _beside(table, said) if _fills(table, a, b)]
+    if fills:
+        points = fills[0][0]
+        empty = {m: table.get(m, "hole") for m in (points, *(b for _, b in fills))}
+        share = {m: words.percent(i.mean) for m, i in empty.items() if i}
+        clouds = words.listed([f"{share[b]} for the clouds of {b}" for _, b in fills])
+        return f"So that the prior is not empty: of N(0, I), {share[points]} is holes for the points of {points}, {clouds}, {table.where}."
+    if not said:
+        return f"Not measured, {table.where}: {table.why('punctual_index', 'kl')}."
+    return f"Diagnosis: {'; '.join(f'{m} {_in_words(table, m, word)}' for m, word in said.items())}, {table.where}."
+
+
+def _in_words(table: Table, model: str, word: str) -> str:
+    if word == "collapsed":
+        return f"collapsed ({table.collapse[model]})"
+    if word == "punctual" and not table.get(model, "kl"):
+        return "punctual (its codes are points without a sigma)"
+    meaning = {
+        "regular": " (clouds)",
+        "punctual": " (its clouds have shrunk to points)",
+        "far apart": " (the prior's mass lies between its clouds)",
+    }
+    return word + meaning.get(word, "")
+
+
+def _pays(table: Table, model: str, word: str) -> str:
+    """What a model's posterior costs and which half of it, in a sentence."""
+    parts = []
+    kl, mean, rest = (table.get(model, f"kl{part}") for part in ("", ".mean_part", ".variance_part"))
+    index, law, units = (table.get(model, m) for m in ("punctual_index", "variance_law", "active_units"))
+    if kl:
+        halves = (
+            f", {value(mean)} for where the means lie and {value(rest)} for how narrow sigma is"
+            if mean and rest
+            else ""
+        )
+        parts.append(f"it pays a KL of {value(kl)} nats{halves}")
+    if kl and index:
+        parts.append(f"sigma is {value(index)} of the spread of the means (0 = a point)")
+    elif index:
+        parts.append("sigma is 0 and there is no KL to say where codes may lie")
+    if law:
+        parts.append(f"the codes have variance {value(law)} (N(0, I): 1)")
+    if units:
+        of = f" of {table.latent_dim}" if table.latent_dim else ""
+        kinds = dimensions(table, model)
+        told = f" (first seed: {', '.join(f'{n} {kind}' for kind, n in kinds.items())})" if len(kinds) > 1 else ""
+        parts.append(f"{value(units)}{of} dimensions are active{told}")
+    if (variance := table.get(model, "decoder_variance")) and kl:
+        parts.append(f"its loss implies a decoder variance of {words.number(variance.mean)}")
+    return f"{model} is {word}: {'; '.join(parts)}." if parts else ""
+
+
+def _beside(table: Table, said: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Pairs of a model of points and each model of regular clouds."""
+    points = next((m for m in said if not table.get(m, "kl") and m not in table.collapse), None)
+    clouds = [m for m in said if said[m] == "regular" and table.get(m, "kl")]
+    return [(points, m) for m in clouds] if points is not None else []
+
+
+def _fills(table: Table, points: str, clouds: str) -> float:
+    """How much less of N(0, I) is empty for ``clouds``; 0 where that is not shown."""
+    a, b = table.by.get((points, "hole")), table.by.get((clouds, "hole"))
+    p = difference(a, b) if a and b else None
+    return -p.difference.mean if p and p.difference.side < 0 else 0.0
+
+
+def _bought(table: Table, said: Mapping[str, str]) -> list[str]:
+    """What clouds buy over points and at which price in reconstruction, where the former is shown."""
+    out = []
+    for points, clouds in _beside(table, said):
+        gain = _fills(table, points, clouds)
+        a, b = table.by.get((points, "r2")), table.by.get((clouds, "r2"))
+        p = difference(a, b) if a and b else None
+        price = ""
+        if p:
+            size = words.number(abs(p.difference.mean))
+            price = ["; R² is tied", f"; R² is {size} higher", f"; R² is {size} lower"][p.difference.side]
+        if gain:
+            out.append(
+                f"What mu and sigma buy {clouds} over the points of {points}: {words.number(gain)} less of N(0, I) is "
+                f"empty{price}."
+            )
+    return out
