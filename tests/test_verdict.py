@@ -1,0 +1,397 @@
+"""The verdict in words: what it claims, what it refuses to claim, and that it survives whatever records hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic_run import Synthetic, build
+
+from latentbench import records
+from latentbench.records import Record
+from latentbench.report.measured import tables
+from latentbench.report.verdict import LEGEND, console_table, diagnosis, dimensions, verdicts
+from latentbench.report.verdict.claims import between, claims, standing, value, versus
+from latentbench.stats import Interval, summarise
+
+DIRECTION = {"hole": "lower", "path.tortuosity": "lower", "mse": "lower", "variance_law": "target"}
+JITTER = np.array([-0.02, 0.01, 0.0, 0.02, -0.01, 0.0])
+
+
+def rows(model, metric, values, **more):
+    fields = {"dataset": "digits", "split": "test", "latent_dim": 8, "better": DIRECTION.get(metric, "higher"), **more}
+    return [Record(model=model, metric=metric, seed=s, value=float(v), **fields) for s, v in enumerate(values)]
+
+
+def steady(model, seeds=6, **means):
+    """Records of one model whose values lie closely about ``means`` (dots in a metric's name written as ``__``)."""
+    out = []
+    for k, (name, mean) in enumerate(means.items()):
+        out += rows(model, name.replace("__", "."), mean + np.roll(JITTER, k + len(model))[:seeds])
+    return out
+
+
+def anchor(name, metric, number):
+    return Record(dataset="digits", split="test", model=name, metric=metric, value=number, latent_dim=8)
+
+
+def skipped(model, metric, reason, seeds=6):
+    base = Record(
+        dataset="digits", split="test", latent_dim=8, model=model, metric=metric, status="skipped", reason=reason
+    )
+    return [replace(base, seed=s) for s in range(seeds)]
+
+
+def ask(found, question):
+    (answer,) = [v for v in verdicts(found) if v.question == question]
+    return answer
+
+
+def text(found):
+    return "\n".join(s for v in verdicts(found) for s in (v.headline, *v.sentences))
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = build(tmp_path_factory.mktemp("verdict") / "run", Synthetic())
+    return records.read(folder / "records.jsonl")
+
+
+# --- claims ---
+
+
+def test_a_decided_difference_names_both_means_the_interval_and_the_seeds():
+    (sentence,) = claims(
+        summarise([*rows("ae", "hole", 0.74 + JITTER), *rows("vae", "hole", 0.15 + np.roll(JITTER, 1))])
+    )
+    assert sentence.startswith(
+        "vae leaves fewer holes under N(0, I) than ae: 0.150 against 0.740, paired difference −0.59"
+    )
+    assert "over 6 seeds (sign-flip p = 0.031)" in sentence
+    assert "tied" not in sentence
+
+
+def test_a_tie_says_so_and_how_many_seeds_would_separate():
+    a, b = rows("ae", "hole", 0.5 + JITTER), rows("vae", "hole", 0.505 + np.roll(JITTER, 3))
+    (sentence,) = claims(summarise([*a, *b]))
+    assert sentence.startswith("vae and ae are tied in holes under N(0, I)")
+    assert "more seeds would separate them" in sentence
+    assert "fewer" not in sentence
+
+
+def test_one_seed_is_undecided():
+    (sentence,) = claims(summarise([*rows("ae", "hole", [0.7]), *rows("vae", "hole", [0.1])]))
+    assert "undecided" in sentence
+    assert "than" not in sentence
+
+
+def test_no_seed_in_common_is_undecided():
+    late = [replace(r, seed=r.seed + 100) for r in rows("vae", "hole", [0.1, 0.2])]
+    cells = summarise([*rows("ae", "hole", [0.7, 0.8]), *late])
+    assert "no seed in common" in versus(*cells)
+
+
+def test_three_models_and_more_stand_against_the_first_in_one_sentence():
+    cells = summarise(
+        [
+            *rows("ae", "hole", 0.7 + JITTER),
+            *rows("b", "hole", 0.1 + JITTER[::-1]),
+            *rows("c", "hole", 0.7 + JITTER[::-1]),
+        ]
+    )
+    (sentence,) = claims(cells)
+    assert "differences from ae" in sentence
+    assert "lower: b −0.6" in sentence
+    assert "tied: c" in sentence
+
+
+def test_a_t_interval_that_the_sign_flip_test_does_not_follow_is_borderline():
+    a = rows("ae", "hole", [0.5] * 6)
+    b = rows("vae", "hole", [0.49, 0.48, 0.47, 0.48, 0.49, 0.5005])
+    (sentence,) = claims(summarise([*a, *b]))
+    assert "borderline" in sentence
+
+
+def test_an_unknown_measure_goes_by_its_name():
+    assert (
+        "scores higher in new.thing"
+        in claims(summarise([*rows("a", "new.thing", JITTER), *rows("b", "new.thing", JITTER + 1)]))[0]
+    )
+
+
+def test_numbers():
+    assert value(Interval(0.4462, 0.41, 0.48, 0.03, 6)) == "0.446 ± 0.035"
+    assert value(Interval(3.0, None, None, None, 1)) == "3.00"
+    assert between(Interval(-0.59, -0.63, -0.55, 0.04, 6)) == "−0.590 [−0.630, −0.550]"
+
+
+def test_standing_has_no_word_for_one_model():
+    assert standing(summarise(rows("ae", "r2", JITTER))) == ""
+
+
+# --- the default story ---
+
+
+def test_the_known_order_is_told(demo):
+    complete = ask(demo, "complete")
+    assert complete.headline.startswith("Complete? Of draws from N(0, I) the judge accepts")
+    assert "vae is ahead of ae" in complete.headline
+    assert "on digits at d = 8" in complete.headline
+    told = " ".join(complete.sentences)
+    for sampler in ("N(0, I)", "Gaussian", "mixture"):
+        assert sampler in told
+    assert "90 % of real held-out images and at most 2.1 % of junk" in told
+    assert "fewer holes under N(0, I) than ae" in told
+
+
+def test_straightness_never_stands_without_its_warning(demo):
+    told = " ".join(ask(demo, "continuous").sentences)
+    assert "straighter" in told
+    assert "blur" in told
+    assert "R²" in told
+    assert "cross-fade" in ask(demo, "continuous").headline
+
+
+def test_why_mu_and_sigma_names_what_is_bought_and_what_is_paid(demo):
+    answer = ask(demo, "posterior")
+    assert "74 % is holes for the points of ae, 14 % for the clouds of vae" in answer.headline
+    told = " ".join(answer.sentences)
+    assert "ae is punctual" in told
+    assert "vae is regular" in told
+    assert "R² is" in told
+
+
+def test_cost_stands_beside_pca_and_ranks_no_speed_within_its_spread(demo):
+    answer = ask(demo, "cost")
+    assert "PCA of the same size 0.659" in answer.headline
+    assert "within the spread" in " ".join(answer.sentences)
+
+
+def test_it_says_what_it_is_conditional_on(demo):
+    answer = ask(demo, "how sure")
+    assert answer.headline == "How sure? 6 seeds, one split of the data and one judge, on digits at d = 8."
+    assert any("passed its self-check" in s for s in answer.sentences)
+    assert any(s.startswith("vae failed in probe.linear at 1 of 6 seeds") for s in answer.sentences)
+    assert "one split" in LEGEND
+
+
+# --- collapse ---
+
+COLLAPSED = [
+    *steady("ae", r2=0.8, validity__normal=0.1, hole=0.7, path__tortuosity=1.4, path__validity_gain=0.05, active_units=8.0),
+    *steady("bad", validity__normal=0.95, hole=0.03, path__tortuosity=1.0, path__validity_gain=0.5),
+    *rows("bad", "r2", [0.0] * 6),
+    *rows("bad", "active_units", [0.0] * 6),
+]  # fmt: skip
+
+
+def test_a_collapsed_model_is_flagged_and_never_ahead():
+    complete = ask(COLLAPSED, "complete")
+    assert any(s.startswith("Completeness flagged: bad is collapsed") for s in complete.sentences)
+    assert "bad" not in complete.headline
+    assert not any("bad" in s and "than" in s for s in complete.sentences)
+    assert "bad" not in ask(COLLAPSED, "continuous").headline
+    (table,) = tables(COLLAPSED)
+    assert table.collapsed() == ["bad"]
+    assert diagnosis(table, "bad") == "collapsed"
+    for metric in ("validity.normal", "hole", "path.tortuosity"):
+        assert table.leaders(metric) == ("ae",)
+    headers, body = console_table(COLLAPSED)
+    bad = next(row for row in body if row[0].startswith("bad"))
+    assert bad[0] == "bad (collapsed)"
+    assert not any(c.endswith(("*", "=")) for c in bad[1:])
+    assert "bad" in ask(COLLAPSED, "cost").headline
+
+
+def test_collapse_at_some_seeds_is_collapse():
+    units = [8.0, 8.0, 0.0, 8.0, 8.0, 8.0]
+    (table,) = tables([*steady("vae", r2=0.8, hole=0.1), *rows("vae", "active_units", units)])
+    assert table.collapse == {"vae": "no latent dimension is active at 1 of 6 seeds"}
+
+
+def test_where_all_collapsed_nothing_is_praised():
+    found = [r for r in COLLAPSED if r.model == "bad"]
+    assert ask(found, "complete").headline.startswith("Complete? Flagged: collapsed")
+    assert ask(found, "continuous").headline.startswith("Continuous? Flagged: collapsed")
+
+
+@pytest.mark.parametrize(
+    ("kl_mean", "index", "word"),
+    [
+        (4.1, 0.1, "regular"),
+        (13.0, 0.0006, "punctual"),
+        (485.0, 0.06, "far apart"),
+        (485.0, 0.001, "punctual and far apart"),
+    ],
+)
+def test_diagnosis_of_the_ladder(kl_mean, index, word):
+    found = [
+        *rows("vae", "active_units", [8.0] * 3), *rows("vae", "r2", [0.8] * 3), *rows("vae", "punctual_index", [index] * 3),
+        *rows("vae", "kl", [kl_mean + 10] * 3), *rows("vae", "kl.mean_part", [kl_mean] * 3),
+    ]  # fmt: skip
+    (table,) = tables(found)
+    assert diagnosis(table, "vae") == word
+    assert word.split(" and ")[0] in text(found)
+
+
+def test_diagnosis_by_dimension():
+    units = {
+        "active": [True, True, True, False],
+        "mean_variance": [1.0, 1.0, 100.0, 0.0],
+        "noise_variance": [0.2, 1e-6, 0.2, 1.0],
+    }
+    found = [
+        *rows("vae", "active_units", [3.0], detail=units), *rows("vae", "punctual_index", [0.3]),
+        *rows("vae", "kl.mean_part", [51.0], detail={"per_dimension": [0.5, 0.5, 50.0, 0.0]}), *rows("vae", "kl", [60.0]),
+    ]  # fmt: skip
+    (table,) = tables(found)
+    assert dimensions(table, "vae") == {"regular": 1, "punctual": 1, "far apart": 1, "collapsed": 1}
+
+
+# --- judges ---
+
+
+def test_a_judge_that_failed_its_self_check_is_named():
+    reason = "the judge's self-check failed: it passes 9.0% of mean (at most 5%)"
+    found = [
+        *steady("ae", r2=0.8, hole=0.7), *steady("vae", r2=0.79, hole=0.1),
+        *skipped("ae", "validity.normal", reason), *skipped("vae", "validity.normal", reason),
+        anchor("judge", "judge.pass.mean", 0.09), anchor("judge", "judge.pass.noise", 0.0),
+    ]  # fmt: skip
+    assert any(
+        s.startswith("The judge failed its self-check: of mean image it accepts 9.0")
+        for s in ask(found, "how sure").sentences
+    )
+    assert "no judge" in ask(found, "how sure").headline
+    headline = ask(found, "complete").headline
+    assert "By holes alone" in headline
+    assert reason in headline
+
+
+def test_no_labels_no_judge_no_claim_of_validity():
+    reason = "no judge: the dataset has no labels"
+    found = [*steady("mine", r2=0.8, path__tortuosity=1.3), *skipped("mine", "validity.normal", reason),
+             *skipped("mine", "path.validity_gain", reason)]  # fmt: skip
+    assert ask(found, "complete").headline == f"Complete? Not measured, on digits at d = 8: {reason}."
+    assert reason in ask(found, "continuous").headline
+    assert any(reason in s for s in ask(found, "how sure").sentences)
+
+
+@pytest.mark.parametrize(("second", "says"), [(0.4, "says the same of ae and vae"), (0.1, "hangs on the judge")])
+def test_a_second_judge_confirms_or_not(second, says):
+    found = [
+        *steady("ae", validity__normal=0.1, validity__normal__second_judge=0.1, r2=0.8),
+        *steady("vae", validity__normal=0.5, validity__normal__second_judge=second, r2=0.8),
+    ]
+    assert any(says in s for s in ask(found, "how sure").sentences)
+
+
+# --- whatever records hold ---
+
+
+def test_speed_is_not_ranked_where_the_timings_spread():
+    def speed(model, rate, rankable):
+        return Record(dataset="digits", model=model, metric="throughput.encode", value=rate, unit="samples/s", better="higher",
+                      metric_params={"batch": 64, "device": "cpu"}, detail={"spread": 0.05, "rankable": rankable})  # fmt: skip
+
+    base = [*steady("ae", r2=0.8), *steady("vae", r2=0.8)]
+    steady_told = " ".join(ask([*base, speed("ae", 100.0, True), speed("vae", 50.0, True)], "cost").sentences)
+    assert "vae against ae on cpu: encoding × 0.50 (batch 64)" in steady_told
+    shaky = " ".join(ask([*base, speed("ae", 100.0, True), speed("vae", 50.0, False)], "cost").sentences)
+    assert "encoding not ranked" in shaky
+    assert "0.50" not in shaky
+
+
+def test_a_model_that_failed_altogether_is_named():
+    failed = [
+        replace(r, status="failed", value=None, reason="training diverged: NaN in epoch 2")
+        for r in rows("bad", "r2", [0] * 6)
+    ]
+    found = [*steady("ae", r2=0.8, hole=0.7), *failed]
+    assert any(
+        s == "bad failed in r2 at 6 of 6 seeds: training diverged: NaN in epoch 2."
+        for s in ask(found, "how sure").sentences
+    )
+    assert ask(found, "cost").headline.startswith(
+        "What did it cost? Reconstruction of held-out images, R² 0.800 for ae,"
+    )
+
+
+def test_a_model_without_any_record_is_missed():
+    head = Record(kind="run", detail={"config": {"models": ["ae", "gone"]}})
+    assert any("Nothing is known of gone" in s for s in ask([head, *steady("ae", r2=0.8)], "how sure").sentences)
+
+
+def test_datasets_and_runs_are_not_mixed():
+    ae = steady("ae", r2=0.8, hole=0.7)
+    other = [replace(r, dataset="mnist", latent_dim=2) for r in steady("ae", r2=0.5, hole=0.1)]
+    found = verdicts([*ae, *other])
+    assert len(found) == 10
+    assert sum("on mnist at d = 2" in v.headline for v in found) == 5
+    again = [replace(r, run="second") for r in ae]
+    assert len(verdicts([*(replace(r, run="first") for r in ae), *again])) == 10
+    assert [row[0] for row in console_table([*ae, *other])[1]] == ["digits ae", "mnist ae"]
+
+
+def test_few_seeds_are_told_their_limit():
+    assert any(
+        "cannot fall below p = 0.25 with 3 seeds" in s for s in ask(steady("ae", 3, r2=0.8), "how sure").sentences
+    )
+    assert ask(steady("ae", 1, r2=0.8), "how sure").headline.startswith("How sure? Not at all yet")
+
+
+def test_nothing_measured_no_verdict():
+    assert verdicts([]) == []
+    assert verdicts([Record(kind="run"), anchor("floor:noise", "validity.normal", 0.0)]) == []
+    assert console_table([]) == (["model"], [])
+
+
+def test_a_single_foreign_metric_is_enough():
+    found = verdicts([Record(dataset="", model="mine", metric="odd", value=1.0)])
+    assert [v.question for v in found] == ["continuous", "complete", "posterior", "cost", "how sure"]
+    assert all("it was not measured" in v.headline for v in found[:4])
+
+
+METRICS = (
+    "r2 mse path.tortuosity path.validity_gain midpoint.validity_gain validity.normal validity.mixture hole kl "
+    "kl.mean_part kl.variance_part active_units punctual_index variance_law overlap valid_label_tv density "
+    "cost.parameters train.seconds validity.normal.second_judge"
+).split()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_mixture_of_values_and_gaps_is_told_without_an_error(data):
+    found = []
+    for model in data.draw(
+        st.lists(st.sampled_from(["ae", "vae", "vae:beta=4", "x.y:Z"]), min_size=1, max_size=4, unique=True)
+    ):
+        for metric in data.draw(st.lists(st.sampled_from(METRICS), max_size=8, unique=True)):
+            for seed in range(data.draw(st.integers(1, 4))):
+                number = data.draw(st.one_of(st.none(), st.floats(-1e6, 1e6), st.just(0.0)))
+                status = "ok" if number is not None else data.draw(st.sampled_from(["failed", "skipped"]))
+                found.append(Record(dataset="d", model=model, metric=metric, seed=seed, split="test", value=number, status=status,
+                                    better="higher", reason="" if status == "ok" else "why"))  # fmt: skip
+    said = verdicts(found)
+    assert len(said) in (0, 5)
+    for v in said:
+        assert "? " in v.headline
+        for sentence in (v.headline, *v.sentences):
+            assert sentence.endswith(".")
+            assert "nan" not in sentence.lower()
+            assert "None" not in sentence
+    headers, body = console_table(found)
+    assert all(len(row) == len(headers) for row in body)
+
+
+@pytest.mark.parametrize("spec", [
+    Synthetic(seeds=1), Synthetic(judge=False), Synthetic(models=("vae",)), Synthetic(labels=False, judge=False, classes=()),
+    Synthetic(models=("ae", "vae", "vae:beta=4", "vae:beta=8", "ae:noise=1"), seeds=3), Synthetic(latent_dim=2),
+])  # fmt: skip
+def test_every_synthetic_run_has_five_answers(tmp_path, spec):
+    found = records.read(build(tmp_path / "run", spec) / "records.jsonl")
+    assert [v.question for v in verdicts(found)] == ["continuous", "complete", "posterior", "cost", "how sure"]
+    assert f"d = {spec.latent_dim}" in verdicts(found)[0].headline
