@@ -201,6 +201,10 @@ def execute(asked: Run, argv: Sequence[str], progress: bool = True) -> Outcome:
     state = _state(folder)
     if state and state["id"] != planned.run.id:
         raise ValueError(f"out: {folder} holds another run ({state['id']}); choose a new folder")
+    if state and state.get("dataset_sha256", planned.dataset.sha256) != planned.dataset.sha256:
+        raise ValueError(
+            f"out: {folder} holds this run on other data: {planned.run.dataset} has changed; choose a new folder"
+        )
     if state and state["status"] == "finished":
         rows = records.read(folder / "records.jsonl")
         return Outcome(folder, folder / "report.html", rows, _failed_cells(rows), finished_before=True)
@@ -255,6 +259,7 @@ def _write_state(planned: Planned, argv: Sequence[str], status: str, detail: dic
     state = {
         "id": planned.run.id,
         "status": status,
+        "dataset_sha256": planned.dataset.sha256,
         "command": "latentbench " + shlex.join(argv),
         "config": planned.run.model_dump(mode="json", by_alias=True),
         **detail,

@@ -191,6 +191,23 @@ def test_data_without_labels_runs_and_says_what_it_skips(tmp_path):
     assert "no labels" in reasons["probe.linear"]
 
 
+def test_changed_data_is_another_run(tmp_path):
+    options = {
+        "models": "ae",
+        "dataset": f"npz:{tmp_path}/x.npz",
+        "seeds": 1,
+        "epochs": 1,
+        "metrics": "mse",
+        "quiet": True,
+    }
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "x.npz", x=rng.random((150, 6, 6)).astype("float32"))
+    lb.run(**options, out=str(tmp_path / "o"))
+    np.savez(tmp_path / "x.npz", x=rng.random((150, 6, 6)).astype("float32"))
+    with pytest.raises(ValueError, match="has changed"):
+        lb.run(**options, out=str(tmp_path / "o"))
+
+
 def test_plan_needs_no_folder_and_names_its_cells():
     planned = execute.plan(make_run({"models": "ae", "seeds": "3-4"}))
     assert planned.cells == (("ae", 3), ("ae", 4))

@@ -16,7 +16,7 @@ from synthetic_run import Synthetic, build
 
 from latentbench import records, report
 from latentbench.records import Record
-from latentbench.report import images, svg, words
+from latentbench.report import images, svg, verdict, words
 from latentbench.report.page import script_data
 
 VOID = {"meta", "link", "img", "br", "col", "input", "hr"}
@@ -141,12 +141,15 @@ print(early, late)
     assert out == "[] []"
 
 
-def test_verdict_comes_first_and_in_words(page):
+def test_verdict_comes_first_and_in_words(folder, page):
     words_ = prose(page)
     for question in ("Is it continuous?", "Is it complete?", "What did it cost?", "Why mu and sigma?"):
         assert question in words_
         assert words_.index(question) < words_.index("Measure")
-    assert "more complete" in words_
+    for v in verdict.verdicts(records.read(folder / "records.jsonl")):
+        answer = re.sub(r"\s+", " ", v.headline.partition("? ")[2] or v.headline)
+        assert answer[1:] in words_
+        assert all(re.sub(r"\s+", " ", s) in words_ for s in v.sentences)
 
 
 def row(page: str, metric: str) -> str:

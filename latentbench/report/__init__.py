@@ -26,6 +26,8 @@ def render(folders: Sequence[Path], out: Path | None = None) -> Path:
 
     runs = folder.load([Path(f) for f in folders])
     target = Path(out) if out is not None else (runs[0].path if len(runs) == 1 else Path()) / "report.html"
+    if out is None and len(runs) > 1 and target.exists():
+        raise ValueError(f"report: {target} is there already; name another file with --out")
     if not target.parent.is_dir():
         raise ValueError(f"report: {target} cannot be written: {target.parent} is not a folder")
     records.write_text(target, page.html(runs))

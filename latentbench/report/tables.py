@@ -107,7 +107,7 @@ def _scores(table: Table) -> str:
     for kind, names, label in ANCHORS:
         found = [_anchor(table, m, kind, names) for m, _ in shown]
         if any(v is not None for v in found):
-            rows.append([label, *("" if v is None else words.number(v) for v in found)])
+            rows.append([label, *("" if v is None else words.tidy(v) for v in found)])
     return markdown_table([table.where.removeprefix("on "), *(title for _, title in shown)], rows)
 
 

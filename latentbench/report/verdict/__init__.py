@@ -68,12 +68,12 @@ def console_table(records: Sequence[Record]) -> tuple[list[str], list[list[str]]
 
 
 def _short(table: Table, model: str, metric: str, lead: Sequence[str]) -> str:
-    """A mean to the first digit of its half-width, with its mark."""
+    """A mean to the first digit of its half-width, two decimals at least where it is small, with its mark."""
     i = table.get(model, metric)
     if i is None:
         return "–"
     mark = ("*" if len(lead) == 1 else "=") if model in lead else ""
     if not i.half:
         return words.tidy(i.mean) + mark
-    places = min(4, max(0, -math.floor(math.log10(i.half))))
+    places = min(4, max(2 if abs(i.mean) < 2 else 0, -math.floor(math.log10(i.half))))
     return f"{words.number(i.mean, places)}±{words.number(i.half, places)}{mark}"

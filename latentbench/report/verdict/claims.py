@@ -100,14 +100,14 @@ def between(i: Interval) -> str:
         return words.number(i.mean)
     mean, half = words.spread(i.mean, i.half)
     places = max(len(part.partition(".")[2]) for part in (mean, half))
-    small = places < 5 and abs(i.mean) < 1e7
-    low, high = (words.number(v, places if small else None) for v in (i.low, i.high))
+    fixed = i.half >= 1e-5 and abs(i.mean) < 1e7
+    low, high = (words.number(v, places if fixed else None) for v in (i.low, i.high))
     return f"{mean} [{low}, {high}]"
 
 
 def means(cells: Iterable[Cell]) -> str:
-    """``0.820 for ae and 0.803 for vae``."""
-    return words.listed([f"{words.number(c.interval.mean)} for {c.model}" for c in cells if c.interval])
+    """``0.82 for ae and 0.803 for vae``."""
+    return words.listed([f"{words.tidy(c.interval.mean)} for {c.model}" for c in cells if c.interval])
 
 
 def shares(cells: Iterable[Cell]) -> str:
@@ -155,7 +155,7 @@ def versus(first: Cell, other: Cell) -> str:
     a, b = first.interval, other.interval
     if a is None or b is None:
         raise ValueError(f"{first.metric}: a claim needs a value of both {first.model} and {other.model}")
-    short = words.number(b.mean), words.number(a.mean)
+    short = words.tidy(b.mean), words.tidy(a.mean)
     if not first.values.keys() & other.values.keys():
         return (
             f"{_title(says.noun)}: {other.model} {value(b)}, {first.model} {value(a)}; no seed in common, so undecided."
@@ -169,13 +169,15 @@ def versus(first: Cell, other: Cell) -> str:
         return f"{other.model} and {first.model} are tied in {says.noun}: {numbers}."
     does = says.higher if d.mean > 0 else says.lower
     numbers = f"{short[0]} against {short[1]}, paired difference {between(d)} over {d.n} seeds"
-    return f"{other.model} {does} than {first.model}: {numbers} ({_sign_flip(p)})."
+    return f"{other.model} {does} than {first.model}: {numbers}{_sign_flip(p)}."
 
 
 def _sign_flip(p: Paired) -> str:
-    """The companion test; it is said where it could have followed the interval and did not."""
-    doubt = ": borderline" if p.sign_flip_p > 1 - LEVEL and 2 ** (1 - p.difference.n) <= 1 - LEVEL else ""
-    return f"sign-flip p = {p.sign_flip_p:.2g}{doubt}"
+    """The companion test, where there are seeds enough for it to follow the interval, and a word where it does not."""
+    error = 1 - LEVEL
+    if 2 ** (1 - p.difference.n) > error:
+        return ""
+    return f" (sign-flip p = {p.sign_flip_p:.2g}{': borderline' if p.sign_flip_p > error else ''})"
 
 
 def claims(cells: Sequence[Cell]) -> list[str]:

@@ -20,7 +20,7 @@ def cost(table: Table) -> Verdict:
     r2 = table.row("r2", collapsed=True)
     pca = table.reference("r2", "baseline:pca")
     sentences = [*claims(r2), *_against_pca(r2, pca), *claims(table.row("mse", collapsed=True)), *_sizes(table)]
-    sentences += [s for model in table.models[1:] if (s := _speed(table, table.models[0], model))]
+    sentences += _speeds(table)
     metrics = ("r2", "mse", "train.seconds", "cost.parameters", *(f"throughput.{what}" for what in SPEEDS))
     return Verdict("cost", f"What did it cost? {_headline(table, r2, pca)}", tuple(sentences), metrics)
 
@@ -60,22 +60,32 @@ def _sizes(table: Table) -> list[str]:
     return out
 
 
-def _speed(table: Table, first: str, other: str) -> str:
-    """One model's throughput against the first's, each operation at the largest batch both have."""
-    told, devices = [], set()
-    for what, word in SPEEDS.items():
-        pair = _largest(table, f"throughput.{what}", first, other)
-        if pair is None:
-            continue
-        batch, a, b = pair
-        devices.add(str(a.metric_params.get("device", "")))
-        if not (a.rankable and b.rankable):
-            told.append(f"{word} not ranked (the timings spread too widely)")
-        elif a.interval and b.interval and a.interval.mean > 0:
-            near = ", within the spread" if tied(a, b) else ""
-            told.append(f"{word} × {b.interval.mean / a.interval.mean:.2f} (batch {batch:g}{near})")
-    on = f" on {', '.join(sorted(devices))}" if all(devices) else ""
-    return f"Images a second, {other} against {first}{on}: {', '.join(told)}." if told else ""
+def _speeds(table: Table) -> list[str]:
+    """Throughput against the first model's, each operation at the largest batch both have."""
+    told, shaky = [], {}
+    first, *others = table.models
+    for other in others:
+        ratios, unsteady, devices = [], [], set()
+        for what, word in SPEEDS.items():
+            pair = _largest(table, f"throughput.{what}", first, other)
+            if pair is None:
+                continue
+            batch, a, b = pair
+            devices.add(str(a.metric_params.get("device", "")))
+            if not (a.rankable and b.rankable):
+                unsteady.append(word)
+            elif a.interval and b.interval and a.interval.mean > 0:
+                near = ", within the spread" if tied(a, b) else ""
+                ratios.append(f"{word} × {b.interval.mean / a.interval.mean:.2f} (batch {batch:g}{near})")
+        on = f" on {', '.join(sorted(devices))}" if all(devices) else ""
+        if ratios:
+            told.append(f"Images a second, {other} against {first}{on}: {', '.join(ratios)}.")
+        if unsteady:
+            shaky[other] = unsteady
+    if shaky:
+        which = "; ".join(f"{', '.join(unsteady)} of {other}" for other, unsteady in shaky.items())
+        told.append(f"Not ranked against {first}, because the timings spread too widely: {which}.")
+    return told
 
 
 def _largest(table: Table, metric: str, first: str, other: str) -> tuple[float, Cell, Cell] | None:

@@ -103,7 +103,7 @@ def _pays(table: Table, model: str, word: str) -> str:
     if kl:
         halves = (
             f", {value(mean)} for where the means lie and {value(rest)} for how narrow sigma is"
-            if mean and rest
+            if mean and rest and word != "collapsed"
             else ""
         )
         parts.append(f"it pays a KL of {value(kl)} nats{halves}")
