@@ -41,8 +41,8 @@ from latentbench.records import Record
 
 Call = Callable[[], object]
 
-BLOCKS = 24
-"""Timed blocks of a target."""
+BLOCKS = 25
+"""Timed blocks of a target: odd, so that the median rate is the inverse of the median time."""
 
 BLOCK_SECONDS = 0.002
 """Shortest block: some thousand times the clock's resolution, half a scheduler's time slice."""
@@ -51,7 +51,7 @@ CALL_SECONDS = 0.5
 """Longest call worth its blocks; a larger batch is skipped with that reason."""
 
 RANKABLE = 0.2
-"""Widest spread that still ranks. The median of 24 blocks has a standard error of about .93 IQR / sqrt(24), so at a
+"""Widest spread that still ranks. The median of 25 blocks has a standard error of about .93 IQR / sqrt(25), so at a
 spread of .2 it is known to within 7 % either way (95 %): two models that differ by 10 % are only just told apart."""
 
 BATCHES = {"cpu": (1, 64, 512), "cuda": (1, 64, 512, 4096)}

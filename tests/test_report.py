@@ -187,6 +187,26 @@ def test_skipped_and_failed_never_look_like_a_number(page):
     assert "1 of 6 failed: diverged: loss was NaN in epoch 3" in prose(row(page, "probe.linear"))
 
 
+def test_a_reason_is_given_once_a_column(page):
+    assert "skipped : needs a posterior" in prose(row(page, "kl"))
+    assert "skipped , for the reason above" in prose(row(page, "kl.mean_part"))
+    assert 'title="needs a posterior with a variance' in row(page, "kl.mean_part")
+
+
+def test_a_collapsed_model_is_named_and_never_ranked(tmp_path):
+    folder = build(tmp_path / "run", Synthetic(seeds=3))
+    rows = [
+        replace(r, value=0.0) if (r.model, r.metric) == ("vae", "active_units") and r.value is not None else r
+        for r in records.read(folder / "records.jsonl")
+    ]
+    records.write(folder / "records.jsonl", rows)
+    text = report.render([folder]).read_text("utf-8")
+    assert "collapsed, never ranked: no latent dimension is active" in prose(section(text, "scores"))
+    found = prose(row(text, "validity.normal"))
+    assert "vae 0.4" in found
+    assert not re.search(r"vae 0\.\d+ ± 0\.\d+ (best|= tied)", found)
+
+
 def test_a_metric_this_version_does_not_know_is_shown_from_its_record(tmp_path):
     extra = [
         Record(
@@ -452,6 +472,10 @@ def test_numbers(value, text):
 def test_mean_and_half_width_share_their_decimals():
     assert words.spread(0.44621, 0.0312) == ("0.446", "0.031")
     assert words.spread(13.861, 0.302) == ("13.86", "0.30")
+    assert words.decimals_for([0.00099, 0.0039]) == 4
+    assert words.decimals_for([0.0007, 0.1024]) == 3
+    assert words.decimals_for([]) is None
+    assert words.spread(0.0025, 0.002, 2) == ("0.0025", "0.0020")
     assert words.spread(168_992.0, 12.0) == ("168\u202f992", "12")
 
 

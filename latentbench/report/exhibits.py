@@ -186,8 +186,8 @@ def _share(cell: Cell | None) -> str:
     if cell is None or cell.interval is None:
         return ""
     i = cell.interval
-    if i.half is None:
-        return f"{words.percent(i.mean)} over all draws"
+    if not i.half:
+        return f"{words.percent(i.mean)} over all draws" + (f" and {i.n} seeds" if i.n > 1 else "")
     return f"{words.percent(i.mean)} ± {words.percent(i.half)} over all draws and {i.n} seeds"
 
 

@@ -96,7 +96,7 @@ def _figure(
     scatters = [
         plot.scatter(
             f"x{i}", f"y{i}", source=source, view=view, size=size, marker=figures.marker(k), name=f"class{k}",
-            color=PALETTE[k % len(PALETTE)], fill_alpha=0.72, line_alpha=0.9, line_width=0.6,
+            color=PALETTE[k % len(PALETTE)], fill_alpha=0.85, line_alpha=0.9, line_width=0.6,
             nonselection_fill_alpha=0.22, nonselection_line_alpha=0.22,
             selection_fill_alpha=1.0, selection_line_color="#808080", selection_line_width=2.5,
         )
@@ -107,20 +107,23 @@ def _figure(
         width=width, height=height, sprite=sprite, sheet_w=width * sheet.columns, sheet_h=height * sheet.rows
     )
     plot.add_tools(
-        HoverTool(tooltips=tip, renderers=scatters, point_policy="snap_to_data", visible=False),
+        HoverTool(tooltips=tip, renderers=scatters, point_policy="snap_to_data", visible=False, limit=3),
         TapTool(renderers=scatters, visible=False),
     )
     if centres:
-        words = ColumnDataSource(
-            {"x": [c.x for c in centres], "y": [c.y for c in centres], "name": [c.name for c in centres]}
-        )
-        plot.add_layout(
-            LabelSet(
-                x="x", y="y", text="name", source=words, name="names", text_align="center", text_baseline="middle",
-                text_font_size="16px", text_font_style="bold", text_font={"value": "sans-serif"}, text_color="#1d2127",
-                background_fill_color="#ffffff", background_fill_alpha=0.78,
-            )
-        )  # fmt: skip
+        places = {"x": [c.x for c in centres], "y": [c.y for c in centres], "name": [c.name for c in centres]}
+        words = ColumnDataSource(places)
+        # The outline is drawn over the letters, so the halo is a set of labels of its own beneath the names.
+        for name, style in (
+            ("halos", {"text_color": "#ffffff", "text_outline_color": "#ffffff", "text_outline_width": 4}),
+            ("names", {"text_color": "#1d2127"}),
+        ):
+            plot.add_layout(
+                LabelSet(
+                    x="x", y="y", text="name", source=words, name=name, text_align="center", text_baseline="middle",
+                    text_font_size="16px", text_font_style="bold", text_font={"value": "sans-serif"}, **style,
+                )
+            )  # fmt: skip
     return plot
 
 

@@ -60,9 +60,9 @@
 
     const recolour = () => {
       for (const f of figures) {
-        for (const label of f.center.filter((c) => c.name === "names")) {
-          label.text_color = dark.matches ? "#f2f4f6" : "#1d2127";
-          label.background_fill_color = dark.matches ? "#14171b" : "#ffffff";
+        for (const label of f.center) {
+          if (label.name === "names") label.text_color = dark.matches ? "#f2f4f6" : "#1d2127";
+          if (label.name === "halos") label.text_color = label.text_outline_color = dark.matches ? "#14171b" : "#ffffff";
         }
       }
     };

@@ -36,7 +36,7 @@ class Column(NamedTuple):
 
 class Score(NamedTuple):
     """One cell. ``kind`` is value, skipped, failed or absent; ``reason`` says why there is no value; ``note`` adds
-    what else to know (seeds that failed, a single seed)."""
+    what else to know (seeds that failed, a single seed); ``again``: the model's row above gave the same reason."""
 
     kind: str
     label: str
@@ -48,6 +48,7 @@ class Score(NamedTuple):
     reason: str = ""
     note: str = ""
     title: str = ""
+    again: bool = False
 
 
 class Anchor(NamedTuple):
@@ -129,11 +130,22 @@ def _table(dataset: str, mine: Sequence[Column]) -> Scores:
     for key, found in rows.items():
         families.setdefault(words.family(key[0]).key, []).append(_row(key, found, mine, cells, seeds))
     groups = [
-        Group(f.key, f.title, f.about, sorted(families[f.key], key=lambda r: r.split == "train"))
+        Group(f.key, f.title, f.about, _unrepeated(sorted(families[f.key], key=lambda r: r.split == "train")))
         for f in (*words.FAMILIES, words.OTHER)
         if f.key in families
     ]
     return Scores(dataset, mine, groups, seeds)
+
+
+def _unrepeated(rows: Sequence[Row]) -> list[Row]:
+    """Rows in which a reason that the model's row above already gave is marked as such."""
+    out: list[Row] = []
+    for row in rows:
+        last = out[-1].scores if out else [None] * len(row.scores)
+        alike = [a is not None and bool(s.reason) and (a.kind, a.reason) == (s.kind, s.reason)
+                 for a, s in zip(last, row.scores, strict=True)]  # fmt: skip
+        out.append(row._replace(scores=[s._replace(again=x) for s, x in zip(row.scores, alike, strict=True)]))
+    return out
 
 
 def _collapse(run: RunFolder) -> dict[str, str]:

@@ -108,6 +108,10 @@ def family(metric: str) -> Family:
 
 def own_definition(metric: str) -> str:
     """A sentence about what is recorded beside the metrics (costs and training), empty for anything else."""
+    if metric.endswith(".second_judge"):
+        return (
+            f"{metric.removesuffix('.second_judge')} by a second judge, trained apart: a check on the first one's word"
+        )
     return _FIXED.get(metric, "")
 
 
@@ -120,13 +124,14 @@ def number(value: float | None, decimals: int | None = None) -> str:
     """A number for a reader: three significant digits, or fixed ``decimals``; thousands parted, a true minus sign."""
     if value is None or not math.isfinite(value):
         return "\N{EM DASH}"
+    fitted = decimals is None
     if decimals is None:
         decimals = 0 if float(value).is_integer() else places(abs(value))
     if abs(value) >= 1e7:
         text = engineering(abs(value))
     else:
         text = f"{abs(value):,.{decimals}f}".replace(",", THIN)
-        if float(text.replace(THIN, "")) == 0 and value != 0:
+        if fitted and float(text.replace(THIN, "")) == 0 and value != 0:
             text = _small(abs(value))
     return (MINUS if value < 0 and text.strip("0.") else "") + text
 
@@ -148,25 +153,26 @@ def places(size: float) -> int:
 
 def _small(size: float) -> str:
     """A number too small for its decimals: ``3.1 × 10⁻⁷``."""
-    power = math.floor(math.log10(size))
-    return f"{size / 10**power:.1f}{THIN}×{THIN}10{str(power).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+    mantissa, power = f"{size:.1e}".split("e")
+    return f"{mantissa}{THIN}×{THIN}10{str(int(power)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
 def decimals_for(halves: Iterable[float]) -> int | None:
-    """Decimals that say enough of every half-width: one significant digit of the smallest, two of the largest. None
-    where there is no half-width above 0."""
+    """Decimals that say enough of every half-width and not too much of any: one significant digit of the smallest, but
+    at most three of the largest, and at least two of it. None where there is no half-width above 0."""
     sizes = [h for h in halves if h > 0 and math.isfinite(h)]
     if not sizes:
         return None
-    return min(5, max(0, -math.floor(math.log10(min(sizes))), 1 - math.floor(math.log10(max(sizes)))))
+    two = 1 - math.floor(math.log10(max(sizes)))
+    return min(5, max(0, two, min(-math.floor(math.log10(min(sizes))), two + 1)))
 
 
 def spread(mean: float, half: float, decimals: int | None = None) -> tuple[str, str]:
     """A mean and the half-width of its interval with the same decimals: two significant digits of the half-width,
-    unless ``decimals`` are given."""
+    unless ``decimals`` are given and leave something of it."""
     if half <= 0 or not math.isfinite(half):
         return number(mean), number(0.0)
-    if decimals is None:
+    if decimals is None or round(half, decimals) == 0:
         decimals = min(5, max(0, 1 - math.floor(math.log10(half))))
     if abs(mean) >= 1e7:
         return engineering(mean), engineering(half)
