@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from latentbench import catalog, execute, exhibits, measure, records, worker
+from latentbench import catalog, execute, exhibits, measure, provenance, records, worker
 from latentbench.config import Run, make_run, with_study
 from latentbench.core import Dataset, Posterior, Split, numpy_rng
 from latentbench.judge import CalibratedJudge, train_judge
@@ -272,9 +272,9 @@ def _write(
     if len(encoding.mu) > exhibits.NEIGHBOURS:
         arrays, detail = exhibits.latent_map(encoding.mu[exhibits.map_index(dataset)], encoding.seed)
         rows.append(exhibits.write(arrays, detail, place, prefix, row, "map", "map-0"))
-    environment = execute.describe_environment(str(encoding.mu.device.type))
+    environment = provenance.describe_environment(str(encoding.mu.device.type))
     config = {"models": [row.model], "dataset": "arrays", "latent_dim": row.latent_dim, "seeds": list(asked.seeds)}
-    head = execute.run_record(
+    head = provenance.run_record(
         config, dataset, list(chosen.values()), environment, "lb.evaluate(...)", {row.model: {"params": {}}}
     )
     identity = records.digest([config, dataset.sha256, sorted(chosen)], 8)

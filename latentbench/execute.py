@@ -13,22 +13,15 @@ alone. The executor knows nothing of units but their JSON files: a cluster engin
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import json
 import os
-import platform
-import queue
 import shlex
 import shutil
-import signal
-import subprocess
 import sys
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +29,9 @@ import torch
 
 from latentbench import __version__, catalog, records, worker
 from latentbench.config import Run
-from latentbench.core import Dataset, Metric
+from latentbench.core import Dataset
+from latentbench.pool import Listen, Pool
+from latentbench.provenance import describe_environment, run_record
 from latentbench.records import Record, digest
 from latentbench.worker import Unit
 
@@ -45,8 +40,6 @@ BLOCK = 3
 
 TOLERANT = ("map", "time")
 """Kinds that make do with the models there are where some could not be trained."""
-
-Listen = Callable[[dict[str, Any]], None]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -299,102 +292,6 @@ def _run_units(planned: Planned, progress: bool) -> dict[str, str]:
     return failed
 
 
-class Pool:
-    """Worker processes that take units over a pipe. One that dies (killed, out of memory) fails the unit it had and is
-    replaced; closing the pipe ends them, also when this process is killed."""
-
-    def __init__(self, count: int, jobs: Path, listen: Listen) -> None:
-        self.jobs, self.listen = jobs, listen
-        self.events: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
-        self.idle: list[int] = []
-        self.busy: dict[int, Unit] = {}
-        self.processes: dict[int, subprocess.Popen[str]] = {}
-        self.count = 0
-        for _ in range(count):
-            self._start()
-
-    def __enter__(self) -> Pool:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        for process in self.processes.values():
-            if kind is not None:
-                process.kill()
-            with contextlib.suppress(OSError):
-                process.stdin.close()  # type: ignore[union-attr]
-        for process in self.processes.values():
-            process.wait()
-
-    def _start(self) -> None:
-        environment = {**os.environ, "NUMBA_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        # A worker runs this very package, also where it is not installed and the working folder is another one.
-        home = str(Path(__file__).parents[1])
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [home, environment.get("PYTHONPATH", "")]))
-        threads = environment.get("LATENTBENCH_THREADS", "1")
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            environment[name] = threads
-        process = subprocess.Popen(
-            [sys.executable, "-m", "latentbench.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=None,
-            text=True,
-            encoding="utf-8",
-            env=environment,
-            # Ctrl-C is the parent's to handle: it ends its workers itself.
-            process_group=0 if hasattr(os, "setpgid") else None,
-        )
-        number = self.count
-        self.count += 1
-        self.processes[number] = process
-        self.idle.append(number)
-        threading.Thread(target=self._hear, args=(number, process), daemon=True).start()
-
-    def _hear(self, number: int, process: subprocess.Popen[str]) -> None:
-        for line in process.stdout or ():
-            with contextlib.suppress(ValueError):
-                self.events.put((number, json.loads(line)))
-        self.events.put((number, None))
-
-    def submit(self, unit: Unit) -> None:
-        """Give a unit to an idle worker."""
-        number = self.idle.pop(0)
-        path = self.jobs / f"{unit['kind']}-{unit['key']}.json"
-        records.write_text(path, json.dumps(unit, default=dict))
-        self.busy[number] = unit
-        with contextlib.suppress(OSError):  # a dead worker is heard of through its closed output
-            stdin = self.processes[number].stdin
-            assert stdin is not None
-            stdin.write(f"{path.absolute()}\n")
-            stdin.flush()
-
-    def next_finished(self) -> tuple[Unit, str]:
-        """Wait for a unit to end: the unit and, where it failed, the reason."""
-        while True:
-            number, message = self.events.get()
-            if message is None:
-                process = self.processes.pop(number)
-                code = process.wait()
-                if number in self.idle:
-                    self.idle.remove(number)
-                unit = self.busy.pop(number, None)
-                self._start()
-                if unit is not None:
-                    return unit, f"the worker process died ({_death(code)})"
-            elif "progress" in message:
-                self.listen(message)
-            else:
-                self.idle.append(number)
-                return self.busy.pop(number), message.get("reason", "")
-
-
-def _death(code: int) -> str:
-    with contextlib.suppress(ValueError):
-        if code < 0:
-            return signal.Signals(-code).name
-    return f"exit code {code}"
-
-
 @contextlib.contextmanager
 def _display(planned: Planned, todo: Sequence[Unit], progress: bool) -> Iterator[Listen]:
     """Progress bars on standard error where it is a terminal; silence elsewhere."""
@@ -500,83 +397,3 @@ def _models(planned: Planned, rows: Sequence[Record]) -> dict[str, Any]:
         }
         for text in planned.run.models
     }
-
-
-def run_record(
-    config: Mapping[str, Any],
-    dataset: Dataset,
-    metrics: Sequence[Metric],
-    environment: Mapping[str, Any],
-    command: str,
-    models: Mapping[str, Any],
-    started: float | None = None,
-) -> Record:
-    """The run's own record: what was asked, on what data, with which definitions, where."""
-    now = time.time()
-    definitions = {
-        m.name: {
-            "summary": m.summary,
-            "source": m.source,
-            "unit": m.unit,
-            "better": m.better,
-            "target": m.target,
-            "bounds": m.bounds,
-            "params": dict(m.params),
-        }
-        for m in metrics
-    }
-    detail = {
-        "config": config,
-        "environment": environment,
-        "command": command,
-        "started": datetime.fromtimestamp(started or now, UTC).isoformat(timespec="seconds"),
-        "seconds": round(now - (started or now), 1),
-        "git": _revision(),
-        "version": __version__,
-        "dataset": {
-            "name": dataset.name,
-            "sha256": dataset.sha256,
-            "shape": list(dataset.shape),
-            "classes": list(dataset.classes),
-            "sizes": {n: len(getattr(dataset, n).x) for n in ("train", "val", "test")},
-        },
-        "models": models,
-        "definitions": definitions,
-    }
-    return Record(kind="run", dataset=str(config["dataset"]), dataset_hash=dataset.sha256, detail=detail)
-
-
-def describe_environment(device: str) -> dict[str, Any]:
-    """Versions and hardware a number may depend on."""
-    names = "torch torchvision numpy scipy scikit-learn umap-learn numba pandas bokeh matplotlib".split()
-    versions = {}
-    for name in names:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
-        "threads": int(os.environ.get("LATENTBENCH_THREADS", "1")),
-        "device": device,
-        **versions,
-    }
-
-
-def _cpu() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _revision() -> str | None:
-    """The git revision of the folder the command was given in, if it is in a repository."""
-    try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,100 @@
+"""Where numbers come from: the run's own record, the machine, the versions, the revision."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from latentbench import __version__
+from latentbench.core import Dataset, Metric
+from latentbench.records import Record
+
+
+def run_record(
+    config: Mapping[str, Any],
+    dataset: Dataset,
+    metrics: Sequence[Metric],
+    environment: Mapping[str, Any],
+    command: str,
+    models: Mapping[str, Any],
+    started: float | None = None,
+) -> Record:
+    """The run's own record: what was asked, on what data, with which definitions, where."""
+    now = time.time()
+    definitions = {
+        m.name: {
+            "summary": m.summary,
+            "source": m.source,
+            "unit": m.unit,
+            "better": m.better,
+            "target": m.target,
+            "bounds": m.bounds,
+            "params": dict(m.params),
+        }
+        for m in metrics
+    }
+    detail = {
+        "config": config,
+        "environment": environment,
+        "command": command,
+        "started": datetime.fromtimestamp(started or now, UTC).isoformat(timespec="seconds"),
+        "seconds": round(now - (started or now), 1),
+        "git": _revision(),
+        "version": __version__,
+        "dataset": {
+            "name": dataset.name,
+            "sha256": dataset.sha256,
+            "shape": list(dataset.shape),
+            "classes": list(dataset.classes),
+            "sizes": {n: len(getattr(dataset, n).x) for n in ("train", "val", "test")},
+        },
+        "models": models,
+        "definitions": definitions,
+    }
+    return Record(kind="run", dataset=str(config["dataset"]), dataset_hash=dataset.sha256, detail=detail)
+
+
+def describe_environment(device: str) -> dict[str, Any]:
+    """Versions and hardware a number may depend on."""
+    names = "torch torchvision numpy scipy scikit-learn umap-learn numba pandas bokeh matplotlib".split()
+    versions = {}
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
+        "threads": int(os.environ.get("LATENTBENCH_THREADS", "1")),
+        "device": device,
+        **versions,
+    }
+
+
+def _cpu() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _revision() -> str | None:
+    """The git revision of the folder the command was given in, if it is in a repository."""
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
