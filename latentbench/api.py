@@ -162,10 +162,7 @@ def evaluate(
     anchors = replace(row, model="", seed=None)
     rows += measure.references(encoding, chosen.values(), anchors)
     if judge is not None:
-        rows += [
-            replace(anchors, model="judge", split="test", metric=k, value=v, unit="share", bounds=(0.0, 1.0))
-            for k, v in judge.checks.items()
-        ]
+        rows += judge.records(replace(anchors, model="judge"))
     if out is None:
         return Result(rows)
     return _write(Path(out), rows, encoding, dataset, row, chosen, asked)

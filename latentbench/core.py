@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -54,7 +55,7 @@ class Dataset:
         c, h, w = self.train.x.shape[1:]
         return int(c), int(h), int(w)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Hex digest over shapes, images and labels of train, validation and test, in that order."""
         sha = hashlib.sha256()

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from latentbench.core import Dataset, Split, Verdict, randn, seeded
 from latentbench.neighbours import nearest
+from latentbench.records import Record
 
 FLOOR_LIMIT = 0.05
 """The largest share of any junk that an honest judge may pass."""
@@ -105,6 +106,15 @@ class CalibratedJudge:
             self.high,
             self.checks,
         )
+
+    def records(self, row: Record) -> list[Record]:
+        """What the self-check measured, a record each; ``row`` holds what they share (the judge's name, the data)."""
+        wanted = ("judge.accuracy", "judge.pass.real")
+        shared = replace(row, split="test", unit="share", bounds=(0.0, 1.0))
+        return [
+            replace(shared, metric=name, value=value, better="higher" if name in wanted else "lower")
+            for name, value in self.checks.items()
+        ]
 
     def save(self, path: Path) -> None:
         """Write everything to one safetensors file."""

@@ -26,7 +26,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -182,8 +182,3 @@ def values(records: Iterable[Record]) -> Iterator[Record]:
 def run_record(records: Iterable[Record]) -> Record | None:
     """The run's own record, or None where a file holds none."""
     return next((r for r in records if r.kind == "run"), None)
-
-
-def as_dict(record: Record) -> dict[str, Any]:
-    """All fields of a record as a plain dictionary."""
-    return asdict(record)

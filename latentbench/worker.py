@@ -101,23 +101,16 @@ def _row(unit: Unit, model: str = "", seed: int | None = None) -> Record:
 def _judge(unit: Unit, folder: Path, tell: Tell) -> list[Record]:
     """Train, calibrate and check the judge, and a second one from another seed to check verdicts against."""
     _, dataset, _ = _context(unit)
-    out = []
+    out: list[Record] = []
     for name, seed in (("judge", 0), ("judge:second", 1)):
         judge = judges.train_judge(dataset, seed)
         path = folder / f"{name.replace(':', '-')}.safetensors"
         judge.save(path)
         row = replace(_row(unit), model=name, split="test")
-        out += [
-            replace(row, metric=k, value=v, unit="share", bounds=(0.0, 1.0), better=_better_check(k))
-            for k, v in judge.checks.items()
-        ]
+        out += judge.records(row)
         place = f"{folder_of(unit)}/{path.name}"
         out.append(replace(row, kind="artifact", metric="weights", path=place, sha256=records.file_digest(path)))
     return out
-
-
-def _better_check(name: str) -> records.Better:
-    return "higher" if name in ("judge.accuracy", "judge.pass.real") else "lower"
 
 
 def _load_judge(unit: Unit, dataset: Dataset, device: torch.device, name: str = "judge") -> tuple[Any, dict[str, str]]:
