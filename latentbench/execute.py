@@ -67,15 +67,14 @@ class Planned:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out: the run folder, the page, all records, how many (spec, seed) cells failed, whether the run had
-    been finished before and was left as it was, and warnings worth a line."""
+    """What came out: the run folder, the page, all records, how many (spec, seed) cells failed, and whether the run
+    had been finished before and was left as it was."""
 
     folder: Path
     report: Path
     records: list[Record]
     failed: int
     finished_before: bool = False
-    warnings: tuple[str, ...] = ()
 
 
 def plan(asked: Run) -> Planned:
@@ -350,7 +349,7 @@ def _assemble(planned: Planned, argv: Sequence[str], started: float, crashed: di
     report.write_tables(planned.folder)
     page = report.render([planned.folder])
     _write_state(planned, argv, "unfinished" if crashed else "finished", dict(head.detail))
-    return Outcome(planned.folder, page, rows, _failed_cells(rows), warnings=planned.warnings)
+    return Outcome(planned.folder, page, rows, _failed_cells(rows))
 
 
 def _without_repeats(rows: list[Record]) -> list[Record]:

@@ -20,7 +20,6 @@ from latentbench import __version__, execute, records
 from latentbench.catalog import datasets
 from latentbench.cli import main
 from latentbench.config import Run, make_run
-from latentbench.datasets import vision
 
 
 @pytest.fixture(autouse=True)
@@ -78,15 +77,6 @@ WRONG = [
     (["list", "models", "metrics"], ["metrics"]),
     (["report", "--out"], ["--out"]),
 ]
-
-
-@pytest.fixture
-def no_network(monkeypatch):
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError("no network")
-
-    monkeypatch.setattr(vision.socket, "getaddrinfo", refuse)
-    monkeypatch.setattr(vision, "getproxies", dict)
 
 
 def refusal(words: list[str], capsys) -> str:

@@ -320,17 +320,6 @@ def test_the_family_is_read_from_its_files(tmp_path, name, kind, second):
     assert load(name, tmp_path).sha256 == data.sha256 != load(name, tmp_path, seed=1).sha256
 
 
-@pytest.fixture
-def no_network(monkeypatch):
-    """Names cannot be looked up, and there is no proxy."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError("no network")
-
-    monkeypatch.setattr(vision.socket, "getaddrinfo", refuse)
-    monkeypatch.setattr(vision, "getproxies", dict)
-
-
 @pytest.mark.parametrize(("name", "kind"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")])
 def test_no_file_and_no_network_says_which_where_and_how(tmp_path, no_network, name, kind):
     with pytest.raises(ValueError) as caught:
