@@ -25,6 +25,9 @@ from latentbench.core import Dataset, DatasetEntry, Metric, ModelEntry
 
 E = TypeVar("E", Metric, ModelEntry, DatasetEntry)
 
+LATENT_DIM = "latent_dim"
+"""The field that every spec may set whatever its model: the latent size, where it is not to be the run's."""
+
 
 def _collect(kind: type[E], group: str) -> Mapping[str, E]:
     """All entries of one kind: name -> entry, in the order of file and line, then of plug-ins."""
@@ -138,12 +141,27 @@ def model_params(text: str, run: Run) -> dict[str, Any]:
     shared = {"depth": run.depth, "width": run.width}
     params = {n: shared.get(n, p.default) for n, p in fields.items()}
     for key, word in spec.fields.items():
+        if key == LATENT_DIM:
+            continue
         if key not in fields:
-            raise unknown(f"{spec.name} field", key, fields)
+            raise unknown(f"{spec.name} field", key, [*fields, LATENT_DIM])
         params[key] = _cast(f"models: {key} in '{text}'", word, hints.get(key, str))
     if missing := [n for n, v in params.items() if v is inspect.Parameter.empty]:
         raise ValueError(f"model '{spec.name}' needs {', '.join(missing)}: write {spec.name}:{missing[0]}=...")
     return params
+
+
+def latent_dim(text: str, run: Run) -> int:
+    """The latent size of a spec: its own field ``latent_dim``, which any model takes, else the run's. Raises ValueError
+    where it is none, or where the run's is still open."""
+    word = parse_spec(text).fields.get(LATENT_DIM)
+    if word is None:
+        if run.latent_dim is None:
+            raise ValueError("latent_dim is open: resolve the run first")
+        return run.latent_dim
+    if not (word.isdecimal() and 1 <= int(word) <= 4096):
+        raise ValueError(f"models: latent_dim in '{text}': '{word}' is not allowed (allowed: 1 to 4096)")
+    return int(word)
 
 
 def _hints(build: Callable[..., Any]) -> Mapping[str, Any]:
@@ -193,12 +211,11 @@ def _allowed(kind: Any) -> str:
 def build_model(text: str, run: Run, shape: tuple[int, int, int]) -> Any:
     """A fresh model of this spec for images of ``shape``. The caller seeds torch's generator: weights are drawn from
     it. Raises ValueError where the builder refuses its parameters, or cannot be called as a model is."""
-    if run.latent_dim is None:
-        raise ValueError("latent_dim is open: resolve the run first")
+    size = latent_dim(text, run)
     build = find_model(parse_spec(text))
     params = model_params(text, run)
     try:
-        inspect.signature(build).bind(shape, run.latent_dim, **params)
+        inspect.signature(build).bind(shape, size, **params)
     except TypeError as error:
         raise ValueError(f"model '{text}' cannot be called as build(shape, latent_dim, **fields): {error}") from None
-    return build(shape, run.latent_dim, **params)
+    return build(shape, size, **params)

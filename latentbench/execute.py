@@ -123,8 +123,9 @@ def pick_device(run: Run) -> str:
 
 def _warnings(run: Run, dataset: Dataset) -> Iterator[str]:
     pixels = dataset.train.x[0].numel()
-    if (run.latent_dim or 0) >= pixels:
-        yield f"latent_dim {run.latent_dim} is not below the {pixels} values of an image: overcomplete"
+    for size in sorted({catalog.latent_dim(text, run) for text in run.models}):
+        if size >= pixels:
+            yield f"latent_dim {size} is not below the {pixels} values of an image: overcomplete"
     if len(run.seeds) < 2:
         yield "one seed gives no interval: use at least two (--seeds 6)"
     if dataset.train.y is None:
@@ -140,7 +141,9 @@ def _units(
     kept = {
         k: v for k, v in settings.items() if k not in ("out", "workers", "resume", "dry_run", "json", "quiet", "open")
     }
-    shared = {"run": kept, "dataset_sha256": sha, "device": device, "params": params, "version": __version__}
+    sizes = {text: catalog.latent_dim(text, run) for text in run.models}
+    shared: Unit = {"run": kept, "dataset_sha256": sha, "device": device, "params": params, "latent_dims": sizes}
+    shared["version"] = __version__
     declared = catalog.metrics()
     protocol = {m: [declared[m].params, declared[m].splits] for m in metrics}
 
@@ -152,16 +155,22 @@ def _units(
     judge = unit("judge", 0) if judged else None
     judge_key = judge["key"] if judge else None
     judge_needs = [worker.folder_of(judge)] if judge else []
-    training = {k: getattr(run, k) for k in ("latent_dim", "epochs", "patience", "batch_size", "lr")}
+    training = {k: getattr(run, k) for k in ("epochs", "patience", "batch_size", "lr")}
     blocks = [run.seeds[i : i + BLOCK] for i in range(0, len(run.seeds), BLOCK)]
     trains = {
-        (m, b): unit("train", [m, params[m], training, b], model=m, seeds=list(b)) for b in blocks for m in run.models
+        (m, b): unit("train", [m, params[m], {**training, "latent_dim": sizes[m]}, b], model=m, seeds=list(b))
+        for b in blocks
+        for m in run.models
     }
     trained = {m: {str(s): trains[m, b]["key"] for b in blocks for s in b} for m in run.models}
     first = [worker.folder_of(trains[m, blocks[0]]) for m in run.models]
     firsts = [trains[m, blocks[0]]["key"] for m in run.models]
     rest = {"judge": judge_key, "metrics": metrics, "trained": trained}
-    reference = unit("reference", [judge_key, run.latent_dim, protocol], judge_needs, **rest)
+    # What a metric reads on real images, on junk and where nothing is wrong depends on the latent size too.
+    references = [
+        unit("reference", [judge_key, d, protocol, d == sizes[run.models[0]]], judge_needs, latent_dim=d, **rest)
+        for d in dict.fromkeys(sizes.values())
+    ]
     chart = unit("map", [firsts, run.seeds[0]], first, **rest)
     measures = [
         unit(
@@ -175,7 +184,7 @@ def _units(
         for b in blocks
         for m in run.models
     ]
-    every = [judge, *trains.values(), chart, reference, *measures]
+    every = [judge, *trains.values(), chart, *references, *measures]
     work = [u for u in every if u is not None]
     timing = unit("time", [firsts, run.batch_size], [worker.folder_of(u) for u in work], **rest)
     return [*work, timing]
@@ -362,18 +371,16 @@ def _crash_records(planned: Planned, unit: Unit, reason: str) -> list[Record]:
 
     if unit["kind"] != "measure":
         what = f"unit.{unit['kind']}"
-        return [
-            Record(
-                dataset=planned.run.dataset, model=unit.get("model", ""), metric=what, status="failed", reason=reason
-            )
-        ]
+        model = unit.get("model", "")
+        row = Record(dataset=planned.run.dataset, model=model, latent_dim=unit["latent_dims"].get(model))
+        return [replace(row, metric=what, status="failed", reason=reason)]
     metrics = catalog.find_metrics(tuple(unit["metrics"])).values()
     row = Record(
         dataset=planned.run.dataset,
         dataset_hash=unit["dataset_sha256"],
         model=unit["model"],
         params=planned.params[unit["model"]],
-        latent_dim=planned.run.latent_dim,
+        latent_dim=unit["latent_dims"][unit["model"]],
     )
     return [r for seed in unit["seeds"] for r in measure.failed(metrics, replace(row, seed=seed), reason)]
 

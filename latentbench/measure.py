@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from latentbench.core import Dataset, Encoding, Judge, Metric, Posterior, Split, Undefined, Value, seeded
-from latentbench.records import Record
+from latentbench.records import SELF_CHECK, Record
 
 CHUNK = 4096
 
@@ -113,7 +113,8 @@ def failed(metrics: Iterable[Metric], row: Record, reason: str) -> list[Record]:
 
 
 def references(encoding: Encoding, metrics: Iterable[Metric], row: Record) -> list[Record]:
-    """What each metric reads on the run's own real images and on junk: its ceilings, floors and null values."""
+    """What each metric reads on the run's own real images and on junk: its ceilings, floors and null values, and
+    whether it passes its self-check on them."""
     out = []
     for metric in metrics:
         if metric.references is None or encoding.absent(metric.needs - {"log_var"}):
@@ -122,10 +123,44 @@ def references(encoding: Encoding, metrics: Iterable[Metric], row: Record) -> li
         try:
             with torch.no_grad():
                 found = metric.references(encoding, **metric.params)
+            why = faults(metric, found)
         except Undefined:
             continue
+        except Exception as error:  # a metric that cannot read its own anchors is not to be believed
+            found, why = {}, [_one_line(error)]
         out += [replace(base, model=name, value=float(v)) for name, v in found.items() if math.isfinite(v)]
+        check = replace(base, model=SELF_CHECK, unit="passed", better="none", target=None, bounds=(0.0, 1.0))
+        out.append(replace(check, value=0.0 if why else 1.0, detail={"why": why} if why else {}))
     return out
+
+
+def faults(metric: Metric, anchors: Mapping[str, float]) -> list[str]:
+    """Why a metric is not to be believed on this data, one sentence a fault; empty where it passes its self-check: every
+    anchor is a finite number within the metric's bounds and its expected range, and no floor is as good as a ceiling."""
+    low, high = metric.bounds
+    out = []
+    for name, value in anchors.items():
+        if not math.isfinite(value):
+            out.append(f"{name} is {value}")
+        elif (low is not None and value < low) or (high is not None and value > high):
+            out.append(f"{name} is {value:.4g}, outside the bounds {low} to {high}")
+        elif name in metric.expects and not metric.expects[name][0] <= value <= metric.expects[name][1]:
+            least, most = metric.expects[name]
+            out.append(f"{name} is {value:.4g}, expected {least:.4g} to {most:.4g}")
+    if metric.better == "none":
+        return out
+    goodness = {name: _goodness(metric, value) for name, value in anchors.items() if math.isfinite(value)}
+    for floor in (n for n in goodness if n.startswith("floor:")):
+        for ceiling in (n for n in goodness if n.startswith("ceiling:")):
+            if goodness[floor] >= goodness[ceiling]:
+                out.append(f"{floor} ({anchors[floor]:.4g}) is as good as {ceiling} ({anchors[ceiling]:.4g})")
+    return out
+
+
+def _goodness(metric: Metric, value: float) -> float:
+    if metric.better == "target" and metric.target is not None:
+        return -abs(value - metric.target)
+    return value if metric.better == "higher" else -value
 
 
 def _one_line(error: BaseException) -> str:

@@ -13,7 +13,8 @@ Kinds
 
 Rows that are not a model of the run are told apart by the prefix of ``model``: ``baseline:mean`` and
 ``baseline:pca`` are measured like models; ``ceiling:…``, ``floor:…`` and ``null:…`` are what a metric yields on the
-run's own real images, on junk, and where nothing is wrong.
+run's own real images, on junk, and where nothing is wrong; ``check:self`` is 1 where a metric passed its self-check on
+these, else 0 with the reasons in ``detail["why"]``.
 
 Standard library only: records are read on machines with no torch, years later, of metrics no longer installed.
 """
@@ -37,7 +38,8 @@ Kind = Literal["run", "value", "curve", "artifact"]
 Status = Literal["ok", "failed", "skipped"]
 Better = Literal["higher", "lower", "target", "none"]
 
-REFERENCE_PREFIXES = ("baseline:", "ceiling:", "floor:", "null:")
+REFERENCE_PREFIXES = ("baseline:", "ceiling:", "floor:", "null:", "check:")
+SELF_CHECK = "check:self"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from latentbench.records import REFERENCE_PREFIXES, Better, Record, canonical, values
+from latentbench.records import REFERENCE_PREFIXES, SELF_CHECK, Better, Record, canonical, values
 
 LEVEL = 0.95
 """Confidence of every interval, unless another is asked for."""
@@ -77,7 +77,8 @@ class Cell:
 
     ``interval`` is None where there is no value; then ``status`` is failed or skipped and ``reason`` says why.
     ``failed`` and ``skipped`` count the seeds without a value, also where others have one. ``details`` are the named
-    extras of the records that have any, by seed.
+    extras of the records that have any, by seed. ``unproven`` says why the metric failed its self-check on this data;
+    such a metric ranks nobody and no claim rests on it.
     """
 
     dataset: str
@@ -99,6 +100,7 @@ class Cell:
     skipped: int
     details: Mapping[Seed, Mapping[str, Any]] = field(default_factory=dict)
     run: str = ""
+    unproven: str = ""
 
     @property
     def is_reference(self) -> bool:
@@ -205,15 +207,28 @@ def summarise(records: Iterable[Record]) -> list[Cell]:
     """Value records gathered over seeds, in order of first appearance; records of different runs, data, parameters or
     latent sizes are never gathered."""
     groups: dict[str, list[Record]] = {}
-    for r in values(records):
+    rows = list(values(records))
+    failed = {_checked(r): _why(r) for r in rows if r.model == SELF_CHECK and r.value == 0.0}
+    for r in rows:
+        if r.model == SELF_CHECK:
+            continue
         key = canonical(
             [r.run, r.dataset, r.dataset_hash, r.model, r.params, r.latent_dim, r.metric, r.metric_params, r.split]
         )
         groups.setdefault(key, []).append(r)
-    return [_cell(rows) for rows in groups.values()]
+    return [_cell(found, failed.get(_checked(found[0]), "")) for found in groups.values()]
 
 
-def _cell(rows: Sequence[Record]) -> Cell:
+def _checked(r: Record) -> tuple[object, ...]:
+    """What a self-check holds for: one metric on one data set at one latent size."""
+    return r.run, r.dataset, r.dataset_hash, r.latent_dim, r.metric
+
+
+def _why(check: Record) -> str:
+    return "; ".join(map(str, check.detail.get("why", ()))) or "no reason recorded"
+
+
+def _cell(rows: Sequence[Record], unproven: str) -> Cell:
     found = {r.seed: r.value for r in rows if r.value is not None}
     bad = [r for r in rows if r.value is None]
     first = rows[0]
@@ -238,6 +253,7 @@ def _cell(rows: Sequence[Record]) -> Cell:
         skipped=sum(r.status != "failed" for r in bad),
         details={r.seed: r.detail for r in rows if r.value is not None and r.detail},
         run=first.run,
+        unproven=unproven,
     )
 
 
@@ -272,8 +288,11 @@ def leaders(cells: Sequence[Cell], excluded: Iterable[str] = ()) -> tuple[str, .
     """The models that are best in one metric or tied with the best; empty where there is nothing to rank: a metric
     without a direction, or fewer than two models with values. ``excluded`` models (collapsed ones) are never leaders.
 
-    The best mean leads; every other model that is `tied` with it shares its place.
+    The best mean leads; every other model that is `tied` with it shares its place. Nobody leads in a metric that
+    failed its self-check on this data.
     """
+    if any(c.unproven for c in cells):
+        return ()
     ranked = [c for c in cells if c.interval and not c.is_reference and c.better != "none"]
     out = set(excluded)
     rivals = [c for c in ranked if c.model not in out]

@@ -87,13 +87,12 @@ def _context(unit: Unit) -> tuple[Run, Dataset, torch.device]:
 
 def _row(unit: Unit, model: str = "", seed: int | None = None) -> Record:
     """What all records of a cell share."""
-    run, params = unit["run"], unit.get("params", {}).get(model, {})
     return Record(
-        dataset=run["dataset"],
+        dataset=unit["run"]["dataset"],
         dataset_hash=unit["dataset_sha256"],
         model=model,
-        params=params,
-        latent_dim=run["latent_dim"],
+        params=unit.get("params", {}).get(model, {}),
+        latent_dim=unit["latent_dims"].get(model, unit.get("latent_dim")),
         seed=seed,
     )
 
@@ -221,20 +220,21 @@ def _second_opinion(encoding: Any, second: Any, metrics: Any, row: Record) -> li
 
 
 def _reference(unit: Unit, folder: Path, tell: Tell) -> list[Record]:
-    """The baselines, measured like models, and every metric's anchors on this very data."""
-    run, dataset, device = _context(unit)
-    assert run.latent_dim
+    """The baselines of one latent size, measured like models, and every metric's anchors and self-check on this very
+    data."""
+    _, dataset, device = _context(unit)
     judge, missing = _load_judge(unit, dataset, device)
     metrics = catalog.find_metrics(tuple(unit["metrics"]))
     out: list[Record] = []
     for name, kind in BASELINES.items():
-        model = kind(dataset.train.x.to(device), run.latent_dim)
+        model = kind(dataset.train.x.to(device), unit["latent_dim"])
         encoding = measure.encode(model, dataset, 0, device, judge, missing)
         out += measure.score(encoding, metrics.values(), replace(_row(unit), model=name))
         if name == ANCHOR:  # anchors ask for real images and the judge only, but for an encoding to hold them
             out += measure.references(encoding, metrics.values(), _row(unit))
-    arrays, detail = exhibits.data(dataset)
-    out.append(exhibits.write(arrays, detail, folder, folder_of(unit), _row(unit), "data", "data"))
+    if unit["latent_dim"] == next(iter(unit["latent_dims"].values())):  # the data look the same at every size
+        arrays, detail = exhibits.data(dataset)
+        out.append(exhibits.write(arrays, detail, folder, folder_of(unit), _row(unit), "data", "data"))
     return out
 
 
@@ -268,17 +268,9 @@ def _time(unit: Unit, folder: Path, tell: Tell) -> list[Record]:
         if not isinstance(model, str):
             models[text] = model
     rows = time_models(models, dataset.shape, device, train_batch=run.batch_size) if models else []
-    shared = _row(unit)
-    return [
-        replace(
-            r,
-            dataset=shared.dataset,
-            dataset_hash=shared.dataset_hash,
-            latent_dim=shared.latent_dim,
-            params=_row(unit, r.model).params,
-        )
-        for r in rows
-    ]
+    shared = {r.model: _row(unit, r.model) for r in rows}
+    fields = ("dataset", "dataset_hash", "latent_dim", "params")
+    return [replace(r, **{f: getattr(shared[r.model], f) for f in fields}) for r in rows]
 
 
 KINDS: dict[str, Callable[[Unit, Path, Tell], list[Record]]] = {

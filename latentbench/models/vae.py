@@ -6,7 +6,9 @@ al. 2017). The KL of a diagonal Gaussian is the sum over dimensions of two halve
     mean part      mu^2 / 2                           keeps the means from flying apart
     variance part  (sigma^2 - 1 - ln sigma^2) / 2     keeps the posteriors from shrinking to points
 
-``kl`` chooses which of them is in the loss: ``full``, ``mean`` or ``variance``.
+``kl`` chooses which of them is in the loss: ``full``, ``mean`` or ``variance``. ``warmup`` lets beta rise in a straight
+line from 0 over the first so many training steps (Bowman et al. 2016), so that a decoder that knows nothing yet does
+not collapse the posterior; the validation loss weighs the KL with the whole beta throughout.
 
 Likelihoods: Gaussian with one variance s^2 shared by all pixels. By default s^2 is learned, in the closed form of the
 optimal sigma-VAE (Rybkin et al. 2021, eq. 8): the batch's mean squared error, so that the trade between error and KL
@@ -34,8 +36,8 @@ enough for exp() not to overflow."""
 class VariationalAutoencoder(nn.Module):
     """A Gaussian VAE with one field for each choice; see the module's docstring.
 
-    ``beta`` >= 0 weighs the KL; ``sigma`` > 0 fixes the decoder's standard deviation (None: learned); ValueError
-    outside these ranges, and where ``sigma`` is given to a Bernoulli likelihood, which has none.
+    ``beta`` >= 0 weighs the KL; ``warmup`` >= 0 counts training steps; ``sigma`` > 0 fixes the decoder's standard
+    deviation (None: learned); ValueError outside these ranges, and where ``sigma`` is given to a Bernoulli likelihood, which has none.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class VariationalAutoencoder(nn.Module):
         likelihood: Literal["gaussian", "bernoulli"] = "gaussian",
         sigma: float | None = None,
         kl: Literal["full", "mean", "variance"] = "full",
+        warmup: int = 0,
     ) -> None:
         super().__init__()
         if not (beta >= 0 and math.isfinite(beta)):
@@ -58,8 +61,11 @@ class VariationalAutoencoder(nn.Module):
             raise ValueError(f"sigma: {sigma} is not allowed; a number above 0")
         if sigma is not None and likelihood == "bernoulli":
             raise ValueError(f"sigma: {sigma} is not allowed with likelihood=bernoulli, which has no variance")
+        if warmup < 0:
+            raise ValueError(f"warmup: {warmup} is not allowed; a number of training steps from 0")
         self.latent_dim = latent_dim
         self.beta, self.likelihood, self.sigma, self.kl = beta, likelihood, sigma, kl
+        self.warmup, self._step = warmup, 0
         self.trunk = Trunk(shape, 2 * latent_dim, latent_dim, depth=depth, width=width, net=net)
         self.register_buffer("variance", torch.tensor(1.0 if sigma is None else sigma**2))
 
@@ -90,7 +96,14 @@ class VariationalAutoencoder(nn.Module):
         variance_part = 0.5 * (posterior.log_var.exp() - 1 - posterior.log_var).sum() / len(x)
         kl = {"full": mean_part + variance_part, "mean": mean_part, "variance": variance_part}[self.kl]
         terms = {"nll": nll, "kl.mean_part": mean_part, "kl.variance_part": variance_part}
-        return Loss(nll + self.beta * kl, {k: v.detach() for k, v in terms.items()})
+        return Loss(nll + self._weight() * kl, {k: v.detach() for k, v in terms.items()})
+
+    def _weight(self) -> float:
+        """beta, or the part of it that the warm-up has reached; each training loss is a step."""
+        if not (self.training and self._step < self.warmup):
+            return self.beta
+        self._step += 1
+        return self.beta * (self._step - 1) / self.warmup
 
     def _nll(self, z: Tensor, x: Tensor) -> Tensor:
         """-log p(x|z), summed over pixels, mean over images."""

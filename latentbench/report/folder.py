@@ -78,6 +78,10 @@ class RunFolder:
         sizes = {r.latent_dim for r in self.records if r.latent_dim is not None and r.model in self.models}
         return sizes.pop() if len(sizes) == 1 else None
 
+    def latent_dim_of(self, model: str) -> int | None:
+        """Size of one model's latent space; None where no record names it."""
+        return next((r.latent_dim for r in self.records if r.model == model and r.latent_dim is not None), None)
+
     @property
     def seeds(self) -> tuple[int, ...]:
         """Every seed that a record of a model names."""

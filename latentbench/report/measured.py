@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from latentbench.records import Record, run_record
+from latentbench.records import Record, run_record, values
 from latentbench.stats import Cell, Interval, Seed, leaders, references, summarise
 
 COLLAPSED_R2 = 0.05
@@ -17,16 +17,20 @@ COLLAPSED_R2 = 0.05
 
 
 class Table:
-    """The cells of one dataset on held-out images, found by model and metric; ``models`` in order of appearance, the
-    first is the one the others are compared with."""
+    """The cells of one dataset and one latent size on held-out images, found by model and metric; ``models`` in order
+    of appearance, the first is the one the others are compared with. Models of different latent sizes are never in one
+    table: a claim holds at a stated size."""
 
-    def __init__(self, cells: Iterable[Cell], dataset: str, run: str = "", several: bool = False) -> None:
-        self.cells = [c for c in cells if c.dataset == dataset and c.split in ("test", "") and c.run == (run or c.run)]
+    def __init__(
+        self, cells: Iterable[Cell], dataset: str, run: str = "", several: bool = False, latent_dim: int | None = None
+    ) -> None:
+        mine = (c for c in cells if c.dataset == dataset and c.split in ("test", "") and c.run == (run or c.run))
+        self.cells = [c for c in mine if latent_dim in (None, c.latent_dim) or c.latent_dim is None or _judges(c.model)]
         self.dataset, self.run = dataset, run if several else ""
-        own = (c.model for c in self.cells if c.model and not c.is_reference and not _judges(c.model))
-        self.models = list(dict.fromkeys(own))
+        self.models = list(dict.fromkeys(c.model for c in self.cells if _own(c)))
         self.by = {(c.model, c.metric): c for c in reversed(self.cells)}
-        self.latent_dim = next((c.latent_dim for c in self.cells if c.model in self.models and c.latent_dim), None)
+        sizes = (c.latent_dim for c in self.cells if c.model in self.models and c.latent_dim)
+        self.latent_dim = latent_dim or next(sizes, None)
         self.collapse = _collapse(self)
 
     @property
@@ -80,6 +84,10 @@ class Table:
         return "; ".join(reasons) or "it was not measured"
 
 
+def _own(cell: Cell) -> bool:
+    return bool(cell.model) and not cell.is_reference and not _judges(cell.model)
+
+
 def _judges(model: str) -> bool:
     return model == "judge" or model.startswith("judge:")
 
@@ -104,15 +112,21 @@ def _collapse(table: Table) -> dict[str, str]:
 
 
 def tables(records: Sequence[Record]) -> list[Table]:
-    """One table a run and dataset, in order of appearance; those without a model are left out."""
+    """One table a run, dataset and latent size, in order of appearance; those without a model are left out."""
     cells = summarise(records)
     keys = dict.fromkeys((c.run, c.dataset) for c in cells)
     several = len({run for run, _ in keys}) > 1
-    return [t for run, dataset in keys if (t := Table(cells, dataset, run, several)).models]
+    out = []
+    for run, dataset in keys:
+        own = (c.latent_dim for c in cells if (c.run, c.dataset) == (run, dataset) and _own(c))
+        sizes = [d for d in dict.fromkeys(own) if d is not None] or [None]
+        out += [Table(cells, dataset, run, several, d) for d in sizes]
+    return [t for t in out if t.models]
 
 
 def untold(records: Sequence[Record], table: Table) -> list[str]:
     """Models that the run was asked for and that no value record names: nothing at all is known of them."""
     head = run_record(r for r in records if not table.run or r.run == table.run)
     asked = (head.detail.get("config") or {}).get("models") or [] if head else []
-    return [str(m) for m in asked if m not in table.models]
+    told = {r.model for r in values(records)}
+    return [str(m) for m in asked if m not in told]

@@ -150,7 +150,7 @@ def _facts(runs: Sequence[RunFolder], columns: Sequence[Column]) -> list[tuple[s
     """What the reader must know to read anything below, in a line."""
     out = [("data", words.listed(list(dict.fromkeys(r.dataset for r in runs if r.dataset))))]
     out.append(("models", words.listed([c.label for c in columns])))
-    sizes = list(dict.fromkeys(str(r.latent_dim) for r in runs if r.latent_dim is not None))
+    sizes = list(dict.fromkeys(str(c.latent_dim) for c in columns if c.latent_dim is not None))
     out.append(("latent size d", words.listed(sizes)))
     seeds = list(dict.fromkeys(str(len(r.seeds)) for r in runs if r.seeds))
     out.append(("seeds", words.listed(seeds)))

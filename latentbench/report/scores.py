@@ -24,13 +24,15 @@ ARROWS = {
 
 
 class Column(NamedTuple):
-    """One model of one run: ``m`` is its number on the page, ``collapse`` how it collapsed, if it did."""
+    """One model of one run: ``m`` is its number on the page, ``latent_dim`` its latent size, ``collapse`` how it
+    collapsed, if it did."""
 
     run: RunFolder
     model: str
     m: int
     label: str
     swatch: Markup
+    latent_dim: int | None = None
     collapse: str = ""
 
 
@@ -72,6 +74,7 @@ class Row(NamedTuple):
     scores: Sequence[Score]
     anchors: Sequence[Anchor]
     anchor_id: str
+    unproven: str = ""
 
 
 class Group(NamedTuple):
@@ -84,9 +87,10 @@ class Group(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """The table of one dataset."""
+    """The table of one dataset and latent size; ``size`` is that size where the page has tables of several, else 0."""
 
     dataset: str
+    size: int
     columns: Sequence[Column]
     groups: Sequence[Group]
     seeds: int
@@ -102,20 +106,24 @@ def columns(runs: Sequence[RunFolder]) -> list[Column]:
             m = len(out)
             label = f"{run.label} / {model}" if len(runs) > 1 else model
             mark = svg.swatch(figures.marker(m), f"dot {figures.model_class(m)}")
-            out.append(Column(run, model, m, label, mark, collapse.get(model, "")))
+            out.append(Column(run, model, m, label, mark, run.latent_dim_of(model), collapse.get(model, "")))
     return out
 
 
 def tables(every: Sequence[Column]) -> list[Scores]:
-    """A table for each dataset (by content, not by name): only models that saw the same data stand side by side."""
+    """A table for each dataset (by content, not by name) and latent size: only models that saw the same data through
+    as many dimensions stand side by side."""
     out = []
-    for key in dict.fromkeys((c.run.dataset, c.run.dataset_hash) for c in every):
-        mine = [c for c in every if (c.run.dataset, c.run.dataset_hash) == key]
-        out.append(_table(key[0], mine))
+    sizes: dict[tuple[str, str], set[int | None]] = {}
+    for c in every:
+        sizes.setdefault((c.run.dataset, c.run.dataset_hash), set()).add(c.latent_dim)
+    for key in dict.fromkeys((c.run.dataset, c.run.dataset_hash, c.latent_dim) for c in every):
+        mine = [c for c in every if (c.run.dataset, c.run.dataset_hash, c.latent_dim) == key]
+        out.append(_table(key[0], (key[2] or 0) if len(sizes[key[:2]]) > 1 else 0, mine))
     return out
 
 
-def _table(dataset: str, mine: Sequence[Column]) -> Scores:
+def _table(dataset: str, size: int, mine: Sequence[Column]) -> Scores:
     cells = {id(c.run): summarise(c.run.records) for c in mine}
     rows: dict[tuple[str, str, str], dict[int, Cell]] = {}
     seeds = 0
@@ -134,7 +142,7 @@ def _table(dataset: str, mine: Sequence[Column]) -> Scores:
         for f in (*words.FAMILIES, words.OTHER)
         if f.key in families
     ]
-    return Scores(dataset, mine, groups, seeds)
+    return Scores(dataset, size, mine, groups, seeds)
 
 
 def _unrepeated(rows: Sequence[Row]) -> list[Row]:
@@ -158,9 +166,14 @@ def _beside(
 ) -> dict[str, dict[str, float]]:
     """References of a row: name -> run label -> value."""
     out: dict[str, dict[str, float]] = {}
-    for run in dict.fromkeys(c.run for c in mine):
+    for run, size in dict.fromkeys((c.run, c.latent_dim) for c in mine):
         for c in cells[id(run)]:
-            if c.is_reference and c.interval and (c.metric, c.split) == (metric, split):
+            if (
+                c.is_reference
+                and c.interval
+                and (c.metric, c.split) == (metric, split)
+                and c.latent_dim in (None, size)
+            ):
                 out.setdefault(c.model, {}).setdefault(run.label, c.interval.mean)
     return out
 
@@ -200,6 +213,7 @@ def _row(
         [_score(c, found.get(c.m), ground) for c in mine],
         _anchors(beside),
         f"def-{metric}",
+        next((c.unproven for c in found.values() if c.unproven), ""),
     )
 
 

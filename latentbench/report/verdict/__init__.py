@@ -55,7 +55,7 @@ def console_table(records: Sequence[Record]) -> tuple[list[str], list[list[str]]
     shown = [(m, title) for m, title in COLUMNS if any(t.get(model, m) for t in every for model in t.models)]
     rows = []
     for table in every:
-        prefix = f"{table.run} {table.dataset} ".lstrip() if len(every) > 1 else ""
+        prefix = f"{table.run} {table.dataset}{_size(every, table)} ".lstrip() if len(every) > 1 else ""
         lead = {metric: table.leaders(metric) for metric, _ in shown}
         for model in table.models:
             label = f"{prefix}{model}" + (" (collapsed)" if model in table.collapse else "")
@@ -65,6 +65,12 @@ def console_table(records: Sequence[Record]) -> tuple[list[str], list[list[str]]
             if any(v is not None for v in found):
                 rows.append([prefix + label, *("–" if v is None else words.tidy(v) for v in found)])
     return ["model", *(title for _, title in shown)], rows
+
+
+def _size(every: Sequence[Table], table: Table) -> str:
+    """The latent size, where the same data have tables of several."""
+    alike = {t.latent_dim for t in every if (t.run, t.dataset) == (table.run, table.dataset)}
+    return f" d={table.latent_dim}" if len(alike) > 1 else ""
 
 
 def _short(table: Table, model: str, metric: str, lead: Sequence[str]) -> str:

@@ -116,8 +116,10 @@ def shares(cells: Iterable[Cell]) -> str:
 
 
 def difference(first: Cell, other: Cell) -> Paired | None:
-    """``other - first``, paired by seed; None where they share no seed."""
-    return paired(other.values, first.values) if first.values.keys() & other.values.keys() else None
+    """``other - first``, paired by seed; None where they share no seed, or where the measure failed its self-check."""
+    if first.unproven or other.unproven or not first.values.keys() & other.values.keys():
+        return None
+    return paired(other.values, first.values)
 
 
 def decided(first: Cell, other: Cell) -> int:
@@ -185,6 +187,10 @@ def claims(cells: Sequence[Cell]) -> list[str]:
     if not cells:
         return []
     first, *others = cells
+    if first.unproven:
+        return [
+            f"{_title(phrase(first.metric).noun)}: no claim, the measure failed its self-check here: {first.unproven}."
+        ]
     if not others:
         i = first.interval
         over = f" over {i.n} seeds" if i and i.half is not None else ""
