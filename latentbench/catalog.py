@@ -138,7 +138,7 @@ def model_params(text: str, run: Run) -> dict[str, Any]:
     build = find_model(spec)
     fields = model_fields(build)
     hints = _hints(build)
-    shared = {"depth": run.depth, "width": run.width}
+    shared = {"depth": run.depth} | ({} if run.width is None else {"width": run.width})
     params = {n: shared.get(n, p.default) for n, p in fields.items()}
     for key, word in spec.fields.items():
         if key == LATENT_DIM:

@@ -168,13 +168,16 @@ def _show(outcome: Outcome, asked: Run) -> None:
         typer.echo(json.dumps(_result(outcome), ensure_ascii=False, allow_nan=False, default=dict))
         return
     if not asked.quiet:
-        from latentbench.report import verdict
+        from latentbench.report import bands, verdict
 
         for word in verdict.verdicts(outcome.records):
             typer.echo(word.headline)
         typer.echo("")
         _print_table(*verdict.console_table(outcome.records))
         typer.echo(verdict.LEGEND)
+        if published := bands.beside(outcome.records):
+            typer.echo("\nBeside published figures")
+            _print_table(bands.headers(), [bands.row(b) for b in published])
     failed = [r for r in outcome.records if r.status == "failed"]
     for what in dict.fromkeys((r.model or r.metric, r.seed, r.reason) for r in failed):
         model, seed, reason = what
@@ -287,8 +290,7 @@ def _print_listing(kind: str) -> int:
 def _listing(kind: str) -> list[tuple[str, str, str, str]]:
     """Rows of `HEADERS`, all text."""
     if kind == "studies":
-        presets = studies().items()
-        return [(n, str(s["summary"]), _pairs({k: v for k, v in s.items() if k != "summary"}), "") for n, s in presets]
+        return [(s.name, s.summary, _pairs(s.settings), s.source) for s in studies().values()]
     from latentbench import catalog
 
     if kind == "models":

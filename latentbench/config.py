@@ -13,6 +13,7 @@ import re
 import reprlib
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -106,7 +107,7 @@ class Run(BaseModel):
     dataset: str = Field("digits", min_length=1, description="digits, mnist, fashion-mnist or npz:PATH")
     latent_dim: int | None = Field(None, ge=1, le=4096, description="latent size d (digits: 8)")
     depth: int = Field(2, ge=0, le=16, description="hidden layers of encoder and decoder; 0 = linear")
-    width: int = Field(256, ge=1, le=65536, description="units of a hidden layer")
+    width: int | None = Field(None, ge=1, le=65536, description="units of a hidden layer (digits: 512; else 256)")
     seeds: Seeds = Field(tuple(range(6)), min_length=1, description="a count N, a range A-B or a list a,b,c")
     epochs: int | None = Field(None, ge=1, le=100_000, description="most passes over the training data")
     patience: int = Field(20, ge=0, description="epochs without improvement before stopping; 0 = never stop early")
@@ -209,10 +210,40 @@ def load_toml(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"config file {path} is not TOML: {error}") from None
 
 
-def studies() -> dict[str, dict[str, Any]]:
-    """The named presets in the package's ``studies/`` folder: name -> settings, with ``summary`` among them."""
-    folder = Path(__file__).parent / "studies"
-    return {p.stem: load_toml(p) for p in sorted(folder.glob("*.toml"))}
+@dataclass(frozen=True)
+class Study:
+    """A named preset of options. ``bands`` are figures published elsewhere for its models, to be shown beside what a
+    run measures: model -> measure (``mse``, ``mse@train``) -> value; ``tolerance``: measure or family (``validity.*``)
+    -> ``8%`` of the value or an absolute ``.06``; what has none is there for orientation. ``source`` says whose."""
+
+    name: str
+    summary: str
+    settings: Mapping[str, Any]
+    bands: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    tolerance: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
+
+    def note(self, run: Run) -> dict[str, Any]:
+        """What the run's record says of its study: the bands only where the run still is what they were published for."""
+        note: dict[str, Any] = {"name": self.name, "summary": self.summary}
+        preset = make_run(self.settings)
+        if self.bands and all(getattr(run, k) == getattr(preset, k) for k in self.settings if k not in _FREE):
+            note |= {"bands": self.bands, "tolerance": self.tolerance, "source": self.source}
+        return note
+
+
+_FREE = ("seeds", "models")
+"""What of a study may be changed and its published figures still stand beside the models that were run."""
+
+
+def studies() -> dict[str, Study]:
+    """The named presets in the package's ``studies/`` folder."""
+    out = {}
+    for path in sorted((Path(__file__).parent / "studies").glob("*.toml")):
+        held = load_toml(path)
+        about = {k: held.pop(k) for k in ("summary", "bands", "tolerance", "source") if k in held}
+        out[path.stem] = Study(path.stem, settings=held, **about)
+    return out
 
 
 def with_study(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,5 +254,4 @@ def with_study(settings: Mapping[str, Any]) -> dict[str, Any]:
     presets = studies()
     if not isinstance(name, str) or name not in presets:
         raise unknown("study", str(name), presets)
-    preset = {k: v for k, v in presets[name].items() if k != "summary"}
-    return {**preset, **settings}
+    return {**presets[name].settings, **settings}

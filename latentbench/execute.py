@@ -28,7 +28,7 @@ from typing import Any
 import torch
 
 from latentbench import __version__, catalog, records, worker
-from latentbench.config import Run
+from latentbench.config import Run, studies
 from latentbench.core import Dataset
 from latentbench.pool import Listen, Pool
 from latentbench.provenance import describe_environment, run_record
@@ -352,6 +352,7 @@ def _assemble(planned: Planned, argv: Sequence[str], started: float, crashed: di
         "latentbench " + shlex.join(argv),
         _models(planned, rows),
         started,
+        studies()[planned.run.study].note(planned.run) if planned.run.study else None,
     )
     rows = [replace(r, run=planned.run.id, environment=mark) for r in (head, *rows)]
     records.write(planned.folder / "records.jsonl", rows)

@@ -28,6 +28,7 @@ def run_record(
     command: str,
     models: Mapping[str, Any],
     started: float | None = None,
+    study: Mapping[str, Any] | None = None,
 ) -> Record:
     """The run's own record: what was asked, on what data, with which definitions, where."""
     now = time.time()
@@ -60,6 +61,7 @@ def run_record(
         },
         "models": models,
         "definitions": definitions,
+        **({"study": study} if study else {}),
     }
     return Record(kind="run", dataset=str(config["dataset"]), dataset_hash=dataset.sha256, detail=detail)
 

@@ -230,8 +230,8 @@ def test_settings_win_over_their_study():
 @pytest.mark.parametrize("study", config.studies())
 def test_every_study_is_a_run_and_says_what_it_is_for(study):
     preset = config.studies()[study]
-    assert isinstance(preset["summary"], str)
-    assert preset["summary"]
+    assert isinstance(preset.summary, str)
+    assert preset.summary
     run = make_run(with_study({"study": study}))
     assert run.study == study
     assert run.id != Run().id

@@ -119,8 +119,8 @@ def tables(records: Sequence[Record]) -> list[Table]:
     out = []
     for run, dataset in keys:
         own = (c.latent_dim for c in cells if (c.run, c.dataset) == (run, dataset) and _own(c))
-        sizes = [d for d in dict.fromkeys(own) if d is not None] or [None]
-        out += [Table(cells, dataset, run, several, d) for d in sizes]
+        sizes: list[int | None] = [d for d in dict.fromkeys(own) if d is not None]
+        out += [Table(cells, dataset, run, several, d) for d in sizes or [None]]
     return [t for t in out if t.models]
 
 

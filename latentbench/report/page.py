@@ -20,7 +20,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from latentbench.report import exhibits, figures, images, maps, scores, tables, verdict, words
+from latentbench.report import bands, exhibits, figures, images, maps, scores, tables, verdict, words
 from latentbench.report.exhibits import MapView
 from latentbench.report.folder import Absent, RunFolder
 from latentbench.report.scores import Column
@@ -114,6 +114,9 @@ def html(runs: Sequence[RunFolder]) -> str:
         "answers": _answers(runs),
         "columns": columns,
         "tables": scores.tables(columns),
+        "published": [(run, found) for run in runs if (found := bands.beside(run.records))],
+        "band_row": bands.row,
+        "band_headers": bands.headers(),
         "maps": sections,
         "live": any(s.maps for s in sections),
         "strips": _paired(columns),

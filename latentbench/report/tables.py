@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from latentbench.records import Record, canonical, run_record, values
-from latentbench.report import verdict, words
+from latentbench.report import bands, verdict, words
 from latentbench.report.measured import Table
 from latentbench.report.verdict.claims import value as spread
 from latentbench.stats import Cell, summarise
@@ -92,6 +92,13 @@ def summary_md(records: Sequence[Record]) -> str:
     for table in verdict.tables(records):
         parts += [_scores(table), ""]
     parts += [NOTE, ""] if found else []
+    if published := bands.beside(records):
+        parts += [
+            "Beside published figures:",
+            "",
+            markdown_table(bands.headers(), [bands.row(b) for b in published]),
+            "",
+        ]
     parts += _details(found)
     parts += _without(records)
     return "\n".join([*parts, *_origin(records)])
