@@ -21,9 +21,10 @@ from torch import Tensor
 from latentbench.core import Dataset, Encoding, Undefined, seeded
 from latentbench.decoding import verdicts
 from latentbench.metrics import decoded_continuity as continuity
-from latentbench.metrics import posterior, prior_completeness, representation
+from latentbench.metrics import posterior, representation
 from latentbench.neighbours import nearest
 from latentbench.records import Record, file_digest
+from latentbench.samplers import prior_samples
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -126,7 +127,7 @@ def samples(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
     """Decoded draws of N(0, I), of a Gaussian and of a mixture fitted to the training codes, each with its verdict."""
     arrays: Arrays = {}
     for sampler in ("normal", "gaussian", "mixture"):
-        images = e.once(prior_completeness.prior_samples, sampler=sampler, count=2000)[:SAMPLES]
+        images = e.once(prior_samples, sampler=sampler, count=2000)[:SAMPLES]
         arrays[f"{sampler}_images"] = pixels(images)
         if e.judge is not None:
             word = verdicts(e, images)

@@ -3,6 +3,7 @@ the metric whose known answer it checks."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from latentbench.catalog import metrics
 from latentbench.core import Encoding, Judge, Posterior, Verdict, randn, seeded
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,6 +26,23 @@ def known_answer(*metrics: str) -> Callable[[F], F]:
         return test
 
     return mark
+
+
+def reference(*metrics: str) -> Callable[[F], F]:
+    """Says that the decorated test holds ``metrics`` to another package's implementation."""
+
+    def mark(test: F) -> F:
+        test.reference = (*getattr(test, "reference", ()), *metrics)  # type: ignore[attr-defined]
+        return test
+
+    return mark
+
+
+def value(name: str, e: Encoding, **changes: Any) -> float:
+    """What the metric of this name reads on an encoding; ``changes`` replace its parameters."""
+    metric = metrics()[name]
+    result = metric.compute(e, **{**metric.params, **changes})
+    return getattr(result, "value", result)
 
 
 class CentroidJudge:
@@ -112,3 +131,28 @@ def latent_encoding(codes: Tensor, held_out: Tensor, log_var: Tensor | None = No
 def normal(shape: tuple[int, ...], purpose: str, like: Tensor | None = None) -> Tensor:
     """Seeded standard normal draws, float64 unless ``like`` says otherwise."""
     return randn(shape, seeded(0, purpose), torch.zeros((), dtype=torch.float64) if like is None else like)
+
+
+def two_gaussians(tau: float, n: int, purpose: str) -> Tensor:
+    """Codes (n, 1) of the aggregate posterior half N(-a, tau^2), half N(a, tau^2), a^2 = 1 - tau^2: mean 0, variance 1."""
+    a = math.sqrt(1 - tau**2)
+    side = torch.where(torch.arange(n) % 2 == 0, a, -a).double()
+    return (side + tau * normal((n,), purpose))[:, None]
+
+
+class Between:
+    """Accepts one-pixel images of an interval; two classes, split at ``cut``."""
+
+    classes = 2
+    train_marginal = torch.tensor([0.5, 0.5])
+
+    def __init__(self, low, high, cut=0.5):
+        self.low, self.high, self.cut = low, high, cut
+
+    def features(self, x):
+        return x.flatten(1)
+
+    def __call__(self, x):
+        point = x.flatten()
+        valid = (point > self.low) & (point < self.high)
+        return Verdict(valid, (point > self.cut).long(), valid.double(), 1 - valid.double())

@@ -123,7 +123,7 @@ METRICS: dict[
         "lower",
         (0.0, 1.0),
         None,
-        {"null:held-out": 0.01},
+        {"null:prior": 0.01},
         (0.74, 0.152),
         0.03,
         "share of the prior's mass far from every code",

@@ -174,7 +174,7 @@ def test_a_digest_is_of_content():
         ("baseline:pca", True),
         ("ceiling:real", True),
         ("floor:noise", True),
-        ("null:held-out", True),
+        ("null:prior", True),
         ("vae:beta=4", False),
     ],
 )

@@ -33,7 +33,7 @@ KEY = (
 ANCHORS = (
     ("ceiling", ("ceiling:real", "ceiling:cross-fade"), "_ceiling_"),
     ("floor", (), "_floor_"),
-    ("null", ("null:held-out",), "_no hole_"),
+    ("null", ("null:prior",), "_codes from N(0, I)_"),
     ("pca", ("baseline:pca",), "_PCA, same d_"),
 )
 NOTE = (

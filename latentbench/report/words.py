@@ -85,7 +85,7 @@ REFERENCES = {
     "floor:shuffle": "shuffled pixels",
     "floor:mean": "mean image",
     "floor:majority": "majority class",
-    "null:held-out": "no hole at all",
+    "null:prior": "codes drawn from N(0, I)",
     "baseline:mean": "mean image",
     "baseline:pca": "PCA",
 }
