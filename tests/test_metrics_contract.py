@@ -156,6 +156,15 @@ def jagged(e):
     return replace(e, decode=decode, x_hat=decode(e.mu), _memo={})
 
 
+def faded(e):
+    """A decoder half as bright."""
+
+    def decode(z):
+        return e.decode(z) / 2
+
+    return replace(e, decode=decode, x_hat=decode(e.mu), _memo={})
+
+
 def switched(e):
     """A decoder whose input moves in steps: paths that stand still and jump."""
 
@@ -218,14 +227,25 @@ DEGRADE = {
     "validity.normal": jagged,
     "validity.gaussian": jagged,
     "validity.mixture": jagged,
+    "validity.per_class": one_sided,
     "valid_label_entropy": one_sided,
     "valid_label_tv": one_sided,
     "precision": jagged,
     "recall": one_sided,
     "density": jagged,
     "coverage": jagged,
+    "judge_frechet": jagged,
+    "judge_frechet.gaussian": jagged,
+    "judge_frechet.mixture": jagged,
+    "judge_frechet.reconstruction": jagged,
+    "judge_frechet.interpolation": jagged,
+    "judge_kid": faded,
+    "judge_kid.gaussian": faded,
+    "judge_kid.mixture": faded,
     "hole": shrunk,
     "hole.gaussian": gapped,
+    "prior.mmd": gapped,
+    "prior.sliced_w2": gapped,
     "mse": jagged,
     "r2": jagged,
     "probe.linear": shuffled,

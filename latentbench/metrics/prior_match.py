@@ -1,0 +1,149 @@
+"""Do the codes as a whole look like the prior? The aggregate posterior q(z) = E_x q(z|x) against p(z) = N(0, I).
+
+q(z) is known by one draw z_i of q(z|x) per held-out image (a plain autoencoder's means), shape (n, d); p(z) in closed
+form, so no measure below but the classifier's draws from it. None looks at the decoder, and none forgives scale: for a
+plain autoencoder, which nothing told of N(0, I), a large value is no surprise.
+
+A posterior collapsed onto the prior would match it perfectly and say nothing of any image: where no latent dimension
+is active, these measures are not defined.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from latentbench.core import Encoding, Metric, Undefined, Value, randn
+from latentbench.decoding import subsample
+from latentbench.kernels import gaussian, within
+from latentbench.metrics.posterior import active
+from latentbench.neighbours import flat
+from latentbench.samplers import null_repeats
+
+
+def mmd2_to_normal(z: Tensor, h2: float) -> float:
+    """Unbiased MMD^2 between q(z), known by ``z`` (n, d), and N(0, I), kernel ``exp(-|x - y|^2 / (2 h^2))``:
+
+        mean_{i != j} k(z_i, z_j) - 2 mean_i k_p(z_i) + k_pp
+        k_p(z) = E_{y ~ p} k(z, y) = (h^2 / (h^2 + 1))^(d/2) exp(-|z|^2 / (2 (h^2 + 1))),   k_pp = (h^2 / (h^2 + 2))^(d/2)
+
+    What concerns the prior is exact, so its only scatter is that of ``z``. At most 2; 0 on average where q = p (then
+    as often below 0 as above). Gretton et al. 2012. Raises Undefined for n < 2.
+    """
+    if len(z) < 2:
+        raise Undefined(f"pairs need two codes, there is {len(z)}")
+    z = flat(z)
+    d = z.shape[1]
+    cross = (h2 / (h2 + 1)) ** (d / 2) * (z.square().sum(1) / (-2 * (h2 + 1))).exp().mean()
+    own = float((h2 / (h2 + 2)) ** (d / 2))
+    return within(z, gaussian(h2)) - 2 * float(cross) + own
+
+
+def normal_quantile_means(n: int) -> Tensor:
+    """Integrals (n,) of the standard normal quantile function over ((i - 1) / n, i / n), float64: n times each is the
+    mean of a normal within that bin."""
+    cut = torch.special.ndtri(torch.linspace(0, 1, n + 1, dtype=torch.float64))
+    density = (cut.square() / -2).exp() / math.sqrt(2 * math.pi)
+    mass: Tensor = density[:-1] - density[1:]
+    return mass
+
+
+def w2_to_normal(x: Tensor) -> Tensor:
+    """Squared 2-Wasserstein distance of each column of ``x`` (n, l) to N(0, 1), (l,) float64, >= 0.
+
+    ``int_0^1 (F^-1(u) - Phi^-1(u))^2 du`` with the empirical quantile function, a step a point, and the normal one
+    exactly: ``mean x^2 - 2 sum_i x_(i) c_i + 1``, c_i the integral of Phi^-1 over the i-th of n bins. About
+    ``ln(ln n) / n`` and more for n draws of N(0, 1) itself.
+    """
+    x = flat(x).sort(0).values
+    mass = normal_quantile_means(len(x)).to(x.device)
+    return (x.square().mean(0) - 2 * mass @ x + 1).clamp(min=0)
+
+
+def directions(d: int, most: int, generator: torch.Generator) -> Tensor:
+    """Random unit vectors (d, l) in whole orthonormal bases, l the first multiple of ``d`` not below ``most``. Every
+    direction is uniform on the sphere, and a basis shares out means and variances without error."""
+    bases = [torch.randn(d, d, generator=generator, dtype=torch.float64) for _ in range(-(-most // d))]
+    return torch.cat([torch.linalg.qr(b).Q for b in bases], 1)
+
+
+def sliced_w2(z: Tensor, along: Tensor) -> float:
+    """Squared sliced 2-Wasserstein distance of q(z), known by ``z`` (n, d), to N(0, I): the mean of `w2_to_normal` over
+    the projections on ``along`` (d, l). Squared latent units, >= 0, 0 = the same. ``|m|^2 / d + (1 - s)^2`` for
+    N(m, s^2 I). Bonneel et al. 2015. Raises Undefined without codes."""
+    if len(z) == 0:
+        raise Undefined("there are no codes")
+    return float(w2_to_normal(flat(z) @ along.to(z.device)).mean())
+
+
+# --- what the metrics share ---
+
+
+def codes(e: Encoding, most: int) -> Tensor:
+    """At most ``most`` draws z_i (n, d). Raises Undefined for a collapsed posterior."""
+    if not active(e.mu, e.log_var).any():
+        raise Undefined("no latent dimension is active: a collapsed posterior matches the prior and says nothing")
+    return subsample(e.z, most, e.generator("aggregate posterior"))
+
+
+def normal_null(e: Encoding, most: int, measure: Callable[[Tensor, torch.Generator], float], purpose: str) -> float:
+    """What ``measure(z, generator)`` reads where q(z) is N(0, I): the mean over some samples of this run's size."""
+    generator = e.generator(f"{purpose} null")
+    n = min(len(e.z), most)
+    repeats = null_repeats(n)
+    return sum(measure(randn((n, e.mu.shape[1]), generator, e.mu), generator) for _ in range(repeats)) / repeats
+
+
+def _mmd(e: Encoding, width: float, codes: int) -> Value:
+    z = _codes(e, codes)
+    return Value(mmd2_to_normal(z, width * z.shape[1]), detail={"codes": len(z), "h2": width * z.shape[1]})
+
+
+def _mmd_null(e: Encoding, width: float, codes: int) -> Mapping[str, float]:
+    h2 = width * e.mu.shape[1]
+    return {"null:prior": normal_null(e, codes, lambda z, _: mmd2_to_normal(z, h2), "MMD")}
+
+
+def _sliced(e: Encoding, projections: int, codes: int) -> Value:
+    z = _codes(e, codes)
+    along = directions(z.shape[1], projections, e.generator("projections"))
+    return Value(sliced_w2(z, along), detail={"codes": len(z), "projections": along.shape[1]})
+
+
+def _sliced_null(e: Encoding, projections: int, codes: int) -> Mapping[str, float]:
+    along = directions(e.mu.shape[1], projections, e.generator("projections"))
+    return {"null:prior": normal_null(e, codes, lambda z, _: sliced_w2(z, along), "sliced")}
+
+
+def _codes(e: Encoding, most: int) -> Tensor:
+    return e.once(codes, most=most)
+
+
+prior_mmd = Metric(
+    name="prior.mmd",
+    compute=_mmd,
+    better="lower",
+    bounds=(None, 2.0),
+    unit="MMD^2",
+    summary="kernel distance of the codes of test images to N(0, I), squared and unbiased; 0 = the same distribution",
+    source="Gretton et al. 2012; Tolstikhin et al. 2018",
+    params={"width": 1.0, "codes": 4000},
+    references=_mmd_null,
+    expects={"null:prior": (-0.02, 0.02)},
+)
+
+prior_sliced_w2 = Metric(
+    name="prior.sliced_w2",
+    compute=_sliced,
+    better="lower",
+    bounds=(0.0, None),
+    unit="squared latent units",
+    summary="squared Wasserstein distance of the codes of test images to N(0, I), over projections; 0 = the same",
+    source="Bonneel et al. 2015",
+    params={"projections": 128, "codes": 10000},
+    references=_sliced_null,
+    expects={"null:prior": (0.0, 0.25)},
+)
