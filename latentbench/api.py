@@ -267,7 +267,7 @@ def _write(
     rows.append(exhibits.write(arrays, detail, place, prefix, replace(row, model="", seed=None), "data", "data"))
     rows += exhibits.exhibit(encoding, place, prefix, row, "0")
     if len(encoding.mu) > exhibits.NEIGHBOURS:
-        arrays, detail = exhibits.latent_map(encoding.mu[exhibits.map_index(dataset)], encoding.seed)
+        arrays, detail = exhibits.latent_map(encoding.mu[exhibits.map_index(len(encoding.mu))], encoding.seed)
         rows.append(exhibits.write(arrays, detail, place, prefix, row, "map", "map-0"))
     environment = provenance.describe_environment(str(encoding.mu.device.type))
     config = {"models": [row.model], "dataset": "arrays", "latent_dim": row.latent_dim, "seeds": list(asked.seeds)}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from latentbench.atlas import atlas as holes_of
+from latentbench.atlas import plane as latent_plane
+from latentbench.atlas import spectrum
 from latentbench.core import Dataset, Encoding, Undefined, seeded
 from latentbench.decoding import verdicts
 from latentbench.metrics import decoded_continuity as continuity
@@ -43,16 +47,16 @@ def pixels(x: Tensor) -> NDArray[np.uint8]:
     return (x * 255).round().byte().numpy()
 
 
-def map_index(dataset: Dataset) -> Tensor:
-    """Which held-out images the maps show: all, or `MAP_POINTS` of them in a fixed random choice."""
-    n = len(dataset.test.x)
+def map_index(n: int) -> Tensor:
+    """Which of ``n`` held-out images the maps show: all, or `MAP_POINTS` of them in a fixed random choice."""
     return torch.randperm(n, generator=seeded(0, "map points"))[:MAP_POINTS].sort().values
 
 
 def data(dataset: Dataset) -> tuple[Arrays, dict[str, Any]]:
-    """Thumbnails and labels of the points on the maps."""
-    index = map_index(dataset)
+    """Thumbnails and labels of the points on the maps, and the spectrum of the training images."""
+    index = map_index(len(dataset.test.x))
     arrays: Arrays = {"thumbs": pixels(dataset.test.x[index]), "index": index.numpy()}
+    arrays["eigenvalues"] = spectrum(dataset.train.x)
     if dataset.test.y is not None:
         arrays["label"] = dataset.test.y[index].numpy()
     return arrays, {"classes": list(dataset.classes)}
@@ -169,7 +173,31 @@ def reconstructions(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
     return arrays, {}
 
 
-ROLES = {"strips": strips, "samples": samples, "posterior": posteriors, "reconstructions": reconstructions}
+def atlas(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
+    """The regions of N(0, I) that no code supports, ranked, with what the decoder emits there."""
+    found, detail = holes_of(e, e.mu[map_index(len(e.mu)).to(e.mu.device)])
+    return _arrays(found), detail
+
+
+def plane(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
+    """The whole latent plane of a model with two latent dimensions."""
+    found, detail = latent_plane(e)
+    return _arrays(found), detail
+
+
+def _arrays(found: Mapping[str, Tensor]) -> Arrays:
+    """Tensors as arrays, images as pixels."""
+    return {k: pixels(v) if k in ("pictures", "grid") else v.cpu().numpy() for k, v in found.items()}
+
+
+ROLES = {
+    "strips": strips,
+    "samples": samples,
+    "posterior": posteriors,
+    "reconstructions": reconstructions,
+    "atlas": atlas,
+    "plane": plane,
+}
 
 
 def exhibit(e: Encoding, folder: Path, prefix: str, row: Record, stem: str) -> list[Record]:

@@ -242,7 +242,7 @@ def _map(unit: Unit, folder: Path, tell: Tell) -> list[Record]:
     """UMAP of each spec's latent space, first seed, held-out points."""
     run, dataset, device = _context(unit)
     seed = run.seeds[0]
-    x = dataset.test.x[exhibits.map_index(dataset)].to(device)
+    x = dataset.test.x[exhibits.map_index(len(dataset.test.x))].to(device)
     out = []
     for number, text in enumerate(run.models):
         model = _trained(unit, text, seed, run, dataset, device)

@@ -43,15 +43,16 @@ def share_beyond(points: Tensor, codes: Tensor, k: int, radius: float) -> float:
     return float((nearest(points, codes, k).distance[:, -1] > radius).double().mean())
 
 
-def _radius(e: Encoding, k: int, quantile: float, codes: int, held_out: int) -> float:
+def support(e: Encoding, k: int, quantile: float, codes: int, held_out: int) -> tuple[Tensor, float]:
+    """The training codes C (n, d) that hold up the space, and the `support_radius` around each of them."""
+    c = e.once(train_codes, most=codes)
     h = subsample(e.z, held_out, e.generator("held-out codes"))
-    return support_radius(e.once(train_codes, most=codes), h, k, quantile)
+    return c, support_radius(c, h, k, quantile)
 
 
 def _hole(e: Encoding, sampler: str, k: int, quantile: float, codes: int, held_out: int, draws: int) -> Value:
-    c = e.once(train_codes, most=codes)
+    c, radius = e.once(support, k=k, quantile=quantile, codes=codes, held_out=held_out)
     z = e.once(prior_codes, sampler=sampler, count=draws)
-    radius = e.once(_radius, k=k, quantile=quantile, codes=codes, held_out=held_out)
     return Value(share_beyond(z, c, k, radius), detail={"codes": len(c), "draws": draws, "radius": radius})
 
 

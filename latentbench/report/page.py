@@ -20,7 +20,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from latentbench.report import bands, exhibits, figures, images, maps, scores, tables, verdict, words
+from latentbench.report import bands, exhibits, figures, images, maps, scores, story, tables, verdict, words
 from latentbench.report.exhibits import MapView
 from latentbench.report.folder import Absent, RunFolder
 from latentbench.report.scores import Column
@@ -111,6 +111,7 @@ def html(runs: Sequence[RunFolder]) -> str:
         "runs": runs,
         "several": len(runs) > 1,
         "facts": _facts(runs, columns),
+        "stories": story.tell(runs, columns),
         "answers": _answers(runs),
         "columns": columns,
         "tables": scores.tables(columns),

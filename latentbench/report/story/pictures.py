@@ -1,0 +1,215 @@
+"""The story's own pictures, each an SVG with a name for assistive technology: the latent plane, sheets of judged images,
+loss terms over epochs, measures over beta, and KL per dimension beside its closed form.
+
+Colours are the page's: model m keeps its colour everywhere; hatching means a hole, a dashed frame a refused image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+
+from latentbench.records import digest
+from latentbench.report import images, svg, words
+from latentbench.report.figures import class_class, clipped, marker, model_class
+from latentbench.report.folder import Array, Arrays
+from latentbench.report.svg import Axis, drawing, line, marks, polyline, tag, text
+from latentbench.stats import Interval
+
+SIDE = 420
+"""Width and height of a drawn plane."""
+
+
+def plane(held: Arrays, m: int, label: str, names: Sequence[str]) -> Markup:
+    """The latent plane of a model with d = 2: what the decoder draws at every place (beneath), the holes hatched, each
+    held-out image's posterior as an ellipse of radii sigma (a dot where sigma is nothing), in its class's colour, and the
+    prior's contours at one and two standard deviations (dashed)."""
+    grid, empty = held.need("grid", (4, 5)), held.need("hole", 2).astype(bool)
+    mu, reach = np.nan_to_num(held.need("mu", 2)), float(held.detail.get("reach", 3.0))
+    x, y = Axis(-reach, reach, 0, SIDE), Axis(-reach, reach, SIDE, 0)
+    unit = x(1) - x(0)
+    ident = digest(label)
+    parts: list[Markup] = [_picture(_mosaic(grid), 0, 0, SIDE, SIDE)]
+    parts.append(_hatched(empty, ident))
+    sigma = np.nan_to_num(held.need("sigma", 2)) if "sigma" in held else np.zeros_like(mu)
+    label_of = held.arrays["label_of"].astype(int) if "label_of" in held else np.zeros(len(mu), int)
+    for p, s, k in zip(mu, sigma, label_of, strict=True):
+        rx, ry = (max(1.6, unit * float(v)) for v in s)
+        parts.append(
+            tag(
+                "ellipse",
+                cx=x(float(p[0])),
+                cy=y(float(p[1])),
+                rx=rx,
+                ry=ry,
+                class_=f"posterior-cloud {class_class(int(k))}",
+            )
+        )
+    parts += [tag("circle", cx=x(0), cy=y(0), r=unit * r, class_="prior contour") for r in (1, 2)]
+    frame = tag("rect", x=0.5, y=0.5, width=SIDE - 1, height=SIDE - 1, class_="frame")
+    return drawing(
+        SIDE, SIDE, *clipped(label, (0, 0, SIDE, SIDE), *parts), frame, label=label, class_=f"plane {model_class(m)}"
+    )
+
+
+def _mosaic(grid: Array) -> images.Picture:
+    """(rows, columns, h, w[, 3]) images as one picture."""
+    rows, columns, h, w = grid.shape[:4]
+    sheet = grid.swapaxes(1, 2).reshape(rows * h, columns * w, *grid.shape[4:])
+    return images.encode(sheet, lossless=rows * columns * h * w <= 400 * 400)
+
+
+def _picture(picture: images.Picture, x: float, y: float, width: float, height: float) -> Markup:
+    return tag(
+        "image", href=picture.uri, x=x, y=y, width=width, height=height, preserveAspectRatio="none", class_="pixels"
+    )
+
+
+def _hatched(empty: Array, ident: str) -> Markup:
+    """Holes as hatched runs of cells, row by row."""
+    side = len(empty)
+    cell = SIDE / side
+    d = ""
+    for row, line_ in enumerate(empty):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], line_.astype(int), [0]])))
+        for start, end in zip(edges[::2], edges[1::2], strict=True):
+            d += f"M{start * cell:.1f} {row * cell:.1f}h{(end - start) * cell:.1f}v{cell + 0.3:.1f}h{-(end - start) * cell:.1f}z"
+    if not d:
+        return Markup("")
+    stripe = tag("path", d="M-1 5L5 -1M-1 9L9 -1M3 9L9 3", class_="hatch")
+    pattern = tag("pattern", stripe, id=f"hatch-{ident}", width=8, height=8, patternUnits="userSpaceOnUse")
+    return Markup("").join(
+        [pattern, tag("path", d=d, class_="hole-veil"), tag("path", d=d, fill=f"url(#hatch-{ident})")]
+    )
+
+
+def sheet(pictures: Array, valid: Array | None, label: str, columns: int = 10) -> Markup:
+    """Decoded images (k, h, w[, 3]) in rows, each framed by the judge's word: solid valid, dashed refused."""
+    k, h, w = pictures.shape[:3]
+    columns = min(columns, k)
+    rows = math.ceil(k / columns)
+    padded = np.zeros((rows * columns, *pictures.shape[1:]), np.uint8)
+    padded[:k] = pictures
+    wide, gap = 40.0, 5.0
+    high = wide * h / w
+    parts = []
+    for i in range(k):
+        px, py = (i % columns) * (wide + gap) + 2, (i // columns) * (high + gap) + 2
+        parts.append(_picture(images.encode(padded[i], lossless=images.small(pictures)), px, py, wide, high))
+        if valid is not None:
+            word = "ok" if bool(valid[i]) else "no"
+            parts.append(tag("rect", x=px - 1.5, y=py - 1.5, width=wide + 3, height=high + 3, class_=f"judged {word}"))
+    return drawing(columns * (wide + gap) + 1, rows * (high + gap) + 1, *parts, label=label, class_="sheet-drawing")
+
+
+class Curve(NamedTuple):
+    """One model's loss term over epochs, a line a seed: ``m`` its number on the page, ``name`` what stands at its end."""
+
+    m: int
+    name: str
+    seeds: Sequence[Sequence[float]]
+
+
+def curves(every: Sequence[Curve], title: str, label: str) -> Markup:
+    """A loss term over epochs on a logarithmic scale; each model's name stands where its first line ends."""
+    width, height, left, right, top, bottom = 560, 280, 52, 150, 26, 240
+    values = [v for c in every for s in c.seeds for v in s if v > 0 and math.isfinite(v)]
+    if not values:
+        return Markup("")
+    longest = max(len(s) for c in every for s in c.seeds)
+    x = Axis(1, max(longest, 2), left, width - right)
+    y = Axis(max(min(values) / 1.3, max(values) * 1e-4), max(values) * 1.3, bottom, top, log=True)
+    parts, ends = [], []
+    for c in every:
+        for s in c.seeds:
+            shown = np.clip(np.asarray(s, float), y.low, y.high)
+            parts.append(polyline(x.many(np.arange(1, len(shown) + 1)), y.many(shown), f"line thin {model_class(c.m)}"))
+        last = c.seeds[0]
+        ends.append((y(float(np.clip(last[-1], y.low, y.high))), x(len(last)), c))
+    names, placed = [], -math.inf
+    for py, px, c in sorted(ends, key=lambda e: e[0]):
+        names.append(marks(np.array([px]), np.array([py]), marker(c.m), 4, f"dot {model_class(c.m)}"))
+        placed = max(py + 4, placed + 14)
+        names.append(text(width - right + 8, placed, c.name, f"axis {model_class(c.m)}"))
+    return drawing(
+        width,
+        height,
+        svg.y_axis(y, left, width - right, title),
+        *parts,
+        *names,
+        svg.x_axis(x, bottom, "epoch"),
+        label=label,
+    )
+
+
+class Step(NamedTuple):
+    """One model of a sweep: where it stands on the axis and what it scored (None: no value)."""
+
+    at: float
+    score: Interval | None
+    m: int
+
+
+def sweep(
+    steps: Sequence[Step], title: str, axis: str, label: str, reference: tuple[str, float] | None = None
+) -> Markup:
+    """A measure over a parameter on a logarithmic axis: means joined, 95 % intervals as whiskers, a reference dashed."""
+    width, height, left, top, bottom = 300, 220, 46, 26, 180
+    shown = [s for s in steps if s.score is not None]
+    if not shown:
+        return Markup("")
+    spread = [v for s in shown if s.score for v in (s.score.mean, s.score.low, s.score.high) if v is not None]
+    low, high = svg.span([*spread, *([reference[1]] if reference else [])], 0.08)
+    y = Axis(low, high, bottom, top)
+    ats = [s.at for s in steps]
+    x = Axis(min(ats) / 1.25, max(ats) * 1.25, left, width - 6, log=True)
+    parts = [svg.y_axis(y, left, width, title)]
+    if reference:
+        parts += [
+            line(left, y(reference[1]), width, y(reference[1]), "prior"),
+            text(left + 4, y(reference[1]) - 5, reference[0], "axis halo-thin"),
+        ]
+    means = [s.score.mean for s in shown if s.score]
+    parts.append(polyline(x.many(np.array([s.at for s in shown])), y.many(np.array(means)), "line thin muted"))
+    for s in shown:
+        i = s.score
+        if i and i.low is not None and i.high is not None:
+            parts.append(line(x(s.at), y(i.low), x(s.at), y(i.high), f"whisker {model_class(s.m)}"))
+        if i:
+            parts.append(marks(np.array([x(s.at)]), np.array([y(i.mean)]), marker(s.m), 4.2, f"dot {model_class(s.m)}"))
+    parts.append(svg.x_axis(x, bottom, axis, ats, [words.tidy(a) for a in ats]))
+    return drawing(width, height, *parts, label=label)
+
+
+def bars_beside(pairs: Mapping[str, Sequence[float]], title: str, m: int, label: str) -> Markup:
+    """Per dimension, one bar a series side by side: the first series outlined (the closed form), the others filled."""
+    width, height, left, top, bottom = 420, 230, 46, 26, 190
+    d = max(len(v) for v in pairs.values())
+    peak = max((max(v) for v in pairs.values() if len(v)), default=1.0)
+    x, y = Axis(0.5, d + 0.5, left, width - 4), Axis(0, peak * 1.1 or 1.0, bottom, top)
+    parts = [svg.y_axis(y, left, width, title)]
+    slot = (x(2) - x(1) if d > 1 else 80.0) * 0.8 / len(pairs)
+    for n, values in enumerate(pairs.values()):
+        for i, v in enumerate(values):
+            at = x(i + 1) + (n - len(pairs) / 2) * slot
+            style = f"{'outlined' if n == 0 else 'fill'} {model_class(m)}"
+            parts.append(
+                tag(
+                    "rect",
+                    x=at,
+                    y=y(max(v, 0.0)),
+                    width=slot * 0.9,
+                    height=max(bottom - y(max(v, 0.0)), 0.6),
+                    class_=style,
+                )
+            )
+    parts.append(
+        svg.x_axis(
+            x, bottom, "dimension, by falling KL", [float(i + 1) for i in range(d)], [str(i + 1) for i in range(d)]
+        )
+    )
+    return drawing(width, height, line(left, bottom, width, bottom, "rule"), *parts, label=label)
