@@ -38,6 +38,9 @@ from latentbench.worker import Unit
 BLOCK = 3
 """Seeds in a unit: few enough to spread over cores and to lose little in a kill, many enough to share one start."""
 
+MAPPED = 6
+"""Models whose latent space is drawn as a map: as many as the page shows in pictures."""
+
 TOLERANT = ("map", "time")
 """Kinds that make do with the models there are where some could not be trained."""
 
@@ -171,7 +174,7 @@ def _units(
         unit("reference", [judge_key, d, protocol, d == sizes[run.models[0]]], judge_needs, latent_dim=d, **rest)
         for d in dict.fromkeys(sizes.values())
     ]
-    chart = unit("map", [firsts, run.seeds[0]], first, **rest)
+    chart = unit("map", [firsts[:MAPPED], run.seeds[0]], first[:MAPPED], mapped=list(run.models[:MAPPED]), **rest)
     measures = [
         unit(
             "measure",

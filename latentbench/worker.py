@@ -239,12 +239,12 @@ def _reference(unit: Unit, folder: Path, tell: Tell) -> list[Record]:
 
 
 def _map(unit: Unit, folder: Path, tell: Tell) -> list[Record]:
-    """UMAP of each spec's latent space, first seed, held-out points."""
+    """UMAP of the latent space of each spec that is to have a map, first seed, held-out points."""
     run, dataset, device = _context(unit)
     seed = run.seeds[0]
     x = dataset.test.x[exhibits.map_index(len(dataset.test.x))].to(device)
     out = []
-    for number, text in enumerate(run.models):
+    for number, text in enumerate(unit["mapped"]):
         model = _trained(unit, text, seed, run, dataset, device)
         if isinstance(model, str):
             continue

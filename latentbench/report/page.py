@@ -27,6 +27,8 @@ from latentbench.report.scores import Column
 from latentbench.stats import summarise
 
 HERE = Path(__file__).parent
+PICTURED = 6
+"""Models of one run that are shown in pictures, the first asked for; more would make a page that nobody can send."""
 QUESTIONS = {
     "continuous": ("Is it continuous?", "Two close latent points should decode to similar, meaningful images."),
     "complete": ("Is it complete?", "A point drawn from the prior should decode to something meaningful."),
@@ -103,9 +105,10 @@ class Protocol(NamedTuple):
 def html(runs: Sequence[RunFolder]) -> str:
     """The whole page of these runs."""
     columns = scores.columns(runs)
-    sections = [_map_section(run, [c for c in columns if c.run is run], i) for i, run in enumerate(runs)]
-    speeds, no_speed = _speeds(columns)
-    rebuilt, not_rebuilt = exhibits.reconstructions(columns)
+    pictured = [c for run in runs for c in [c for c in columns if c.run is run][:PICTURED]]
+    sections = [_map_section(run, [c for c in pictured if c.run is run], i) for i, run in enumerate(runs)]
+    speeds, no_speed = _speeds(pictured)
+    rebuilt, not_rebuilt = exhibits.reconstructions(pictured)
     context = {
         "title": _title(runs),
         "runs": runs,
@@ -120,12 +123,13 @@ def html(runs: Sequence[RunFolder]) -> str:
         "band_headers": bands.headers(),
         "maps": sections,
         "live": any(s.maps for s in sections),
-        "strips": _paired(columns),
-        "samples": _cards(columns, exhibits.draws),
-        "posteriors": _cards(columns, exhibits.posterior),
+        "unpictured": [c.label for c in columns if c not in pictured],
+        "strips": _paired(pictured),
+        "samples": _cards(pictured, exhibits.draws),
+        "posteriors": _cards(pictured, exhibits.posterior),
         "rebuilt": rebuilt,
         "not_rebuilt": not_rebuilt,
-        "training": _cards(columns, exhibits.training),
+        "training": _cards(pictured, exhibits.training),
         "speeds": speeds,
         "no_speed": no_speed,
         "costs": _costs(columns),

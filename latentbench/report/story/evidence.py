@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from latentbench.records import Record
+from latentbench.report import words
 from latentbench.report.verdict.claims import between, phrase, value
 from latentbench.stats import Cell, Interval, paired, summarise, t_interval
 
@@ -78,7 +79,7 @@ def verdict(parts: Sequence[Part]) -> Standing:
 def difference(m: Measured, metric: str, more: str, less: str, split: str = "test") -> Part:
     """``more`` scores higher in a measure than ``less``."""
     a, b = m.cell(more, metric, split), m.cell(less, metric, split)
-    says = f"{phrase(metric).noun}, {more} minus {less}" + (f", {split} images" if split != "test" else "")
+    says = f"{noun(metric)}, {more} minus {less}" + (f", {split} images" if split != "test" else "")
     if a is None or b is None or not a.values.keys() & b.values.keys():
         return _missing(says, metric, m, (more, less))
     d = paired(a.values, b.values).difference
@@ -89,7 +90,7 @@ def difference(m: Measured, metric: str, more: str, less: str, split: str = "tes
 def multiple(m: Measured, metric: str, larger: str, factor: float, smaller: str) -> Part:
     """``larger`` scores at least ``factor`` times what ``smaller`` does: larger - factor * smaller, seed by seed."""
     a, b = m.cell(larger, metric), m.cell(smaller, metric)
-    says = f"{phrase(metric).noun} of {larger}, at least {factor:g} times that of {smaller}"
+    says = f"{noun(metric)} of {larger}, at least {factor:g} times that of {smaller}"
     if a is None or b is None or not a.values.keys() & b.values.keys():
         return _missing(says, metric, m, (larger, smaller))
     d = paired(a.values, {s: factor * v for s, v in b.values.items()}).difference
@@ -101,11 +102,11 @@ def level(
 ) -> Part:
     """A model's value lies above ``low`` and below ``high``."""
     limits = {
-        (True, False): f"above {low:g}" if low is not None else "",
-        (False, True): f"below {high:g}" if high is not None else "",
+        (True, False): f"above {words.tidy(low)}" if low is not None else "",
+        (False, True): f"below {words.tidy(high)}" if high is not None else "",
     }
     bound = limits.get((low is not None, high is not None), f"between {low} and {high}")
-    says = f"{phrase(metric).noun} of {model}, {bound}"
+    says = f"{noun(metric)} of {model}, {bound}"
     cell = m.cell(model, metric, split)
     if cell is None or cell.interval is None:
         return _missing(says, metric, m, (model,))
@@ -114,12 +115,17 @@ def level(
 
 def gap(m: Measured, metric: str, model: str) -> Part:
     """A model scores higher on its training images than on held-out ones."""
-    says = f"{phrase(metric).noun} of {model}, on training minus on held-out images"
+    says = f"{noun(metric)} of {model}, on training minus on held-out images"
     a, b = m.cell(model, metric, "train"), m.cell(model, metric)
     if a is None or b is None:
         return _missing(says, metric, m, (model,))
     d = t_interval([a.values[s] - b.values[s] for s in a.values if s in b.values])
     return Part(says, f"{between(d)} ({value_of(a)} against {value_of(b)})", d.side, metric)
+
+
+def noun(metric: str) -> str:
+    """What a measure is called here, where the split is said beside it."""
+    return "R²" if metric == "r2" else phrase(metric).noun
 
 
 def value_of(cell: Cell) -> str:
