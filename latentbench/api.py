@@ -81,9 +81,19 @@ class _Callables:
     """A user's two callables as a Model that can be measured."""
 
     decoder_variance = None
+    likelihood = ""
 
-    def __init__(self, encode: Callable[[Any], Any], decode: Callable[[Any], Any] | None, shape: Sequence[int]) -> None:
+    def __init__(
+        self,
+        encode: Callable[..., Any],
+        decode: Callable[..., Any] | None,
+        shape: Sequence[int],
+        log_likelihood: Callable[..., Any] | None = None,
+    ) -> None:
         self._encode, self._decode, self._shape = encode, decode, tuple(shape)
+        self._log_likelihood = log_likelihood
+        # Only a model that has a likelihood has this method: see `core.Model`.
+        self.log_likelihood = None if log_likelihood is None else self._likelihood_of
 
     def encode(self, x: Tensor) -> Posterior:
         """The posterior, from ``z``, ``(mu, log_var)`` or an object with ``.mean`` / ``.log_var``."""
@@ -112,6 +122,13 @@ class _Callables:
             )
         return out.reshape(len(z), *self._shape)
 
+    def _likelihood_of(self, x: Tensor, z: Tensor) -> Tensor:
+        assert self._log_likelihood is not None
+        out = torch.as_tensor(self._log_likelihood(x, z)).to(z)
+        if out.shape != (len(z),):
+            raise ValueError(f"log_likelihood returned shape {tuple(out.shape)} for {len(z)} images; expected (n,)")
+        return out
+
 
 def evaluate(
     encode: Callable[[Any], Any],
@@ -125,6 +142,7 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
     out: str | Path | None = None,
+    log_likelihood: Callable[[Any, Any], Any] | None = None,
 ) -> Result:
     """Measure any trained model given as two callables.
 
@@ -133,12 +151,16 @@ def evaluate(
     (n, h, w, c) with values in [0, 1]; ``y_*`` integer labels. With labels and training data a judge is trained and
     calibrated on a fifth of the training images set apart; without them the measures that need them are skipped with
     that reason. ``metrics``: names, all by default. ``out``: a new folder for records, tables and report.
+    ``log_likelihood(x, z)``: log p(x|z) in nats of images and latent points, (n,), summed over pixels, for a model that
+    has a likelihood: without it ``elbo`` and ``nll.iw`` are skipped.
 
     Raises ValueError for images, labels, names or a folder that cannot be used, TypeError for callables that are not.
     """
     for what, function in (("encode", encode), ("decode", decode)):
         if not callable(function):
             raise TypeError(f"{what}: {function!r} is not callable")
+    if log_likelihood is not None and not callable(log_likelihood):
+        raise TypeError(f"log_likelihood: {log_likelihood!r} is not callable")
     chosen = catalog.find_metrics(_names(metrics))
     asked = make_run({"device": device, "seeds": [seed]})
     where = torch.device("cuda" if execute.pick_device(asked) == "cuda" else "cpu")
@@ -150,8 +172,10 @@ def evaluate(
         raise ValueError(f"x_train: images of shape {tuple(train.x.shape[1:])}, x_test has {tuple(test.x.shape[1:])}")
     dataset = _dataset(name, train or test, test, seed)
     missing, judge = _judge(dataset, train is not None, seed, where)
-    model = _Callables(_either(encode), _either(decode), dataset.shape)
-    encoding = measure.encode(model, dataset, seed, where, judge, missing)
+    density = None if log_likelihood is None else _either(log_likelihood)
+    model = _Callables(_either(encode), _either(decode), dataset.shape, density)
+    # The model was trained on all of these images, also on those the judge's thresholds were set on.
+    encoding = measure.encode(model, replace(dataset, train=train or test), seed, where, judge, missing)
     if train is None:
         missing = {**missing, "train": NO_TRAIN, "train_labels": NO_TRAIN}
         encoding = replace(encoding, train=None, missing=missing, _memo={})
@@ -174,24 +198,24 @@ def _names(metrics: str | Iterable[str] | None) -> tuple[str, ...]:
     return tuple(m.strip() for m in metrics.split(",")) if isinstance(metrics, str) else tuple(metrics)
 
 
-def _either(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _either(function: Callable[..., Any]) -> Callable[..., Any]:
     """A callable that is handed tensors or, from the first failure on, numpy arrays."""
     arrays = False
 
-    def call(x: Tensor) -> Any:
+    def call(*given: Tensor) -> Any:
         nonlocal arrays
         if not arrays:
             try:
-                return function(x)
+                return function(*given)
             except (TypeError, AttributeError, RuntimeError) as error:
                 first = error
             try:
-                out = function(x.detach().cpu().numpy())
+                out = function(*(x.detach().cpu().numpy() for x in given))
             except Exception:
                 raise first from None
             arrays = True
             return out
-        return function(x.detach().cpu().numpy())
+        return function(*(x.detach().cpu().numpy() for x in given))
 
     return call
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from latentbench.records import Better
 
 T = TypeVar("T")
-Need = Literal["labels", "decoder", "log_var", "judge", "train", "train_labels"]
+Need = Literal["labels", "decoder", "log_var", "likelihood", "judge", "train", "train_labels"]
 
 
 class Undefined(ValueError):
@@ -80,6 +80,15 @@ class Posterior(NamedTuple):
         return self.mu + (0.5 * self.log_var).exp() * randn(self.mu.shape, generator, self.mu)
 
 
+class Likelihood(NamedTuple):
+    """p(x|z) of a generative model. ``log_prob(x, z)`` maps images (n, c, h, w) and latent points (n, d) to log p(x|z)
+    in nats, (n,), summed over pixels, whatever weights the training loss had; ``family`` names the distribution
+    (``gaussian``, ``bernoulli``; empty: unnamed), since values of different families do not compare."""
+
+    family: str
+    log_prob: Callable[[Tensor, Tensor], Tensor]
+
+
 class Loss(NamedTuple):
     """A loss to descend, ``total`` (a scalar in nats or squared error per image), and its named ``terms`` (scalars,
     detached), logged per epoch."""
@@ -94,6 +103,9 @@ class Model(Protocol):
 
     It owns its loss, so the training loop has no branch per model. ``decoder_variance`` is the observation variance
     its loss implies for a Gaussian likelihood (None: not Gaussian, or not tied to one).
+
+    A model of a proper likelihood may also have a method ``log_likelihood(x, z) -> (n,)``, log p(x|z) in nats summed
+    over pixels, and name its family in an attribute ``likelihood``; then `Likelihood` measures apply to it.
     """
 
     latent_dim: int
@@ -150,8 +162,8 @@ class Encoding:
 
     ``x``, ``x_hat`` (n, c, h, w): images and decoded posterior means; ``mu``, ``z`` (n, d): posterior means and one
     draw per image (a Dirac's draw is its mean); ``log_var`` (n, d) or None; ``labels`` (n,) int64 or None; ``decode``
-    maps (m, d) to (m, c, h, w); ``train`` is the same model's Encoding of the training split (itself on that split).
-    ``missing`` gives the reason for each absent need. Draws come from `generator`, which depends on the seed and a
+    maps (m, d) to (m, c, h, w); ``likelihood`` is p(x|z), where the model has one; ``train`` is the same model's Encoding
+    of the training split (itself on that split). ``missing`` gives the reason for each absent need. Draws come from `generator`, which depends on the seed and a
     purpose but never on the model: all models see the same pairs and prior draws, so everything pairs by seed.
     """
 
@@ -167,6 +179,7 @@ class Encoding:
     judge: Judge | None = None
     seed: int = 0
     missing: Mapping[str, str] = field(default_factory=dict)
+    likelihood: Likelihood | None = None
     _memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def once(self, compute: Callable[..., T], /, **params: Any) -> T:
@@ -188,6 +201,7 @@ class Encoding:
             "labels": self.labels is not None,
             "decoder": self.decode is not None,
             "log_var": self.log_var is not None,
+            "likelihood": self.likelihood is not None,
             "judge": self.judge is not None,
             "train": self.train is not None,
             "train_labels": self.train is not None and self.train.labels is not None,
