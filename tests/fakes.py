@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from latentbench.catalog import metrics
-from latentbench.core import Encoding, Judge, Posterior, Verdict, randn, seeded
+from latentbench.core import Encoding, Judge, Likelihood, Posterior, Verdict, randn, seeded
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,7 +29,8 @@ def known_answer(*metrics: str) -> Callable[[F], F]:
 
 
 def reference(*metrics: str) -> Callable[[F], F]:
-    """Says that the decorated test holds ``metrics`` to another package's implementation."""
+    """Says that the decorated test compares ``metrics`` with another implementation: a package of the registry, or the
+    formula written out in numpy where none has it."""
 
     def mark(test: F) -> F:
         test.reference = (*getattr(test, "reference", ()), *metrics)  # type: ignore[attr-defined]
@@ -90,6 +91,14 @@ class Linear:
     def decode(self, z: Tensor) -> Tensor:
         return (self.centre + z / self.scale @ self.directions).view(-1, 1, 4, 4)
 
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        return normal_log_prob(x, self.decode(z), 0.1)
+
+
+def normal_log_prob(x: Tensor, mean: Tensor, sigma: float) -> Tensor:
+    """log N(x; mean, sigma^2 I), summed over pixels, (n,)."""
+    return torch.distributions.Normal(mean, sigma).log_prob(x).flatten(1).sum(1)
+
 
 def encode(
     split: str,
@@ -118,6 +127,7 @@ def fake_encoding(
     train = encode("train", x, model.encode(x), model.decode, y, None, judge, seed)
     train = replace(train, train=train)
     test = encode("test", x_test, model.encode(x_test), model.decode, y_test, train, judge, seed)
+    test = replace(test, likelihood=Likelihood("gaussian", model.log_likelihood))
     return replace(test, **changes)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fakes import fake_encoding, normal
+from fakes import fake_encoding, normal, normal_log_prob
 
 from latentbench import decoding, neighbours
 from latentbench.catalog import metrics
-from latentbench.core import Encoding, Undefined
+from latentbench.core import Encoding, Likelihood, Undefined
 from latentbench.records import REFERENCE_PREFIXES
 
 METRICS = dict(metrics())
@@ -57,7 +57,8 @@ def test_finite_within_its_bounds_and_fit_for_a_record(metric, sigma):
     e = fake_encoding(sigma)
     if e.absent(metric.needs):
         assert sigma is None
-        assert metric.needs == {"log_var"}
+        assert "log_var" in metric.needs
+        assert metric.needs <= {"log_var", "likelihood"}
         return
     result = metric.compute(e, **metric.params)
     assert within(metric, number(result)), result
@@ -107,6 +108,7 @@ def test_chunks_and_blocks_change_nothing(monkeypatch, sigma):
     monkeypatch.setattr(decoding, "CHUNK", 97)
     monkeypatch.setattr("latentbench.metrics.decoded_continuity.CHUNK", 97)
     monkeypatch.setattr("latentbench.metrics.reconstruction.CHUNK", 97)
+    monkeypatch.setattr("latentbench.metrics.likelihood.CHUNK", 97)
     monkeypatch.setattr(neighbours, "BLOCK", 5000)
     parts = {n: measure(m, fake_encoding(sigma, dtype=torch.float64)) for n, m in METRICS.items()}
     for name, number in whole.items():
@@ -120,6 +122,7 @@ def test_what_is_missing_is_named_and_nothing_else_is_needed(metric):
         "labels": replace(e, labels=None),
         "decoder": replace(e, decode=None, x_hat=None),
         "log_var": replace(e, log_var=None),
+        "likelihood": replace(e, likelihood=None),
         "judge": replace(e, judge=None, missing={"judge": "the judge failed its self-check"}),
         "train": replace(e, train=None),
         "train_labels": replace(e, train=replace(e.train, labels=None)),
@@ -163,6 +166,12 @@ def faded(e):
         return e.decode(z) / 2
 
     return replace(e, decode=decode, x_hat=decode(e.mu), _memo={})
+
+
+def unlikely(e):
+    """The same encoding with a likelihood about the jagged pictures."""
+    bad = jagged(e)
+    return replace(bad, likelihood=Likelihood("gaussian", lambda x, z: normal_log_prob(x, bad.decode(z), 0.1)))
 
 
 def switched(e):
@@ -248,6 +257,11 @@ DEGRADE = {
     "prior.sliced_w2": gapped,
     "mse": jagged,
     "r2": jagged,
+    "psnr": jagged,
+    "elbo": unlikely,
+    "nll.iw": unlikely,
+    "probe.knn": shuffled,
+    "silhouette": shuffled,
     "probe.linear": shuffled,
     "trustworthiness": shuffled,
     "neighbourhood_continuity": shuffled,

@@ -9,7 +9,7 @@ from fakes import fake_encoding, known_answer, latent_encoding, normal
 
 from latentbench.catalog import metrics
 from latentbench.core import Undefined
-from latentbench.metrics import posterior
+from latentbench.metrics import divergence, posterior
 
 
 def value(name, e):
@@ -57,7 +57,7 @@ def test_kl_is_torchs():
         torch.distributions.Normal(mu, (log_var / 2).exp()),
         torch.distributions.Normal(torch.zeros_like(mu), torch.ones_like(mu)),
     )
-    means, variances = posterior.kl_parts(mu, log_var)
+    means, variances = divergence.kl_parts(mu, log_var)
     torch.testing.assert_close(means + variances, other.mean(0), rtol=1e-10, atol=1e-12)
 
 
