@@ -63,7 +63,7 @@ def _kl_anchors(e: Encoding) -> Mapping[str, float]:
     """Posteriors that are all the prior."""
     nothing = torch.zeros_like(e.mu)
     means, variances = kl_parts(nothing, nothing)
-    return {"null:prior": float((means + variances).sum())}
+    return {"null:collapsed": float((means + variances).sum())}
 
 
 _LOG_VAR: Mapping[str, Any] = {
@@ -72,7 +72,7 @@ _LOG_VAR: Mapping[str, Any] = {
     "unit": "nats",
     "needs": frozenset({"log_var"}),
     "references": _kl_anchors,
-    "expects": {"null:prior": (0.0, 1e-9)},
+    "expects": {"null:collapsed": (0.0, 1e-9)},
 }
 
 kl = Metric(

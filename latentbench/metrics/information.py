@@ -76,7 +76,7 @@ def _anchors(e: Encoding, images: int) -> Mapping[str, float]:
     n = min(images, len(e.mu))
     noise = randn((min(n, 1000), e.mu.shape[1]), e.generator("information anchors"), e.mu)
     nothing = torch.zeros_like(noise)
-    return {"null:prior": mutual_information(nothing, nothing, noise), "ceiling:isolated": math.log(n)}
+    return {"null:collapsed": mutual_information(nothing, nothing, noise), "ceiling:isolated": math.log(n)}
 
 
 information = Metric(
@@ -91,5 +91,5 @@ information = Metric(
     needs=frozenset({"log_var"}),
     params={"images": 10000},
     references=_anchors,
-    expects={"null:prior": (0.0, 1e-6)},
+    expects={"null:collapsed": (0.0, 1e-6)},
 )

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from latentbench.core import Encoding, Metric, Undefined, Value
 from latentbench.decoding import subsample
-from latentbench.metrics.prior_completeness import ALIKE, prior_samples
 from latentbench.neighbours import blocks, flat
+from latentbench.samplers import alike, prior_samples
 
 SHARED = 2000
 """Samples decoded at once, the first of which are used here: other measures need as many."""
@@ -88,8 +88,7 @@ def new_images(e: Encoding, sampler: str, count: int) -> Tensor:
     """``count`` decoded samples, clamped to [0, 1]. Raises Undefined where they are all one image, of which no share
     can be told."""
     samples = e.once(prior_samples, sampler=sampler, count=max(SHARED, count))[:count].clamp(0, 1)
-    spread = [float(flat(images).var(0, correction=0).sum()) for images in (samples, e.x)]
-    if spread[0] <= ALIKE * spread[1]:
+    if alike(e.x, samples):
         raise Undefined("all samples are the same image: nothing can be said of what they copy")
     return samples
 

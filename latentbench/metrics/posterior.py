@@ -134,7 +134,7 @@ def _variance_law(e: Encoding) -> Value:
 # --- anchors: posteriors whose values are known, as many of them and in as many dimensions as this run's ---
 
 
-def _prior_like(e: Encoding) -> tuple[Tensor, Tensor]:
+def _collapsed(e: Encoding) -> tuple[Tensor, Tensor]:
     """Posteriors that are all the prior: total collapse."""
     return torch.zeros_like(e.mu, dtype=torch.float64), torch.zeros_like(e.mu, dtype=torch.float64)
 
@@ -161,9 +161,9 @@ def _punctual_anchors(e: Encoding) -> Mapping[str, float]:
 
 
 def _overlap_anchors(e: Encoding, points: int) -> Mapping[str, float]:
-    some = [part[:points] for part in (*_prior_like(e), _matched(e)[0])]
+    some = [part[:points] for part in (*_collapsed(e), _matched(e)[0])]
     return {
-        "null:prior": bhattacharyya_overlap(some[0], some[1]),
+        "null:collapsed": bhattacharyya_overlap(some[0], some[1]),
         "null:points": bhattacharyya_overlap(some[2], None),
     }
 
@@ -172,7 +172,7 @@ def _law_anchors(e: Encoding) -> Mapping[str, float]:
     return {"null:matched": float(variance_sum(*_matched(e)).mean())}
 
 
-_KNOWN = {"floor:prior": _prior_like, "ceiling:matched": _matched}
+_KNOWN = {"floor:collapsed": _collapsed, "ceiling:matched": _matched}
 active_units = Metric(
     name="active_units",
     compute=_active_units,
@@ -184,7 +184,7 @@ active_units = Metric(
     source="after Burda et al. 2016, made scale-free",
     params={"threshold": ACTIVE},
     references=_active_anchors,
-    expects={"floor:prior": (0.0, 0.0)},
+    expects={"floor:collapsed": (0.0, 0.0)},
 )
 
 active_units_burda = Metric(
@@ -197,7 +197,7 @@ active_units_burda = Metric(
     source="Burda et al. 2016, section 5.2",
     params={"threshold": ACTIVE},
     references=_active_anchors_burda,
-    expects={"floor:prior": (0.0, 0.0)},
+    expects={"floor:collapsed": (0.0, 0.0)},
 )
 
 punctual_index = Metric(
@@ -222,7 +222,7 @@ overlap = Metric(
     source="coefficient: Bhattacharyya 1943",
     params={"points": 1000},
     references=_overlap_anchors,
-    expects={"null:prior": (1.0 - 1e-9, 1.0), "null:points": (0.0, 0.0)},
+    expects={"null:collapsed": (1.0 - 1e-9, 1.0), "null:points": (0.0, 0.0)},
 )
 
 variance_law = Metric(
