@@ -6,16 +6,17 @@ copy is a copy of pixels, and no judge is needed to see it. Every training image
 an image left out would pass for new.
 
 Two questions. *Memorisation* asks of each sample: is a training image nearer than any held-out one? A model that
-generalises has no reason to prefer either, and blur moves its samples towards both alike. *Data copying* (Meehan et al.
-2020) asks whether samples are nearer to the training images than held-out images are; blur alone makes that so, so it
-stands second.
+generalises has no reason to prefer either. Strong blur leaves its samples nearest to a handful of images in the middle,
+of which it is chance to which set they belong: the record says of how many images the answer is made (`effective
+images`), and the measure is refused where they are fewer than `FEWEST`. *Data copying* (Meehan et al. 2020) asks whether
+samples are nearer to the training images than held-out images are; blur alone makes that so, so it stands second.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,10 +28,19 @@ from latentbench.samplers import alike, prior_samples
 
 SHARED = 2000
 """Samples decoded at once, the first of which are used here: other measures need as many."""
+FEWEST = 10.0
+"""Effective number of images nearest to the samples below which memorisation says nothing."""
 CANDIDATES = 3
 """Neighbours by rounded distances among which the nearest is sought."""
 TIE = 1e-6
 """Distances that differ by less than this share of the images' own spread are equal."""
+
+
+class Nearest(NamedTuple):
+    """The nearest of some images for each of m: ``distance`` (m,) float64 and ``index`` (m,) int64."""
+
+    distance: Tensor
+    index: Tensor
 
 
 def copied_share(to_train: Tensor, to_held_out: Tensor, train: int, held_out: int, tie: float = 0.0) -> float:
@@ -63,19 +73,29 @@ def mann_whitney_z(held_out: Tensor, generated: Tensor) -> float:
     return (u - n * m / 2) / math.sqrt(n * m * (n + m + 1) / 12)
 
 
-def closest(images: Tensor, others: Tensor, skip: int = 0) -> Tensor:
-    """Distance (m,) float64 of each of ``images`` (m, c, h, w) to the nearest of ``others`` (n, c, h, w) but for the
-    ``skip`` nearest. A few candidates are found by products in float32 and measured exactly: a copy is at distance 0."""
-    images, others = images.flatten(1).float(), others.flatten(1).float()
+def effective_images(index: Tensor) -> float:
+    """``1 / sum_j w_j^2``, w_j the share of samples whose nearest image is j, for indices (m,): between 1 and m. If the
+    images were dealt out to the two sets by chance, the share of samples nearest to a training image would have the
+    variance p0 (1 - p0) / this."""
+    weight = torch.bincount(index).double() / len(index)
+    return 1.0 / float(weight.square().sum())
+
+
+def closest(images: Tensor, others: Tensor, skip: int = 0) -> Nearest:
+    """The nearest of ``others`` (n, c, h, w), but for the ``skip`` nearest, of each of ``images`` (m, c, h, w). A few
+    candidates are found by products in float32 and measured exactly: a copy is at distance 0."""
+    images, others = images.flatten(1), others.flatten(1)
     centre = others.mean(0)
-    shifted, length = others - centre, (others - centre).square().sum(1)
+    shifted = (others - centre).float()
+    length = shifted.square().sum(1)
     found = []
     for rows in blocks(len(images), max(len(others), CANDIDATES * others.shape[1])):
-        score = torch.addmm(length, images[rows] - centre, shifted.T, alpha=-2)
+        score = torch.addmm(length, (images[rows] - centre).float(), shifted.T, alpha=-2)
         index = score.topk(min(CANDIDATES + skip, len(others)), largest=False).indices
         difference = images[rows, None].double() - others[index].double()
-        found.append(difference.square().sum(-1).sqrt().sort(1).values[:, skip])
-    return torch.cat(found)
+        distance, order = difference.square().sum(-1).sqrt().sort(stable=True, dim=1)
+        found.append((distance[:, skip], index.gather(1, order)[:, skip]))
+    return Nearest(*(torch.cat(column) for column in zip(*found, strict=True)))
 
 
 def _train_images(e: Encoding) -> Tensor:
@@ -93,8 +113,8 @@ def new_images(e: Encoding, sampler: str, count: int) -> Tensor:
     return samples
 
 
-def sample_distances(e: Encoding, sampler: str, count: int) -> Tensor:
-    """Distance of each of `new_images` to its nearest training image, (count,)."""
+def nearest_in_train(e: Encoding, sampler: str, count: int) -> Nearest:
+    """The nearest training image of each of `new_images`."""
     return closest(e.once(new_images, sampler=sampler, count=count), _train_images(e))
 
 
@@ -104,16 +124,23 @@ def _tie(e: Encoding) -> float:
 
 def _memorisation(e: Encoding, sampler: str, count: int) -> Value:
     samples = e.once(new_images, sampler=sampler, count=count)
-    to_train = e.once(sample_distances, sampler=sampler, count=count)
-    to_held_out = closest(samples, e.x)
+    in_train, in_held_out = e.once(nearest_in_train, sampler=sampler, count=count), closest(samples, e.x)
     train, held_out = len(_train_images(e)), len(e.x)
+    wins = in_train.distance <= in_held_out.distance
+    effective = effective_images(torch.where(wins, in_train.index, train + in_held_out.index))
+    if effective < FEWEST:
+        raise Undefined(f"the samples lie nearest to {effective:.2g} images only: what they copy is left to chance")
+    null = train / (train + held_out)
     detail = {
         "samples": len(samples),
         "train": train,
         "held_out": held_out,
-        "nearer_to_train": float((to_train < to_held_out).double().mean()),
+        "nearer_to_train": float(wins.double().mean()),
+        "effective_images": effective,
+        "null_error": 0.25 / math.sqrt(null * (1 - null) * effective),
     }
-    return Value(copied_share(to_train, to_held_out, train, held_out, _tie(e)), detail=detail)
+    found = copied_share(in_train.distance, in_held_out.distance, train, held_out, _tie(e))
+    return Value(found, detail=detail)
 
 
 def _memorisation_anchors(e: Encoding, sampler: str, count: int) -> Mapping[str, float]:
@@ -122,10 +149,10 @@ def _memorisation_anchors(e: Encoding, sampler: str, count: int) -> Mapping[str,
     if len(e.x) < 2:
         return {}
     real = subsample(e.x, count, e.generator("memorisation real"))
-    others = closest(real, e.x, skip=1)
-    found = copied_share(closest(real, train), others, len(train), len(e.x) - 1, _tie(e))
+    others = closest(real, e.x, skip=1).distance
+    found = copied_share(closest(real, train).distance, others, len(train), len(e.x) - 1, _tie(e))
     copies = subsample(train, count, e.generator("memorisation copies"))
-    to_train, to_held_out = (closest(copies, images) for images in (train, e.x))
+    to_train, to_held_out = (closest(copies, images).distance for images in (train, e.x))
     copied = copied_share(to_train, to_held_out, len(train), len(e.x), _tie(e))
     return {"ceiling:real": found, "floor:copies": copied}
 
@@ -133,12 +160,12 @@ def _memorisation_anchors(e: Encoding, sampler: str, count: int) -> Mapping[str,
 def held_out_distances(e: Encoding, count: int) -> Tensor:
     """Distance to the nearest training image of each of at most ``count`` held-out images."""
     held_out = subsample(e.x, count, e.generator("data copying"))
-    return closest(held_out, _train_images(e))
+    return closest(held_out, _train_images(e)).distance
 
 
 def _data_copying(e: Encoding, sampler: str, count: int) -> Value:
     real = e.once(held_out_distances, count=count)
-    fake = e.once(sample_distances, sampler=sampler, count=count)[: len(real)]
+    fake = e.once(nearest_in_train, sampler=sampler, count=count).distance[: len(real)]
     detail = {"samples": len(fake), "held_out": len(real), "mean_ratio": float(fake.mean() / real.mean())}
     return Value(mann_whitney_z(real, fake), detail=detail)
 
@@ -146,7 +173,7 @@ def _data_copying(e: Encoding, sampler: str, count: int) -> Value:
 def _data_copying_anchors(e: Encoding, sampler: str, count: int) -> Mapping[str, float]:
     """One half of the held-out images in the place of samples; and training images in their place."""
     order = torch.randperm(len(e.x), generator=e.generator("data copying halves"))[: 2 * count].to(e.x.device)
-    distance = closest(e.x[order], _train_images(e))
+    distance = closest(e.x[order], _train_images(e)).distance
     half = len(order) // 2
     if half < 1:
         return {}
