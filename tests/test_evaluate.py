@@ -65,6 +65,53 @@ def test_collapsed_posterior():
         assert result.value(name) < 0.05
 
 
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+def test_lookup_table_of_training_images(scale):
+    """Turned and rescaled latents are looked up all the same."""
+    unjudged = {"y_test": None, "y_train": None, "metrics": "memorisation,data_copying"}
+    turn = scale * torch.linalg.qr(torch.randn(8, 8, generator=seeded(0, "turn")))[0]
+    known = PCA.encode(DATA.train.x).mu @ turn
+
+    def decode(z):
+        return DATA.train.x[torch.cdist(z, known).argmin(1)]
+
+    result = evaluate(lambda x: PCA.encode(x).mu @ turn, decode, **unjudged)
+    assert result.value("memorisation") > 0.95
+    assert result.value("data_copying") < -10
+    honest = evaluate(lambda x: PCA.encode(x).mu @ turn, lambda z: PCA.decode(z @ turn.inverse()), **unjudged)
+    assert honest.value("memorisation") < 0.7
+
+
+def test_a_likelihood_given_as_a_callable():
+    def encode(x):
+        mu = PCA.encode(torch.as_tensor(x)).mu
+        return mu, torch.full_like(mu, -3.0)
+
+    def density(x, z):
+        return torch.distributions.Normal(PCA.decode(z), 0.2).log_prob(x).flatten(1).sum(1)
+
+    bounds = {"y_test": None, "y_train": None, "metrics": "elbo,nll.iw"}
+    result = evaluate(encode, PCA.decode, **bounds, log_likelihood=density)
+    assert result.value("elbo") <= -result.value("nll.iw")
+
+    def arrays(x, z):
+        if not isinstance(x, np.ndarray):
+            raise TypeError("arrays only")
+        return density(torch.from_numpy(x), torch.from_numpy(z)).numpy()
+
+    assert evaluate(encode, PCA.decode, **bounds, log_likelihood=arrays).value("elbo") == pytest.approx(
+        result.value("elbo"), rel=1e-6
+    )
+    with pytest.raises(ValueError, match=r"shape \(\) for \d+ images; expected \(n,\)"):
+        evaluate(encode, PCA.decode, **bounds, log_likelihood=lambda x, z: density(x, z).sum()).value("elbo")
+    with pytest.raises(ValueError, match="no likelihood"):
+        evaluate(encode, PCA.decode, **bounds).value("elbo")
+    with pytest.raises(ValueError, match="a point"):
+        evaluate(lambda x: encode(x)[0], PCA.decode, **bounds, log_likelihood=density).value("elbo")
+    with pytest.raises(TypeError, match="log_likelihood"):
+        evaluate(encode, PCA.decode, **bounds, log_likelihood=3)
+
+
 def test_numpy_callables_and_the_report(tmp_path):
     def encode(x):
         if not isinstance(x, np.ndarray):
