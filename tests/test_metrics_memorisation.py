@@ -96,7 +96,7 @@ def test_the_null_error_is_the_spread_over_ways_to_part_the_images():
         order = torch.randperm(400, generator=torch.Generator().manual_seed(seed))
         sides = [closest(samples, pool[part]) for part in (order[:300], order[300:])]
         found.append(copied_share(sides[0].distance, sides[1].distance, 300, 100))
-    expected = 0.25 / math.sqrt(0.75 * 0.25 * effective_images(closest(samples, pool).index))
+    expected = 0.25 / math.sqrt(0.75 * 0.25 * effective_images(closest(samples, pool).which))
     assert torch.tensor(found).mean() == pytest.approx(0.5, abs=0.03)
     assert torch.tensor(found).std() == pytest.approx(expected, rel=0.25)
 

@@ -37,10 +37,10 @@ TIE = 1e-6
 
 
 class Nearest(NamedTuple):
-    """The nearest of some images for each of m: ``distance`` (m,) float64 and ``index`` (m,) int64."""
+    """The nearest of some images for each of m: ``distance`` (m,) float64 and ``which`` (m,) int64."""
 
     distance: Tensor
-    index: Tensor
+    which: Tensor
 
 
 def copied_share(to_train: Tensor, to_held_out: Tensor, train: int, held_out: int, tie: float = 0.0) -> float:
@@ -127,7 +127,7 @@ def _memorisation(e: Encoding, sampler: str, count: int) -> Value:
     in_train, in_held_out = e.once(nearest_in_train, sampler=sampler, count=count), closest(samples, e.x)
     train, held_out = len(_train_images(e)), len(e.x)
     wins = in_train.distance <= in_held_out.distance
-    effective = effective_images(torch.where(wins, in_train.index, train + in_held_out.index))
+    effective = effective_images(torch.where(wins, in_train.which, train + in_held_out.which))
     if effective < FEWEST:
         raise Undefined(f"the samples lie nearest to {effective:.2g} images only: what they copy is left to chance")
     null = train / (train + held_out)
