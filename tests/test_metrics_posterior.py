@@ -171,7 +171,7 @@ def test_the_records_of_points_and_clouds_hold_what_a_diagnosis_of_each_dimensio
     assert detail["sigma"] == pytest.approx([sigma or 0.0] * 3, rel=1e-9)
     assert detail["mean_part"] == pytest.approx((e.mu.square().mean(0) / 2).tolist(), rel=1e-9)
     ratio = metrics()["punctual_index"].compute(e).detail
-    assert ratio["spread"] == pytest.approx(np.sqrt(detail["mean_variance"]).tolist(), rel=1e-9)
+    assert ratio["sd"] == pytest.approx(np.sqrt(detail["mean_variance"]).tolist(), rel=1e-9)
     assert (ratio["sigma"], ratio["active"]) == (detail["sigma"], detail["active"])
     if sigma is not None:
         assert metrics()["kl.mean_part"].compute(e).detail["per_dimension"] == pytest.approx(

@@ -115,7 +115,7 @@ def _active_units_burda(e: Encoding, threshold: float) -> float:
 
 def _punctual_index(e: Encoding) -> Value:
     sigma, spread = widths(e.mu, e.log_var), e.mu.double().std(0, correction=0)
-    detail = {"sigma": sigma.tolist(), "spread": spread.tolist(), "active": active(e.mu, e.log_var).tolist()}
+    detail = {"sigma": sigma.tolist(), "sd": spread.tolist(), "active": active(e.mu, e.log_var).tolist()}
     return Value(punctuality(e.mu, e.log_var), detail=detail)
 
 
