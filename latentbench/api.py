@@ -113,10 +113,17 @@ class _Callables:
         return out.reshape(len(z), *self._shape)
 
 
+def load_dataset(name: str, data_root: str = "data", split_seed: int = 0) -> Dataset:
+    """A dataset by its name (``lines``, ``npz:PATH``, ...): ``.train``, ``.val`` and ``.test``, each with images ``.x``
+    (n, c, h, w) in [0, 1], labels ``.y`` (n,) or None and known ``.factors`` (n, f) or None. Raises ValueError for an
+    unknown name and for data that is not there."""
+    return catalog.load_dataset(make_run({"dataset": name, "data_root": data_root, "split_seed": split_seed}))
+
+
 def evaluate(
     encode: Callable[[Any], Any],
     decode: Callable[[Any], Any],
-    x_test: ArrayLike | Tensor,
+    x_test: ArrayLike | Tensor | Dataset,
     y_test: ArrayLike | Tensor | None = None,
     x_train: ArrayLike | Tensor | None = None,
     y_train: ArrayLike | Tensor | None = None,
@@ -132,7 +139,9 @@ def evaluate(
     float32 tensors, and arrays where a first call with a tensor fails. ``x_*`` are images (n, h, w), (n, c, h, w) or
     (n, h, w, c) with values in [0, 1]; ``y_*`` integer labels. With labels and training data a judge is trained and
     calibrated on a fifth of the training images set apart; without them the measures that need them are skipped with
-    that reason. ``metrics``: names, all by default. ``out``: a new folder for records, tables and report.
+    that reason. Instead of all four, ``x_test`` may be a Dataset (``lb.load_dataset("lines")``): its test split is
+    measured, and what is known of it (the angle of every line, for the metrics ``lines.*``) is known here too.
+    ``metrics``: names, all by default. ``out``: a new folder for records, tables and report.
 
     Raises ValueError for images, labels, names or a folder that cannot be used, TypeError for callables that are not.
     """
@@ -144,20 +153,28 @@ def evaluate(
     where = torch.device("cuda" if execute.pick_device(asked) == "cuda" else "cpu")
     if out is not None and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
         raise ValueError(f"out: {out} is not an empty folder; choose a new one")
-    test = _split("test", x_test, y_test)
-    train = None if x_train is None else _split("train", x_train, y_train)
-    if train is not None and train.x.shape[1:] != test.x.shape[1:]:
-        raise ValueError(f"x_train: images of shape {tuple(train.x.shape[1:])}, x_test has {tuple(test.x.shape[1:])}")
-    dataset = _dataset(name, train or test, test, seed)
-    missing, judge = _judge(dataset, train is not None, seed, where)
+    if isinstance(x_test, Dataset):
+        for what, given in (("y_test", y_test), ("x_train", x_train), ("y_train", y_train)):
+            if given is not None:
+                raise ValueError(f"{what}: x_test is a Dataset, which brings its own; leave {what} out")
+        dataset, has_train = x_test, True
+    else:
+        test = _split("test", x_test, y_test)
+        train = None if x_train is None else _split("train", x_train, y_train)
+        if train is not None and train.x.shape[1:] != test.x.shape[1:]:
+            raise ValueError(
+                f"x_train: images of shape {tuple(train.x.shape[1:])}, x_test has {tuple(test.x.shape[1:])}"
+            )
+        dataset, has_train = _dataset(name, train or test, test, seed), train is not None
+    missing, judge = _judge(dataset, has_train, seed, where)
     model = _Callables(_either(encode), _either(decode), dataset.shape)
     encoding = measure.encode(model, dataset, seed, where, judge, missing)
-    if train is None:
+    if not has_train:
         missing = {**missing, "train": NO_TRAIN, "train_labels": NO_TRAIN}
         encoding = replace(encoding, train=None, missing=missing, _memo={})
     d = encoding.mu.shape[1]
     sha = dataset.sha256
-    row = Record(dataset="arrays", dataset_hash=sha, model=name, latent_dim=d, seed=seed)
+    row = Record(dataset=_called(x_test), dataset_hash=sha, model=name, latent_dim=d, seed=seed)
     rows = measure.score(encoding, chosen.values(), row)
     anchors = replace(row, model="", seed=None)
     rows += measure.references(encoding, chosen.values(), anchors)
@@ -166,6 +183,10 @@ def evaluate(
     if out is None:
         return Result(rows)
     return _write(Path(out), rows, encoding, dataset, row, chosen, asked)
+
+
+def _called(x: Any) -> str:
+    return x.name if isinstance(x, Dataset) else "arrays"
 
 
 def _names(metrics: str | Iterable[str] | None) -> tuple[str, ...]:
@@ -270,7 +291,7 @@ def _write(
         arrays, detail = exhibits.latent_map(encoding.mu[exhibits.map_index(len(encoding.mu))], encoding.seed)
         rows.append(exhibits.write(arrays, detail, place, prefix, row, "map", "map-0"))
     environment = provenance.describe_environment(str(encoding.mu.device.type))
-    config = {"models": [row.model], "dataset": "arrays", "latent_dim": row.latent_dim, "seeds": list(asked.seeds)}
+    config = {"models": [row.model], "dataset": row.dataset, "latent_dim": row.latent_dim, "seeds": list(asked.seeds)}
     head = provenance.run_record(
         config, dataset, list(chosen.values()), environment, "lb.evaluate(...)", {row.model: {"params": {}}}
     )

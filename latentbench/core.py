@@ -23,7 +23,7 @@ from torch import Tensor
 from latentbench.records import Better
 
 T = TypeVar("T")
-Need = Literal["labels", "decoder", "log_var", "judge", "train", "train_labels"]
+Need = Literal["labels", "decoder", "log_var", "judge", "train", "train_labels", "lines"]
 
 
 class Undefined(ValueError):
@@ -32,22 +32,34 @@ class Undefined(ValueError):
 
 
 class Split(NamedTuple):
-    """Images ``x``, float32 (n, c, h, w) in [0, 1], and their labels ``y``, int64 (n,), or None."""
+    """Images ``x``, float32 (n, c, h, w) in [0, 1]; their labels ``y``, int64 (n,), or None; the known ``factors`` they
+    were made from, float64 (n, f), or None."""
 
     x: Tensor
     y: Tensor | None
+    factors: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Truth:
+    """How the images of a dataset came about, where that is known: the names of their ``factors`` and ``render``, which
+    maps values of these, float64 (m, f), to images (m, c, h, w), float64 in [0, 1]. Angles are in radians."""
+
+    factors: tuple[str, ...]
+    render: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Named, pinned data in three splits. ``sha256`` covers the content of all of them, so two runs with equal hashes
-    saw the same images in the same splits."""
+    saw the same images in the same splits. ``truth`` says what the columns of the splits' factors are."""
 
     name: str
     train: Split
     val: Split
     test: Split
     classes: tuple[str, ...] = ()
+    truth: Truth | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -57,7 +69,8 @@ class Dataset:
 
     @cached_property
     def sha256(self) -> str:
-        """Hex digest over shapes, images and labels of train, validation and test, in that order."""
+        """Hex digest over shapes, images, labels and factors (where there are any) of train, validation and test, in
+        that order."""
         sha = hashlib.sha256()
         for split in (self.train, self.val, self.test):
             for tensor in split:
@@ -151,7 +164,8 @@ class Encoding:
     ``x``, ``x_hat`` (n, c, h, w): images and decoded posterior means; ``mu``, ``z`` (n, d): posterior means and one
     draw per image (a Dirac's draw is its mean); ``log_var`` (n, d) or None; ``labels`` (n,) int64 or None; ``decode``
     maps (m, d) to (m, c, h, w); ``train`` is the same model's Encoding of the training split (itself on that split).
-    ``missing`` gives the reason for each absent need. Draws come from `generator`, which depends on the seed and a
+    ``factors`` (n, f) and ``truth`` say what the images were made from and how, where that is known. ``missing`` gives
+    the reason for each absent need. Draws come from `generator`, which depends on the seed and a
     purpose but never on the model: all models see the same pairs and prior draws, so everything pairs by seed.
     """
 
@@ -167,6 +181,8 @@ class Encoding:
     judge: Judge | None = None
     seed: int = 0
     missing: Mapping[str, str] = field(default_factory=dict)
+    factors: Tensor | None = None
+    truth: Truth | None = None
     _memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def once(self, compute: Callable[..., T], /, **params: Any) -> T:
@@ -191,6 +207,7 @@ class Encoding:
             "judge": self.judge is not None,
             "train": self.train is not None,
             "train_labels": self.train is not None and self.train.labels is not None,
+            "lines": self.factors is not None and self.truth is not None and self.truth.factors == ("angle",),
         }
         return "; ".join(self.missing.get(n, f"needs {n}") for n in sorted(needs) if not have[n])
 

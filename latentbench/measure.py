@@ -53,7 +53,13 @@ def encode(
             train=train,
             judge=judge,
             seed=seed,
-            missing={"log_var": "the posterior is a point: it has no variance", **(missing or {})},
+            missing={
+                "log_var": "the posterior is a point: it has no variance",
+                "lines": "the images are not lines with a known angle (dataset 'lines')",
+                **(missing or {}),
+            },
+            factors=split.factors,
+            truth=dataset.truth,
         )
 
     train = view(dataset.train, "train", None)

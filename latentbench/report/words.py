@@ -81,6 +81,9 @@ SAMPLERS = {
 REFERENCES = {
     "ceiling:real": "real images",
     "ceiling:cross-fade": "cross-fade",
+    "ceiling:true-lines": "true lines",
+    "floor:cross-fade": "cross-fade",
+    "floor:long-way": "the long way round",
     "floor:noise": "noise",
     "floor:shuffle": "shuffled pixels",
     "floor:mean": "mean image",
