@@ -153,25 +153,13 @@ def evaluate(
     where = torch.device("cuda" if execute.pick_device(asked) == "cuda" else "cpu")
     if out is not None and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
         raise ValueError(f"out: {out} is not an empty folder; choose a new one")
-    if isinstance(x_test, Dataset):
-        for what, given in (("y_test", y_test), ("x_train", x_train), ("y_train", y_train)):
-            if given is not None:
-                raise ValueError(f"{what}: x_test is a Dataset, which brings its own; leave {what} out")
-        dataset, has_train = x_test, True
-    else:
-        test = _split("test", x_test, y_test)
-        train = None if x_train is None else _split("train", x_train, y_train)
-        if train is not None and train.x.shape[1:] != test.x.shape[1:]:
-            raise ValueError(
-                f"x_train: images of shape {tuple(train.x.shape[1:])}, x_test has {tuple(test.x.shape[1:])}"
-            )
-        dataset, has_train = _dataset(name, train or test, test, seed), train is not None
+    dataset, has_train = _given(name, seed, x_test, y_test, x_train, y_train)
     missing, judge = _judge(dataset, has_train, seed, where)
     model = _Callables(_either(encode), _either(decode), dataset.shape)
     encoding = measure.encode(model, dataset, seed, where, judge, missing)
     if not has_train:
-        missing = {**missing, "train": NO_TRAIN, "train_labels": NO_TRAIN}
-        encoding = replace(encoding, train=None, missing=missing, _memo={})
+        missing = {"train": NO_TRAIN, "train_labels": NO_TRAIN}
+        encoding = replace(encoding, train=None, missing={**encoding.missing, **missing}, _memo={})
     d = encoding.mu.shape[1]
     sha = dataset.sha256
     row = Record(dataset=_called(x_test), dataset_hash=sha, model=name, latent_dim=d, seed=seed)
@@ -183,6 +171,27 @@ def evaluate(
     if out is None:
         return Result(rows)
     return _write(Path(out), rows, encoding, dataset, row, chosen, asked)
+
+
+def _given(
+    name: str,
+    seed: int,
+    x_test: ArrayLike | Tensor | Dataset,
+    y_test: ArrayLike | Tensor | None,
+    x_train: ArrayLike | Tensor | None,
+    y_train: ArrayLike | Tensor | None,
+) -> tuple[Dataset, bool]:
+    """What the user handed over as a Dataset, and whether training images are among it."""
+    if isinstance(x_test, Dataset):
+        for what, given in (("y_test", y_test), ("x_train", x_train), ("y_train", y_train)):
+            if given is not None:
+                raise ValueError(f"{what}: x_test is a Dataset, which brings its own; leave {what} out")
+        return x_test, True
+    test = _split("test", x_test, y_test)
+    train = None if x_train is None else _split("train", x_train, y_train)
+    if train is not None and train.x.shape[1:] != test.x.shape[1:]:
+        raise ValueError(f"x_train: images of shape {tuple(train.x.shape[1:])}, x_test has {tuple(test.x.shape[1:])}")
+    return _dataset(name, train or test, test, seed), train is not None
 
 
 def _called(x: Any) -> str:

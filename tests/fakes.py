@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from latentbench.catalog import metrics
-from latentbench.core import Encoding, Judge, Posterior, Verdict, randn, seeded
+from latentbench.core import Encoding, Judge, Metric, Posterior, Truth, Verdict, randn, seeded
+from latentbench.datasets.polygons import coverage
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -119,6 +120,44 @@ def fake_encoding(
     train = replace(train, train=train)
     test = encode("test", x_test, model.encode(x_test), model.decode, y_test, train, judge, seed)
     return replace(test, **changes)
+
+
+def small_line(angle: Tensor) -> Tensor:
+    """Lines of length 3.5 and width 1 from the centre of 8x8 images, (m, 1, 8, 8), at angles (m, 1)."""
+    angle = angle.double().reshape(-1)
+    along = torch.stack([angle.cos(), -angle.sin()], 1)
+    across = torch.stack([angle.sin(), angle.cos()], 1) / 2
+    tip = 4 + 3.5 * along
+    return coverage(torch.stack([4 - across, tip - across, tip + across, 4 + across], 1), 8)[:, None]
+
+
+def lines_encoding(
+    sigma: float | None = 0.3, n: int = 240, seed: int = 0, dtype: torch.dtype = torch.float32, **changes: Any
+) -> Encoding:
+    """`fake_encoding` for data that are lines: a model whose latent is a plane about which its lines turn (a third
+    dimension means nothing), so that all it decodes are true lines."""
+
+    def decode(z: Tensor) -> Tensor:
+        return small_line(torch.atan2(z[:, 1], z[:, 0])).to(z)
+
+    def side(split: str, count: int, train: Encoding | None, judge: Judge | None) -> Encoding:
+        angle = torch.rand(count, 1, generator=seeded(5, split), dtype=torch.float64) * (2 * torch.pi)
+        third = torch.randn(count, 1, generator=seeded(6, split), dtype=torch.float64)
+        mu = (2 * torch.cat([angle.cos(), angle.sin(), third], 1)).to(dtype)
+        x, y = small_line(angle).to(dtype), (angle[:, 0] / (torch.pi / 2)).long()
+        judge = judge or CentroidJudge(x, y, reach=2.0)
+        posterior = Posterior(mu, None if sigma is None else torch.full_like(mu, sigma).square().log())
+        e = encode(split, x, posterior, decode, y, train, judge, seed)
+        return replace(e, factors=angle, truth=Truth(("angle",), small_line))
+
+    train = side("train", n, None, None)
+    train = replace(train, train=train)
+    return replace(side("test", 60, train, train.judge), **changes)
+
+
+def example(metric: Metric, sigma: float | None = 0.3, **changes: Any) -> Encoding:
+    """An encoding of the data that the metric is meant for."""
+    return (lines_encoding if "lines" in metric.needs else fake_encoding)(sigma, **changes)
 
 
 def latent_encoding(codes: Tensor, held_out: Tensor, log_var: Tensor | None = None) -> Encoding:

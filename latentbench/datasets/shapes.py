@@ -22,7 +22,13 @@ from latentbench.datasets.polygons import coverage
 
 SIZE = 32
 KINDS = ("ellipse", "bar", "triangle", "cross")
-FACTORS = {"x": (11.0, 21.0), "y": (11.0, 21.0), "size": (6.0, 9.0), "rotation": (0.0, math.pi), "intensity": (0.4, 1.0)}
+FACTORS = {
+    "x": (11.0, 21.0),
+    "y": (11.0, 21.0),
+    "size": (6.0, 9.0),
+    "rotation": (0.0, math.pi),
+    "intensity": (0.4, 1.0),
+}
 """Name and range of each continuous factor: pixels, pixels, pixels, radians, grey value. No shape leaves the image."""
 IMAGES = {"train": 2400, "validation": 800, "test": 800}
 ELLIPSE = 32

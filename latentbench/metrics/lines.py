@@ -104,7 +104,7 @@ def _nearest(images: Tensor, render: Render) -> Nearest:
     fine = (v - unit_rows(render(angle[:, None]))).square().sum(1) / 2
     # |v| is 1 but for a grey image, whose cosine with anything is taken as 0: distance 1.
     grey = (1 - v.square().sum(1)) / 2
-    return Nearest(angle, fine.minimum(middle) + grey)
+    return Nearest(angle, (fine.minimum(middle) + grey).clamp(min=0.0))
 
 
 def smoothness(angle: Tensor) -> Tensor:

@@ -78,6 +78,10 @@ class VariationalAutoencoder(nn.Module):
         variance = self.get_buffer("variance")
         return float(variance) * self.beta
 
+    def start(self, x: Tensor) -> None:
+        """Begin where the training images ``x`` are: see `nets.Trunk.start`."""
+        self.trunk.start(x)
+
     def encode(self, x: Tensor) -> Posterior:
         """Posterior means and log-variances, each (n, d)."""
         mu, log_var = self.trunk.encode(x).chunk(2, dim=1)
