@@ -36,6 +36,10 @@ def check(data: Dataset) -> None:
         assert split.x.shape[1:] == (c, h, w)
         assert split.x.min() >= 0
         assert split.x.max() <= 1
+        if split.factors is not None:
+            assert split.factors.dtype == torch.float64
+            assert split.factors.shape == (len(split.x), len(data.truth.factors))
+        assert (split.factors is None) == (data.truth is None)
         if split.y is not None:
             assert split.y.dtype == torch.int64
             assert split.y.shape == split.x.shape[:1]

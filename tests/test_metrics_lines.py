@@ -11,11 +11,9 @@ from fakes import fake_encoding, known_answer, lines_encoding
 
 import latentbench as lb
 from latentbench import catalog, measure
-from latentbench.config import make_run
 from latentbench.core import Undefined, seeded
 from latentbench.datasets.lines import render
 from latentbench.metrics.lines import arc_excess, nearest_lines, smoothness, wrap
-from latentbench.train import Plan, fit, initialise
 
 METRICS = catalog.find_metrics(("lines.*",))
 FIRST, LAST, T = 5 * math.pi / 7, 3 * math.pi / 2, 16
@@ -102,7 +100,7 @@ def test_the_angle_of_any_line_is_found():
     true[:3, 0] = angles(0.0, math.pi / 4, 2 * math.pi - 1e-9)[:, 0]
     found = nearest_lines(render(true).float(), render)
     assert float(wrap(found.angle - true[:, 0]).abs().max()) < 1e-4
-    assert 0 <= float(found.distance.min())
+    assert float(found.distance.min()) >= 0
     assert float(found.distance.max()) < 1e-7
 
 

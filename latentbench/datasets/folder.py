@@ -3,14 +3,13 @@
 ``PATH/cat/1.png`` is an image of class ``cat``; a folder without sub-folders is data without labels. Every format that
 Pillow reads by its name's ending; other files are passed over, hidden ones too. All images get the size of the first
 (in the order of their names) or, where the name ends in ``@SIZE`` or ``@WIDTHxHEIGHT`` (``folder:photos@64``), that
-one; they are grey where all of them are, else RGB. Resized with an area-true filter, divided by 255.
+one, stretched where their sides differ (a mean over areas); they are grey where all of them are, else RGB.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from latentbench.splits import stratified
 
 LARGEST = 256
 """Pixels along the longer side."""
-GREY = ("1", "L", "LA", "I", "I;16", "F")
+GREY = ("1", "L", "LA", "I", "I;16")
 
 
 def load(argument: str, data_root: str, seed: int) -> Dataset:
@@ -78,42 +77,49 @@ def _files(root: Path) -> tuple[tuple[str, ...], list[Path], NDArray[np.int64] |
 
 def _images(root: Path, files: list[Path], size: tuple[int, int] | None) -> NDArray[np.float32]:
     """All images, float32 (n, c, h, w) in [0, 1]."""
-    first = _open(files[0])
-    size = size or first.size
+    heads = [_head(file) for file in files]
+    size = size or heads[0][1]
     if not (min(size) >= SMALLEST and max(size) <= LARGEST):
         raise ValueError(
             f"{files[0]}: {size[0]}x{size[1]} pixels, and all images would get its size (allowed: sides of {SMALLEST} to "
             f"{LARGEST}); name a size, e.g. folder:{root}@64"
         )
-    grey = all(_open(file).mode in GREY for file in files)
+    grey = all(mode in GREY for mode, _ in heads)
     out = np.stack([_pixels(file, "L" if grey else "RGB", size) for file in files])
     if (out == out[:1]).all():
         raise ValueError(f"{root}: all images are the same: there is nothing to learn")
     return out
 
 
-def _open(file: Path) -> Any:
+def _head(file: Path) -> tuple[str, tuple[int, int]]:
+    """An image's mode and its (width, height) once upright; of the pixels nothing is read."""
     from PIL import Image
 
     try:
-        return Image.open(file)
+        with Image.open(file) as image:
+            turned = image.getexif().get(0x0112, 1) >= 5  # the orientations that swap the sides
+            return image.mode, (image.height, image.width) if turned else (image.width, image.height)
     except Exception as error:  # a damaged file makes Pillow raise errors of every kind
-        raise ValueError(f"{file}: cannot be read as an image: {' '.join(str(error).split())}") from None
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: Path, error: Exception) -> ValueError:
+    return ValueError(f"{file}: cannot be read as an image: {' '.join(str(error).split())}")
 
 
 def _pixels(file: Path, mode: str, size: tuple[int, int]) -> NDArray[np.float32]:
     """One image, (c, h, w), turned upright as its camera noted."""
     from PIL import Image, ImageOps
 
-    image = _open(file)
     try:
-        image = ImageOps.exif_transpose(image)
+        with Image.open(file) as opened:
+            image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off instead of scaling
             image = Image.fromarray((np.asarray(image, dtype=np.float64) / 257).clip(0, 255).round().astype(np.uint8))
         image = image.convert(mode)
         image = image if image.size == size else image.resize(size, Image.Resampling.BOX)
     except Exception as error:
-        raise ValueError(f"{file}: cannot be read as an image: {' '.join(str(error).split())}") from None
+        raise _unreadable(file, error) from None
     pixels = np.asarray(image, dtype=np.float32) / np.float32(255)
     return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
 
