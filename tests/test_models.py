@@ -162,3 +162,30 @@ def test_linear_autoencoder_reaches_pca_on_digits(seed):
     with torch.no_grad():
         error = float((model.decode(model.encode(x).mu) - x).square().mean())
     assert best * (1 - 1e-6) <= error <= 1.01 * best
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("text", ["ae:net=mlp", "ae:net=conv", "vae:net=mlp", "vae:net=conv"])
+def test_the_decoder_of_nearly_empty_images_starts_at_their_mean(text):
+    model = build(text)
+    before = model.decode(torch.zeros(1, 3)).mean()
+    model.start(torch.full((10, *SHAPE), 0.3))
+    assert model.decode(torch.zeros(1, 3)).mean() == before
+    model.start(torch.full((10, *SHAPE), 0.02))
+    assert float(model.decode(torch.zeros(1, 3)).mean()) == pytest.approx(0.02, abs=0.02)
+    linear = build("ae:depth=0")
+    before = linear.decode(torch.zeros(1, 3))
+    linear.start(torch.full((10, *SHAPE), 0.02))
+    assert torch.equal(linear.decode(torch.zeros(1, 3)), before)
+
+
+def test_an_autoencoder_learns_thin_lines():
+    """From the plain start it stays at the black image, R^2 below 0."""
+    from latentbench.datasets import lines
+
+    data = lines.load("", "", 0)
+    model = build("ae", data.shape, latent_dim=8, width=128)
+    fit(model, data.train.x, data.val.x, Plan(8, 0, 64, 1e-3), 0)
+    with torch.no_grad():
+        error = (model.decode(model.encode(data.val.x).mu) - data.val.x).square().sum()
+    assert float(1 - error / (data.val.x - data.val.x.mean(0)).square().sum()) > 0.5

@@ -40,8 +40,8 @@ def outline(kind: str) -> Tensor:
     if kind == "ellipse":  # 2 : 1
         t = torch.arange(ELLIPSE, dtype=torch.float64) * (2 * math.pi / ELLIPSE)
         corners = torch.stack([2 * t.cos(), t.sin()], 1)
-    elif kind == "bar":  # 2 : 1
-        corners = _corners([(-2, -1), (2, -1), (2, 1), (-2, 1)])
+    elif kind == "bar":  # 4 : 1
+        corners = _corners([(-4, -1), (4, -1), (4, 1), (-4, 1)])
     elif kind == "triangle":  # isosceles, 1.5 times as high as wide
         corners = _corners([(-2, -2), (4, 0), (-2, 2)])
     else:  # two bars of width 2, one of length 8 and one of length 4, crossing in their middles
