@@ -229,12 +229,20 @@ SEEDS = (0, 1, 2)
 PAPER = ("vae:likelihood=bernoulli", "ae:noise=0.5", "ae")
 
 
+@pytest.fixture
+def no_denormals():
+    """As in a worker: see `latentbench.worker.main`."""
+    torch.set_flush_denormal(True)
+    yield
+    torch.set_flush_denormal(False)
+
+
 @pytest.mark.slow
-def test_models_order_as_in_the_paper():
+def test_models_order_as_in_the_paper(no_denormals):
     """MLP, 3,000 steps: the defaults of ``lines`` without early stopping, at the paper's latent size of 64. The models
-    are the paper's: squared error, noise of standard deviation 1 in its range [-1, 1], a Bernoulli likelihood. Its
-    Table 1, for convolutional networks and 85 times as many steps: distance 1.21e-3 (VAE), 4.21e-3 (denoising), 6.88e-3
-    (autoencoder). At d = 16 the VAE and the denoising autoencoder are tied."""
+    are the paper's: squared error, noise of standard deviation 1 in its range [-1, 1], a Bernoulli likelihood (there in
+    convolutional networks, trained for 262,144 steps). Measured here, mean of three seeds: 5.8e-3, 6.9e-3, 8.7e-3. At
+    d = 16 the autoencoder is last too (9.7e-3), the other two are tied (5.2e-3)."""
     mean = {spec: sum(_trained(spec, seed) for seed in SEEDS) / len(SEEDS) for spec in PAPER}
     assert mean["vae:likelihood=bernoulli"] < mean["ae:noise=0.5"] < mean["ae"], mean
 

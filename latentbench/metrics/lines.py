@@ -6,8 +6,8 @@ The *nearest line* of a frame v (pixels from -1 to 1, as in the paper) is the tr
     theta = argmin over angles of the cosine distance  1 - <v, line(theta)> / (|v| |line(theta)|)
 
 found among `BANK` lines around the circle, then between them. A path of T frames thus has angles theta_1 .. theta_T and
-steps dtheta_t, each taken the short way round. After Berthelot et al. 2018, section 3.1, "mean distance" and
-"smoothness":
+steps dtheta_t, each taken the short way round. The first two measures are the "mean distance" and the "smoothness" of
+Berthelot et al. 2018:
 
     distance    mean over frames of the cosine distance to the nearest line: are all frames lines?
     smoothness  max_t |dtheta_t| / |theta_T - theta_1| - 1 / (T - 1), the angles unwrapped: is the turn even?
