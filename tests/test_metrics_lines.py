@@ -15,7 +15,8 @@ from latentbench import catalog, measure
 from latentbench.config import make_run
 from latentbench.core import Undefined, seeded
 from latentbench.datasets.lines import render
-from latentbench.metrics.lines import arc_excess, nearest_lines, smoothness, wrap
+from latentbench.metrics.lines import arc_excess, smoothness
+from latentbench.metrics.nearest_line import nearest_lines, wrap
 from latentbench.train import Plan, fit, initialise
 
 METRICS = catalog.find_metrics(("lines.*",))
