@@ -32,7 +32,7 @@ def encode(
     """The model's Encoding of the test split, its ``train`` the same model's Encoding of the training split."""
 
     def decode(z: Tensor) -> Tensor:
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference_mode: a metric may push tangents through (forward-mode derivatives)
             out: Tensor = model.decode(z)
         return out
 
