@@ -20,7 +20,7 @@ from torch import Tensor
 
 from latentbench.core import Encoding, Metric, Undefined, Value
 from latentbench.decoding import CHUNK, decode
-from latentbench.metrics.decoded_continuity import along, has_path, over_paths, path_pairs, step_lengths
+from latentbench.metrics.decoded_continuity import along, has_path, length, over_paths, path_pairs, step_lengths
 from latentbench.metrics.jacobian import code_scale, directional, jacobians, method_of
 from latentbench.neighbours import flat
 
@@ -92,7 +92,7 @@ def foreseen(e: Encoding, straight: Tensor) -> Tensor:
     it: ``sum_t |J(z_t) (z_{t+1} - z_t)|`` over interior t."""
     move = straight[:, 2:] - straight[:, 1:-1]
     ahead = directional(e, straight[:, 1:-1].flatten(0, 1), move.flatten(0, 1))
-    return ahead.norm(dim=1).view(len(straight), -1).sum(1)
+    return length(ahead).view(len(straight), -1).sum(1)
 
 
 def geodesic_lengths(e: Encoding, frames: int, pairs: int, steps: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -53,7 +53,8 @@ def whitening(mu: Tensor) -> Tensor:
     points = flat(mu)
     value, vector = torch.linalg.eigh(torch.cov(points.T, correction=0).view(points.shape[1], -1))
     value = torch.where(value > 1e-12 * value[-1], value, 0.0)
-    return vector * value.clamp(min=0).sqrt()
+    factor: Tensor = vector * value.clamp(min=0).sqrt()
+    return factor
 
 
 def code_scale(e: Encoding) -> Tensor:

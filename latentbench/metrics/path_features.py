@@ -18,7 +18,6 @@ from torch import Tensor
 from latentbench.core import Encoding, Metric, Need, Undefined, Value
 from latentbench.decoding import CHUNK, decode, features
 from latentbench.metrics.decoded_continuity import (
-    along,
     chord_of,
     decoded_paths,
     fades_of_images,
