@@ -137,6 +137,6 @@ geodesic_ratio = Metric(
     "pixels, 16 frames; 1 = the straight line is the shortest, as for any linear decoder",
     source="Arvanitidis et al. 2018; Shao et al. 2018",
     needs=frozenset({"decoder"}),
-    params={"frames": 16, "pairs": 30, "steps": 8},
+    params={"frames": 16, "pairs": 24, "steps": 8},
     references=_cross_fade,
 )

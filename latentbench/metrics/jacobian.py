@@ -34,9 +34,9 @@ STEP = 5e-3
 """Half-width of central differences in whitened units (standard deviations of the codes): the cube root of float32's
 rounding error, where the error of rounding, ~ 1e-7 / h, meets that of truncation, ~ h^2."""
 
-ZERO = 1e-3
-"""Singular values up to this share of the largest count as zero: central differences of a float32 decoder cannot tell
-them from rounding, and a direction that moves the image a thousandth as far is not one that the decoder uses."""
+ZERO = 1e-4
+"""Singular values up to this share of the largest count as zero: float32 rounding alone, over the pixels of an image
+or through central differences, leaves that much in a direction that the decoder ignores."""
 
 
 class Spectrum(NamedTuple):
@@ -174,7 +174,7 @@ jacobian_condition = Metric(
     bounds=(1.0, 1 / ZERO),
     unit="ratio",
     summary="how unequally the directions of the latent space move the image: largest over smallest singular value of "
-    "J S^{1/2}, median over test codes; values below a thousandth of the largest are left out",
+    "J S^{1/2}, median over test codes; values below 1/10,000 of the largest are left out",
     source="condition number of J S^{1/2}, S the covariance of the codes: latentbench",
     needs=frozenset({"decoder"}),
     params={"codes": 100},
