@@ -17,9 +17,11 @@ import latentbench as lb
 from latentbench import api
 from latentbench.baselines import PrincipalComponents
 from latentbench.catalog import metrics
-from latentbench.core import seeded
+from latentbench.core import Dataset, seeded
 from latentbench.datasets import digits
-from latentbench.judge import train_judge
+from latentbench.judge import CalibratedJudge, train_judge
+from latentbench.testing.reparametrise import stretch as stretched
+from latentbench.testing.reparametrise import turn as turned
 
 DATA = digits.load("", "", 0)
 X = DATA.train.x
@@ -114,12 +116,8 @@ def disguised(cheat: Cheat, turn: bool, stretch: bool) -> Cheat:
     """The same model with a latent turned at random and stretched along each axis by 1/10 to 10."""
 
     def coordinates(d: int) -> tuple[Tensor, Tensor]:
-        q, s = torch.eye(d, dtype=torch.float64), torch.ones(d, dtype=torch.float64)
-        if turn:
-            q = torch.linalg.qr(torch.randn(d, d, generator=seeded(d, "turn"), dtype=torch.float64))[0]
-        if stretch:
-            s = 10 ** (2 * torch.rand(d, generator=seeded(d, "stretch"), dtype=torch.float64) - 1)
-        return q, s
+        one = torch.eye(d, dtype=torch.float64)
+        return (turned(d) if turn else one), (stretched(d) if stretch else one.diagonal())
 
     def encode(x: Tensor) -> Any:
         out = cheat.encode(x)
@@ -136,26 +134,33 @@ def disguised(cheat: Cheat, turn: bool, stretch: bool) -> Cheat:
     return Cheat(encode, decode)
 
 
-@cache
-def shared_judge(sha256: str, seed: int) -> Any:
-    return train_judge(_asked[sha256], seed)
+JUDGES: dict[tuple[str, int], CalibratedJudge] = {}
 
 
-_asked: dict[str, Any] = {}
-
-
-def once_trained(dataset: Any, seed: int = 0) -> Any:
+def once_trained(dataset: Dataset, seed: int = 0) -> CalibratedJudge:
     """`train_judge`, but once for each dataset and seed."""
-    _asked[dataset.sha256] = dataset
-    return shared_judge(dataset.sha256, seed)
+    key = (dataset.sha256, seed)
+    if key not in JUDGES:
+        JUDGES[key] = train_judge(dataset, seed)
+    return JUDGES[key]
+
+
+def honest_white(d: int) -> Cheat:
+    """Principal components told in units of their standard deviations: N(0, I) is then where the codes lie."""
+    sd = principal(d).encode(X).mu.std(0)
+    return Cheat(lambda x: principal(d).encode(x).mu / sd, lambda z: principal(d).decode(z * sd))
+
+
+def measured(cheat: Cheat, name: str, wanted: list[str] | None = None) -> lb.Result:
+    """`lb.evaluate` on digits with the judge that all tests share."""
+    before, api.train_judge = api.train_judge, once_trained
+    try:
+        return lb.evaluate(*cheat, **GIVEN, metrics=wanted, name=name)
+    finally:
+        api.train_judge = before
 
 
 @cache
 def evaluated(name: str, disguise: str = "as it is", every: bool = False) -> lb.Result:
     """What `lb.evaluate` says of a cheat; ``every``: by all metrics."""
-    before, api.train_judge = api.train_judge, once_trained
-    try:
-        model = disguised(CHEATS[name](), *DISGUISES[disguise])
-        return lb.evaluate(*model, **GIVEN, metrics=None if every else WANTED, name=name)
-    finally:
-        api.train_judge = before
+    return measured(disguised(CHEATS[name](), *DISGUISES[disguise]), name, None if every else WANTED)

@@ -23,7 +23,6 @@ def test_the_honest_model_is_not_caught(disguise):
     assert 0.6 < result.value("r2") < 0.7
     assert result.value("path.tortuosity") < 1.01
     assert result.value("validity.mixture") > 0.3
-    assert 0.2 < result.value("memorisation") < 0.8
     assert result.value("validity.gaussian") > 0.05
 
 
@@ -42,19 +41,25 @@ def test_lookup_table(disguise):
     result = evaluated("lookup", disguise)
     assert min(result.value(m) for m in VALIDITIES) > 0.9
     assert result.value("path.tortuosity") > 8
-    assert result.value("memorisation") > 0.95
 
 
 @EVERY
 @pytest.mark.parametrize("table", ["lookup of d = 8", "scrambled lookup of d = 8"])
 def test_lookup_table_of_many_dimensions(table, disguise):
     """In eight dimensions a straight line passes the cells of three or four codes only, so tortuosity sees little of
-    it; that the images are copies, and that the path jumps, is seen all the same."""
+    it; that the path jumps, and (below) that the images are copies, is seen all the same."""
     result = evaluated(table, disguise)
     assert min(result.value(m) for m in VALIDITIES) > 0.85
-    assert result.value("memorisation") > 0.95
     assert result.value("path.tortuosity") > 2.5
     assert result.value("path.jump") > 0.2
+
+
+@EVERY
+@pytest.mark.skipif("memorisation" not in WANTED, reason="memorisation is not in the catalog")
+def test_lookup_tables_give_training_images_back(disguise):
+    for table in ("lookup", "lookup of d = 8", "scrambled lookup of d = 8"):
+        assert evaluated(table, disguise).value("memorisation") > 0.95
+    assert 0.2 < evaluated("pca", disguise).value("memorisation") < 0.8
 
 
 @EVERY

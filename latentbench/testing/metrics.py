@@ -29,9 +29,9 @@ PRECISION = 1e-3
 """Relative difference between float32 and float64 that a metric may show, unless it says why it needs more."""
 
 
-def default_example(sigma: float | None, dtype: torch.dtype) -> Encoding:
-    """`example_encoding` of this posterior width and precision."""
-    return example_encoding(sigma, dtype=dtype)
+def example_for(metric: Metric) -> Example:
+    """What makes an encoding of the data that the metric is meant for."""
+    return lambda sigma, dtype: example_encoding(sigma, dtype=dtype)
 
 
 def number(metric: Metric, e: Encoding) -> float | None:
@@ -71,7 +71,7 @@ def both(metric: Metric, example: Example, dtype: torch.dtype = torch.float32) -
     yield from found
 
 
-def declaration_is_complete(metric: Metric, example: Example = default_example) -> None:
+def declaration_is_complete(metric: Metric, example: Example) -> None:
     """Words, direction, bounds, target and needs are there and agree with one another."""
     name = metric.name
     for field in ("summary", "source", "unit", "splits"):
@@ -87,7 +87,7 @@ def declaration_is_complete(metric: Metric, example: Example = default_example) 
     json.dumps(dict(metric.params), allow_nan=False)
 
 
-def values_keep_their_bounds(metric: Metric, example: Example = default_example) -> None:
+def values_keep_their_bounds(metric: Metric, example: Example) -> None:
     """Finite, inside the bounds, fit for a record; its references too."""
     for e in both(metric, example):
         try:
@@ -106,7 +106,7 @@ def values_keep_their_bounds(metric: Metric, example: Example = default_example)
             demand(within(metric, reading), metric.name, f"{anchor} reads {reading}, outside {metric.bounds}")
 
 
-def draws_come_from_the_encoding(metric: Metric, example: Example = default_example) -> None:
+def draws_come_from_the_encoding(metric: Metric, example: Example) -> None:
     """The same number at every call, under any global seed, and no global seed is moved."""
     for sigma in SIGMAS:
         seen = []
@@ -125,7 +125,7 @@ def draws_come_from_the_encoding(metric: Metric, example: Example = default_exam
         demand(len(set(seen)) == 1, metric.name, f"the same encoding gives {sorted(set(map(str, seen)))}")
 
 
-def inputs_stay_as_they_were(metric: Metric, example: Example = default_example) -> None:
+def inputs_stay_as_they_were(metric: Metric, example: Example) -> None:
     """No tensor of the encoding, nor of its training encoding, is written to."""
     for e in both(metric, example):
         sides = [(side.split, side) for side in (e, e.train) if side is not None]
@@ -153,7 +153,7 @@ def small_blocks(chunk: int = 97, block: int = 5000) -> Iterator[None]:
             setattr(module, name, value)
 
 
-def blocks_change_nothing(metric: Metric, example: Example = default_example) -> None:
+def blocks_change_nothing(metric: Metric, example: Example) -> None:
     """The number does not depend on how many images are decoded, or distances held, at once."""
     for sigma in SIGMAS:
         whole = number(metric, example(sigma, torch.float64))
@@ -162,7 +162,7 @@ def blocks_change_nothing(metric: Metric, example: Example = default_example) ->
         demand(close(parts, whole, 1e-9, 1e-12), metric.name, f"in small blocks {parts}, in large ones {whole}")
 
 
-def needs_are_told_in_full(metric: Metric, example: Example = default_example) -> None:
+def needs_are_told_in_full(metric: Metric, example: Example) -> None:
     """Without what it needs it is absent for that reason; without anything else it still has a value."""
     e = example(0.3, torch.float32)
     poorer: dict[str, Encoding] = {
@@ -190,7 +190,7 @@ def needs_are_told_in_full(metric: Metric, example: Example = default_example) -
 
 
 def precision_hardly_matters(
-    metric: Metric, example: Example = default_example, tolerance: float = PRECISION, absolute: float = 1e-6
+    metric: Metric, example: Example, tolerance: float = PRECISION, absolute: float = 1e-6
 ) -> None:
     """float32 and float64 give the same number but for ``tolerance``, relative (or ``absolute``)."""
     for sigma in SIGMAS:
@@ -213,9 +213,11 @@ METRIC_CHECKS: tuple[Callable[[Metric, Example], None], ...] = (
 """What holds for a metric on any example; `precision_hardly_matters` besides, with a tolerance."""
 
 
-def check_metric(metric: Metric, example: Example = default_example, precision: float = PRECISION) -> None:
+def check_metric(metric: Metric, example: Example | None = None, precision: float = PRECISION) -> None:
     """All of `METRIC_CHECKS`, and float32 against float64 within ``precision``. ``example(sigma, dtype)`` makes the
-    encoding to check on, the same at every call. Raises ContractBroken, naming what was broken."""
+    encoding to check on, the same at every call; `example_for` the metric unless given. Raises ContractBroken, naming
+    what was broken."""
+    example = example or example_for(metric)
     for check in METRIC_CHECKS:
         check(metric, example)
     precision_hardly_matters(metric, example, precision)

@@ -53,6 +53,7 @@ def _check_shapes(name: str, model: Any, x: torch.Tensor, d: int) -> None:
 
 def _check_loss(name: str, model: Any, x: torch.Tensor) -> None:
     before = torch.get_rng_state()
+    model.eval()  # a schedule that counts training steps stands still
     first, second = (model.loss(x, seeded(0, "draws")) for _ in range(2))
     demand(torch.equal(before, torch.get_rng_state()), name, "the loss draws from the global generator")
     demand(first.total.ndim == 0, name, f"loss.total has shape {tuple(first.total.shape)}, expected a scalar")
@@ -60,7 +61,7 @@ def _check_loss(name: str, model: Any, x: torch.Tensor) -> None:
     demand(bool(first.total == second.total), name, "the same generator gives another loss")
     attached = [n for n, t in first.terms.items() if t.requires_grad]
     demand(not attached, name, f"terms are logged, not descended: detach {', '.join(attached)}")
-    model.zero_grad()
-    first.total.backward()
+    model.train().zero_grad()
+    model.loss(x, seeded(0, "draws")).total.backward()
     idle = [n for n, p in model.named_parameters() if p.grad is None or not bool(torch.isfinite(p.grad).all())]
     demand(not idle, name, f"no finite gradient reaches {', '.join(idle)}")
