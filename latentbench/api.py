@@ -81,9 +81,19 @@ class _Callables:
     """A user's two callables as a Model that can be measured."""
 
     decoder_variance = None
+    likelihood = ""
 
-    def __init__(self, encode: Callable[[Any], Any], decode: Callable[[Any], Any] | None, shape: Sequence[int]) -> None:
+    def __init__(
+        self,
+        encode: Callable[..., Any],
+        decode: Callable[..., Any] | None,
+        shape: Sequence[int],
+        log_likelihood: Callable[..., Any] | None = None,
+    ) -> None:
         self._encode, self._decode, self._shape = encode, decode, tuple(shape)
+        self._log_likelihood = log_likelihood
+        # Only a model that has a likelihood has this method: see `core.Model`.
+        self.log_likelihood = None if log_likelihood is None else self._likelihood_of
 
     def encode(self, x: Tensor) -> Posterior:
         """The posterior, from ``z``, ``(mu, log_var)`` or an object with ``.mean`` / ``.log_var``."""
@@ -112,11 +122,25 @@ class _Callables:
             )
         return out.reshape(len(z), *self._shape)
 
+    def _likelihood_of(self, x: Tensor, z: Tensor) -> Tensor:
+        assert self._log_likelihood is not None
+        out = torch.as_tensor(self._log_likelihood(x, z)).to(z)
+        if out.shape != (len(z),):
+            raise ValueError(f"log_likelihood returned shape {tuple(out.shape)} for {len(z)} images; expected (n,)")
+        return out
+
+
+def load_dataset(name: str, data_root: str = "data", split_seed: int = 0) -> Dataset:
+    """A dataset by its name (``lines``, ``npz:PATH``, ...): ``.train``, ``.val`` and ``.test``, each with images ``.x``
+    (n, c, h, w) in [0, 1], labels ``.y`` (n,) or None and known ``.factors`` (n, f) or None. Raises ValueError for an
+    unknown name and for data that is not there."""
+    return catalog.load_dataset(make_run({"dataset": name, "data_root": data_root, "split_seed": split_seed}))
+
 
 def evaluate(
     encode: Callable[[Any], Any],
     decode: Callable[[Any], Any],
-    x_test: ArrayLike | Tensor,
+    x_test: ArrayLike | Tensor | Dataset,
     y_test: ArrayLike | Tensor | None = None,
     x_train: ArrayLike | Tensor | None = None,
     y_train: ArrayLike | Tensor | None = None,
@@ -125,6 +149,7 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
     out: str | Path | None = None,
+    log_likelihood: Callable[[Any, Any], Any] | None = None,
 ) -> Result:
     """Measure any trained model given as two callables.
 
@@ -132,32 +157,38 @@ def evaluate(
     float32 tensors, and arrays where a first call with a tensor fails. ``x_*`` are images (n, h, w), (n, c, h, w) or
     (n, h, w, c) with values in [0, 1]; ``y_*`` integer labels. With labels and training data a judge is trained and
     calibrated on a fifth of the training images set apart; without them the measures that need them are skipped with
-    that reason. ``metrics``: names, all by default. ``out``: a new folder for records, tables and report.
+    that reason. Instead of all four, ``x_test`` may be a Dataset (``lb.load_dataset("lines")``): its test split is
+    measured, and what is known of it (the angle of every line, for the metrics ``lines.*``) is known here too.
+    ``metrics``: names, all by default. ``out``: a new folder for records, tables and report.
+    ``log_likelihood(x, z)``: log p(x|z) in nats of images and latent points, (n,), summed over pixels, for a model that
+    has a likelihood: without it ``elbo`` and ``nll.iw`` are skipped.
 
     Raises ValueError for images, labels, names or a folder that cannot be used, TypeError for callables that are not.
     """
     for what, function in (("encode", encode), ("decode", decode)):
         if not callable(function):
             raise TypeError(f"{what}: {function!r} is not callable")
+    if log_likelihood is not None and not callable(log_likelihood):
+        raise TypeError(f"log_likelihood: {log_likelihood!r} is not callable")
     chosen = catalog.find_metrics(_names(metrics))
     asked = make_run({"device": device, "seeds": [seed]})
     where = torch.device("cuda" if execute.pick_device(asked) == "cuda" else "cpu")
     if out is not None and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
         raise ValueError(f"out: {out} is not an empty folder; choose a new one")
-    test = _split("test", x_test, y_test)
-    train = None if x_train is None else _split("train", x_train, y_train)
-    if train is not None and train.x.shape[1:] != test.x.shape[1:]:
-        raise ValueError(f"x_train: images of shape {tuple(train.x.shape[1:])}, x_test has {tuple(test.x.shape[1:])}")
-    dataset = _dataset(name, train or test, test, seed)
-    missing, judge = _judge(dataset, train is not None, seed, where)
-    model = _Callables(_either(encode), _either(decode), dataset.shape)
-    encoding = measure.encode(model, dataset, seed, where, judge, missing)
-    if train is None:
-        missing = {**missing, "train": NO_TRAIN, "train_labels": NO_TRAIN}
-        encoding = replace(encoding, train=None, missing=missing, _memo={})
+    dataset, trained_on = _given(name, seed, x_test, y_test, x_train, y_train)
+    has_train = trained_on is not None
+    missing, judge = _judge(dataset, has_train, seed, where)
+    density = None if log_likelihood is None else _either(log_likelihood)
+    model = _Callables(_either(encode), _either(decode), dataset.shape, density)
+    # The model was trained on all of these images, also on those the judge's thresholds were set on.
+    whole = replace(dataset, train=trained_on or dataset.test)
+    encoding = measure.encode(model, whole, seed, where, judge, missing)
+    if not has_train:
+        missing = {"train": NO_TRAIN, "train_labels": NO_TRAIN}
+        encoding = replace(encoding, train=None, missing={**encoding.missing, **missing}, _memo={})
     d = encoding.mu.shape[1]
     sha = dataset.sha256
-    row = Record(dataset="arrays", dataset_hash=sha, model=name, latent_dim=d, seed=seed)
+    row = Record(dataset=_called(x_test), dataset_hash=sha, model=name, latent_dim=d, seed=seed)
     rows = measure.score(encoding, chosen.values(), row)
     anchors = replace(row, model="", seed=None)
     rows += measure.references(encoding, chosen.values(), anchors)
@@ -168,30 +199,55 @@ def evaluate(
     return _write(Path(out), rows, encoding, dataset, row, chosen, asked)
 
 
+def _given(
+    name: str,
+    seed: int,
+    x_test: ArrayLike | Tensor | Dataset,
+    y_test: ArrayLike | Tensor | None,
+    x_train: ArrayLike | Tensor | None,
+    y_train: ArrayLike | Tensor | None,
+) -> tuple[Dataset, Split | None]:
+    """What the user handed over as a Dataset, and all training images among it, None where there are none."""
+    if isinstance(x_test, Dataset):
+        for what, given in (("y_test", y_test), ("x_train", x_train), ("y_train", y_train)):
+            if given is not None:
+                raise ValueError(f"{what}: x_test is a Dataset, which brings its own; leave {what} out")
+        return x_test, x_test.train
+    test = _split("test", x_test, y_test)
+    train = None if x_train is None else _split("train", x_train, y_train)
+    if train is not None and train.x.shape[1:] != test.x.shape[1:]:
+        raise ValueError(f"x_train: images of shape {tuple(train.x.shape[1:])}, x_test has {tuple(test.x.shape[1:])}")
+    return _dataset(name, train or test, test, seed), train
+
+
+def _called(x: Any) -> str:
+    return x.name if isinstance(x, Dataset) else "arrays"
+
+
 def _names(metrics: str | Iterable[str] | None) -> tuple[str, ...]:
     if metrics is None:
         return ()
     return tuple(m.strip() for m in metrics.split(",")) if isinstance(metrics, str) else tuple(metrics)
 
 
-def _either(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _either(function: Callable[..., Any]) -> Callable[..., Any]:
     """A callable that is handed tensors or, from the first failure on, numpy arrays."""
     arrays = False
 
-    def call(x: Tensor) -> Any:
+    def call(*given: Tensor) -> Any:
         nonlocal arrays
         if not arrays:
             try:
-                return function(x)
+                return function(*given)
             except (TypeError, AttributeError, RuntimeError) as error:
                 first = error
             try:
-                out = function(x.detach().cpu().numpy())
+                out = function(*(x.detach().cpu().numpy() for x in given))
             except Exception:
                 raise first from None
             arrays = True
             return out
-        return function(x.detach().cpu().numpy())
+        return function(*(x.detach().cpu().numpy() for x in given))
 
     return call
 
@@ -270,7 +326,7 @@ def _write(
         arrays, detail = exhibits.latent_map(encoding.mu[exhibits.map_index(len(encoding.mu))], encoding.seed)
         rows.append(exhibits.write(arrays, detail, place, prefix, row, "map", "map-0"))
     environment = provenance.describe_environment(str(encoding.mu.device.type))
-    config = {"models": [row.model], "dataset": "arrays", "latent_dim": row.latent_dim, "seeds": list(asked.seeds)}
+    config = {"models": [row.model], "dataset": row.dataset, "latent_dim": row.latent_dim, "seeds": list(asked.seeds)}
     head = provenance.run_record(
         config, dataset, list(chosen.values()), environment, "lb.evaluate(...)", {row.model: {"params": {}}}
     )

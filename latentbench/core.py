@@ -23,7 +23,7 @@ from torch import Tensor
 from latentbench.records import Better
 
 T = TypeVar("T")
-Need = Literal["labels", "decoder", "log_var", "judge", "train", "train_labels"]
+Need = Literal["labels", "decoder", "log_var", "likelihood", "judge", "train", "train_labels", "lines"]
 
 
 class Undefined(ValueError):
@@ -32,22 +32,34 @@ class Undefined(ValueError):
 
 
 class Split(NamedTuple):
-    """Images ``x``, float32 (n, c, h, w) in [0, 1], and their labels ``y``, int64 (n,), or None."""
+    """Images ``x``, float32 (n, c, h, w) in [0, 1]; their labels ``y``, int64 (n,), or None; the known ``factors`` they
+    were made from, float64 (n, f), or None."""
 
     x: Tensor
     y: Tensor | None
+    factors: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Truth:
+    """How the images of a dataset came about, where that is known: the names of their ``factors`` and ``render``, which
+    maps values of these, float64 (m, f), to images (m, c, h, w), float64 in [0, 1]. Angles are in radians."""
+
+    factors: tuple[str, ...]
+    render: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Named, pinned data in three splits. ``sha256`` covers the content of all of them, so two runs with equal hashes
-    saw the same images in the same splits."""
+    saw the same images in the same splits. ``truth`` says what the columns of the splits' factors are."""
 
     name: str
     train: Split
     val: Split
     test: Split
     classes: tuple[str, ...] = ()
+    truth: Truth | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -57,7 +69,8 @@ class Dataset:
 
     @cached_property
     def sha256(self) -> str:
-        """Hex digest over shapes, images and labels of train, validation and test, in that order."""
+        """Hex digest over shapes, images, labels and factors (where there are any) of train, validation and test, in
+        that order."""
         sha = hashlib.sha256()
         for split in (self.train, self.val, self.test):
             for tensor in split:
@@ -80,6 +93,15 @@ class Posterior(NamedTuple):
         return self.mu + (0.5 * self.log_var).exp() * randn(self.mu.shape, generator, self.mu)
 
 
+class Likelihood(NamedTuple):
+    """p(x|z) of a generative model. ``log_prob(x, z)`` maps images (n, c, h, w) and latent points (n, d) to log p(x|z)
+    in nats, (n,), summed over pixels, whatever weights the training loss had; ``family`` names the distribution
+    (``gaussian``, ``bernoulli``; empty: unnamed), since values of different families do not compare."""
+
+    family: str
+    log_prob: Callable[[Tensor, Tensor], Tensor]
+
+
 class Loss(NamedTuple):
     """A loss to descend, ``total`` (a scalar in nats or squared error per image), and its named ``terms`` (scalars,
     detached), logged per epoch."""
@@ -94,6 +116,9 @@ class Model(Protocol):
 
     It owns its loss, so the training loop has no branch per model. ``decoder_variance`` is the observation variance
     its loss implies for a Gaussian likelihood (None: not Gaussian, or not tied to one).
+
+    A model of a proper likelihood may also have a method ``log_likelihood(x, z) -> (n,)``, log p(x|z) in nats summed
+    over pixels, and name its family in an attribute ``likelihood``; then `Likelihood` measures apply to it.
     """
 
     latent_dim: int
@@ -151,7 +176,8 @@ class Encoding:
     ``x``, ``x_hat`` (n, c, h, w): images and decoded posterior means; ``mu``, ``z`` (n, d): posterior means and one
     draw per image (a Dirac's draw is its mean); ``log_var`` (n, d) or None; ``labels`` (n,) int64 or None; ``decode``
     maps (m, d) to (m, c, h, w); ``train`` is the same model's Encoding of the training split (itself on that split).
-    ``missing`` gives the reason for each absent need. Draws come from `generator`, which depends on the seed and a
+    ``factors`` (n, f) and ``truth`` say what the images were made from and how, where that is known. ``missing`` gives
+    the reason for each absent need. Draws come from `generator`, which depends on the seed and a
     purpose but never on the model: all models see the same pairs and prior draws, so everything pairs by seed.
     """
 
@@ -167,6 +193,9 @@ class Encoding:
     judge: Judge | None = None
     seed: int = 0
     missing: Mapping[str, str] = field(default_factory=dict)
+    likelihood: Likelihood | None = None
+    factors: Tensor | None = None
+    truth: Truth | None = None
     _memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def once(self, compute: Callable[..., T], /, **params: Any) -> T:
@@ -188,9 +217,11 @@ class Encoding:
             "labels": self.labels is not None,
             "decoder": self.decode is not None,
             "log_var": self.log_var is not None,
+            "likelihood": self.likelihood is not None,
             "judge": self.judge is not None,
             "train": self.train is not None,
             "train_labels": self.train is not None and self.train.labels is not None,
+            "lines": self.factors is not None and self.truth is not None and self.truth.factors == ("angle",),
         }
         return "; ".join(self.missing.get(n, f"needs {n}") for n in sorted(needs) if not have[n])
 

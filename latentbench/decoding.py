@@ -6,6 +6,8 @@ decoder gives exactly straight paths. The judge sees images *clamped to [0, 1]*,
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -15,13 +17,18 @@ CHUNK = 2048
 """Images decoded or judged at once."""
 
 
+def decoder_of(e: Encoding) -> Callable[[Tensor], Tensor]:
+    """The encoding's decoder. Raises Undefined where there is none."""
+    if e.decode is None:
+        raise Undefined(e.missing.get("decoder", "needs decoder"))
+    return e.decode
+
+
 @torch.no_grad()
 def decode(e: Encoding, codes: Tensor) -> Tensor:
     """Raw images (m, c, h, w) of latent points ``codes`` (m, d). Raises Undefined without a decoder."""
-    if e.decode is None:
-        raise Undefined(e.missing.get("decoder", "needs decoder"))
-    codes = codes.to(e.mu)
-    return torch.cat([e.decode(chunk) for chunk in torch.split(codes, CHUNK)])
+    decoder, codes = decoder_of(e), codes.to(e.mu)
+    return torch.cat([decoder(chunk) for chunk in torch.split(codes, CHUNK)])
 
 
 def judge_of(e: Encoding) -> Judge:

@@ -25,7 +25,7 @@ from latentbench.atlas import spectrum
 from latentbench.core import Dataset, Encoding, Undefined, seeded
 from latentbench.decoding import verdicts
 from latentbench.metrics import decoded_continuity as continuity
-from latentbench.metrics import posterior, representation
+from latentbench.metrics import divergence, posterior, representation
 from latentbench.neighbours import nearest
 from latentbench.records import Record, file_digest
 from latentbench.samplers import prior_samples
@@ -150,7 +150,7 @@ def posteriors(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
         "mu": e.mu[some],
     }
     if e.log_var is not None:
-        mean_part, variance_part = posterior.kl_parts(e.mu, e.log_var)
+        mean_part, variance_part = divergence.kl_parts(e.mu, e.log_var)
         sigma = (0.5 * e.log_var).exp()
         kl = mean_part + variance_part
         arrays |= {

@@ -14,10 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.core import Dataset, Encoding, Judge, Metric, Posterior, Split, Undefined, Value, seeded
+from latentbench.core import Dataset, Encoding, Judge, Likelihood, Metric, Posterior, Split, Undefined, Value, seeded
 from latentbench.records import SELF_CHECK, Record
 
 CHUNK = 4096
+WITHOUT = {
+    "log_var": "the posterior is a point: it has no variance",
+    "likelihood": "the model has no likelihood p(x|z), only an error",
+}
+"""Why a model may lack what a metric needs."""
 
 
 @torch.inference_mode()
@@ -32,9 +37,17 @@ def encode(
     """The model's Encoding of the test split, its ``train`` the same model's Encoding of the training split."""
 
     def decode(z: Tensor) -> Tensor:
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference_mode: a metric may push tangents through (forward-mode derivatives)
             out: Tensor = model.decode(z)
         return out
+
+    def log_prob(x: Tensor, z: Tensor) -> Tensor:
+        with torch.inference_mode():
+            out: Tensor = model.log_likelihood(x, z)
+        return out
+
+    known = getattr(model, "log_likelihood", None) is not None
+    likelihood = Likelihood(getattr(model, "likelihood", ""), log_prob) if known else None
 
     def view(split: Split, name: str, train: Encoding | None) -> Encoding:
         x = split.x.to(device)
@@ -53,7 +66,14 @@ def encode(
             train=train,
             judge=judge,
             seed=seed,
-            missing={"log_var": "the posterior is a point: it has no variance", **(missing or {})},
+            missing={
+                "lines": "the images are not lines with a known angle (dataset 'lines')",
+                **WITHOUT,
+                **(missing or {}),
+            },
+            likelihood=likelihood,
+            factors=split.factors,
+            truth=dataset.truth,
         )
 
     train = view(dataset.train, "train", None)
@@ -117,7 +137,7 @@ def references(encoding: Encoding, metrics: Iterable[Metric], row: Record) -> li
     whether it passes its self-check on them."""
     out = []
     for metric in metrics:
-        if metric.references is None or encoding.absent(metric.needs - {"log_var"}):
+        if metric.references is None or encoding.absent(metric.needs - {"log_var", "likelihood"}):
             continue
         base = replace(row, split="test", **declared(metric))
         try:

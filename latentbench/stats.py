@@ -284,14 +284,21 @@ def tied(a: Cell, b: Cell) -> bool:
     return not (mine.keys() & theirs.keys()) or paired(mine, theirs).tied
 
 
+def comparable(cells: Iterable[Cell]) -> bool:
+    """False where the values are nats of different likelihoods, named in their details: a density of continuous pixels
+    (Gaussian) and a probability of binary ones (Bernoulli) have no common scale."""
+    details = (d for c in cells if not c.is_reference for d in c.details.values())
+    return len({d["likelihood"] for d in details if d and d.get("likelihood")}) < 2
+
+
 def leaders(cells: Sequence[Cell], excluded: Iterable[str] = ()) -> tuple[str, ...]:
     """The models that are best in one metric or tied with the best; empty where there is nothing to rank: a metric
     without a direction, or fewer than two models with values. ``excluded`` models (collapsed ones) are never leaders.
 
     The best mean leads; every other model that is `tied` with it shares its place. Nobody leads in a metric that
-    failed its self-check on this data.
+    failed its self-check on this data, or whose values do not compare.
     """
-    if any(c.unproven for c in cells):
+    if any(c.unproven for c in cells) or not comparable(cells):
         return ()
     ranked = [c for c in cells if c.interval and not c.is_reference and c.better != "none"]
     out = set(excluded)

@@ -59,7 +59,8 @@ def initialise(build: Callable[[], nn.Module], seed: int) -> nn.Module:
 def fit(
     model: nn.Module, train: Tensor, val: Tensor, plan: Plan, seed: int, progress: Progress | None = None
 ) -> History:
-    """Train ``model`` in place on images (n, c, h, w) that lie on its device; the best weights on ``val`` are kept.
+    """Train ``model`` in place on images (n, c, h, w) that lie on its device; the best weights on ``val`` are kept. A
+    model with a method ``start`` is handed the training images first.
 
     The last short batch of an epoch is left out (each epoch shuffles anew), unless it is the only one. Raises
     `Diverged` where a loss or gradient is not finite; the model is then worthless.
@@ -69,6 +70,8 @@ def fit(
     optimiser = torch.optim.Adam(model.parameters(), lr=plan.lr, fused=True)
     size = min(plan.batch_size, len(train))
     history = History()
+    if callable(start := getattr(model, "start", None)):
+        start(train)
     best, kept = float("inf"), {k: v.clone() for k, v in model.state_dict().items()}
     for epoch in range(1, plan.epochs + 1):
         model.train()

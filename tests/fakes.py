@@ -5,14 +5,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from latentbench.catalog import metrics
-from latentbench.core import Encoding, Judge, Posterior, Verdict, randn, seeded
+from latentbench.core import Encoding, Metric, Verdict, randn, seeded
+from latentbench.testing.examples import CentroidJudge, Linear, blobs, encode, normal_log_prob
+from latentbench.testing.examples import example_encoding as fake_encoding
+from latentbench.testing.lines import lines_encoding, small_line
+from latentbench.testing.metrics import example_for
+
+__all__ = [
+    "CentroidJudge",
+    "Linear",
+    "blobs",
+    "encode",
+    "fake_encoding",
+    "lines_encoding",
+    "normal_log_prob",
+    "small_line",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,7 +43,8 @@ def known_answer(*metrics: str) -> Callable[[F], F]:
 
 
 def reference(*metrics: str) -> Callable[[F], F]:
-    """Says that the decorated test holds ``metrics`` to another package's implementation."""
+    """Says that the decorated test compares ``metrics`` with another implementation: a package of the registry, or the
+    formula written out in numpy where none has it."""
 
     def mark(test: F) -> F:
         test.reference = (*getattr(test, "reference", ()), *metrics)  # type: ignore[attr-defined]
@@ -45,80 +60,9 @@ def value(name: str, e: Encoding, **changes: Any) -> float:
     return getattr(result, "value", result)
 
 
-class CentroidJudge:
-    """Implements `core.Judge` on pixels: the class is the nearest class mean; an image is valid where it lies nearer
-    to that mean than ``reach``. Features are the pixels themselves."""
-
-    def __init__(self, x: Tensor, y: Tensor, reach: float = 0.5) -> None:
-        self.classes = int(y.max()) + 1
-        self.centres = torch.stack([x[y == c].flatten(1).mean(0) for c in range(self.classes)])
-        self.train_marginal = torch.bincount(y, minlength=self.classes) / len(y)
-        self.reach = reach
-
-    def features(self, x: Tensor) -> Tensor:
-        return x.flatten(1)
-
-    def __call__(self, x: Tensor) -> Verdict:
-        distance = torch.cdist(x.flatten(1), self.centres.to(x))
-        nearest = distance.min(1)
-        confidence = torch.softmax(-8 * distance, 1).amax(1)
-        return Verdict(nearest.values < self.reach, nearest.indices, confidence, nearest.values)
-
-
-def blobs(n: int, classes: int = 4, seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """``n`` 4x4 images in [0, 1] of ``classes`` kinds, (n, 1, 4, 4), and labels (n,): random prototypes and noise."""
-    prototypes = torch.rand(classes, 1, 4, 4, generator=seeded(7, "prototypes"), dtype=dtype)
-    generator = seeded(seed, "blobs")
-    y = torch.arange(n) % classes
-    noise = torch.randn(n, 1, 4, 4, generator=generator, dtype=dtype)
-    return (prototypes[y] + 0.08 * noise).clamp(0, 1), y
-
-
-class Linear:
-    """An affine encoder and decoder of 4x4 images: the first ``d`` principal directions of ``x``, scaled by
-    ``scale``; a Gaussian posterior of width ``sigma`` (None: a Dirac)."""
-
-    def __init__(self, x: Tensor, d: int = 3, sigma: float | None = None, scale: float = 3.0) -> None:
-        self.centre = x.flatten(1).mean(0)
-        _, _, directions = torch.linalg.svd(x.flatten(1) - self.centre, full_matrices=False)
-        self.directions, self.sigma, self.scale = directions[:d], sigma, scale
-
-    def encode(self, x: Tensor) -> Posterior:
-        mu = self.scale * (x.flatten(1) - self.centre) @ self.directions.T
-        return Posterior(mu, None if self.sigma is None else torch.full_like(mu, self.sigma).square().log())
-
-    def decode(self, z: Tensor) -> Tensor:
-        return (self.centre + z / self.scale @ self.directions).view(-1, 1, 4, 4)
-
-
-def encode(
-    split: str,
-    x: Tensor,
-    posterior: Posterior,
-    decode: Callable[[Tensor], Tensor] | None = None,
-    y: Tensor | None = None,
-    train: Encoding | None = None,
-    judge: Judge | None = None,
-    seed: int = 0,
-) -> Encoding:
-    """An Encoding from its parts, the rest filled in as `measure` would."""
-    z = posterior.sample(seeded(seed, f"posterior {split}"))
-    x_hat = None if decode is None else decode(posterior.mu)
-    return Encoding(split, x, posterior.mu, z, x_hat, posterior.log_var, y, decode, train, judge, seed)
-
-
-def fake_encoding(
-    sigma: float | None = 0.3, n: int = 240, seed: int = 0, dtype: torch.dtype = torch.float32, **changes: Any
-) -> Encoding:
-    """A small, complete held-out encoding (60 images) of a linear model with its training encoding (``n``) and a
-    judge; ``changes`` replace its fields."""
-    x, y = blobs(n, seed=1, dtype=dtype)
-    x_test, y_test = blobs(60, seed=2, dtype=dtype)
-    model, judge = Linear(x, sigma=sigma), CentroidJudge(x, y)
-    train = encode("train", x, model.encode(x), model.decode, y, None, judge, seed)
-    train = replace(train, train=train)
-    test = encode("test", x_test, model.encode(x_test), model.decode, y_test, train, judge, seed)
-    return replace(test, **changes)
+def example(metric: Metric, sigma: float | None = 0.3, dtype: torch.dtype = torch.float32) -> Encoding:
+    """An encoding of the data that the metric is meant for."""
+    return example_for(metric)(sigma, dtype)
 
 
 def latent_encoding(codes: Tensor, held_out: Tensor, log_var: Tensor | None = None) -> Encoding:

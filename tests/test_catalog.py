@@ -23,7 +23,7 @@ NOT_AN_ENTRY = 7
 
 def test_what_is_built_in():
     assert {"ae", "vae"} <= catalog.models().keys()
-    assert {"digits", "mnist", "fashion-mnist", "npz"} <= catalog.datasets().keys()
+    assert {"digits", "lines", "shapes", "mnist", "fashion-mnist", "npz", "folder"} <= catalog.datasets().keys()
     assert {"mse", "r2", "kl", "hole", "path.tortuosity", "validity.normal"} <= catalog.metrics().keys()
 
 

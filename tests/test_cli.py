@@ -233,7 +233,8 @@ def test_lists_name_parameters_and_sources(capsys):
     assert "beta=1.0" in rows["vae"][2]
     assert "Kingma" in rows["vae"][3]
     main(["list", "datasets"])
-    assert "npz:PATH" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in ("npz:PATH", "folder:PATH", "lines", "shapes"))
 
 
 def test_lists_are_a_table_on_a_terminal(capsys, monkeypatch):

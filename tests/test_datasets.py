@@ -7,6 +7,7 @@ import os
 import struct
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from latentbench.config import make_run
 from latentbench.core import Dataset, numpy_rng
 from latentbench.datasets import vision
 from latentbench.metrics.representation import trustworthiness
+from latentbench.testing import ContractBroken, check_dataset
 
 
 def load(text: str, root: Path | str = "data", seed: int = 0) -> Dataset:
@@ -28,18 +30,28 @@ def load(text: str, root: Path | str = "data", seed: int = 0) -> Dataset:
 
 
 def check(data: Dataset) -> None:
-    """What every dataset holds to."""
-    c, h, w = data.shape
-    assert c in (1, 3, 4)
+    """What every dataset holds to, and here every class is in every split."""
+    check_dataset(data)
     for split in (data.train, data.val, data.test):
-        assert split.x.dtype == torch.float32
-        assert split.x.shape[1:] == (c, h, w)
-        assert split.x.min() >= 0
-        assert split.x.max() <= 1
         if split.y is not None:
-            assert split.y.dtype == torch.int64
-            assert split.y.shape == split.x.shape[:1]
             assert set(split.y.tolist()) == set(range(len(data.classes)))
+
+
+BROKEN = {
+    "out of range": lambda d: replace(d, val=d.val._replace(x=d.val.x * 1.1)),
+    "not finite": lambda d: replace(d, test=d.test._replace(x=torch.full_like(d.test.x, torch.nan))),
+    "double": lambda d: replace(d, train=d.train._replace(x=d.train.x.double())),
+    "too few names": lambda d: replace(d, classes=d.classes[:3]),
+    "labels here and there": lambda d: replace(d, val=d.val._replace(y=None)),
+    "labels from 1": lambda d: replace(d, train=d.train._replace(y=d.train.y + 1)),
+    "other shape": lambda d: replace(d, test=d.test._replace(x=d.test.x[:, :, 1:])),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_dataset_that_breaks_its_contract_is_caught(how):
+    with pytest.raises(ContractBroken, match="digits"):
+        check_dataset(BROKEN[how](load("digits")))
 
 
 # digits

@@ -99,7 +99,6 @@ def test_a_decoder_that_flickers_changes_class_at_every_frame():
     value = measure("path.class_changes", between(0.0, 1.0, flicker, ArcJudge()))
     assert value.value == 15
     assert value.detail["different_class"] == 15
-    assert value.detail["consistency"] == 1
 
 
 @known_answer("path.validity_gain", "midpoint.validity_gain", "midpoint.betweenness_features", "path.class_changes")

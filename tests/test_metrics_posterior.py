@@ -1,15 +1,20 @@
 """Posterior measures: the table of closed forms, probabilistic PCA, and what must not change them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from fakes import fake_encoding, known_answer, latent_encoding, normal
+from fakes import fake_encoding, known_answer, latent_encoding, normal, reference
 
 from latentbench.catalog import metrics
 from latentbench.core import Undefined
-from latentbench.metrics import posterior
+from latentbench.measure import faults
+from latentbench.metrics import divergence, posterior
+
+POSTERIOR = ("kl", "kl.mean_part", "kl.variance_part", "overlap", "punctual_index", "variance_law", "active_units",
+             "active_units.burda")  # fmt: skip
 
 
 def value(name, e):
@@ -51,13 +56,14 @@ def test_kl_and_its_halves(mu, s, means, variances):
     assert value("kl", e) == pytest.approx(means + variances, rel=1e-6, abs=1e-12)
 
 
+@reference("kl", "kl.mean_part", "kl.variance_part")
 def test_kl_is_torchs():
     mu, log_var = normal((50, 6), "mu"), normal((50, 6), "log_var")
     other = torch.distributions.kl_divergence(
         torch.distributions.Normal(mu, (log_var / 2).exp()),
         torch.distributions.Normal(torch.zeros_like(mu), torch.ones_like(mu)),
     )
-    means, variances = posterior.kl_parts(mu, log_var)
+    means, variances = divergence.kl_parts(mu, log_var)
     torch.testing.assert_close(means + variances, other.mean(0), rtol=1e-10, atol=1e-12)
 
 
@@ -155,3 +161,42 @@ def test_a_rescaled_latent_changes_nothing(name):
     scale = torch.tensor([0.01, 1.0, 50.0], dtype=torch.float64)
     moved = latent_encoding(mu * scale + 4, mu * scale + 4, log_var + 2 * scale.log())
     assert value(name, moved) == pytest.approx(value(name, latent_encoding(mu, mu, log_var)), rel=1e-6)
+
+
+@pytest.mark.parametrize("sigma", [None, 0.3])
+def test_the_records_of_points_and_clouds_hold_what_a_diagnosis_of_each_dimension_needs(sigma):
+    e = fake_encoding(sigma, dtype=torch.float64)
+    detail = metrics()["active_units"].compute(e, threshold=posterior.ACTIVE).detail
+    assert detail["active"] == [True] * 3
+    assert detail["sigma"] == pytest.approx([sigma or 0.0] * 3, rel=1e-9)
+    assert detail["mean_part"] == pytest.approx((e.mu.square().mean(0) / 2).tolist(), rel=1e-9)
+    ratio = metrics()["punctual_index"].compute(e).detail
+    assert ratio["sd"] == pytest.approx(np.sqrt(detail["mean_variance"]).tolist(), rel=1e-9)
+    assert (ratio["sigma"], ratio["active"]) == (detail["sigma"], detail["active"])
+    if sigma is not None:
+        assert metrics()["kl.mean_part"].compute(e).detail["per_dimension"] == pytest.approx(
+            detail["mean_part"], rel=1e-9
+        )
+
+
+@known_answer("kl", "overlap", "punctual_index", "active_units", "active_units.burda", "variance_law")
+@pytest.mark.parametrize("sigma", [None, 0.3])
+def test_posteriors_whose_answer_is_known_stand_beside(sigma):
+    e = fake_encoding(sigma)
+    found = {name: m.references(e, **m.params) for name, m in metrics().items() if name in POSTERIOR}
+    assert found["kl"] == found["kl.mean_part"] == found["kl.variance_part"] == {"null:collapsed": 0}
+    assert found["overlap"] == {"null:collapsed": pytest.approx(1, rel=1e-12), "null:points": 0}
+    assert found["active_units"] == found["active_units.burda"] == {"floor:collapsed": 0, "ceiling:matched": 3}
+    assert found["punctual_index"]["null:points"] == pytest.approx(0, abs=1e-8)
+    assert found["punctual_index"]["null:matched"] == pytest.approx(1, abs=0.3)
+    assert found["variance_law"]["null:matched"] == pytest.approx(1, abs=0.3)
+    assert all(faults(metrics()[name], anchors) == [] for name, anchors in found.items())
+
+
+@pytest.mark.parametrize("shape", [(20, 1), (20, 32), (3000, 2)])
+def test_anchors_keep_to_what_is_expected_of_them_for_any_seed(shape):
+    codes = torch.zeros(shape)
+    for seed in range(200):
+        e = replace(latent_encoding(codes, codes, codes), seed=seed)
+        for name in ("punctual_index", "variance_law"):
+            assert faults(metrics()[name], metrics()[name].references(e)) == []

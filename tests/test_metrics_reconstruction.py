@@ -2,10 +2,12 @@
 
 import pytest
 import torch
-from fakes import encode, known_answer, normal
+from fakes import encode, known_answer, normal, reference
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
+from sklearn.metrics import r2_score
 
+from latentbench import torchvision_guard
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined
 from latentbench.metrics.reconstruction import explained_share, mean_squared_error
@@ -68,3 +70,29 @@ def test_r2_has_no_meaning_where_all_images_are_one():
 
 def test_both_are_measured_on_both_splits():
     assert metrics()["mse"].splits == metrics()["r2"].splits == ("train", "test")
+
+
+@known_answer("psnr")
+def test_psnr_is_twenty_decibels_for_a_tenth_of_the_range():
+    x = torch.full((5, 1, 2, 2), 0.5, dtype=torch.float64)
+    e = encode("test", x, Posterior(x.flatten(1)), lambda z: z.view(-1, 1, 2, 2) + 0.1)
+    assert metrics()["psnr"].compute(e) == pytest.approx(20, rel=1e-9)
+    exact = encode("test", x, Posterior(x.flatten(1)), lambda z: z.view(-1, 1, 2, 2))
+    with pytest.raises(Undefined, match="exact"):
+        metrics()["psnr"].compute(exact)
+
+
+@reference("mse", "psnr", "r2")
+def test_error_and_its_kin_are_torchmetrics():
+    torchvision_guard.torchvision()
+    from torchmetrics.image import PeakSignalNoiseRatio
+    from torchmetrics.regression import MeanSquaredError
+
+    e, _ = principal_components(8)
+    error = MeanSquaredError()(e.x_hat.contiguous(), e.x)
+    assert metrics()["mse"].compute(e) == pytest.approx(float(error), rel=1e-5)
+    assert metrics()["psnr"].compute(e) == pytest.approx(
+        float(PeakSignalNoiseRatio(data_range=1.0)(e.x_hat, e.x)), rel=1e-5
+    )
+    theirs = r2_score(e.x.flatten(1).numpy(), e.x_hat.flatten(1).numpy(), multioutput="variance_weighted")
+    assert metrics()["r2"].compute(e) == pytest.approx(theirs, rel=1e-5)

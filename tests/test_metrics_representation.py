@@ -1,13 +1,17 @@
 """Representation measures against scikit-learn and against chance."""
 
+import math
+
 import pytest
 import torch
-from fakes import encode, known_answer, normal
+from fakes import encode, fake_encoding, known_answer, normal, reference
 from sklearn.manifold import trustworthiness as sklearn_trustworthiness
+from sklearn.metrics import silhouette_score
+from sklearn.neighbors import KNeighborsClassifier
 
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined
-from latentbench.metrics.representation import probe_accuracy, trustworthiness
+from latentbench.metrics.representation import neighbour_vote, probe_accuracy, silhouette_width, trustworthiness
 
 
 def pair(x, mu, y=None):
@@ -22,6 +26,7 @@ def value(name, e, **changes):
     return getattr(result, "value", result)
 
 
+@reference("trustworthiness", "neighbourhood_continuity")
 @known_answer("trustworthiness", "neighbourhood_continuity")
 def test_both_are_scikit_learns_with_the_spaces_in_their_places():
     x = normal((150, 12), "x")
@@ -83,3 +88,87 @@ def test_probe_is_perfect_where_classes_are_apart_and_knows_the_majority():
 def test_probe_needs_two_classes():
     with pytest.raises(Undefined, match="two classes"):
         probe_accuracy(*(normal((5, 1), "p").numpy(), torch.zeros(5).numpy()) * 2)
+
+
+@reference("probe.knn")
+@pytest.mark.parametrize("k", [1, 4, 10])
+def test_the_neighbours_vote_is_scikit_learns(k):
+    """With four classes and an even k votes tie; both give a tie to the smallest label."""
+    train, test = normal((200, 3), "train"), normal((150, 3), "test")
+    y, y_test = torch.arange(200) % 4, torch.arange(150) % 4
+    theirs = KNeighborsClassifier(k).fit(train.numpy(), y.numpy()).score(test.numpy(), y_test.numpy())
+    assert neighbour_vote(train, y, test, y_test, k) == pytest.approx(theirs, rel=1e-12)
+
+
+@known_answer("probe.knn")
+def test_neighbours_know_classes_that_are_apart_and_guess_where_there_are_none():
+    y = torch.tensor([0, 0, 0, 1] * 30)
+    mu = normal((120, 2), "mu") + 40.0 * y[:, None]
+    assert value("probe.knn", pair(mu, mu, y)) == 1
+    chance = pair(mu, normal((120, 2), "unrelated"), y)
+    assert value("probe.knn", chance) <= 0.85
+    assert metrics()["probe.knn"].references(chance, points=5000, k=10) == {"floor:majority": 0.75}
+
+
+@known_answer("probe.knn")
+def test_one_neighbour_of_two_overlapping_classes_is_wrong_as_often_as_cover_and_hart_say():
+    """Labels drawn with P[1 | x] = p everywhere: the nearest neighbour errs with 2 p (1 - p)."""
+    y = (normal((8000,), "labels") < -0.6745).long()  # p = 1/4
+    mu = normal((8000, 2), "anywhere")
+    train = encode("train", mu[:4000, None, None], Posterior(mu[:4000]), y=y[:4000])
+    e = encode("test", mu[4000:, None, None], Posterior(mu[4000:]), y=y[4000:], train=train)
+    assert value("probe.knn", e, k=1) == pytest.approx(1 - 2 * 0.25 * 0.75, abs=0.03)
+
+
+def test_a_vote_needs_as_many_codes_as_neighbours():
+    x, y = normal((5, 2), "few"), torch.arange(5)
+    with pytest.raises(Undefined, match="at least 10 training codes, there are 5"):
+        neighbour_vote(x, y, x, y, 10)
+
+
+@reference("silhouette")
+@pytest.mark.parametrize("classes", [2, 7])
+@pytest.mark.parametrize("shift", [0.0, 1.0, 1000.0])
+def test_silhouette_is_scikit_learns(classes, shift):
+    y = torch.arange(150) % classes * 3
+    x = normal((150, 4), "x") + shift * torch.arange(150)[:, None] % classes
+    assert silhouette_width(x, y) == pytest.approx(silhouette_score(x.numpy(), y.numpy()), rel=1e-5, abs=1e-9)
+
+
+@reference("silhouette")
+def test_silhouette_counts_a_class_of_one_as_scikit_learn_does(monkeypatch):
+    x, y = normal((61, 3), "x"), torch.tensor([0, 1] * 30 + [2])
+    theirs = silhouette_score(x.numpy(), y.numpy())
+    assert silhouette_width(x, y) == pytest.approx(theirs, rel=1e-9)
+    monkeypatch.setattr("latentbench.neighbours.BLOCK", 300)
+    assert silhouette_width(x, y) == pytest.approx(theirs, rel=1e-9)
+
+
+@known_answer("silhouette")
+def test_silhouette_of_two_pairs_by_hand():
+    """On a line, 0 and 1 against 10 and 11: a = 1, b = 10.5 or 9.5."""
+    x, y = torch.tensor([[0.0], [1.0], [10.0], [11.0]]), torch.tensor([0, 0, 1, 1])
+    assert silhouette_width(x, y) == pytest.approx((9.5 / 10.5 + 8.5 / 9.5) / 2, rel=1e-9)
+    assert silhouette_width(torch.ones(4, 1), y) == 0
+    with pytest.raises(Undefined, match="found 1"):
+        silhouette_width(x, torch.zeros(4))
+    with pytest.raises(Undefined, match="found 4"):
+        silhouette_width(x, torch.arange(4))
+
+
+@pytest.mark.parametrize("name", ["silhouette", "probe.knn"])
+def test_turning_moving_and_rescaling_the_latent_change_nothing(name):
+    y = torch.arange(200) % 3
+    mu = normal((200, 3), "mu") + y[:, None]
+    turn = torch.linalg.qr(normal((3, 3), "turn"))[0]
+    base = value(name, pair(mu, mu, y))
+    assert 0 < base < 1
+    for moved in (mu @ turn, 1e-3 * mu, 50 * mu - 9):
+        assert value(name, pair(mu, moved, y)) == pytest.approx(base, rel=1e-6)
+
+
+def test_labels_dealt_out_anew_have_no_silhouette():
+    metric = metrics()["silhouette"]
+    (null,) = metric.references(fake_encoding(), **metric.params).values()
+    assert null < 0.1 < value("silhouette", fake_encoding())
+    assert not math.isnan(null)

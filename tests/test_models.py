@@ -10,8 +10,9 @@ import torch
 from latentbench import catalog
 from latentbench.baselines import MeanImage, PrincipalComponents
 from latentbench.config import make_run
-from latentbench.core import Model, seeded
+from latentbench.core import Loss, Posterior, seeded
 from latentbench.models.nets import Trunk
+from latentbench.testing import ContractBroken, check_model
 from latentbench.train import Diverged, Plan, fit, initialise
 
 SPECS = ["ae", "ae:noise=1", "vae", "vae:beta=4", "vae:likelihood=bernoulli", "vae:sigma=1", "vae:kl=mean",
@@ -26,20 +27,80 @@ def build(text: str, shape=SHAPE, seed: int = 0, **options):
 
 @pytest.mark.parametrize("text", SPECS)
 def test_laws(text):
-    model = build(text)
-    x = torch.rand((7, *SHAPE), generator=seeded(0, "x"))
-    assert isinstance(model, Model)
-    posterior = model.encode(x)
-    assert posterior.mu.shape == (7, 3)
+    run = make_run({"models": text, "latent_dim": 3, "width": 32})
+    check_model(lambda shape, latent_dim: catalog.build_model(text, run, shape), SHAPE, 3)
+    posterior = build(text).encode(torch.rand((7, *SHAPE), generator=seeded(0, "x")))
     assert (posterior.log_var is None) == text.startswith("ae")
-    assert model.decode(posterior.mu).shape == x.shape
-    losses = [model.loss(x, seeded(0, "draws")).total for _ in range(2)]
-    assert losses[0] == losses[1], "the draws come from the generator alone"
-    losses[0].backward()
-    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
-    again = build(text, seed=1)
-    again.load_state_dict(model.state_dict())
-    assert torch.equal(again.encode(x).mu, model.encode(x).mu)
+
+
+class Honest(torch.nn.Module):
+    """A linear autoencoder, the smallest model there is."""
+
+    def __init__(self, shape, latent_dim):
+        super().__init__()
+        self.latent_dim, self.shape = latent_dim, shape
+        self.down = torch.nn.Linear(math.prod(shape), latent_dim)
+        self.up = torch.nn.Linear(latent_dim, math.prod(shape))
+
+    def encode(self, x):
+        return Posterior(self.down(x.flatten(1)))
+
+    def decode(self, z):
+        return self.up(z).view(-1, *self.shape)
+
+    def loss(self, x, generator):
+        error = (self.decode(self.encode(x).mu) - x).square().sum() / len(x)
+        return Loss(error, {"error": error.detach()})
+
+
+class FlatDecoder(Honest):
+    def decode(self, z):
+        return self.up(z)
+
+
+class BatchMean(Honest):
+    def encode(self, x):
+        return Posterior(self.down((x - x.mean(0)).flatten(1)))
+
+
+class AmbientNoise(Honest):
+    def loss(self, x, generator):
+        return super().loss(x + torch.randn_like(x), generator)
+
+
+class AttachedTerm(Honest):
+    def loss(self, x, generator):
+        total = super().loss(x, generator).total
+        return Loss(total, {"error": total})
+
+
+class IdlePart(Honest):
+    def __init__(self, shape, latent_dim):
+        super().__init__(shape, latent_dim)
+        self.idle = torch.nn.Parameter(torch.zeros(1))
+
+
+class HiddenWeight(Honest):
+    def __init__(self, shape, latent_dim):
+        super().__init__(shape, latent_dim)
+        self.hidden = torch.rand(1)
+
+    def encode(self, x):
+        return Posterior(self.down(x.flatten(1)) * self.hidden)
+
+
+def test_an_honest_model_passes():
+    check_model(Honest)
+
+
+@pytest.mark.parametrize(
+    ("model", "word"),
+    [(FlatDecoder, "shape"), (BatchMean, "batch"), (AmbientNoise, "global generator"), (AttachedTerm, "detach"),
+     (IdlePart, "gradient reaches idle"), (HiddenWeight, "state_dict"), (lambda s, d: Honest(s, d + 1), "latent_dim")],
+)  # fmt: skip
+def test_a_model_that_breaks_its_contract_is_caught(model, word):
+    with pytest.raises(ContractBroken, match=word):
+        check_model(model)
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 33, 17), (1, 5, 7)])
@@ -162,3 +223,30 @@ def test_linear_autoencoder_reaches_pca_on_digits(seed):
     with torch.no_grad():
         error = float((model.decode(model.encode(x).mu) - x).square().mean())
     assert best * (1 - 1e-6) <= error <= 1.01 * best
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("text", ["ae:net=mlp", "ae:net=conv", "vae:net=mlp", "vae:net=conv"])
+def test_the_decoder_of_nearly_empty_images_starts_at_their_mean(text):
+    model = build(text)
+    before = model.decode(torch.zeros(1, 3)).mean()
+    model.start(torch.full((10, *SHAPE), 0.3))
+    assert model.decode(torch.zeros(1, 3)).mean() == before
+    model.start(torch.full((10, *SHAPE), 0.02))
+    assert float(model.decode(torch.zeros(1, 3)).mean()) == pytest.approx(0.02, abs=0.02)
+    linear = build("ae:depth=0")
+    before = linear.decode(torch.zeros(1, 3))
+    linear.start(torch.full((10, *SHAPE), 0.02))
+    assert torch.equal(linear.decode(torch.zeros(1, 3)), before)
+
+
+def test_an_autoencoder_learns_thin_lines():
+    """From the plain start it stays at the black image, R^2 below 0."""
+    from latentbench.datasets import lines
+
+    data = lines.load("", "", 0)
+    model = build("ae", data.shape, latent_dim=8, width=128)
+    fit(model, data.train.x, data.val.x, Plan(8, 0, 64, 1e-3), 0)
+    with torch.no_grad():
+        error = (model.decode(model.encode(data.val.x).mu) - data.val.x).square().sum()
+    assert float(1 - error / (data.val.x - data.val.x.mean(0)).square().sum()) > 0.5

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from latentbench.records import Record
+from latentbench.report.verdict.claims import difference
 from latentbench.stats import (
     EXACT,
     MOST_SEEDS,
@@ -209,6 +210,15 @@ def test_nothing_leads_alone_and_references_never():
     assert leaders([cell("a", [1.0, 2.0])]) == ()
     assert leaders([cell("a", [1.0, 1.1]), cell("baseline:pca", [5.0, 5.1])]) == ()
     assert leaders([cell("a", [1.0, 1.1]), cell("b", [0.0, 0.1])], excluded=["a", "b"]) == ()
+
+
+def test_nats_of_different_likelihoods_rank_nobody():
+    density, mass = {"detail": {"likelihood": "gaussian"}}, {"detail": {"likelihood": "bernoulli"}}
+    high, low = [24.0, 24.1, 24.2], [-25.0, -25.1, -25.2]
+    assert leaders([cell("a", high, **density), cell("b", low, **density)]) == ("a",)
+    assert leaders([cell("a", high, **density), cell("b", low, **mass)]) == ()
+    assert difference(cell("a", high, **density), cell("b", low, **mass)) is None
+    assert difference(cell("a", high, **density), cell("b", low, **density)) is not None
 
 
 def test_one_seed_ranks_nobody():

@@ -159,25 +159,27 @@ def has_path(e: Encoding, chord: Tensor) -> Tensor:
 
 def judged_paths(e: Encoding, frames: int, pairs: int) -> Verdict:
     """The judge on every frame of `decoded_paths`; each field (p, frames)."""
-    return _judged(e, e.once(decoded_paths, frames=frames, pairs=pairs).frames)
+    return judged(e, e.once(decoded_paths, frames=frames, pairs=pairs).frames)
 
 
 def judged_fades(e: Encoding, frames: int, pairs: int) -> Verdict:
     """The judge on the cross-fade of every decoded path's two ends; each field (p, frames)."""
-    return _judged(e, cross_fade(e.once(decoded_paths, frames=frames, pairs=pairs).frames))
+    return judged(e, cross_fade(e.once(decoded_paths, frames=frames, pairs=pairs).frames))
 
 
-def _judged(e: Encoding, frames: Tensor) -> Verdict:
+def judged(e: Encoding, frames: Tensor) -> Verdict:
+    """The judge on frames (p, T, c, h, w); each field (p, T)."""
     verdict = verdicts(e, frames.flatten(0, 1))
     return Verdict(*(field.view(frames.shape[:2]) for field in verdict))
 
 
-def _fades_of_images(e: Encoding, frames: int, pairs: int) -> Tensor:
+def fades_of_images(e: Encoding, frames: int, pairs: int) -> Tensor:
+    """Cross-fades of the real images of the same pairs, (pairs, frames, c, h, w): what no latent space is needed for."""
     ends = path_pairs(e, pairs).to(e.x.device)
     return along(e.x[ends[:, 0]], e.x[ends[:, 1]], torch.linspace(0, 1, frames, dtype=torch.float64))
 
 
-def _groups(e: Encoding, ends: Tensor, kept: Tensor) -> dict[str, Tensor]:
+def groups(e: Encoding, ends: Tensor, kept: Tensor) -> dict[str, Tensor]:
     """Masks (p,) of the kept pairs with one class and with two, where labels are known."""
     if e.labels is None:
         return {}
@@ -186,7 +188,7 @@ def _groups(e: Encoding, ends: Tensor, kept: Tensor) -> dict[str, Tensor]:
     return {name: mask for name, mask in (("same_class", kept & same), ("different_class", kept & ~same)) if mask.any()}
 
 
-def _over_paths(each: Tensor, kept: Tensor) -> Value:
+def over_paths(each: Tensor, kept: Tensor) -> Value:
     """The mean over kept paths, with its quantiles and how many were left out."""
     some = each[kept]
     median, high = torch.quantile(some, torch.tensor([0.5, 0.95], dtype=some.dtype, device=some.device)).tolist()
@@ -196,18 +198,18 @@ def _over_paths(each: Tensor, kept: Tensor) -> Value:
 
 def _tortuosity(e: Encoding, frames: int, pairs: int) -> Value:
     steps, chord = e.once(path_steps, frames=frames, pairs=pairs)
-    return _over_paths(tortuosity(steps, chord), has_path(e, chord))
+    return over_paths(tortuosity(steps, chord), has_path(e, chord))
 
 
 def _jump(e: Encoding, frames: int, pairs: int) -> Value:
     steps, chord = e.once(path_steps, frames=frames, pairs=pairs)
-    return _over_paths(jump(steps), has_path(e, chord))
+    return over_paths(jump(steps), has_path(e, chord))
 
 
 def _gain(e: Encoding, frames: int, pairs: int, inner: Callable[[Tensor], Tensor]) -> Value:
     """Valid share on the path minus that on the cross-fade, over the frames that ``inner`` picks."""
     paths = e.once(decoded_paths, frames=frames, pairs=pairs)
-    kept = has_path(e, _chord(paths.frames))
+    kept = has_path(e, chord_of(paths.frames))
     path = inner(e.once(judged_paths, frames=frames, pairs=pairs).valid).double().mean(1).to(kept.device)
     fade = inner(e.once(judged_fades, frames=frames, pairs=pairs).valid).double().mean(1).to(kept.device)
 
@@ -217,7 +219,7 @@ def _gain(e: Encoding, frames: int, pairs: int, inner: Callable[[Tensor], Tensor
 
     whole = shares(kept)
     detail: dict[str, Any] = {**whole, "left_out": int((~kept).sum())}
-    detail |= {name: shares(mask) for name, mask in _groups(e, paths.ends, kept).items()}
+    detail |= {name: shares(mask) for name, mask in groups(e, paths.ends, kept).items()}
     return Value(whole["gain"], detail=detail)
 
 
@@ -231,18 +233,16 @@ def _midpoint_validity_gain(e: Encoding, frames: int, pairs: int) -> Value:
 
 def _class_changes(e: Encoding, frames: int, pairs: int) -> Value:
     paths = e.once(decoded_paths, frames=frames, pairs=pairs)
-    kept = has_path(e, _chord(paths.frames))
+    kept = has_path(e, chord_of(paths.frames))
     label = e.once(judged_paths, frames=frames, pairs=pairs).label.to(kept.device)
     changes = label_changes(label)
-    inside = label[:, 1:-1]
-    ends = (inside == label[:, :1]) | (inside == label[:, -1:])
-    detail: dict[str, Any] = {"consistency": float(ends[kept].double().mean())}
-    detail |= {name: float(changes[mask].mean()) for name, mask in _groups(e, paths.ends, kept).items()}
-    value = _over_paths(changes, kept)
+    detail = {name: float(changes[mask].mean()) for name, mask in groups(e, paths.ends, kept).items()}
+    value = over_paths(changes, kept)
     return value._replace(detail={**value.detail, **detail})
 
 
-def _chord(frames: Tensor) -> Tensor:
+def chord_of(frames: Tensor) -> Tensor:
+    """Pixel distance (p,), float64, of the end frames of paths (p, T, c, h, w)."""
     return length(flat(frames[:, -1]) - flat(frames[:, 0]))
 
 
@@ -252,12 +252,12 @@ def _middle(frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _betweenness(e: Encoding, frames: int, pairs: int) -> Value:
     paths = e.once(decoded_paths, frames=frames, pairs=pairs)
-    return _over_paths(betweenness(*_middle(paths.frames)), has_path(e, _chord(paths.frames)))
+    return over_paths(betweenness(*_middle(paths.frames)), has_path(e, chord_of(paths.frames)))
 
 
 def _nonblend(e: Encoding, frames: int, pairs: int) -> Value:
     paths = e.once(decoded_paths, frames=frames, pairs=pairs)
-    return _over_paths(nonblend(*_middle(paths.frames)), has_path(e, _chord(paths.frames)))
+    return over_paths(nonblend(*_middle(paths.frames)), has_path(e, chord_of(paths.frames)))
 
 
 def _in_features(e: Encoding, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -270,21 +270,21 @@ def _in_features(e: Encoding, frames: Tensor) -> tuple[Tensor, Tensor]:
 
 def _betweenness_features(e: Encoding, frames: int, pairs: int) -> Value:
     paths = e.once(decoded_paths, frames=frames, pairs=pairs)
-    kept = has_path(e, _chord(paths.frames))
+    kept = has_path(e, chord_of(paths.frames))
     each, apart = _in_features(e, paths.frames)
     kept = kept & apart.to(kept.device)
     if not kept.any():
         raise Undefined("the judge's features do not tell the ends of any path apart")
-    return _over_paths(each.to(kept.device), kept)
+    return over_paths(each.to(kept.device), kept)
 
 
 def _fade_in_features(e: Encoding, frames: int, pairs: int) -> Mapping[str, float]:
-    each, apart = _in_features(e, _fades_of_images(e, 3, pairs))
+    each, apart = _in_features(e, fades_of_images(e, 3, pairs))
     return {"ceiling:cross-fade": float(each[apart].mean())} if apart.any() else {}
 
 
 def _fade_class_changes(e: Encoding, frames: int, pairs: int) -> Mapping[str, float]:
-    label = _judged(e, _fades_of_images(e, frames, pairs)).label
+    label = judged(e, fades_of_images(e, frames, pairs)).label
     return {"ceiling:cross-fade": float(label_changes(label).mean())}
 
 

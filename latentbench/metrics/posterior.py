@@ -1,41 +1,27 @@
 """The posterior: why mu *and* sigma.
 
-For ``q(z|x) = N(mu, diag s^2)`` the divergence from the prior splits into two halves,
+``q(z|x) = N(mu, diag s^2)``; a plain autoencoder is a Dirac at mu (``log_var`` None): s = 0. A dimension is *active*
+when its means move more than its noise; the others are *collapsed* and say nothing about x. Of the active ones: are
+the posteriors *points*, narrow beside the cloud of their means? Do they overlap? Do they make up the prior together?
 
-    KL(q(z|x) || N(0, I)) = sum_d  mu_d^2 / 2  +  (s_d^2 - 1 - ln s_d^2) / 2,
-
-and so do the ways to escape it: *far-apart means* (the first half large) and *punctual posteriors* (the second). A
-plain autoencoder is a Dirac at mu (``log_var`` None): s = 0. A dimension is *active* when its means move more than
-its noise; the others are *collapsed* and say nothing about x.
+What each measure reads on posteriors whose answer is known stands beside it: all equal to the prior; points; and such
+as make up the prior together.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.core import Encoding, Metric, Undefined, Value, randn
 from latentbench.decoding import subsample
 from latentbench.neighbours import blocks
 
 ACTIVE = 0.01
 """Share of a dimension's variance that its means must carry for it to count as active (Burda et al. 2016)."""
-
-
-def kl_parts(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
-    """Both halves of the KL per dimension, in nats, averaged over images: ``E mu^2 / 2`` and
-    ``E (s^2 - 1 - ln s^2) / 2``, each (d,) float64 and >= 0, for ``mu``, ``log_var`` (n, d).
-
-    Kingma & Welling 2014, appendix B.
-    """
-    mu, log_var = mu.double(), log_var.double()
-    means = mu.square().mean(0) / 2
-    # expm1 keeps the digits of a nearly collapsed dimension, where s^2 - 1 and ln s^2 almost cancel.
-    variances = (torch.expm1(log_var) - log_var).mean(0) / 2
-    return means, variances.clamp(min=0.0)
 
 
 def moments(mu: Tensor, log_var: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -62,10 +48,14 @@ def punctuality(mu: Tensor, log_var: Tensor | None) -> float:
     """Mean over active dimensions of ``E[s_d] / sd(mu_d)``: 0 = points (any autoencoder), about 1 = posteriors as
     wide as the cloud of their means. Raises Undefined where no dimension is active."""
     on = _some_active(mu, log_var)
+    return float((widths(mu, log_var) / mu.double().std(0, correction=0))[on].mean())
+
+
+def widths(mu: Tensor, log_var: Tensor | None) -> Tensor:
+    """``E[s_d]`` per dimension, (d,) float64; 0 for a Dirac."""
     if log_var is None:
-        return 0.0
-    width = (0.5 * log_var.double()).exp().mean(0)
-    return float((width / mu.double().std(0, correction=0))[on].mean())
+        return torch.zeros(mu.shape[1], dtype=torch.float64, device=mu.device)
+    return (0.5 * log_var.double()).exp().mean(0)
 
 
 def variance_sum(mu: Tensor, log_var: Tensor | None) -> Tensor:
@@ -109,37 +99,12 @@ def _some_active(mu: Tensor, log_var: Tensor | None) -> Tensor:
     return on
 
 
-def _log_var(e: Encoding) -> Tensor:
-    if e.log_var is None:
-        raise Undefined(e.missing.get("log_var", "needs log_var"))
-    return e.log_var
-
-
-def _halves(e: Encoding) -> tuple[Tensor, Tensor]:
-    return kl_parts(e.mu, _log_var(e))
-
-
-def _summed(per_dimension: Tensor) -> Value:
-    return Value(float(per_dimension.sum()), detail={"per_dimension": per_dimension.tolist()})
-
-
-def _kl(e: Encoding) -> Value:
-    means, variances = e.once(_halves)
-    return _summed(means + variances)
-
-
-def _kl_mean_part(e: Encoding) -> Value:
-    return _summed(e.once(_halves)[0])
-
-
-def _kl_variance_part(e: Encoding) -> Value:
-    return _summed(e.once(_halves)[1])
-
-
 def _active_units(e: Encoding, threshold: float) -> Value:
     spread, noise = moments(e.mu, e.log_var)
     on = active(e.mu, e.log_var, threshold)
     detail = {"active": on.tolist(), "mean_variance": spread.tolist(), "noise_variance": noise.tolist()}
+    # What a diagnosis of each dimension rests on, for points too: E[s] and what its means cost, E mu^2 / 2.
+    detail |= {"sigma": widths(e.mu, e.log_var).tolist(), "mean_part": (e.mu.double().square().mean(0) / 2).tolist()}
     return Value(float(on.sum()), detail=detail)
 
 
@@ -148,8 +113,10 @@ def _active_units_burda(e: Encoding, threshold: float) -> float:
     return float((spread > threshold).sum())
 
 
-def _punctual_index(e: Encoding) -> float:
-    return punctuality(e.mu, e.log_var)
+def _punctual_index(e: Encoding) -> Value:
+    sigma, spread = widths(e.mu, e.log_var), e.mu.double().std(0, correction=0)
+    detail = {"sigma": sigma.tolist(), "sd": spread.tolist(), "active": active(e.mu, e.log_var).tolist()}
+    return Value(punctuality(e.mu, e.log_var), detail=detail)
 
 
 def _overlap(e: Encoding, points: int) -> Value:
@@ -164,32 +131,48 @@ def _variance_law(e: Encoding) -> Value:
     return Value(float(each[on].mean()), detail={"per_dimension": each.tolist(), "active": on.tolist()})
 
 
-_LOG_VAR: Mapping[str, Any] = {"better": "none", "bounds": (0.0, None), "unit": "nats", "needs": frozenset({"log_var"})}
+# --- anchors: posteriors whose values are known, as many of them and in as many dimensions as this run's ---
 
-kl = Metric(
-    name="kl",
-    compute=_kl,
-    summary="KL(q(z|x) || N(0, I)), summed over dimensions, mean over images; 0 = total collapse",
-    source="Kingma & Welling 2014, appendix B",
-    **_LOG_VAR,
-)
 
-kl_mean_part = Metric(
-    name="kl.mean_part",
-    compute=_kl_mean_part,
-    summary="the half of the KL that the means pay, E mu^2 / 2; large = means far apart",
-    source="Kingma & Welling 2014, appendix B, first half",
-    **_LOG_VAR,
-)
+def _collapsed(e: Encoding) -> tuple[Tensor, Tensor]:
+    """Posteriors that are all the prior: total collapse."""
+    return torch.zeros_like(e.mu, dtype=torch.float64), torch.zeros_like(e.mu, dtype=torch.float64)
 
-kl_variance_part = Metric(
-    name="kl.variance_part",
-    compute=_kl_variance_part,
-    summary="the half of the KL that the variances pay, E (s^2 - 1 - ln s^2) / 2; large = punctual posteriors",
-    source="Kingma & Welling 2014, appendix B, second half",
-    **_LOG_VAR,
-)
 
+def _matched(e: Encoding) -> tuple[Tensor, Tensor]:
+    """Posteriors that say something and together make up the prior: mu ~ N(0, I / 2), s^2 = 1 / 2."""
+    mu = randn(e.mu.shape, e.generator("posterior anchors"), e.mu).double() * math.sqrt(0.5)
+    return mu, torch.full_like(mu, math.log(0.5))
+
+
+def _active_anchors(e: Encoding, threshold: float) -> Mapping[str, float]:
+    count = {name: active(*of(e), threshold).sum() for name, of in _KNOWN.items()}
+    return {name: float(units) for name, units in count.items()}
+
+
+def _active_anchors_burda(e: Encoding, threshold: float) -> Mapping[str, float]:
+    count = {name: (moments(*of(e))[0] > threshold).sum() for name, of in _KNOWN.items()}
+    return {name: float(units) for name, units in count.items()}
+
+
+def _punctual_anchors(e: Encoding) -> Mapping[str, float]:
+    mu, log_var = _matched(e)
+    return {"null:points": punctuality(mu, torch.full_like(mu, -40.0)), "null:matched": punctuality(mu, log_var)}
+
+
+def _overlap_anchors(e: Encoding, points: int) -> Mapping[str, float]:
+    some = [part[:points] for part in (*_collapsed(e), _matched(e)[0])]
+    return {
+        "null:collapsed": bhattacharyya_overlap(some[0], some[1]),
+        "null:points": bhattacharyya_overlap(some[2], None),
+    }
+
+
+def _law_anchors(e: Encoding) -> Mapping[str, float]:
+    return {"null:matched": float(variance_sum(*_matched(e)).mean())}
+
+
+_KNOWN = {"floor:collapsed": _collapsed, "ceiling:matched": _matched}
 active_units = Metric(
     name="active_units",
     compute=_active_units,
@@ -200,6 +183,8 @@ active_units = Metric(
     "the largest dimension's",
     source="after Burda et al. 2016, made scale-free",
     params={"threshold": ACTIVE},
+    references=_active_anchors,
+    expects={"floor:collapsed": (0.0, 0.0)},
 )
 
 active_units_burda = Metric(
@@ -211,6 +196,8 @@ active_units_burda = Metric(
     summary="latent dimensions with Var(mu) > .01, as published (depends on the latent's scale)",
     source="Burda et al. 2016, section 5.2",
     params={"threshold": ACTIVE},
+    references=_active_anchors_burda,
+    expects={"floor:collapsed": (0.0, 0.0)},
 )
 
 punctual_index = Metric(
@@ -221,6 +208,8 @@ punctual_index = Metric(
     unit="ratio",
     summary="mean over active dimensions of E[s] / sd(mu); 0 = punctual posteriors (any autoencoder)",
     source="latentbench",
+    references=_punctual_anchors,
+    expects={"null:points": (0.0, 1e-6), "null:matched": (0.5, 2.5)},
 )
 
 overlap = Metric(
@@ -232,6 +221,8 @@ overlap = Metric(
     summary="mean over images of the largest overlap of its posterior with another's; 0 = isolated, 1 = collapsed",
     source="coefficient: Bhattacharyya 1943",
     params={"points": 1000},
+    references=_overlap_anchors,
+    expects={"null:collapsed": (1.0 - 1e-9, 1.0), "null:points": (0.0, 0.0)},
 )
 
 variance_law = Metric(
@@ -243,4 +234,6 @@ variance_law = Metric(
     unit="variance",
     summary="E[s^2] + Var(mu), mean over active dimensions; 1 where the aggregate posterior has the prior's variance",
     source="Lucas et al. 2019 (an optimum of the linear VAE)",
+    references=_law_anchors,
+    expects={"null:matched": (0.4, 1.8)},
 )

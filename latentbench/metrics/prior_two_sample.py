@@ -93,7 +93,7 @@ def two_sample(a: Tensor, b: Tensor) -> TwoSample:
 def _against_normal(z: Tensor, generator: torch.Generator) -> TwoSample:
     """`two_sample` of codes (n, d) against as many draws of N(0, I). The codes are shuffled: a split may be sorted."""
     z = z[torch.randperm(len(z), generator=generator).to(z.device)]
-    return two_sample(z, randn(z.shape, generator, z))
+    return two_sample(z, randn(z.shape, generator, z.double()))  # the same draws in every precision
 
 
 def _c2st(e: Encoding, codes: int) -> Value:

@@ -7,6 +7,8 @@ training split.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -35,6 +37,19 @@ def explained_share(x: Tensor, x_hat: Tensor, mean_image: Tensor) -> float:
 def reconstructions(e: Encoding) -> Tensor:
     """Decoded posterior means (n, c, h, w): the encoding's own, or made here where it holds none."""
     return e.x_hat if e.x_hat is not None else decode(e, e.mu)
+
+
+def peak_ratio(error: float) -> float:
+    """``PSNR = -10 log10 MSE`` in decibels, for images whose peak is 1, higher is better. Of the error over all pixels
+    of all images, as torchmetrics has it by default: the mean of each image's own PSNR is larger, and one image given
+    back exactly would make it infinite. Raises Undefined where the error is 0."""
+    if error == 0.0:
+        raise Undefined("the reconstructions are exact: their signal-to-noise ratio is infinite")
+    return -10.0 * math.log10(error)
+
+
+def _psnr(e: Encoding) -> float:
+    return peak_ratio(_mse(e))
 
 
 def _mse(e: Encoding) -> float:
@@ -69,5 +84,17 @@ r2 = Metric(
     summary="1 - MSE / MSE of the training split's mean image; 0 = no better than that image",
     source="coefficient of determination, Wright 1921",
     needs=frozenset({"decoder", "train"}),
+    splits=("train", "test"),
+)
+
+psnr = Metric(
+    name="psnr",
+    compute=_psnr,
+    better="higher",
+    bounds=(None, None),
+    unit="dB",
+    summary="peak signal-to-noise ratio of the decoded posterior mean, -10 log10 of the MSE",
+    source="definition, peak 1",
+    needs=frozenset({"decoder"}),
     splits=("train", "test"),
 )

@@ -3,6 +3,10 @@
 The *linear probe* asks how well a linear classifier reads the class off the posterior mean. *Trustworthiness* and
 *neighbourhood continuity* (Venna & Kaski 2001) ask whether images and means have the same neighbours: the first is
 lowered by intruders, means that are neighbours while their images are not; the second by images torn apart.
+
+Do classes show without any training? The *nearest-neighbour probe* lets the k nearest training means vote; the
+*silhouette* (Rousseeuw 1987) asks whether a mean lies nearer to its own class than to the next one. Both take the latent
+as it is: rotating it or rescaling it as a whole changes nothing, rescaling one axis does.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from torch import Tensor
 
 from latentbench.core import Encoding, Metric, Undefined, Value
 from latentbench.decoding import subsample
-from latentbench.neighbours import nearest, ranks
+from latentbench.neighbours import blocks, flat, nearest, ranks
 
 
 def trustworthiness(original: Tensor, reduced: Tensor, k: int) -> float:
@@ -58,6 +62,42 @@ def probe_accuracy(
     return float(probe.score((test - mean) / sd, labels))
 
 
+def neighbour_vote(train: Tensor, train_labels: Tensor, test: Tensor, labels: Tensor, k: int) -> float:
+    """Share of ``test`` (m, d) whose ``labels`` (m,) the majority of their ``k`` nearest in ``train`` (n, d) has; in
+    [0, 1]. A tied vote goes to the smallest label, as in sklearn.neighbors.KNeighborsClassifier. Raises Undefined for
+    fewer than ``k`` training points. Cover & Hart 1967."""
+    if len(train) < k:
+        raise Undefined(f"{k} neighbours need at least {k} training codes, there are {len(train)}")
+    voters = train_labels[nearest(test, train, k).indices]
+    return float((voters.mode(1).values == labels).double().mean())
+
+
+def silhouette_width(points: Tensor, labels: Tensor) -> float:
+    """Mean over ``points`` (n, d) of ``(b - a) / max(a, b)``: a the mean distance to the others of its class, b the
+    smallest mean distance to another class; ``labels`` (n,) int64.
+
+    In [-1, 1], higher is better: 1 = classes are tight and far apart, 0 = they overlap (or everything is one point).
+    The only member of a class counts 0. Raises Undefined unless there are two classes and a class of two. Rousseeuw
+    1987, as in sklearn.metrics.silhouette_score; in blocks of rows.
+    """
+    points = flat(points)
+    points = points - points.mean(0)
+    _, own, size = torch.unique(labels, return_inverse=True, return_counts=True)
+    if not 1 < len(size) < len(points):
+        raise Undefined(f"a silhouette needs 2 to {len(points) - 1} classes of {len(points)} codes, found {len(size)}")
+    member = torch.nn.functional.one_hot(own).double()
+    widths = []
+    for rows in blocks(len(points), len(points)):
+        distance = torch.cdist(points[rows], points, compute_mode="use_mm_for_euclid_dist")
+        distance[torch.arange(rows.stop - rows.start), torch.arange(rows.start, rows.stop)] = 0.0
+        total, mine = distance @ member, own[rows, None]
+        a = (total.gather(1, mine) / (size[mine] - 1).clamp(min=1)).squeeze(1)
+        b = (total / size).scatter(1, mine, torch.inf).amin(1)
+        known = (size[mine].squeeze(1) > 1) & (torch.maximum(a, b) > 0)
+        widths.append(torch.where(known, (b - a) / torch.maximum(a, b), 0.0))
+    return float(torch.cat(widths).mean())
+
+
 def _points(e: Encoding, points: int) -> Tensor:
     """Indices of the images that the neighbour measures look at."""
     return subsample(torch.arange(len(e.x)), points, e.generator("neighbours")).to(e.mu.device)
@@ -91,7 +131,30 @@ def _probe(e: Encoding, points: int) -> float:
     return probe_accuracy(train, train_labels, _numpy(e.mu), _labels(e))
 
 
-def _majority(e: Encoding, points: int) -> Mapping[str, float]:
+def _vote(e: Encoding, points: int, k: int) -> float:
+    if e.train is None or e.train.labels is None or e.labels is None:
+        raise Undefined(e.absent(frozenset({"labels", "train", "train_labels"})))
+    rows = subsample(torch.arange(len(e.train.mu)), points, e.generator("probe")).to(e.mu.device)
+    return neighbour_vote(e.train.mu[rows], e.train.labels[rows], e.mu, e.labels, k)
+
+
+def _silhouette(e: Encoding, points: int) -> Value:
+    if e.labels is None:
+        raise Undefined(e.absent(frozenset({"labels"})))
+    rows = _points(e, points)
+    return Value(silhouette_width(e.mu[rows], e.labels[rows]), detail={"points": len(rows)})
+
+
+def _shuffled_labels(e: Encoding, points: int) -> Mapping[str, float]:
+    """The same codes with the labels dealt out anew: what any latent reads where classes are nothing to it."""
+    if e.labels is None:
+        raise Undefined(e.absent(frozenset({"labels"})))
+    rows = _points(e, points)
+    order = torch.randperm(len(rows), generator=e.generator("shuffled labels")).to(rows.device)
+    return {"null:labels": silhouette_width(e.mu[rows], e.labels[rows][order])}
+
+
+def _majority(e: Encoding, points: int, **params: object) -> Mapping[str, float]:
     if e.train is None:
         raise Undefined("needs train")
     common = int(np.bincount(_labels(e.train)).argmax())
@@ -111,6 +174,33 @@ probe_linear = Metric(
     needs=frozenset({"labels", "train", "train_labels"}),
     params={"points": 5000},
     references=_majority,
+)
+
+probe_knn = Metric(
+    name="probe.knn",
+    compute=_vote,
+    better="higher",
+    bounds=(0.0, 1.0),
+    unit="accuracy",
+    summary="test accuracy of the majority among the 10 nearest posterior means of the training split",
+    source="Cover & Hart 1967",
+    needs=frozenset({"labels", "train", "train_labels"}),
+    params={"points": 5000, "k": 10},
+    references=_majority,
+)
+
+silhouette = Metric(
+    name="silhouette",
+    compute=_silhouette,
+    better="higher",
+    bounds=(-1.0, 1.0),
+    unit="silhouette width",
+    summary="do posterior means of a class lie together and apart from the next class? 1 = yes, 0 = classes overlap",
+    source="Rousseeuw 1987",
+    needs=frozenset({"labels"}),
+    params={"points": 2000},
+    references=_shuffled_labels,
+    expects={"null:labels": (-1.0, 0.3)},
 )
 
 trustworthiness_of_means = Metric(

@@ -35,6 +35,10 @@ class Autoencoder(nn.Module):
         self.noise = noise
         self.trunk = Trunk(shape, latent_dim, latent_dim, depth=depth, width=width, net=net)
 
+    def start(self, x: Tensor) -> None:
+        """Begin where the training images ``x`` are: see `nets.Trunk.start`."""
+        self.trunk.start(x)
+
     def encode(self, x: Tensor) -> Posterior:
         """The code f(x), (n, d), as a Dirac."""
         return Posterior(self.trunk.encode(x))

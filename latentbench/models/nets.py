@@ -14,10 +14,14 @@ import itertools
 import math
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 Net = Literal["auto", "mlp", "conv"]
 Shape = tuple[int, int, int]
+
+DARK = 0.05
+"""Images whose mean value is below this, or above 1 less this, are nearly empty: see `Trunk.start`."""
 
 SMALL = 1024
 """Images of at most this many values get an MLP under ``auto``, larger ones convolutions."""
@@ -47,6 +51,21 @@ class Trunk(nn.Module):
         """What stands before the sigmoid, (n, c, h, w), for latent points (n, d)."""
         out: Tensor = self.decoder(z)
         return out.view(-1, *self.shape)
+
+    @torch.no_grad()
+    def start(self, x: Tensor) -> None:
+        """Let the decoder begin at the mean value of the training images ``x``, where these are nearly empty.
+
+        A sigmoid begins at 1/2. On images that are all but black the way down from there overshoots: units die, the
+        sigmoid saturates, and squared error stays at the black image for good (thin lines: R^2 -.05 after 3,000 steps,
+        .997 from the mean). Other images need no such help and keep the plain start.
+        """
+        mean = float(x.mean())
+        head = list(self.decoder.modules())[-1]
+        if self.linear or DARK <= mean <= 1 - DARK or not 0 < mean < 1:
+            return
+        if isinstance(head, nn.Linear | nn.ConvTranspose2d) and head.bias is not None:
+            head.bias.fill_(math.log(mean / (1 - mean)))
 
     def decode(self, z: Tensor) -> Tensor:
         """Images (n, c, h, w) of latent points (n, d)."""

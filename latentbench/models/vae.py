@@ -32,6 +32,9 @@ LOG_VAR = (-20.0, 10.0)
 """The log-variances a network may emit: sigma from 5e-5 to 150. Wide enough for a punctual posterior to show, narrow
 enough for exp() not to overflow."""
 
+LEAST_VARIANCE = 1e-8
+"""The smallest decoder variance that is learned: it keeps the likelihood of a perfect fit finite."""
+
 
 class VariationalAutoencoder(nn.Module):
     """A Gaussian VAE with one field for each choice; see the module's docstring.
@@ -78,6 +81,10 @@ class VariationalAutoencoder(nn.Module):
         variance = self.get_buffer("variance")
         return float(variance) * self.beta
 
+    def start(self, x: Tensor) -> None:
+        """Begin where the training images ``x`` are: see `nets.Trunk.start`."""
+        self.trunk.start(x)
+
     def encode(self, x: Tensor) -> Posterior:
         """Posterior means and log-variances, each (n, d)."""
         mu, log_var = self.trunk.encode(x).chunk(2, dim=1)
@@ -98,6 +105,20 @@ class VariationalAutoencoder(nn.Module):
         terms = {"nll": nll, "kl.mean_part": mean_part, "kl.variance_part": variance_part}
         return Loss(nll + self._weight() * kl, {k: v.detach() for k, v in terms.items()})
 
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """Log p(x|z) in nats, (n,), summed over pixels, for images ``x`` (n, c, h, w) and latent points ``z`` (n, d).
+
+        Gaussian: with the decoder's own variance s^2 (the learned one: a running mean over training batches), a
+        density, so it may be positive; ``beta`` and ``warmup`` have no part in it. Bernoulli: for grey pixels the mean
+        log-probability of binary images drawn with x as their probabilities. The two do not compare.
+        """
+        if self.likelihood == "bernoulli":
+            each = F.binary_cross_entropy_with_logits(self.trunk.logits(z), x, reduction="none")
+            return -each.flatten(1).sum(1)
+        variance = self.get_buffer("variance").clamp_min(LEAST_VARIANCE)
+        error = (self.decode(z) - x).square().flatten(1)
+        return -0.5 * (error.sum(1) / variance + error.shape[1] * (2 * math.pi * variance).log())
+
     def _weight(self) -> float:
         """beta, or the part of it that the warm-up has reached; each training loss is a step."""
         if not (self.training and self._step < self.warmup):
@@ -113,8 +134,8 @@ class VariationalAutoencoder(nn.Module):
         mse = (self.decode(z) - x).square().mean()
         if self.sigma is not None:
             return 0.5 * pixels * (mse / self.sigma**2 + math.log(2 * math.pi * self.sigma**2))
-        # Detached: at the optimal variance its own gradient vanishes. The floor keeps a perfect fit finite.
-        variance = mse.detach().clamp_min(1e-8)
+        # Detached: at the optimal variance its own gradient vanishes.
+        variance = mse.detach().clamp_min(LEAST_VARIANCE)
         if self.training:
             self.get_buffer("variance").lerp_(variance, 0.05)
         return 0.5 * pixels * (mse / variance + (2 * math.pi * variance).log())

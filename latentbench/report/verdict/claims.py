@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from latentbench.report import words
-from latentbench.stats import LEVEL, Cell, Interval, Paired, leaders, paired
+from latentbench.stats import LEVEL, Cell, Interval, Paired, comparable, leaders, paired
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,11 @@ def shares(cells: Iterable[Cell]) -> str:
 
 
 def difference(first: Cell, other: Cell) -> Paired | None:
-    """``other - first``, paired by seed; None where they share no seed, or where the measure failed its self-check."""
-    if first.unproven or other.unproven or not first.values.keys() & other.values.keys():
+    """``other - first``, paired by seed; None where they share no seed, where the measure failed its self-check, or
+    where the two values do not compare."""
+    if first.unproven or other.unproven or not comparable((first, other)):
+        return None
+    if not first.values.keys() & other.values.keys():
         return None
     return paired(other.values, first.values)
 

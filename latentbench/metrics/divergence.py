@@ -1,0 +1,100 @@
+"""Divergence from the prior: what the posteriors pay, and which half of the bill is whose.
+
+For ``q(z|x) = N(mu, diag s^2)`` the divergence splits into two halves,
+
+    KL(q(z|x) || N(0, I)) = sum_d  mu_d^2 / 2  +  (s_d^2 - 1 - ln s_d^2) / 2,
+
+and so do the ways to escape it: *far-apart means* (the first half large) and *punctual posteriors* (the second). A
+Dirac (any autoencoder) pays without limit: it has no KL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latentbench.core import Encoding, Metric, Undefined, Value
+
+
+def kl_parts(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+    """Both halves of the KL per dimension, in nats, averaged over images: ``E mu^2 / 2`` and
+    ``E (s^2 - 1 - ln s^2) / 2``, each (d,) float64 and >= 0, for ``mu``, ``log_var`` (n, d).
+
+    Kingma & Welling 2014, appendix B.
+    """
+    mu, log_var = mu.double(), log_var.double()
+    means = mu.square().mean(0) / 2
+    # expm1 keeps the digits of a nearly collapsed dimension, where s^2 - 1 and ln s^2 almost cancel.
+    variances = (torch.expm1(log_var) - log_var).mean(0) / 2
+    return means, variances.clamp(min=0.0)
+
+
+def _log_var(e: Encoding) -> Tensor:
+    if e.log_var is None:
+        raise Undefined(e.missing.get("log_var", "needs log_var"))
+    return e.log_var
+
+
+def _halves(e: Encoding) -> tuple[Tensor, Tensor]:
+    return kl_parts(e.mu, _log_var(e))
+
+
+def _summed(per_dimension: Tensor) -> Value:
+    return Value(float(per_dimension.sum()), detail={"per_dimension": per_dimension.tolist()})
+
+
+def _kl(e: Encoding) -> Value:
+    means, variances = e.once(_halves)
+    return _summed(means + variances)
+
+
+def _kl_mean_part(e: Encoding) -> Value:
+    return _summed(e.once(_halves)[0])
+
+
+def _kl_variance_part(e: Encoding) -> Value:
+    return _summed(e.once(_halves)[1])
+
+
+def _kl_anchors(e: Encoding) -> Mapping[str, float]:
+    """Posteriors that are all the prior."""
+    nothing = torch.zeros_like(e.mu)
+    means, variances = kl_parts(nothing, nothing)
+    return {"null:collapsed": float((means + variances).sum())}
+
+
+_LOG_VAR: Mapping[str, Any] = {
+    "better": "none",
+    "bounds": (0.0, None),
+    "unit": "nats",
+    "needs": frozenset({"log_var"}),
+    "references": _kl_anchors,
+    "expects": {"null:collapsed": (0.0, 1e-9)},
+}
+
+kl = Metric(
+    name="kl",
+    compute=_kl,
+    summary="KL(q(z|x) || N(0, I)), summed over dimensions, mean over images; 0 = total collapse",
+    source="Kingma & Welling 2014, appendix B",
+    **_LOG_VAR,
+)
+
+kl_mean_part = Metric(
+    name="kl.mean_part",
+    compute=_kl_mean_part,
+    summary="the half of the KL that the means pay, E mu^2 / 2; large = means far apart",
+    source="Kingma & Welling 2014, appendix B, first half",
+    **_LOG_VAR,
+)
+
+kl_variance_part = Metric(
+    name="kl.variance_part",
+    compute=_kl_variance_part,
+    summary="the half of the KL that the variances pay, E (s^2 - 1 - ln s^2) / 2; large = punctual posteriors",
+    source="Kingma & Welling 2014, appendix B, second half",
+    **_LOG_VAR,
+)

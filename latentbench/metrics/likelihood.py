@@ -1,0 +1,118 @@
+"""Likelihood: how probable are held-out images under the model, log p(x) = log int p(x|z) p(z) dz?
+
+Draws z_1 ... z_k from q(z|x) have importance weights w = p(x|z) p(z) / q(z|x), whose mean is p(x). Two lower bounds on
+log p(x) follow, equal where q is the exact posterior and every weight is p(x) itself:
+
+    ELBO(x) = E log w  <=  E log (1/k) sum_i w_i = IW_k(x)  <=  log p(x)
+
+(Kingma & Welling 2014; Burda et al. 2016). Both are made of the same draws, so their order holds to the last digit.
+The weights are those of the model as a generative model: the weight that training put on the KL, a warm-up of it or
+half of it left out change nothing here.
+
+Nats of different likelihoods do not compare: a Gaussian's is a density of continuous pixels and may well be positive,
+a Bernoulli's is a probability of binary ones. Each record names its family. A point (any autoencoder) has no q to draw
+from and an error instead of a likelihood: it has neither bound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latentbench.core import Encoding, Metric, Undefined, Value, randn
+from latentbench.decoding import CHUNK, subsample
+
+
+def importance_weights(
+    x: Tensor, mu: Tensor, log_var: Tensor, noise: Tensor, log_prob: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """``log w = log p(x|z) + log p(z) - log q(z|x)`` in nats, (k, n) float64, of the draws ``z = mu + s noise``.
+
+    ``x`` (n, c, h, w); ``mu``, ``log_var`` (n, d); ``noise`` (k, n, d) standard normal; ``log_prob`` maps images and
+    latent points to log p(x|z), (m,). Burda et al. 2016, section 3.
+    """
+    z = mu + (0.5 * log_var).exp() * noise
+    # The normalisers of p(z) and q(z|x) cancel but for the widths.
+    log_ratio = 0.5 * (noise.double().square() + log_var.double() - z.double().square()).sum(-1)
+    pairs = torch.arange(z[..., 0].numel(), device=x.device)
+    codes = z.flatten(0, 1)
+    parts = [log_prob(x[rows % len(x)], codes[rows]).double() for rows in pairs.split(CHUNK)]
+    return torch.cat(parts).view_as(log_ratio) + log_ratio
+
+
+def evidence_bound(log_weights: Tensor) -> Tensor:
+    """The ELBO of each image, mean over draws, (n,) nats, from log-weights (k, n)."""
+    return log_weights.mean(0)
+
+
+def importance_bound(log_weights: Tensor) -> Tensor:
+    """``IW_k``, log of the mean weight of each image, (n,) nats, from log-weights (k, n); rises with k to log p(x)."""
+    return torch.logsumexp(log_weights, 0) - math.log(len(log_weights))
+
+
+def effective_share(log_weights: Tensor) -> float:
+    """``(sum w)^2 / (k sum w^2)``, mean over images, in (0, 1]: which share of the k draws counts. 1 = q is the exact
+    posterior; near 1 / k a single draw carries the bound, which then lies far below log p(x). Kong 1992."""
+    log_share = 2 * torch.logsumexp(log_weights, 0) - torch.logsumexp(2 * log_weights, 0)
+    return float(log_share.exp().mean() / len(log_weights))
+
+
+def log_weights(e: Encoding, images: int, draws: int) -> Tensor:
+    """`importance_weights` of ``draws`` draws for each of at most ``images`` images of the split: the same images and
+    the same noise for every model. Raises Undefined without a likelihood or a variance."""
+    if e.likelihood is None or e.log_var is None:
+        raise Undefined(e.absent(frozenset({"likelihood", "log_var"})))
+    rows = subsample(torch.arange(len(e.x)), images, e.generator("likelihood images")).to(e.mu.device)
+    noise = randn((draws, len(rows), e.mu.shape[1]), e.generator("likelihood draws"), e.mu.double()).to(e.mu)
+    return importance_weights(e.x[rows], e.mu[rows], e.log_var[rows], noise, e.likelihood.log_prob)
+
+
+def _value(e: Encoding, each: Tensor, weights: Tensor) -> Value:
+    detail = {
+        "likelihood": e.likelihood.family if e.likelihood else "",
+        "images": weights.shape[1],
+        "standard_error": float(each.std(correction=0)) / math.sqrt(len(each)),
+        "effective_share": effective_share(weights),
+    }
+    return Value(float(each.mean()), detail=detail)
+
+
+def _elbo(e: Encoding, images: int, draws: int) -> Value:
+    weights = e.once(log_weights, images=images, draws=draws)
+    return _value(e, evidence_bound(weights), weights)
+
+
+def _nll(e: Encoding, images: int, draws: int) -> Value:
+    weights = e.once(log_weights, images=images, draws=draws)
+    return _value(e, -importance_bound(weights), weights)
+
+
+_BOUND: Mapping[str, Any] = {
+    "bounds": (None, None),
+    "unit": "nats per image",
+    "needs": frozenset({"likelihood", "log_var"}),
+    "params": {"images": 1000, "draws": 50},
+}
+
+elbo = Metric(
+    name="elbo",
+    compute=_elbo,
+    better="higher",
+    summary="lower bound on log p(x), KL at weight 1; a Gaussian density, so it may be positive, or a Bernoulli "
+    "probability: the two do not compare",
+    source="Kingma & Welling 2014",
+    **_BOUND,
+)
+
+nll_iw = Metric(
+    name="nll.iw",
+    compute=_nll,
+    better="lower",
+    summary="-log p(x), at most this: importance-weighted bound of 50 draws; Gaussian and Bernoulli do not compare",
+    source="Burda et al. 2016",
+    **_BOUND,
+)

@@ -1,0 +1,109 @@
+"""Small encodings that need no training: a linear model of blurred dots, and a judge that compares with class means.
+
+Everything is drawn and fitted in float64 and then rounded to the ``dtype`` asked for: encodings of two precisions show
+the same images, codes and draws up to rounding, so a metric must read nearly the same on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latentbench.core import Encoding, Judge, Likelihood, Posterior, Verdict, seeded
+
+
+class CentroidJudge:
+    """Implements `core.Judge` on pixels: the class is the nearest class mean; an image is valid where it lies nearer
+    to that mean than ``reach``. Features are the pixels themselves."""
+
+    def __init__(self, x: Tensor, y: Tensor, reach: float = 0.5) -> None:
+        self.classes = int(y.max()) + 1
+        self.centres = torch.stack([x[y == c].flatten(1).mean(0) for c in range(self.classes)])
+        self.train_marginal = torch.bincount(y, minlength=self.classes) / len(y)
+        self.reach = reach
+
+    def features(self, x: Tensor) -> Tensor:
+        """Pixels (n, f)."""
+        return x.flatten(1)
+
+    def __call__(self, x: Tensor) -> Verdict:
+        """Verdicts on images (n, c, h, w)."""
+        distance = torch.cdist(x.flatten(1), self.centres.to(x))
+        nearest = distance.min(1)
+        confidence = torch.softmax(-8 * distance, 1).amax(1)
+        return Verdict(nearest.values < self.reach, nearest.indices, confidence, nearest.values)
+
+
+def blobs(n: int, classes: int = 4, seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    """``n`` 4x4 images in [0, 1] of ``classes`` kinds, (n, 1, 4, 4), and labels (n,): random prototypes and noise."""
+    prototypes = torch.rand(classes, 1, 4, 4, generator=seeded(7, "prototypes"), dtype=torch.float64)
+    y = torch.arange(n) % classes
+    noise = torch.randn(n, 1, 4, 4, generator=seeded(seed, "blobs"), dtype=torch.float64)
+    return (prototypes[y] + 0.08 * noise).clamp(0, 1).to(dtype), y
+
+
+class Linear:
+    """An affine encoder and decoder of 4x4 images: the first ``d`` principal directions of ``x``, scaled by
+    ``scale``; a Gaussian posterior of width ``sigma`` (None: a Dirac)."""
+
+    def __init__(self, x: Tensor, d: int = 3, sigma: float | None = None, scale: float = 3.0) -> None:
+        flat = x.flatten(1).double()
+        _, _, directions = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)
+        self.centre, self.directions = flat.mean(0).to(x), directions[:d].to(x)
+        self.sigma, self.scale = sigma, scale
+
+    def encode(self, x: Tensor) -> Posterior:
+        """The posterior of images (n, 1, 4, 4)."""
+        mu = self.scale * (x.flatten(1) - self.centre) @ self.directions.T
+        return Posterior(mu, None if self.sigma is None else torch.full_like(mu, self.sigma).square().log())
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Images (n, 1, 4, 4) of codes (n, d)."""
+        flat: Tensor = self.centre + z / self.scale @ self.directions
+        return flat.view(-1, 1, 4, 4)
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """Log density of images x (n, 1, 4, 4) under N(decode(z), .1^2 I), (n,)."""
+        return normal_log_prob(x, self.decode(z), 0.1)
+
+
+def normal_log_prob(x: Tensor, mean: Tensor, sigma: float) -> Tensor:
+    """Log density log N(x; mean, sigma^2 I), summed over pixels, (n,)."""
+    log_prob: Tensor = torch.distributions.Normal(mean, sigma).log_prob(x)
+    return log_prob.flatten(1).sum(1)
+
+
+def encode(
+    split: str,
+    x: Tensor,
+    posterior: Posterior,
+    decode: Callable[[Tensor], Tensor] | None = None,
+    y: Tensor | None = None,
+    train: Encoding | None = None,
+    judge: Judge | None = None,
+    seed: int = 0,
+) -> Encoding:
+    """An Encoding from its parts, the rest filled in as `measure` would."""
+    exact = Posterior(*(None if p is None else p.double() for p in posterior))  # type: ignore[arg-type]
+    z = exact.sample(seeded(seed, f"posterior {split}")).to(posterior.mu)
+    x_hat = None if decode is None else decode(posterior.mu)
+    return Encoding(split, x, posterior.mu, z, x_hat, posterior.log_var, y, decode, train, judge, seed)
+
+
+def example_encoding(
+    sigma: float | None = 0.3, n: int = 240, seed: int = 0, dtype: torch.dtype = torch.float32, **changes: Any
+) -> Encoding:
+    """A small, complete held-out encoding (60 images) of a linear model with its training encoding (``n``) and a
+    judge; ``sigma`` is the posterior's width (None: a Dirac); ``changes`` replace its fields."""
+    x, y = blobs(n, seed=1, dtype=dtype)
+    x_test, y_test = blobs(60, seed=2, dtype=dtype)
+    model, judge = Linear(x, sigma=sigma), CentroidJudge(x, y)
+    train = encode("train", x, model.encode(x), model.decode, y, None, judge, seed)
+    train = replace(train, train=train)
+    test = encode("test", x_test, model.encode(x_test), model.decode, y_test, train, judge, seed)
+    test = replace(test, likelihood=Likelihood("gaussian", model.log_likelihood))
+    return replace(test, **changes)

@@ -1,0 +1,67 @@
+"""What a model keeps to: shapes, a loss that descends, draws from the generator alone, weights that can be saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from latentbench.core import Model, seeded
+from latentbench.testing.broken import demand
+
+IMAGES = 7
+
+
+def check_model(build: Callable[..., Any], shape: tuple[int, int, int] = (1, 8, 8), latent_dim: int = 3) -> None:
+    """Build ``build(shape, latent_dim)`` twice and check the laws of `core.Model` on random images of ``shape`` (c, h,
+    w). Raises ContractBroken, naming what was broken."""
+    model, again = _built(build, shape, latent_dim, 0), _built(build, shape, latent_dim, 1)
+    name = type(model).__name__
+    demand(isinstance(model, torch.nn.Module), name, "is not a torch.nn.Module")
+    demand(isinstance(model, Model), name, "lacks one of encode, decode, loss, latent_dim")
+    demand(model.latent_dim == latent_dim, name, f"latent_dim is {model.latent_dim}, {latent_dim} was asked for")
+    variance = model.decoder_variance if hasattr(model, "decoder_variance") else None
+    demand(variance is None or variance > 0, name, f"decoder_variance is {variance}; above 0, or None")
+    x = torch.rand((IMAGES, *shape), generator=seeded(0, "images"))
+    _check_shapes(name, model, x, latent_dim)
+    _check_loss(name, model, x)
+    again.load_state_dict(model.state_dict())
+    same = torch.equal(again.eval().encode(x).mu, model.eval().encode(x).mu)
+    demand(same, name, "a model with the same state_dict encodes otherwise: something is not in it")
+
+
+def _built(build: Callable[..., Any], shape: tuple[int, int, int], latent_dim: int, seed: int) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(shape, latent_dim)
+
+
+@torch.no_grad()
+def _check_shapes(name: str, model: Any, x: torch.Tensor, d: int) -> None:
+    model.eval()
+    mu, log_var = model.encode(x)
+    demand(mu.shape == (IMAGES, d), name, f"encode gives means of shape {tuple(mu.shape)} for {IMAGES} images")
+    demand(log_var is None or log_var.shape == mu.shape, name, "log_var has not the shape of mu")
+    demand(bool(torch.isfinite(mu).all()), name, "encode gives means that are not finite")
+    back = model.decode(mu)
+    demand(back.shape == x.shape, name, f"decode gives shape {tuple(back.shape)}, expected {tuple(x.shape)}")
+    alone = model.encode(x[:2]).mu
+    demand(torch.allclose(alone, mu[:2], atol=1e-5), name, "in eval mode an image's code depends on its batch")
+    model.train()
+
+
+def _check_loss(name: str, model: Any, x: torch.Tensor) -> None:
+    before = torch.get_rng_state()
+    model.eval()  # a schedule that counts training steps stands still
+    first, second = (model.loss(x, seeded(0, "draws")) for _ in range(2))
+    demand(torch.equal(before, torch.get_rng_state()), name, "the loss draws from the global generator")
+    demand(first.total.ndim == 0, name, f"loss.total has shape {tuple(first.total.shape)}, expected a scalar")
+    demand(bool(torch.isfinite(first.total)), name, "the loss of random images is not finite")
+    demand(bool(first.total == second.total), name, "the same generator gives another loss")
+    attached = [n for n, t in first.terms.items() if t.requires_grad]
+    demand(not attached, name, f"terms are logged, not descended: detach {', '.join(attached)}")
+    model.train().zero_grad()
+    model.loss(x, seeded(0, "draws")).total.backward()
+    idle = [n for n, p in model.named_parameters() if p.grad is None or not bool(torch.isfinite(p.grad).all())]
+    demand(not idle, name, f"no finite gradient reaches {', '.join(idle)}")

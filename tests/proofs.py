@@ -1,0 +1,213 @@
+"""Which proofs each metric carries, read from the catalog and from the tests' own sources; `docs/measures.md` is made
+of it:
+
+    python tests/proofs.py
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from latentbench.catalog import metrics
+from latentbench.core import Metric
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "measures.md"
+RENEW = "python tests/proofs.py"
+
+SKLEARN, SCIPY, TORCHMETRICS, PRDC = "sklearn", "scipy", "torchmetrics", "prdc"
+IMPLEMENTED: Mapping[str, str] = {
+    **dict.fromkeys(("mse", "r2", "psnr"), TORCHMETRICS),
+    **dict.fromkeys(("precision", "recall", "density", "coverage"), PRDC),
+    **dict.fromkeys((f"judge_frechet{k}" for k in ("", ".gaussian", ".mixture", ".reconstruction", ".interpolation")), TORCHMETRICS),
+    **dict.fromkeys((f"judge_kid{k}" for k in ("", ".gaussian", ".mixture")), TORCHMETRICS),
+    **dict.fromkeys(("probe.linear", "probe.knn", "silhouette", "trustworthiness", "neighbourhood_continuity"), SKLEARN),
+    **dict.fromkeys(("hole", "hole.gaussian", "prior.mmd", "prior.c2st"), SKLEARN),
+    **dict.fromkeys(("valid_label_entropy", "valid_label_tv", "prior.sliced_w2", "elbo", "nll.iw"), SCIPY),
+    **dict.fromkeys(("mutual_information", "data_copying", "memorisation", "lines.distance"), SCIPY),
+    **dict.fromkeys(("intrinsic_dim.twonn", "intrinsic_dim.mle"), SCIPY),
+    **dict.fromkeys(("kl", "kl.mean_part", "kl.variance_part"), "torch"),
+}  # fmt: skip
+"""Metrics whose core another package computes: name -> the package that a test compares with."""
+ALONE = frozenset(
+    "path.tortuosity path.jump path.validity_gain path.class_changes path.consistency path.length_per_feature "
+    "midpoint.betweenness midpoint.nonblend midpoint.betweenness_features midpoint.validity_gain geodesic.ratio "
+    "jacobian.lipschitz jacobian.condition lines.smoothness lines.arc_excess active_units active_units.burda "
+    "punctual_index overlap variance_law validity.normal validity.gaussian validity.mixture validity.per_class".split()
+)
+"""Metrics that no package on the registry has: their known answers stand alone."""
+
+
+class Mark(NamedTuple):
+    """A test that says what it proves: its file and name, the metrics, the packages its body uses, and the loosest
+    relative tolerance it names (0: none named)."""
+
+    file: str
+    test: str
+    metrics: tuple[str, ...]
+    packages: frozenset[str]
+    tolerance: float
+
+
+def sources() -> Iterator[tuple[Path, ast.Module]]:
+    for path in sorted(HERE.glob("test_*.py")):
+        yield path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(tree: ast.AST) -> dict[str, str]:
+    """Name in the module -> the package it comes from."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {(a.asname or a.name.partition(".")[0]): a.name.partition(".")[0] for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {(a.asname or a.name): node.module.partition(".")[0] for a in node.names}
+    return found
+
+
+def tolerance(test: ast.FunctionDef) -> float:
+    names = [
+        k.value.value
+        for node in ast.walk(test)
+        if isinstance(node, ast.Call)
+        for k in node.keywords
+        if k.arg in ("rel", "rtol") and isinstance(k.value, ast.Constant)
+    ]
+    return max(map(float, names), default=0.0)
+
+
+@cache
+def marks(decorator: str) -> tuple[Mark, ...]:
+    """Every test decorated with ``decorator("metric", ...)``."""
+    found = []
+    for path, tree in sources():
+        known = imports(tree)
+        own = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+        for test in (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)):
+            calls = [
+                d for d in test.decorator_list if isinstance(d, ast.Call) and getattr(d.func, "id", "") == decorator
+            ]
+            if not calls:
+                continue
+            parts, names = {test.name: test}, set[str]()
+            while True:  # what it calls of its own module counts as its own
+                names = {n.id for part in parts.values() for n in ast.walk(part) if isinstance(n, ast.Name)}
+                if not (more := {n: own[n] for n in names & own.keys() - parts.keys()}):
+                    break
+                parts |= more
+            strings = [n.value for part in parts.values() for n in ast.walk(part) if isinstance(n, ast.Constant)]
+            inside = {p for p in (SKLEARN, SCIPY, TORCHMETRICS, PRDC) for s in strings if str(s).startswith(f"{p}.")}
+            packages = frozenset(known[n] for n in names if n in known) | inside
+            said = tuple(ast.literal_eval(word) for call in calls for word in call.args)
+            found.append(Mark(path.name, test.name, said, packages, tolerance(test)))
+    return tuple(found)
+
+
+def of(decorator: str, metric: str) -> list[Mark]:
+    return [m for m in marks(decorator) if metric in m.metrics]
+
+
+def marked(decorator: str) -> set[str]:
+    return {name for mark in marks(decorator) for name in mark.metrics}
+
+
+@cache
+def caught() -> Mapping[str, tuple[str, ...]]:
+    """Metric -> the tests of cheats that look at it."""
+    import cheats
+
+    words = {
+        "VALIDITIES": cheats.VALIDITIES,
+        "ALONG": tuple(w for w in cheats.WANTED if w.startswith(("path.", "midpoint."))),
+    }
+    found: dict[str, list[str]] = {}
+    tree = ast.parse((HERE / "test_cheats.py").read_text(encoding="utf-8"))
+    for test in (n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name.startswith("test_")):
+        seen = {n.value for n in ast.walk(test) if isinstance(n, ast.Constant) and n.value in metrics()}
+        seen |= {m for n in ast.walk(test) if isinstance(n, ast.Name) for m in words.get(n.id, ())}
+        for metric in seen:
+            found.setdefault(metric, []).append(test.name.removeprefix("test_").replace("_", " "))
+    return {m: tuple(tests) for m, tests in found.items()}
+
+
+def number(value: float | None, none: str) -> str:
+    return none if value is None else f"{value:g}"
+
+
+def reference_cell(name: str) -> str:
+    found = of("reference", name)
+    if not found:
+        return "none on the registry"
+    packages = sorted(
+        {IMPLEMENTED.get(name, "")} & {p for m in found for p in m.packages} or {"written out in the test"}
+    )
+    words = {"sklearn": "scikit-learn"}
+    loosest = max(m.tolerance for m in found)
+    return ", ".join(words.get(p, p) for p in packages) + (f", to {loosest:.0e}" if loosest else ", exactly")
+
+
+def order_cell(metric: Metric) -> str:
+    from test_metrics_contract import DEGRADE
+    from test_order import ORDERED
+
+    parts = []
+    if metric.name in ORDERED:
+        parts.append("worse with " + ", ".join(ORDERED[metric.name]))
+    elif metric.name in DEGRADE:
+        parts.append(f"worse when {DEGRADE[metric.name].__name__.replace('_', ' ')}")
+    if caught().get(metric.name):
+        parts.append("cheats: " + "; ".join(caught()[metric.name]))
+    return ". ".join(parts) or "descriptive: no direction"
+
+
+def row(metric: Metric) -> str:
+    from test_metrics_invariance import TABLE
+
+    low, high = metric.bounds
+    bounds = f"{number(low, '−∞')} to {number(high, '∞')} {metric.unit}; " + (
+        f"best at {metric.target:g}"
+        if metric.target is not None
+        else {"none": "no direction"}.get(metric.better, metric.better)
+    )
+    law = TABLE[metric.name]
+    answers = "<br>".join(m.test.removeprefix("test_").replace("_", " ") for m in of("known_answer", metric.name))
+    same = f"{law.rotation} / {law.isotropic} / {law.anisotropic} / {law.order}"
+    cells = (f"`{metric.name}`", metric.summary, bounds, answers, reference_cell(metric.name), same, order_cell(metric))
+    return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
+
+
+HEAD = f"""# Measures and their proofs
+
+Made by `{RENEW}` from the catalog and from the marks in the tests; a test fails while it is out of date. Definitions and
+formulas stand in the docstrings of `latentbench/metrics/`.
+
+Every measure below passes the **contract** (`latentbench.testing.check_metric`): finite, inside its range, fit for a
+record; the same under any global seed and at every call; inputs unchanged; independent of block sizes; needs told in
+full; float32 as float64 to a relative 1e-3{{precision}}. The other proofs are its own:
+
+- **Known answer**: tests against a number known without this code.
+- **Reference**: the other implementation that a test compares with, and the loosest relative tolerance there.
+- **Other coordinates**: turned / scaled evenly / stretched unevenly / images in another order. *exact*: the same number;
+  *draws*: other draws of the same distribution; *no*: another number (reasons in `tests/test_metrics_invariance.py`).
+- **Order and cheats**: what must make it worse, step by step or at one blow; the cheats that it takes part in catching.
+
+| Measure | Meaning | Range; better | Known answer | Reference | Other coordinates | Order and cheats |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+def page() -> str:
+    from test_metrics_contract import PRECISIONS
+
+    wider = ", ".join(f"`{n}` {t:g}" for n, t in PRECISIONS.items())
+    head = HEAD.replace("{precision}", f" ({wider})" if wider else "")
+    return head + "\n".join(row(m) for m in metrics().values()) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE}")

@@ -1,0 +1,110 @@
+"""Every cheat given to `lb.evaluate` is caught as a cheat, in whatever coordinates it is told."""
+
+from __future__ import annotations
+
+import pytest
+from cheats import DISGUISES, VALIDITIES, WANTED, evaluated
+
+from latentbench.report.measured import tables
+from latentbench.report.verdict import verdicts
+
+EVERY = pytest.mark.parametrize("disguise", DISGUISES)
+ALONG = [m for m in WANTED if m.startswith(("path.", "midpoint."))]
+
+
+def rows(result):
+    return {r.metric: r for r in result.records if r.split == "test" and not r.is_reference}
+
+
+@EVERY
+def test_the_honest_model_is_not_caught(disguise):
+    """The thresholds below tell something apart: principal components pass all that a disguise may not change."""
+    result = evaluated("pca", disguise)
+    assert 0.6 < result.value("r2") < 0.7
+    assert result.value("path.tortuosity") < 1.01
+    assert result.value("validity.mixture") > 0.3
+    assert result.value("validity.gaussian") > 0.05
+
+
+@EVERY
+def test_identity_autoencoder(disguise):
+    result = evaluated("identity", disguise)
+    assert result.value("r2") == pytest.approx(1, abs=1e-9)
+    assert result.value("validity.normal") < 0.05
+    # A straight line of images is a cross-fade: smooth in pixels, and no more valid than one.
+    assert result.value("path.tortuosity") == pytest.approx(1, abs=1e-4)
+    assert result.value("path.validity_gain") == pytest.approx(0, abs=1e-3)
+
+
+@EVERY
+def test_lookup_table(disguise):
+    result = evaluated("lookup", disguise)
+    assert min(result.value(m) for m in VALIDITIES) > 0.9
+    assert result.value("path.tortuosity") > 8
+
+
+@EVERY
+@pytest.mark.parametrize("table", ["lookup of d = 8", "scrambled lookup of d = 8"])
+def test_lookup_table_of_many_dimensions(table, disguise):
+    """In eight dimensions a straight line passes the cells of three or four codes only, so tortuosity sees little of
+    it; that the path jumps, and (below) that the images are copies, is seen all the same."""
+    result = evaluated(table, disguise)
+    assert min(result.value(m) for m in VALIDITIES) > 0.85
+    assert result.value("path.tortuosity") > 2.5
+    assert result.value("path.jump") > 0.2
+
+
+@EVERY
+def test_lookup_tables_give_training_images_back(disguise):
+    for table in ("lookup", "lookup of d = 8", "scrambled lookup of d = 8"):
+        assert evaluated(table, disguise).value("memorisation") > 0.95
+    assert 0.2 < evaluated("pca", disguise).value("memorisation") < 0.8
+
+
+@EVERY
+def test_constant_decoder(disguise):
+    result = evaluated("constant", disguise)
+    for name in VALIDITIES:
+        assert result.value(name) < 0.05
+    found = rows(result)
+    assert {found[m].status for m in ALONG} == {"skipped"}
+    for metric in ALONG:
+        assert "chord" in found[metric].reason, metric
+
+
+@EVERY
+def test_noise_decoder(disguise):
+    result = evaluated("noise", disguise)
+    assert result.value("path.tortuosity") > 8
+    for name in VALIDITIES:
+        assert result.value(name) < 0.05
+
+
+@EVERY
+def test_punctual_posterior(disguise):
+    assert evaluated("punctual", disguise).value("punctual_index") < 0.02
+
+
+@EVERY
+@pytest.mark.parametrize("name", ["collapsed", "nearly collapsed"])
+def test_collapsed_posterior(name, disguise):
+    result = evaluated(name, disguise)
+    assert result.value("active_units") == 0
+    assert result.value("r2") < 0.01
+    for metric in VALIDITIES:
+        assert result.value(metric) < 0.05
+
+
+@EVERY
+@pytest.mark.parametrize("name", ["collapsed", "nearly collapsed", "constant"])
+def test_collapsed_is_flagged_and_leads_nowhere(name, disguise):
+    """Beside an honest model, in the page's own words and ranks, over every measure there is."""
+    records = [*evaluated(name, disguise, every=True).records, *evaluated("pca", disguise, every=True).records]
+    (table,) = tables(records)
+    assert set(table.collapse) == {name}
+    ranked = {m: table.leaders(m) for m in {r.metric for r in records}}
+    assert any("pca" in lead for lead in ranked.values())
+    assert not [m for m, lead in ranked.items() if name in lead]
+    told = {v.question: " ".join(v.sentences) for v in verdicts(records)}
+    assert f"Completeness flagged: {name} is collapsed" in told["complete"]
+    assert f"Flagged: {name} is collapsed" in told["continuous"]

@@ -1,0 +1,182 @@
+"""Memorisation: copies, new images, and the null in between."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from fakes import encode, fake_encoding, known_answer, normal, reference, value
+from scipy.spatial.distance import cdist
+from scipy.stats import mannwhitneyu
+
+from latentbench.catalog import metrics
+from latentbench.core import Posterior, Undefined
+from latentbench.metrics.memorisation import closest, copied_share, effective_images, mann_whitney_z
+
+
+def pictures(n, purpose):
+    """``n`` grey images of 4x4 independent pixels in [0, 1]."""
+    return (0.5 + 0.1 * normal((n, 1, 4, 4), purpose)).clamp(0, 1)
+
+
+def sampled(decode, train=600, held_out=200):
+    """An encoding whose images are its own codes, so that the mixture sampler draws new codes of the same kind, and
+    ``decode`` says what becomes of them. Returns it and its training images."""
+    x, x_test = pictures(train, "train"), pictures(held_out, "test")
+    side = encode("train", x, Posterior(x.flatten(1)), decode)
+    return encode("test", x_test, Posterior(x_test.flatten(1)), decode, train=replace(side, train=side))
+
+
+def lookup(images):
+    """The training image nearest to the code."""
+    return lambda z: images[torch.cdist(z, images.flatten(1)).argmin(1)]
+
+
+def images(z):
+    return z.view(-1, 1, 4, 4)
+
+
+@known_answer("memorisation", "data_copying")
+@pytest.mark.parametrize("held_out", [600, 150])
+def test_a_lookup_table_copies(held_out):
+    e = sampled(lookup(pictures(600, "train")), held_out=held_out)
+    assert value("memorisation", e) == 1
+    n = min(held_out, 600)
+    least = -n * n / 2 / math.sqrt(n * n * (2 * n + 1) / 12)
+    assert value("data_copying", e) == pytest.approx(least, rel=1e-9)
+
+
+@known_answer("memorisation", "data_copying")
+@pytest.mark.parametrize("held_out", [600, 150])
+def test_new_draws_of_the_same_distribution_do_not(held_out):
+    e = sampled(lambda z: pictures(len(z), f"new {len(z)}"), held_out=held_out)
+    assert value("memorisation", e) == pytest.approx(0.5, abs=0.08)
+    assert abs(value("data_copying", e)) < 4
+
+
+@known_answer("memorisation")
+def test_copies_of_held_out_images_are_the_other_end():
+    assert value("memorisation", sampled(lookup(pictures(200, "test")))) == 0
+
+
+@known_answer("memorisation")
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_a_share_of_copies_shows_as_half_of_it(share):
+    """Of equal sets: share + (1 - share) / 2."""
+    copy, new = lookup(pictures(600, "train")), pictures(4000, "new")
+
+    def decode(z):
+        return torch.cat([copy(z[: int(share * len(z))]), new[: len(z) - int(share * len(z))]])
+
+    e = sampled(decode, held_out=600)
+    assert value("memorisation", e, count=2000) == pytest.approx((1 + share) / 2, abs=0.05)
+
+
+def test_blur_looks_like_data_copying_but_not_like_memorisation():
+    """Half of the contrast: nearer to every image than images are to each other."""
+    e = sampled(lambda z: 0.5 + 0.5 * (images(z) - 0.5))
+    assert value("data_copying", e) < -10
+    result = metrics()["memorisation"].compute(e, **metrics()["memorisation"].params)
+    assert abs(result.value - 0.5) < 4 * result.detail["null_error"]
+    with pytest.raises(Undefined, match="images only"):
+        value("memorisation", sampled(lambda z: 0.5 + 0.1 * (images(z) - 0.5)))
+
+
+def test_effective_images():
+    assert effective_images(torch.arange(30)) == pytest.approx(30)
+    assert effective_images(torch.tensor([5, 5, 5])) == pytest.approx(1)
+    assert effective_images(torch.tensor([0, 0, 7, 7])) == pytest.approx(2)
+
+
+def test_the_null_error_is_the_spread_over_ways_to_part_the_images():
+    """500 ways to deal 400 images out to a training and a held-out set; blurred samples that know none of them."""
+    pool, samples = pictures(400, "pool"), 0.5 + 0.6 * (pictures(300, "samples") - 0.5)
+    found = []
+    for seed in range(500):
+        order = torch.randperm(400, generator=torch.Generator().manual_seed(seed))
+        sides = [closest(samples, pool[part]) for part in (order[:300], order[300:])]
+        found.append(copied_share(sides[0].distance, sides[1].distance, 300, 100))
+    expected = 0.25 / math.sqrt(0.75 * 0.25 * effective_images(closest(samples, pool).which))
+    assert torch.tensor(found).mean() == pytest.approx(0.5, abs=0.03)
+    assert torch.tensor(found).std() == pytest.approx(expected, rel=0.25)
+
+
+def test_images_unlike_the_data_are_no_copies():
+    e = sampled(lambda z: torch.rand(len(z), 1, 4, 4, generator=torch.Generator().manual_seed(0), dtype=z.dtype))
+    assert value("data_copying", e) > 10
+
+
+def test_one_image_over_and_over_is_refused():
+    e = sampled(lambda z: pictures(1, "train").expand(len(z), -1, -1, -1))
+    for name in ("memorisation", "data_copying"):
+        with pytest.raises(Undefined, match="same image"):
+            value(name, e)
+
+
+def test_images_that_lie_in_both_sets_tie():
+    """Everything is known to both sides: a training image given back is then no sign of memory."""
+    x = pictures(100, "train")
+    side = encode("train", x, Posterior(x.flatten(1)), lookup(x))
+    e = encode("test", x[:50], Posterior(x[:50].flatten(1)), lookup(x[:50]), train=replace(side, train=side))
+    assert value("memorisation", e) == pytest.approx(0.5, rel=1e-12)
+
+
+@known_answer("memorisation")
+def test_odds_are_corrected_for_the_sizes_of_the_sets():
+    near, far = torch.tensor([0.0, 0.0, 0.0, 1.0]), torch.tensor([0.5, 0.5, 0.5, 0.5])
+    assert copied_share(near, far, 10, 10) == pytest.approx(0.75, rel=1e-12)
+    assert copied_share(near, far, 300, 100) == pytest.approx(0.5, rel=1e-12)
+    assert copied_share(near, near, 300, 100) == pytest.approx(0.5, rel=1e-12)
+    assert copied_share(near[:3], far[:3], 300, 100) == 1
+
+
+@known_answer("data_copying")
+def test_copies_of_five_hundred_among_five_hundred():
+    assert mann_whitney_z(1 + normal((500,), "held-out").abs(), torch.zeros(500)) == pytest.approx(-27.372, abs=5e-4)
+
+
+@reference("data_copying")
+@pytest.mark.parametrize("shift", [0.0, -0.5, 2.0])
+def test_z_is_scipys(shift):
+    a, b = normal((120,), "a"), normal((80,), "b") + shift
+    theirs = mannwhitneyu(b.numpy(), a.numpy(), use_continuity=False, method="asymptotic")
+    u = theirs.statistic
+    z = (u - 4800) / math.sqrt(9600 * 201 / 12)
+    assert mann_whitney_z(a, b) == pytest.approx(z, rel=1e-12)
+    assert mann_whitney_z(b, a) == pytest.approx(-z, rel=1e-12)
+    # With ties U counts halves, as scipy's does.
+    u = mannwhitneyu(b.round().numpy(), a.round().numpy()).statistic
+    z = (u - 4800) / math.sqrt(9600 * 201 / 12)
+    assert mann_whitney_z(a.round(), b.round()) == pytest.approx(z, rel=1e-12)
+
+
+@reference("memorisation")
+@pytest.mark.parametrize("offset", [0.0, 50.0])
+def test_the_closest_image_is_scipys_to_the_last_digit(offset):
+    a, b = pictures(70, "a") + offset, pictures(90, "b") + offset
+    distance = cdist(a.flatten(1).numpy(), b.flatten(1).numpy())
+    distance.sort(1)
+    assert closest(a, b).distance.tolist() == pytest.approx(distance[:, 0].tolist(), rel=1e-9)
+    assert closest(a, b, skip=1).distance.tolist() == pytest.approx(distance[:, 1].tolist(), rel=1e-9)
+    assert closest(b, b).distance.max() == 0
+
+
+@pytest.mark.parametrize("name", ["memorisation", "data_copying"])
+def test_turning_and_rescaling_the_latent_change_nothing_but_the_draws(name):
+    """A rescaled latent is standardised before the mixture is fitted: the very same samples."""
+    e = fake_encoding(None, dtype=torch.float64)
+
+    def scaled(side):
+        return replace(side, mu=50 * side.mu, z=50 * side.z, decode=lambda z: e.decode(z / 50), _memo={})
+
+    assert value(name, replace(scaled(e), train=scaled(e.train))) == pytest.approx(value(name, e), abs=0.02)
+
+
+@known_answer("memorisation", "data_copying")
+def test_anchors_are_the_null_and_the_copies():
+    e = sampled(images)
+    for name, null, copies in (("memorisation", 0.5, 1), ("data_copying", 0, -math.sqrt(3 * 100 * 100 / 201))):
+        metric = metrics()[name]
+        found = metric.references(e, **metric.params)
+        assert found["floor:copies"] == pytest.approx(copies, rel=1e-9)
+        assert found["ceiling:real"] == pytest.approx(null, abs=0.12 if null else 4)
