@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from latentbench.intervals import EXACT, MOST_SEEDS
 from latentbench.records import Record
 from latentbench.stats import (
-    EXACT,
-    MOST_SEEDS,
     Interval,
     leaders,
     paired,
@@ -158,7 +157,7 @@ def test_many_seeds_are_sampled_and_agree_with_all_patterns(monkeypatch):
     d = np.random.default_rng(3).normal(0.35, 1, EXACT + 1)
     sampled = sign_flip(d)
     assert sampled == sign_flip(d)
-    monkeypatch.setattr("latentbench.stats.EXACT", EXACT + 1)
+    monkeypatch.setattr("latentbench.intervals.EXACT", EXACT + 1)
     assert sampled != sign_flip(d)
     assert sampled == pytest.approx(sign_flip(d), abs=0.006)
 
