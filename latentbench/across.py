@@ -13,8 +13,8 @@ tells how much the training seed matters.
 
 A plain percentile bootstrap covers 90 to 92 % at 6 seeds, not 95 %: draws from n seeds vary less than the seeds do, by
 (n - 1) / n, and their tails are a normal's rather than a t's. Here the percentiles are moved outwards by both
-(Hesterberg 2015, the expanded percentile interval). That covers 93 to 96 % where datasets vary alike and less where one
-varies much more than others (docs/coverage.md), so every interval here is labelled approximate.
+(Hesterberg 2015, the expanded percentile interval). That covers 93 to 95 % where datasets vary alike and 90 % at 6 seeds
+where one varies several times as much as another (docs/coverage.md), so every interval here is labelled approximate.
 """
 
 from __future__ import annotations
@@ -68,9 +68,7 @@ def interquartile_mean(values: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(middle.mean(-1))
 
 
-def stratified_bootstrap(
-    strata: Sequence[ArrayLike], resamples: int = RESAMPLES, seed: int = 0
-) -> NDArray[np.float64]:
+def stratified_bootstrap(strata: Sequence[ArrayLike], resamples: int = RESAMPLES, seed: int = 0) -> NDArray[np.float64]:
     """The IQM of ``resamples`` draws with replacement, as many from each stratum as it has values: shape (resamples,).
 
     The same ``seed`` draws the same places. Raises ValueError where a stratum is empty or there is none.

@@ -3,7 +3,7 @@
 Symbols: ``x_1 .. x_n`` one value a seed; ``m`` their mean; ``s`` their standard deviation (n - 1 in the denominator);
 ``t_n`` the two-sided quantile of Student's t with n - 1 degrees of freedom.
 
-    interval    m +- t_n s / sqrt(n)        Student 1908; a percentile bootstrap at n = 5 covers 81 %, not 95 %
+    interval    m +- t_n s / sqrt(n)        Student 1908; a percentile bootstrap at n = 5 covers 84 %, not 95 %
     paired      the same of the differences a_i - b_i of equal seeds: models share data order, pairs and prior draws
     tied        the paired interval contains 0: then no rank is shown
     Holm        K claims at once: the i-th smallest p-value counts K - i + 1 times
