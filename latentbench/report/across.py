@@ -15,7 +15,7 @@ from latentbench.stats import summarise
 
 class Line(NamedTuple):
     """One model on one measure: its IQM and interval in words, the datasets behind it with their seeds, and what else
-    to know; ``more`` where the line above is of the same measure."""
+    to know."""
 
     metric: str
     params: str
@@ -25,7 +25,6 @@ class Line(NamedTuple):
     high: str
     data: str
     notes: Sequence[str]
-    more: bool = False
 
 
 def lines(runs: Sequence[RunFolder], columns: Sequence[Column]) -> list[Line]:
@@ -37,19 +36,22 @@ def lines(runs: Sequence[RunFolder], columns: Sequence[Column]) -> list[Line]:
         if column.collapse:
             collapsed.setdefault(column.model, []).append(column.run.dataset)
     found = across_datasets([cell for run in runs for cell in summarise(run.records)])
-    order = list(dict.fromkeys((a.metric, words.plain(dict(a.metric_params))) for a in found))
     out: list[Line] = []
-    for measure in order:
-        alike = [a for a in found if (a.metric, words.plain(dict(a.metric_params))) == measure]
-        out += [_line(a, measure[1], collapsed, i > 0) for i, a in enumerate(alike)]
+    for measure in dict.fromkeys(map(_measure, found)):
+        out += [_line(a, measure[1], collapsed) for a in found if _measure(a) == measure]
     return out
 
 
-def _line(a: Across, params: str, collapsed: Mapping[str, Sequence[str]], more: bool) -> Line:
+def _measure(a: Across) -> tuple[str, str]:
+    """A measure's name and its parameters in words, empty where it has none."""
+    return a.metric, words.plain(dict(a.metric_params)) if a.metric_params else ""
+
+
+def _line(a: Across, params: str, collapsed: Mapping[str, Sequence[str]]) -> Line:
     mean, half = words.spread(a.iqm.mean, a.iqm.half) if a.iqm.half else (words.number(a.iqm.mean), "")
     places = len(half.partition(".")[2]) if half else None
     low, high = ("" if v is None else words.number(v, places) for v in (a.iqm.low, a.iqm.high))
     notes = [f"collapsed on {d}" for d in dict.fromkeys(collapsed.get(a.model, ())) if d in a.seeds]
     notes += [f"{d}: the first run's values" for d in a.twice]
     data = ", ".join(f"{d} ({n})" for d, n in a.seeds.items())
-    return Line(a.metric, params, a.model, mean, low, high, data, notes, more)
+    return Line(a.metric, params, a.model, mean, low, high, data, notes)
