@@ -207,7 +207,11 @@ def _result(outcome: Outcome) -> dict[str, Any]:
         "aggregates": [
             {
                 **{name: getattr(c, name) for name in fields},
-                **({k: getattr(c.interval, k) for k in ("mean", "low", "high", "n")} if c.interval else {}),
+                **(
+                    {k: getattr(c.interval, k) for k in ("mean", "low", "high", "n", "approximate")}
+                    if c.interval
+                    else {}
+                ),
             }
             for c in summarise(outcome.records)
         ],

@@ -1,14 +1,7 @@
-"""How sure is a number? Intervals over seeds, paired differences, ties.
+"""What the records of a run add up to: cells of values over seeds, their intervals, who leads, and who is tied.
 
-Symbols: ``x_1 .. x_n`` one value a seed; ``m`` their mean; ``s`` their standard deviation (n - 1 in the denominator);
-``t_n`` the two-sided quantile of Student's t with n - 1 degrees of freedom.
-
-    interval    m +- t_n s / sqrt(n)        Student 1908; a percentile bootstrap at n = 5 covers 81 %, not 95 %
-    paired      the same of the differences a_i - b_i of equal seeds: models share data order, pairs and prior draws
-    tied        the paired interval contains 0: then no rank is shown
-
-Every interval is conditional on one split of the data and one judge: it tells how much the *training seed* matters,
-not how much another split or another judge would.
+A `Cell` holds all values of one metric of one model on one split. Its mean and interval, paired differences and the
+tests beside them are those of `latentbench.intervals`, offered here too: this is the one door to the statistics.
 """
 
 from __future__ import annotations
@@ -18,57 +11,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from scipy.special import stdtrit
-
+from latentbench.intervals import (
+    LEVEL,
+    Bounds,
+    Interval,
+    Paired,
+    holm,
+    paired,
+    seeds_to_separate,
+    sign_flip,
+    t_interval,
+    t_test,
+)
 from latentbench.records import REFERENCE_PREFIXES, SELF_CHECK, Better, Record, canonical, values
 
-LEVEL = 0.95
-"""Confidence of every interval, unless another is asked for."""
-EXACT = 20
-"""Up to this many seeds the sign-flip test goes through all 2^n patterns."""
-FLIPS = 100_000
-"""Random patterns that stand for all of them beyond `EXACT` seeds."""
-MOST_SEEDS = 1000
-"""Where more than this would be needed to separate two models, no number is given: they are as good as equal."""
+__all__ = [
+    "LEVEL", "Interval", "Paired", "t_interval", "t_test", "paired", "sign_flip", "seeds_to_separate", "holm",
+    "Cell", "Seed", "summarise", "references", "leaders", "tied",
+]  # fmt: skip
 
 Seed = int | None
 """A training seed; None for what is measured once (references, costs, throughput)."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean with its t-interval; ``low``, ``high`` and ``sd`` are None for fewer than two values."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    sd: float | None
-    n: int
-
-    @property
-    def half(self) -> float | None:
-        """Half the interval's width; None where there is no interval."""
-        return None if self.low is None or self.high is None else (self.high - self.low) / 2
-
-    @property
-    def side(self) -> int:
-        """Which side of 0 the whole interval lies on: 1 above, -1 below, 0 where it contains 0 or there is none."""
-        if self.low is None or self.high is None:
-            return 0
-        return 1 if self.low > 0 else -1 if self.high < 0 else 0
-
-
-@dataclass(frozen=True)
-class Paired:
-    """The mean difference a - b over the seeds both have. ``sign_flip_p``: two-sided exact p of the sign-flip test;
-    ``tied``: the interval contains 0 (or there is none); ``more_seeds``: how many more would separate the two if mean
-    and spread stayed as they are (None: not tied, or no number can be given)."""
-
-    difference: Interval
-    sign_flip_p: float
-    tied: bool
-    more_seeds: int | None
 
 
 @dataclass(frozen=True)
@@ -91,7 +54,7 @@ class Cell:
     unit: str
     better: Better
     target: float | None
-    bounds: tuple[float | None, float | None]
+    bounds: Bounds
     values: Mapping[Seed, float]
     interval: Interval | None
     status: str
@@ -122,85 +85,6 @@ class Cell:
         if self.better == "target" and self.target is not None:
             return abs(value - self.target)
         return -value if self.better == "higher" else value
-
-
-def quantile(n: int, level: float = LEVEL) -> float:
-    """t_n: the two-sided quantile of Student's t for n >= 2 values."""
-    return float(stdtrit(n - 1, (1 + level) / 2))
-
-
-def t_interval(values: Iterable[float], level: float = LEVEL) -> Interval:
-    """Mean and t-interval, ``m ± t_n s / sqrt(n)``, in the unit of the values (Student 1908).
-
-    It is symmetric about the mean and so may reach beyond a metric's bounds. Raises ValueError where there is no
-    value, one is not finite, or ``level`` is not between 0 and 1.
-    """
-    x = list(values)
-    if not x:
-        raise ValueError("an interval needs at least one value, got none")
-    if not 0 < level < 1:
-        raise ValueError(f"level {level} of an interval is not between 0 and 1")
-    if odd := [v for v in x if not math.isfinite(v)]:
-        raise ValueError(f"an interval needs finite values, got {odd[0]}")
-    n, mean = len(x), math.fsum(x) / len(x)
-    if n < 2:
-        return Interval(mean, None, None, None, n)
-    sd = math.sqrt(math.fsum((v - mean) ** 2 for v in x) / (n - 1))
-    half = quantile(n, level) * sd / math.sqrt(n)
-    return Interval(mean, mean - half, mean + half, sd, n)
-
-
-def sign_flip(differences: Sequence[float]) -> float:
-    """Two-sided p of the sign-flip test (Fisher 1935, section 21): the share of the 2^n sign patterns whose sum is at
-    least as far from 0 as the one seen.
-
-    In [2 / 2^n, 1]; lower speaks more strongly against "no difference". Beyond `EXACT` differences `FLIPS` seeded
-    random patterns and the one seen serve. Raises ValueError for no difference.
-    """
-    d = np.asarray(differences, float)
-    if not d.size:
-        raise ValueError("a sign-flip test needs at least one difference, got none")
-    # A pattern as far from 0 as the one seen must count whatever the order of its additions did to the last digit.
-    seen = abs(float(d.sum())) - 1e-12 * float(np.abs(d).sum())
-    if d.size > EXACT:
-        rng = np.random.default_rng(0)
-        signs = (rng.integers(0, 2, (FLIPS // 100, d.size)) * 2.0 - 1.0 for _ in range(100))
-        far = sum(int((np.abs(s @ d) >= seen).sum()) for s in signs)
-        return (1 + far) / (1 + FLIPS)
-    sums = d[:1]  # |sum| is the same with all signs flipped, so the first keeps its own
-    for step in d[1:]:
-        sums = np.concatenate([sums + step, sums - step])
-    return float((np.abs(sums) >= seen).mean())
-
-
-def paired(a: Mapping[Any, float], b: Mapping[Any, float], level: float = LEVEL) -> Paired:
-    """Paired difference a - b over common seeds. Raises ValueError where they have no seed in common."""
-    seeds = [s for s in a if s in b]
-    if not seeds:
-        raise ValueError("a paired difference needs a seed in common, there is none")
-    differences = [a[s] - b[s] for s in seeds]
-    interval = t_interval(differences, level)
-    tied = interval.side == 0
-    more = seeds_to_separate(interval, level) if tied else None
-    return Paired(interval, sign_flip(differences), tied, more)
-
-
-def seeds_to_separate(d: Interval, level: float = LEVEL) -> int | None:
-    """How many more seeds would bring a tie's interval clear of 0: the least k >= 1 with
-    ``t_{n+k} s / sqrt(n + k) < |m|``, mean m and spread s of the differences staying as they are.
-
-    A forecast with an even chance, since m itself is uncertain. None where m = 0, n < 2 or n + k > `MOST_SEEDS`.
-    """
-    if d.sd is None or d.mean == 0:
-        return None
-    # t is never below the normal quantile, here with a margin, so the search can start where that one would stop.
-    least = (0.999 * quantile(MOST_SEEDS * 1000, level) * d.sd / d.mean) ** 2
-    if least > MOST_SEEDS:
-        return None
-    for n in range(max(d.n + 1, math.floor(least)), MOST_SEEDS + 1):
-        if quantile(n, level) * d.sd / math.sqrt(n) < abs(d.mean):
-            return n - d.n
-    return None
 
 
 def summarise(records: Iterable[Record]) -> list[Cell]:
@@ -246,7 +130,7 @@ def _cell(rows: Sequence[Record], unproven: str) -> Cell:
         target=first.target,
         bounds=first.bounds,
         values=found,
-        interval=t_interval(found.values()) if found else None,
+        interval=t_interval(found.values(), bounds=first.bounds) if found else None,
         status=status,
         reason="; ".join(dict.fromkeys(r.reason for r in bad if r.reason)),
         failed=sum(r.status == "failed" for r in bad),

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from latentbench.intervals import EXACT, MOST_SEEDS
 from latentbench.records import Record
 from latentbench.report.verdict.claims import difference
 from latentbench.stats import (
-    EXACT,
-    MOST_SEEDS,
     Interval,
+    holm,
     leaders,
     paired,
     references,
@@ -26,6 +26,7 @@ from latentbench.stats import (
     sign_flip,
     summarise,
     t_interval,
+    t_test,
     tied,
 )
 
@@ -159,7 +160,7 @@ def test_many_seeds_are_sampled_and_agree_with_all_patterns(monkeypatch):
     d = np.random.default_rng(3).normal(0.35, 1, EXACT + 1)
     sampled = sign_flip(d)
     assert sampled == sign_flip(d)
-    monkeypatch.setattr("latentbench.stats.EXACT", EXACT + 1)
+    monkeypatch.setattr("latentbench.intervals.EXACT", EXACT + 1)
     assert sampled != sign_flip(d)
     assert sampled == pytest.approx(sign_flip(d), abs=0.006)
 
@@ -284,3 +285,92 @@ def test_importing_it_is_cheap():
     code = "import sys, latentbench.stats; print([m for m in ('torch', 'pandas', 'scipy.stats') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# --- bounds, p-values, families ---
+
+
+def test_an_interval_is_cut_at_the_bounds_and_labelled_near_them():
+    cut = t_interval([0.0, 0.0, 0.01, 0.0, 0.03, 0.0], bounds=(0.0, 1.0))
+    whole = t_interval([0.0, 0.0, 0.01, 0.0, 0.03, 0.0])
+    assert whole.low < 0 == cut.low
+    assert (cut.mean, cut.high, cut.half, cut.sd) == pytest.approx((whole.mean, whole.high, whole.half, whole.sd))
+    assert "bound" in cut.approximate
+    assert whole.approximate == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "bounds", "labelled"),
+    [
+        ([0.4, 0.5, 0.6], (0.0, 1.0), False),
+        ([0.96, 0.98, 1.0], (0.0, 1.0), True),
+        ([0.96, 0.98, 1.0], (0.0, None), False),
+        ([0.96, 0.98, 1.0], (None, None), False),
+        ([1.0, 1.0, 1.0], (0.0, 1.0), True),
+        ([0.5, 0.5, 0.5], (0.0, 1.0), False),
+        ([1.0, 1.0, 1.0], (0.0, None), False),
+        ([3.0, 4.0, 5.0], (1.0, None), False),  # three standard deviations above the bound
+        ([2.0, 3.0, 4.0], (1.0, None), True),  # two: as close as is called close
+        ([0.0], (0.0, 1.0), False),  # one value has no interval that could be approximate
+    ],
+)
+def test_what_is_close_to_a_bound(values, bounds, labelled):
+    assert bool(t_interval(values, bounds=bounds).approximate) == labelled
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=8))
+def test_a_cut_interval_holds_its_mean_and_keeps_within_the_bounds(values):
+    i = t_interval(values, bounds=(0.0, 1.0))
+    assert -1e-12 <= i.low <= i.mean <= i.high <= 1 + 1e-12
+
+
+def test_cells_take_the_bounds_of_their_metric():
+    near = cell("a", [0.0, 0.001, 0.0], bounds=(0.0, 1.0))
+    assert near.interval.low == 0
+    assert near.interval.approximate
+    assert cell("a", [0.0, 0.001, 0.0]).interval.low < 0
+
+
+@given(numbers)
+def test_t_test_is_scipys_and_agrees_with_the_interval(values):
+    d = t_interval(values)
+    assert t_test(d) == pytest.approx(stats.ttest_1samp(values, 0).pvalue, rel=1e-6, abs=1e-12)
+    if abs(t_test(d) - 0.05) > 1e-6:
+        assert (t_test(d) < 0.05) == (d.side != 0)
+
+
+def test_t_test_where_there_is_nothing_to_test():
+    assert t_test(t_interval([1.0])) == 1
+    assert t_test(t_interval([0.0, 0.0])) == 1
+    assert t_test(t_interval([1.0, 1.0])) == 0
+
+
+def test_holm_known_answers():
+    # Holm 1979: (K - i + 1) p_(i), never falling: .01 * 4, .013 * 3, .02 * 2, .04 * 1.
+    assert holm([0.01, 0.04, 0.013, 0.02]) == pytest.approx([0.04, 0.04, 0.04, 0.04])
+    assert holm([0.001, 0.5, 0.012]) == pytest.approx([0.003, 0.5, 0.024])
+    assert holm([0.3, 0.6, 0.5]) == pytest.approx([0.9, 1.0, 1.0])
+    assert holm([0.03]) == [0.03]
+    assert holm([]) == []
+    with pytest.raises(ValueError, match=r"1\.2"):
+        holm([0.1, 1.2])
+    with pytest.raises(ValueError, match="nan"):
+        holm([math.nan])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_the_vectorised_formula_of_statsmodels(p):
+    """multipletests(p, method="holm"): running maximum of p sorted times K, K - 1, .. 1, cut at 1, in the given order."""
+    order = np.argsort(p, kind="stable")
+    known = np.empty(len(p))
+    known[order] = np.clip(np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1)), 0, 1)
+    assert holm(p) == pytest.approx(known.tolist())
+    assert all(after >= before for before, after in zip(p, holm(p), strict=True))
+
+
+def test_the_least_seeds_for_a_family_of_claims():
+    """n >= 1 + log2(K / .05): what the exact sign-flip test needs before Holm can let K claims through."""
+    for claims in (1, 4, 10):
+        least = math.ceil(1 + math.log2(claims / 0.05))
+        assert max(holm([sign_flip([1.0] * least)] * claims)) <= 0.05
+        assert max(holm([sign_flip([1.0] * (least - 1))] * claims)) > 0.05

@@ -128,7 +128,7 @@ def test_an_unknown_measure_goes_by_its_name():
 
 
 def test_numbers():
-    assert value(Interval(0.4462, 0.41, 0.48, 0.03, 6)) == "0.446 ± 0.035"
+    assert value(Interval(0.4462, 0.4112, 0.4812, 0.03, 6)) == "0.446 ± 0.035"
     assert value(Interval(3.25, None, None, None, 1)) == "3.25"
     assert between(Interval(-0.59, -0.63, -0.55, 0.04, 6)) == "−0.590 [−0.630, −0.550]"
 

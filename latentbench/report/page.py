@@ -20,7 +20,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from latentbench.report import bands, exhibits, figures, images, maps, scores, story, tables, verdict, words
+from latentbench.report import across, bands, exhibits, figures, images, maps, scores, story, tables, verdict, words
 from latentbench.report.exhibits import MapView
 from latentbench.report.folder import Absent, RunFolder
 from latentbench.report.scores import Column
@@ -118,6 +118,7 @@ def html(runs: Sequence[RunFolder]) -> str:
         "answers": _answers(runs),
         "columns": columns,
         "tables": scores.tables(columns),
+        "across": across.lines(runs, columns),
         "published": [(run, found) for run in runs if (found := bands.beside(run.records))],
         "band_row": bands.row,
         "band_headers": bands.headers(),

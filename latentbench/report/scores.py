@@ -274,8 +274,10 @@ def _score(column: Column, cell: Cell | None, ground: Ground) -> Score:
         return Score(cell.status, column.label, column.m, reason=cell.reason or "no reason recorded")
     i = cell.interval
     mean, half = words.spread(i.mean, i.half, ground.decimals) if i.half else (words.number(i.mean), "")
+    half = f"{half or 0} ≈" if i.approximate else half
     standing = "best" if column.m in ground.best else "tied" if column.m in ground.tied else ""
     interval = f", 95 % interval {words.number(i.low)} to {words.number(i.high)}" if i.low is not None else ""
+    interval += f", approximate: {i.approximate}" if i.approximate else ""
     return Score(
         "value",
         column.label,

@@ -37,16 +37,16 @@ ANCHORS = (
     ("pca", ("baseline:pca",), "_PCA, same d_"),
 )
 NOTE = (
-    "Mean over seeds ± half of the 95 % t-interval. **Bold**: best. `=`: tied with the best. Ceilings are real images "
-    "(tortuosity: a cross-fade), the floor is the most flattering junk. Intervals hold for one split of the data and "
-    "one judge."
+    "Mean over seeds ± half of the 95 % t-interval. **Bold**: best. `=`: tied with the best. `≈`: approximate, the values "
+    "lie close to a bound of the measure. Ceilings are real images (tortuosity: a cross-fade), the floor is the most "
+    "flattering junk. Intervals hold for one split of the data and one judge."
 )
 
 
 def flat_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
     """The rows of results.csv: one a metric, seed and split (what failed or was skipped with its reason and no value),
     then one a metric and split with an empty seed, the mean with its 95 % interval in ``low`` and ``high``, both empty
-    where a single seed allows none. What was measured once and has no seed stands once. Parameters are compact JSON."""
+    where a single seed allows none; an approximate interval says so under ``reason``. What was measured once and has no seed stands once. Parameters are compact JSON."""
     rows = [_row(r, r.seed, r.value) for r in values(records)]
     for c in summarise(records):
         if not c.measured_once and (c.values or not c.is_reference):
@@ -57,9 +57,11 @@ def flat_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
 def _row(of: Record | Cell, seed: int | None, value: float | None) -> dict[str, Any]:
     interval = of.interval if isinstance(of, Cell) else None
     low, high = (interval.low, interval.high) if interval else (None, None)
+    label = f"interval approximate: {interval.approximate}" if interval and interval.approximate else ""
+    reason = "; ".join(part for part in (of.reason, label) if part)
     cells = (
         of.dataset, of.model, canonical(of.params), of.latent_dim, seed, of.split, of.metric,
-        canonical(of.metric_params), value, of.unit, of.better, low, high, of.status, of.reason,
+        canonical(of.metric_params), value, of.unit, of.better, low, high, of.status, reason,
     )  # fmt: skip
     return dict(zip(FIELDS, cells, strict=True))
 
@@ -124,6 +126,8 @@ def _score(table: Table, model: str, metric: str) -> str:
         cell = table.by.get((model, metric))
         return cell.status if cell else "–"
     text, lead = spread(interval), table.leaders(metric)
+    if interval.approximate:
+        text += " ≈" if interval.half else " ± 0 ≈"
     if model not in lead:
         return text
     return f"**{text}**" if len(lead) == 1 else f"{text} ="

@@ -25,8 +25,8 @@ from latentbench.report.verdict.sure import sure
 __all__ = ["COLUMNS", "LEGEND", "Table", "Verdict", "console_table", "diagnosis", "dimensions", "tables", "verdicts"]
 
 LEGEND = (
-    "Mean over seeds ± half of the 95 % t-interval. * best, = tied with the best. Intervals hold for one split of the "
-    "data and one judge."
+    "Mean over seeds ± half of the 95 % t-interval. * best, = tied with the best, ≈ approximate (close to a bound). "
+    "Intervals hold for one split of the data and one judge."
 )
 COLUMNS = (
     ("r2", "R²"),
@@ -50,7 +50,8 @@ def verdicts(records: Sequence[Record]) -> list[Verdict]:
 
 
 def console_table(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
-    """Headers and rows of the score table for a terminal; ``*`` best, ``=`` tied with the best, ``–`` no value."""
+    """Headers and rows of the score table for a terminal; ``*`` best, ``=`` tied with the best, ``≈`` approximate, ``–`` no
+    value."""
     every = tables(records)
     shown = [(m, title) for m, title in COLUMNS if any(t.get(model, m) for t in every for model in t.models)]
     rows = []
@@ -78,7 +79,7 @@ def _short(table: Table, model: str, metric: str, lead: Sequence[str]) -> str:
     i = table.get(model, metric)
     if i is None:
         return "–"
-    mark = ("*" if len(lead) == 1 else "=") if model in lead else ""
+    mark = ("≈" if i.approximate else "") + (("*" if len(lead) == 1 else "=") if model in lead else "")
     if not i.half:
         return words.tidy(i.mean) + mark
     places = min(4, max(2 if abs(i.mean) < 2 else 0, -math.floor(math.log10(i.half))))
