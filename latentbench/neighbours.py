@@ -78,8 +78,9 @@ def nearest(a: Tensor, b: Tensor | None = None, k: int = 1) -> Neighbours:
     if found is None:
         # Points heaped on one another. No point needs more than k + 1 copies of another: one of them may be itself.
         kept = _copies(b, k + 1)
-        place = torch.full((len(b),), -1, device=a.device).index_copy_(0, kept, torch.arange(len(kept), device=a.device))
-        found = _search(a, b[kept], place if itself else None, k, patient=True)
+        if own is not None:
+            own = torch.full_like(own, -1).index_copy_(0, kept, torch.arange(len(kept), device=a.device))
+        found = _search(a, b[kept], own, k, patient=True)
         assert found is not None
         found = Neighbours(found.distance, kept[found.indices])
     return found
@@ -132,7 +133,7 @@ def ranks(points: Tensor, index: Tensor) -> Tensor:
 
 
 def _finite(x: Tensor) -> Tensor:
-    x = flat(x)
+    x = flat(x.detach())
     if not bool((x.abs() < LARGEST).all()):
         raise ValueError(f"points: a coordinate is NaN, infinite or beyond {LARGEST:g}: it has no neighbours")
     return x
@@ -195,12 +196,14 @@ def _copies(points: Tensor, most: int) -> Tensor:
     _, group, size = torch.unique(points, dim=0, return_inverse=True, return_counts=True)
     order = group.argsort(stable=True)
     turn = torch.arange(len(order), device=order.device) - (size.cumsum(0) - size)[group[order]]
-    return order[turn < most].sort().values
+    kept: Tensor = order[turn < most].sort().values
+    return kept
 
 
 def _sorted(block: Tensor) -> Tensor:
     """A block with each row in order; may write over it. numpy's sort is many times faster than torch's on a CPU."""
-    if block.device.type != "cpu":
-        return block.sort(1).values
-    block.numpy().sort(1)
-    return block
+    if block.device.type == "cpu":
+        block.numpy().sort(1)
+        return block
+    ordered: Tensor = block.sort(1).values
+    return ordered

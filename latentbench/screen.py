@@ -55,7 +55,7 @@ class Screen:
         centre = b.mean(0)
         a, b = a - centre, b - centre
         longest = max(float(a.norm(dim=1).max()), float(b.norm(dim=1).max()))
-        scale = 2.0 ** -max(-1000, math.frexp(longest)[1])
+        self.scale = scale = 2.0 ** -max(-1000, math.frexp(longest)[1])
         a, b = (a * scale).to(dtype), (b * scale).to(dtype)
         a2, b2 = (x.double().square().sum(1) for x in (a, b))
         t = torch.zeros_like(b2) if t is None else (t * scale) * scale

@@ -1,0 +1,157 @@
+"""A screen is never off by more than it says, and what it settles is the answer of the differences alone."""
+
+import pytest
+import torch
+from fakes import normal
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latentbench import neighbours, screen
+from latentbench.core import seeded
+from latentbench.neighbours import count_inside, nearest
+from latentbench.screen import Screen, precisions, separation
+
+
+def clusters(n, d, spread, purpose):
+    """Tight clusters far apart: where the product's differences cancel."""
+    return torch.randint(-3, 4, (n, d), generator=seeded(n, purpose)) + spread * normal((n, d), purpose)
+
+
+SETS = {
+    "normal": lambda: (normal((60, 9), "a"), normal((80, 9), "b")),
+    "far from the origin": lambda: (normal((60, 9), "a") + 1e6, normal((80, 9), "b") + 1e6),
+    "one far away": lambda: (normal((60, 9), "a"), torch.cat([normal((79, 9), "b"), torch.full((1, 9), 1e5).double()])),
+    "clusters": lambda: (clusters(60, 9, 1e-7, "a"), clusters(80, 9, 1e-7, "b")),
+    "heaped": lambda: (torch.zeros(60, 9).double(), torch.ones(80, 9).double()),
+    "tiny": lambda: (1e-120 * normal((60, 9), "a"), 1e-120 * normal((80, 9), "b")),
+    "huge": lambda: (1e120 * normal((60, 9), "a"), 1e120 * normal((80, 9), "b")),
+    "images": lambda: (normal((60, 3000), "a").sigmoid(), normal((80, 3000), "b").sigmoid()),
+    "one coordinate": lambda: (normal((60, 1), "a"), normal((80, 1), "b")),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", SETS)
+def test_a_screen_is_off_by_its_margin_at_most(name, dtype):
+    a, b = SETS[name]()
+    radius = separation(b, b, torch.arange(80), torch.arange(80).roll(1))
+    s = Screen(a, b, radius.square(), dtype, 7)
+    longest = max(float((x - b.mean(0)).norm(dim=1).max()) for x in (a, b))
+    assert longest == 0 or 0.49 < longest * s.scale <= 1
+    row, column = torch.cartesian_prod(torch.arange(60), torch.arange(80)).unbind(1)
+    distance = s.scale * separation(a, b, row, column)
+    true = (distance.square() - (s.scale * radius[column]).square()).view(60, 80)
+    found = s.block(slice(0, 60)).double()
+    assert ((found[:, :80] - true).abs() <= s.margin).all()
+    assert (found[:, 80:] > 1e30).all()
+    if name == "normal":
+        assert s.margin.max() < 1e3 * torch.finfo(dtype).eps
+
+
+def naive(a, b, k, itself):
+    """Every distance from its differences, ordered by distance and then by place."""
+    distance = torch.stack([(row - b).square().sum(1).sqrt() for row in a])
+    if itself:
+        distance.fill_diagonal_(torch.inf)
+    index = distance.sort(dim=1, stable=True).indices[:, :k]
+    return distance.gather(1, index), index
+
+
+COORDINATE = st.one_of(st.integers(-2, 2).map(float), st.floats(-1e6, 1e6, width=32))  # the first kind ties
+POINTS = st.integers(1, 5).flatmap(lambda d: st.lists(st.tuples(*[COORDINATE] * d), min_size=2, max_size=40))
+
+
+@settings(deadline=None, max_examples=150)
+@given(POINTS, st.data())
+def test_neighbours_and_balls_are_those_of_all_distances(rows, data):
+    x = torch.tensor(rows, dtype=data.draw(st.sampled_from([torch.float32, torch.float64])))
+    k = data.draw(st.integers(1, len(x) - 1))
+    block = data.draw(st.sampled_from([1, 50, 10**6]))
+    exact = x.double()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbours, "BLOCK", block)
+        found = nearest(x, k=k)
+        distance, index = naive(exact, exact, k, True)
+        assert torch.equal(found.indices, index)
+        assert torch.equal(found.distance, distance)
+        half = len(x) // 2
+        radius = found.distance[half:, -1]
+        balls = count_inside(x[:half], x[half:], radius) if half else None
+    if balls is not None:
+        inside = torch.stack([(row - exact[half:]).square().sum(1).sqrt() < radius for row in exact[:half]])
+        assert torch.equal(balls.around, inside.sum(1))
+        assert torch.equal(balls.within, inside.sum(0))
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("k", [1, 5, 79])
+def test_every_set_has_the_neighbours_of_all_distances(name, k):
+    a, b = SETS[name]()
+    distance, index = naive(b, b, k, True)
+    found = nearest(b, k=k)
+    assert torch.equal(found.indices, index)
+    assert torch.equal(found.distance, distance)
+    distance, index = naive(a, b, k, False)
+    found = nearest(a, b, k)
+    assert torch.equal(found.indices, index)
+    assert torch.equal(found.distance, distance)
+
+
+@pytest.mark.parametrize("kinds", [(torch.float32, torch.float64), (torch.float64,)])
+def test_the_precision_of_the_screen_changes_nothing(monkeypatch, kinds):
+    a, b = clusters(700, 4, 1e-3, "a"), normal((900, 4), "b")
+    asked = []
+    monkeypatch.setattr(neighbours, "precisions", lambda x: asked.append(1) or kinds)
+    found, balls = nearest(a, b, 5), count_inside(a, b, nearest(b, k=5).distance[:, -1])
+    monkeypatch.undo()
+    assert asked
+    assert all(torch.equal(x, y) for x, y in zip(found, nearest(a, b, 5), strict=True))
+    again = count_inside(a, b, nearest(b, k=5).distance[:, -1])
+    assert all(torch.equal(x, y) for x, y in zip(balls, again, strict=True))
+
+
+@pytest.mark.parametrize("distinct", [1, 3, 50])
+def test_heaped_points_are_searched_as_few(monkeypatch, distinct):
+    x = normal((distinct, 4), "heaps")[torch.arange(600) % distinct]
+    settled = []
+
+    def counted(a, b, row, column):
+        settled.append(len(row))
+        return separation(a, b, row, column)
+
+    monkeypatch.setattr(neighbours, "separation", counted)
+    found = nearest(x, k=3)
+    distance, index = naive(x, x, 3, True)
+    assert torch.equal(found.indices, index)
+    assert torch.equal(found.distance, distance)
+    assert sum(settled) < 600 * 600 / 4
+
+
+def test_pairs_are_settled_alike_in_any_company(monkeypatch):
+    a, b = normal((50, 33), "a"), normal((60, 33), "b")
+    row, column = torch.cartesian_prod(torch.arange(50), torch.arange(60)).unbind(1)
+    whole = separation(a, b, row, column)
+    assert torch.equal(whole, separation(b, a, column, row))
+    monkeypatch.setattr(screen, "SETTLE", 1)
+    assert torch.equal(whole, separation(a, b, row, column))
+
+
+def test_fewer_bits_in_a_product_are_not_trusted(monkeypatch):
+    x = normal((5, 4), "x")
+    assert precisions(x) == (torch.float32, torch.float64)
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
+    assert precisions(x) == (torch.float64,)
+    monkeypatch.undo()
+    with torch.autocast("cpu"):
+        assert precisions(x) == (torch.float64,)
+        assert torch.equal(nearest(x, k=2).indices, naive(x, x, 2, True)[1])
+    assert precisions(torch.zeros(1, 2_000_000)) == (torch.float64,)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e200])
+def test_points_that_are_nowhere_have_no_neighbours(bad):
+    x = normal((9, 2), "x")
+    x[3, 1] = bad
+    for search in (lambda: nearest(x, k=1), lambda: nearest(normal((4, 2), "a"), x), lambda: nearest(x, x[:3], 1)):
+        with pytest.raises(ValueError, match="NaN, infinite or beyond 1e\\+150"):
+            search()
