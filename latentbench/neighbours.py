@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.screen import Pairs, Screen, precisions, separation
+from latentbench.screen import Pairs, Screen, kth_smallest, precisions, separation
 
 BLOCK = 4_000_000
 """Distances held at once: 32 MB in float64, 16 MB in a screen of float32."""
@@ -170,7 +170,7 @@ def _candidates(screen: Screen, rows: slice, own: Tensor | None, k: int) -> Pair
         row = (own[rows] >= 0).nonzero()[:, 0]
         block[row, own[rows][row]] = torch.inf
     smallest = screen.smallest(block)
-    bound = smallest.topk(k, largest=False).values[:, -1:]
+    bound = kth_smallest(smallest, k)
     return screen.through(block, (bound + 2 * screen.margin[rows]).to(block.dtype), smallest)
 
 

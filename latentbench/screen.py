@@ -25,9 +25,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+LANES = 16
+"""Groups come in multiples of this, what a vector register holds of float32."""
 SETTLE = 200_000
 """Coordinates held at once while pairs are settled: few enough for a processor's cache."""
 
@@ -50,7 +53,7 @@ class Screen:
 
     def __init__(self, a: Tensor, b: Tensor, t: Tensor | None, dtype: torch.dtype, groups: int) -> None:
         self.columns = len(b)
-        self.groups = min(groups, self.columns)
+        self.groups = min(-(-groups // LANES) * LANES, self.columns)
         rounds = -(-self.columns // self.groups)
         centre = b.mean(0)
         a, b = a - centre, b - centre
@@ -80,14 +83,30 @@ class Screen:
 
     def through(self, block: Tensor, limit: Tensor, smallest: Tensor) -> Pairs:
         """The pairs of a block with a value of at most ``limit`` (r, 1); ``smallest`` (r, groups) of each group."""
-        row, group = (smallest <= limit).nonzero().unbind(1)
+        row, group = places(smallest <= limit)
         members = block.view(len(block), -1, self.groups)[row, :, group]
-        at, turn = (members <= limit[row]).nonzero().unbind(1)
+        at, turn = places(members <= limit[row])
         return Pairs(row[at], turn * self.groups + group[at], members[at, turn])
 
     def smallest(self, block: Tensor) -> Tensor:
         """The smallest value of each group in each row, (r, groups)."""
         return block.view(len(block), -1, self.groups).amin(1)
+
+
+def places(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Row and column of each True of ``mask`` (r, c), int64 (p,), by row and then by column."""
+    if mask.device.type == "cpu":  # numpy finds them several times faster than torch does
+        place = torch.from_numpy(np.flatnonzero(mask.numpy()))
+        return place // mask.shape[1], place % mask.shape[1]
+    row, column = mask.nonzero().unbind(1)
+    return row, column
+
+
+def kth_smallest(values: Tensor, k: int) -> Tensor:
+    """The ``k``-th smallest (r, 1), k >= 1, of each row of ``values`` (r, c)."""
+    if values.device.type == "cpu":  # likewise
+        return torch.from_numpy(np.partition(values.numpy(), k - 1, axis=1)[:, k - 1 : k])
+    return values.kthvalue(k, dim=1, keepdim=True).values
 
 
 def precisions(a: Tensor) -> tuple[torch.dtype, ...]:
