@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.screen import Pairs, Screen, kth_smallest, precisions, separation
+from latentbench.screen import Pairs, Screen, kth_smallest, native, precisions, separation
 
 BLOCK = 4_000_000
 """Distances held at once: 32 MB in float64, 16 MB in a screen of float32."""
@@ -201,9 +201,9 @@ def _copies(points: Tensor, most: int) -> Tensor:
 
 
 def _sorted(block: Tensor) -> Tensor:
-    """A block with each row in order; may write over it. numpy's sort is many times faster than torch's on a CPU."""
-    if block.device.type == "cpu":
-        block.numpy().sort(1)
-        return block
-    ordered: Tensor = block.sort(1).values
-    return ordered
+    """A block with each row in order; may write over it."""
+    array = native(block)
+    if isinstance(array, Tensor):
+        return array.sort(1).values
+    array.sort(1)
+    return block

@@ -23,7 +23,7 @@ the smallest normal number, which is added.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,8 +31,8 @@ from torch import Tensor
 
 LANES = 16
 """Groups come in multiples of this, what a vector register holds of float32."""
-SETTLE = 200_000
-"""Coordinates held at once while pairs are settled: few enough for a processor's cache."""
+SETTLE = 32_768
+"""Coordinates held at once while pairs are settled: few enough for a processor's cache, and for one thread."""
 
 
 class Pairs(NamedTuple):
@@ -83,29 +83,39 @@ class Screen:
 
     def through(self, block: Tensor, limit: Tensor, smallest: Tensor) -> Pairs:
         """The pairs of a block with a value of at most ``limit`` (r, 1); ``smallest`` (r, groups) of each group."""
-        row, group = places(smallest <= limit)
-        members = block.view(len(block), -1, self.groups)[row, :, group]
-        at, turn = places(members <= limit[row])
-        return Pairs(row[at], turn * self.groups + group[at], members[at, turn])
+        values, limits = native(block.view(len(block), -1, self.groups)), native(limit)
+        row, group = _places(native(smallest) <= limits)
+        members = values[row, :, group]
+        at, turn = _places(members <= limits[row])
+        return Pairs(*map(torch.as_tensor, (row[at], turn * self.groups + group[at], members[at, turn])))
 
     def smallest(self, block: Tensor) -> Tensor:
         """The smallest value of each group in each row, (r, groups)."""
-        return block.view(len(block), -1, self.groups).amin(1)
+        values = native(block.view(len(block), -1, self.groups))
+        return torch.as_tensor(values.min(1) if isinstance(values, np.ndarray) else values.amin(1))
 
 
-def places(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Row and column of each True of ``mask`` (r, c), int64 (p,), by row and then by column."""
-    if mask.device.type == "cpu":  # numpy finds them several times faster than torch does
-        place = torch.from_numpy(np.flatnonzero(mask.numpy()))
-        return place // mask.shape[1], place % mask.shape[1]
-    row, column = mask.nonzero().unbind(1)
-    return row, column
+def native(x: Tensor) -> Any:
+    """What to look through a block with: on a CPU the same memory as a numpy array, elsewhere the tensor.
+
+    numpy finds, partitions and sorts several times faster than torch does; and many short calls that each wait for
+    all threads crawl as soon as another process wants a core, while the product, one long call a block, does not.
+    """
+    return x.numpy() if x.device.type == "cpu" else x
+
+
+def _places(mask: Any) -> Any:
+    """Row and column of each True of ``mask`` (r, c), by row and then by column."""
+    if isinstance(mask, np.ndarray):
+        return np.divmod(np.flatnonzero(mask), mask.shape[1])
+    return mask.nonzero().unbind(1)
 
 
 def kth_smallest(values: Tensor, k: int) -> Tensor:
     """The ``k``-th smallest (r, 1), k >= 1, of each row of ``values`` (r, c)."""
-    if values.device.type == "cpu":  # likewise
-        return torch.from_numpy(np.partition(values.numpy(), k - 1, axis=1)[:, k - 1 : k])
+    array = native(values)
+    if isinstance(array, np.ndarray):
+        return torch.from_numpy(np.partition(array, k - 1, axis=1)[:, k - 1 : k])
     return values.kthvalue(k, dim=1, keepdim=True).values
 
 

@@ -112,7 +112,9 @@ def _their_trustworthiness(n: int) -> Callable[[], Answer]:
 def _hole(n: int) -> Callable[[], Answer]:
     from latentbench.metrics.prior_holes import hole_share
 
-    codes, held_out, draws = (torch.from_numpy(points(m, seed)[:, :16].copy()) for seed, m in ((0, n), (2, 5000), (1, 4000)))
+    codes, held_out, draws = (
+        torch.from_numpy(points(m, seed)[:, :16].copy()) for seed, m in ((0, n), (2, 5000), (1, 4000))
+    )
     return lambda: (hole_share(draws, codes, held_out, K, 0.99),)
 
 
@@ -209,7 +211,12 @@ CASES = (
         (2_000, 10_000, 50_000, 100_000),
     ),
     Case("overlap", "largest overlap of N posteriors, d = 16", _overlap, {}, (2_000, 10_000)),
-    Case("frechet", f"Frechet distance, N points each, d = {D}", _frechet, {"torchmetrics": (_torchmetrics("fid"), 10**9)}),
+    Case(
+        "frechet",
+        f"Frechet distance, N points each, d = {D}",
+        _frechet,
+        {"torchmetrics": (_torchmetrics("fid"), 10**9)},
+    ),
     Case(
         "kernel",
         f"kernel distance over all pairs, N points each, d = {D}",

@@ -25,8 +25,8 @@ ACTIVE = 0.01
 """Share of a dimension's variance that its means must carry for it to count as active (Burda et al. 2016)."""
 SMALLEST = -600.0
 """The smallest log-variance told from others: a posterior as narrow as exp(-300) is a point."""
-HELD = 32
-"""Matrices the size of a block that are held at once while overlaps are computed, and room for a cache."""
+HELD = 128
+"""How much smaller than a block of distances one of overlaps is: it stays in a cache while the dimensions pass."""
 
 
 def kl_parts(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
