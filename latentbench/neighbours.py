@@ -12,10 +12,11 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.screen import Pairs, Screen, kth_smallest, native, precisions, separation
+from latentbench.screen import Pairs, Places, Reals, Screen, precisions, separation
 
 BLOCK = 4_000_000
 """Distances held at once: 32 MB in float64, 16 MB in a screen of float32."""
@@ -69,21 +70,21 @@ def nearest(a: Tensor, b: Tensor | None = None, k: int = 1) -> Neighbours:
     be). Raises ValueError where there are fewer than ``k`` points to choose from or where one is not finite.
     """
     itself = b is None
-    a = _finite(a)
-    b = a if b is None else _finite(b)
-    if not 1 <= k <= len(b) - itself:
-        raise ValueError(f"k: {k} neighbours asked for, there are {len(b) - itself}")
-    own = torch.arange(len(a), device=a.device) if itself else None
-    found = _search(a, b, own, k)
+    x = _finite(a)
+    y = x if b is None else _finite(b)
+    if not 1 <= k <= len(y) - itself:
+        raise ValueError(f"k: {k} neighbours asked for, there are {len(y) - itself}")
+    own = np.arange(len(x)) if itself else np.full(len(x), -1)
+    found = _search(x, y, own, k, a.device)
     if found is None:
         # Points heaped on one another. No point needs more than k + 1 copies of another: one of them may be itself.
-        kept = _copies(b, k + 1)
-        if own is not None:
-            own = torch.full_like(own, -1).index_copy_(0, kept, torch.arange(len(kept), device=a.device))
-        found = _search(a, b[kept], own, k, patient=True)
+        kept = _copies(y, k + 1)
+        place = np.full(len(y), -1)
+        place[kept] = np.arange(len(kept))
+        found = _search(x, y[kept], np.where(own < 0, -1, place[own]), k, a.device, patient=True)
         assert found is not None
-        found = Neighbours(found.distance, kept[found.indices])
-    return found
+        found = found[0], kept[found[1]]
+    return Neighbours(*(torch.from_numpy(part).to(a.device) for part in found))
 
 
 def count_inside(points: Tensor, centres: Tensor, radius: Tensor) -> Balls:
@@ -92,23 +93,22 @@ def count_inside(points: Tensor, centres: Tensor, radius: Tensor) -> Balls:
 
     Raises ValueError where a coordinate is not finite.
     """
-    a, b, radius = _finite(points), _finite(centres), radius.double()
-    kinds = list(precisions(a))
+    a, b, r = _finite(points), _finite(centres), radius.detach().cpu().double().numpy()
+    kinds = list(precisions(a.shape[1], points.device))
     groups = math.isqrt(16 * len(b))
-    screen = Screen(a, b, radius.square(), kinds.pop(0), groups)
-    around = torch.zeros(len(a), dtype=torch.int64, device=a.device)
-    within = torch.zeros(len(b), dtype=torch.int64, device=a.device)
-    for rows in blocks(len(a), screen.right.shape[1]):
+    screen = Screen(a, b, r * r, kinds.pop(0), groups, points.device)
+    around, within = np.zeros(len(a), np.int64), np.zeros(len(b), np.int64)
+    for rows in blocks(len(a), screen.width):
         pairs, unsure = _touching(screen, rows)
         while kinds and len(unsure) * FEW > (rows.stop - rows.start) * len(b):
-            screen = Screen(a, b, radius.square(), kinds.pop(0), groups)
+            screen = Screen(a, b, r * r, kinds.pop(0), groups, points.device)
             pairs, unsure = _touching(screen, rows)
-        inside = torch.ones_like(pairs.row, dtype=torch.bool)
+        inside = np.ones(len(pairs.row), np.bool_)
         row, column = pairs.row[unsure], pairs.column[unsure]
-        inside[unsure] = separation(a[rows], b, row, column) < radius[column]
-        around[rows] = torch.bincount(pairs.row[inside], minlength=rows.stop - rows.start)
-        within += torch.bincount(pairs.column[inside], minlength=len(b))
-    return Balls(around, within)
+        inside[unsure] = separation(a[rows], b, row, column) < r[column]
+        around[rows] = np.bincount(pairs.row[inside], minlength=rows.stop - rows.start)
+        within += np.bincount(pairs.column[inside], minlength=len(b))
+    return Balls(*(torch.from_numpy(part).to(points.device) for part in (around, within)))
 
 
 def ranks(points: Tensor, index: Tensor) -> Tensor:
@@ -118,92 +118,85 @@ def ranks(points: Tensor, index: Tensor) -> Tensor:
     float64, share the mean of their ranks, so a set fallen onto one point ranks everything in the middle instead of
     first. Raises ValueError where a coordinate is not finite.
     """
-    points = _finite(points)
-    screen = Screen(points, points, None, torch.float64, len(points))
-    out = torch.empty(index.shape, dtype=torch.float64, device=points.device)
-    for rows in blocks(len(points), len(points)):
-        block = screen.block(rows)
-        block[torch.arange(rows.stop - rows.start), torch.arange(rows.start, rows.stop)] = torch.inf
-        asked, slack = block.gather(1, index[rows]), 2 * screen.margin[rows]
-        block = _sorted(block)
-        nearer = torch.searchsorted(block, asked - slack)
-        level = torch.searchsorted(block, asked + slack, right=True) - nearer
-        out[rows] = nearer + (level + 1) / 2
-    return out
+    x, asked = _finite(points), index.cpu().numpy()
+    screen = Screen(x, x, None, torch.float64, len(x), points.device)
+    out = np.empty(asked.shape)
+    for rows in blocks(len(x), screen.width):
+        block, slack = screen.block(rows), 2 * screen.margin[rows]
+        block[np.arange(len(block)), np.arange(rows.start, rows.stop)] = np.inf
+        value = np.take_along_axis(block, asked[rows], 1)
+        block.sort(1)
+        for i, line, low, high in zip(range(rows.start, rows.stop), block, value - slack, value + slack, strict=True):
+            # nearer, and as near, itself among them: the mean of ranks nearer + 1 ... upto
+            out[i] = (line.searchsorted(low) + line.searchsorted(high, "right") + 1) / 2
+    return torch.from_numpy(out).to(points.device)
 
 
-def _finite(x: Tensor) -> Tensor:
-    x = flat(x.detach())
-    if not bool((x.abs() < LARGEST).all()):
+def _finite(x: Tensor) -> Reals:
+    points: Reals = flat(x.detach().cpu()).numpy()
+    if not (np.abs(points) < LARGEST).all():
         raise ValueError(f"points: a coordinate is NaN, infinite or beyond {LARGEST:g}: it has no neighbours")
-    return x
+    return points
 
 
-def _search(a: Tensor, b: Tensor, own: Tensor | None, k: int, patient: bool = False) -> Neighbours | None:
-    """The ``k`` nearest, where ``own`` (n,) is each point's own column (-1: none). None where not even float64 tells
-    enough pairs apart, unless ``patient``."""
+def _search(
+    a: Reals, b: Reals, own: Places, k: int, device: torch.device, patient: bool = False
+) -> tuple[Reals, Places] | None:
+    """Distances and indices (n, k) of the ``k`` nearest, where ``own`` (n,) is each point's own column (-1: none). None
+    where not even float64 tells enough pairs apart, unless ``patient``."""
     # So many groups that the k nearest mostly fall into different ones, and so few that they are quickly ordered.
     groups = max(4 * k, math.isqrt(k * len(b)))
-    kinds = list(precisions(a))
-    screen = Screen(a, b, None, kinds.pop(0), groups)
-    found = []
-    for rows in blocks(len(a), screen.right.shape[1]):
+    kinds = list(precisions(a.shape[1], device))
+    screen = Screen(a, b, None, kinds.pop(0), groups, device)
+    distance, index = np.empty((len(a), k)), np.empty((len(a), k), np.int64)
+    for rows in blocks(len(a), screen.width):
         enough = (rows.stop - rows.start) * max(2 * k, len(b) // FEW)
         pairs = _candidates(screen, rows, own, k)
         while kinds and len(pairs.row) > enough:
-            screen = Screen(a, b, None, kinds.pop(0), groups)
+            screen = Screen(a, b, None, kinds.pop(0), groups, device)
             pairs = _candidates(screen, rows, own, k)
         if len(pairs.row) > enough and not patient:
             return None
-        found.append(_first(separation(a[rows], b, pairs.row, pairs.column), pairs, rows.stop - rows.start, k))
-    return Neighbours(torch.cat([f.distance for f in found]), torch.cat([f.indices for f in found]))
+        apart = separation(a[rows], b, pairs.row, pairs.column)
+        first = _first(apart, pairs, rows.stop - rows.start, k)
+        distance[rows], index[rows] = apart[first], pairs.column[first]
+    return distance, index
 
 
-def _candidates(screen: Screen, rows: slice, own: Tensor | None, k: int) -> Pairs:
+def _candidates(screen: Screen, rows: slice, own: Places, k: int) -> Pairs:
     """Pairs of a block among which the ``k`` nearest of each row certainly are.
 
     The k-th smallest of the groups' smallest values bounds the k-th smallest value, which is off by a margin at most,
     as is every other.
     """
     block = screen.block(rows)
-    if own is not None:
-        row = (own[rows] >= 0).nonzero()[:, 0]
-        block[row, own[rows][row]] = torch.inf
+    row = np.flatnonzero(own[rows] >= 0)
+    block[row, own[rows][row]] = np.inf
     smallest = screen.smallest(block)
-    bound = kth_smallest(smallest, k)
-    return screen.through(block, (bound + 2 * screen.margin[rows]).to(block.dtype), smallest)
+    bound = np.partition(smallest, k - 1, axis=1)[:, k - 1 : k]
+    return screen.through(block, bound + 2 * screen.margin[rows], smallest)
 
 
-def _touching(screen: Screen, rows: slice) -> tuple[Pairs, Tensor]:
+def _touching(screen: Screen, rows: slice) -> tuple[Pairs, Places]:
     """Pairs of a block that are or may be inside, and the places of those of which it is unsure."""
     block, margin = screen.block(rows), screen.margin[rows]
-    pairs = screen.through(block, margin.to(block.dtype), screen.smallest(block))
-    return pairs, (pairs.value >= -margin[pairs.row, 0]).nonzero()[:, 0]
+    pairs = screen.through(block, margin, screen.smallest(block))
+    return pairs, np.flatnonzero(pairs.value >= -margin[pairs.row, 0])
 
 
-def _first(distance: Tensor, pairs: Pairs, rows: int, k: int) -> Neighbours:
-    """The ``k`` nearest of each row's candidates, by distance and then by column."""
-    order = pairs.column.argsort(stable=True)
-    order = order[distance[order].argsort(stable=True)]
-    order = order[pairs.row[order].argsort(stable=True)]
-    count = torch.bincount(pairs.row, minlength=rows)
-    place = order[(count.cumsum(0) - count)[:, None] + torch.arange(k, device=order.device)]
-    return Neighbours(distance[place], pairs.column[place])
+def _first(distance: Reals, pairs: Pairs, rows: int, k: int) -> Places:
+    """Places (rows, k) of the ``k`` nearest of each row's candidates, by distance and then by column."""
+    order = np.lexsort((pairs.column, distance, pairs.row))
+    count = np.bincount(pairs.row, minlength=rows)
+    first: Places = order[(count.cumsum() - count)[:, None] + np.arange(k)]
+    return first
 
 
-def _copies(points: Tensor, most: int) -> Tensor:
+def _copies(points: Reals, most: int) -> Places:
     """Indices (c,), ascending, of the points without those that have ``most`` equal ones before them."""
-    _, group, size = torch.unique(points, dim=0, return_inverse=True, return_counts=True)
-    order = group.argsort(stable=True)
-    turn = torch.arange(len(order), device=order.device) - (size.cumsum(0) - size)[group[order]]
-    kept: Tensor = order[turn < most].sort().values
+    _, group, size = np.unique(points, axis=0, return_inverse=True, return_counts=True)
+    group = group.reshape(-1)
+    order = group.argsort(kind="stable")
+    turn = np.arange(len(order)) - (size.cumsum() - size)[group[order]]
+    kept: Places = np.sort(order[turn < most])
     return kept
-
-
-def _sorted(block: Tensor) -> Tensor:
-    """A block with each row in order; may write over it."""
-    array = native(block)
-    if isinstance(array, Tensor):
-        return array.sort(1).values
-    array.sort(1)
-    return block
