@@ -21,7 +21,7 @@ from latentbench.screen import Pairs, Places, Reals, Screen, precisions, separat
 BLOCK = 4_000_000
 """Distances held at once: 32 MB in float64, 16 MB in a screen of float32."""
 FEW = 16
-"""A screen in single precision serves while it lets through less than this part of all pairs, 1 / FEW."""
+"""A screen serves while it leaves less than this part of all pairs or groups to be settled, 1 / FEW."""
 
 
 LARGEST = 1e150
@@ -150,12 +150,11 @@ def _search(
     screen = Screen(a, b, None, kinds.pop(0), groups, device)
     distance, index = np.empty((len(a), k)), np.empty((len(a), k), np.int64)
     for rows in blocks(len(a), screen.width):
-        enough = (rows.stop - rows.start) * max(2 * k, len(b) // FEW)
-        pairs = _candidates(screen, rows, own, k)
-        while kinds and len(pairs.row) > enough:
+        pairs = _candidates(screen, rows, own, k, patient and not kinds)
+        while pairs is None and kinds:
             screen = Screen(a, b, None, kinds.pop(0), groups, device)
-            pairs = _candidates(screen, rows, own, k)
-        if len(pairs.row) > enough and not patient:
+            pairs = _candidates(screen, rows, own, k, patient and not kinds)
+        if pairs is None:
             return None
         apart = separation(a[rows], b, pairs.row, pairs.column)
         first = _first(apart, pairs, rows.stop - rows.start, k)
@@ -163,8 +162,9 @@ def _search(
     return distance, index
 
 
-def _candidates(screen: Screen, rows: slice, own: Places, k: int) -> Pairs:
-    """Pairs of a block among which the ``k`` nearest of each row certainly are.
+def _candidates(screen: Screen, rows: slice, own: Places, k: int, patient: bool = False) -> Pairs | None:
+    """Pairs of a block among which the ``k`` nearest of each row certainly are; None, unless ``patient``, where they
+    would be a good part of all.
 
     The k-th smallest of the groups' smallest values bounds the k-th smallest value, which is off by a margin at most,
     as is every other.
@@ -173,8 +173,10 @@ def _candidates(screen: Screen, rows: slice, own: Places, k: int) -> Pairs:
     row = np.flatnonzero(own[rows] >= 0)
     block[row, own[rows][row]] = np.inf
     smallest = screen.smallest(block)
-    bound = np.partition(smallest, k - 1, axis=1)[:, k - 1 : k]
-    return screen.through(block, bound + 2 * screen.margin[rows], smallest)
+    limit = np.partition(smallest, k - 1, axis=1)[:, k - 1 : k] + 2 * screen.margin[rows]
+    if not patient and np.count_nonzero(smallest <= limit) > len(block) * max(2 * k, screen.groups // FEW):
+        return None
+    return screen.through(block, limit, smallest)
 
 
 def _touching(screen: Screen, rows: slice) -> tuple[Pairs, Places]:

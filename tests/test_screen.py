@@ -27,6 +27,8 @@ SETS = {
     "tiny": lambda: (1e-120 * normal((60, 9), "a"), 1e-120 * normal((80, 9), "b")),
     "huge": lambda: (1e120 * normal((60, 9), "a"), 1e120 * normal((80, 9), "b")),
     "images": lambda: (normal((60, 3000), "a").sigmoid(), normal((80, 3000), "b").sigmoid()),
+    "corners": lambda: (torch.eye(60, 80).double(), torch.eye(80).double()),
+    "tight clusters": lambda: (clusters(60, 2, 1e-9, "a"), clusters(80, 2, 1e-9, "b")),
     "one coordinate": lambda: (normal((60, 1), "a"), normal((80, 1), "b")),
 }
 
@@ -88,7 +90,9 @@ def test_neighbours_and_balls_are_those_of_all_distances(rows, data):
 
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("k", [1, 5, 79])
-def test_every_set_has_the_neighbours_of_all_distances(name, k):
+@pytest.mark.parametrize("block", [1000, 10**6])
+def test_every_set_has_the_neighbours_of_all_distances(monkeypatch, name, k, block):
+    monkeypatch.setattr(neighbours, "BLOCK", block)
     a, b = SETS[name]()
     distance, index = naive(b, b, k, True)
     found = nearest(b, k=k)
