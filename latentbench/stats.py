@@ -27,7 +27,7 @@ from latentbench.records import REFERENCE_PREFIXES, SELF_CHECK, Better, Record, 
 
 __all__ = [
     "LEVEL", "Interval", "Paired", "t_interval", "t_test", "paired", "sign_flip", "seeds_to_separate", "holm",
-    "Cell", "Seed", "summarise", "references", "leaders", "tied",
+    "Cell", "Seed", "summarise", "references", "leaders", "tied", "comparable",
 ]  # fmt: skip
 
 Seed = int | None

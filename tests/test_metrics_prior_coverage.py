@@ -14,10 +14,11 @@ from fakes import (
 )
 from prdc import compute_prdc
 
+from latentbench import neighbours
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined
 from latentbench.measure import score
-from latentbench.metrics.prior_coverage import prdc
+from latentbench.metrics.prior_coverage import Prdc, prdc
 from latentbench.records import Record
 
 
@@ -60,6 +61,29 @@ def test_scores_are_those_of_the_reference_package(n, m, shift):
     reference = compute_prdc(real.numpy(), fake.numpy(), nearest_k=5)
     for name, ours in prdc(real, fake, 5)._asdict().items():
         assert ours == pytest.approx(reference[name], rel=1e-9, abs=1e-12), name
+
+
+@reference("precision", "recall", "density", "coverage")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shift", [0.0, 1000.0])
+def test_scores_are_those_of_the_reference_package_in_any_precision(monkeypatch, dtype, shift):
+    monkeypatch.setattr(neighbours, "BLOCK", 70_000)
+    real = (normal((1100, 64), "real") + shift).to(dtype)
+    fake = (0.9 * normal((900, 64), "fake") + shift).to(dtype)
+    # The package's own products of float32 lose what lies far from the origin, so it is given the same in float64.
+    reference = compute_prdc(real.double().numpy(), fake.double().numpy(), nearest_k=5)
+    assert prdc(real, fake, 5) == pytest.approx(tuple(reference[name] for name in Prdc._fields), rel=1e-12)
+
+
+@known_answer("precision", "recall", "density", "coverage")
+def test_copies_lie_in_the_balls_they_reach_and_on_the_surface_of_none():
+    # Among n copies of the real points each lies in the balls whose points are nearer than their k-th neighbour: a
+    # point's own ball and those of which it is one of the k - 1 nearest; the k-th lies on the surface, outside.
+    x = normal((300, 4), "real")
+    scores = prdc(x, x.clone(), 5)
+    assert scores == (1, 1, 1, 1)
+    heaped = x[torch.arange(300) % 40]  # every point at least seven times: balls of radius 0 hold nothing
+    assert prdc(heaped, heaped, 5) == (0, 0, 0, 0)
 
 
 @known_answer("precision", "recall", "density", "coverage")

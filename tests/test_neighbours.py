@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from fakes import normal
+from scipy.stats import rankdata
 from sklearn.neighbors import NearestNeighbors
 
 from latentbench import neighbours
+from latentbench.core import seeded
 from latentbench.neighbours import distances, nearest, ranks
 
 
@@ -51,3 +53,14 @@ def test_ranks_count_from_one_and_share_ties():
     index = torch.tensor([[1, 2, 3], [0, 2, 3], [1, 0, 3], [2, 1, 0]])
     assert ranks(line, index).tolist() == [[1, 2, 3], [1, 2, 3], [1, 2, 3], [1, 2, 3]]
     assert ranks(torch.zeros(5, 2), torch.tensor([[1], [0], [0], [0], [0]])).flatten().tolist() == [2.5] * 5
+
+
+@pytest.mark.parametrize("block", [1, 500, 10**6])
+@pytest.mark.parametrize("shift", [0, 1000])
+def test_ranks_are_mean_ranks_of_tied_distances(monkeypatch, block, shift):
+    monkeypatch.setattr(neighbours, "BLOCK", block)
+    grid = torch.randint(-2, 3, (60, 3), generator=seeded(0, "lattice"))
+    others = torch.stack([torch.cat([torch.arange(i), torch.arange(i + 1, 60)]) for i in range(60)])
+    found = ranks(grid / 8.0 + shift, others)
+    square = (grid[:, None] - grid).square().sum(2).gather(1, others)
+    np.testing.assert_array_equal(found.numpy(), rankdata(square.numpy(), axis=1))

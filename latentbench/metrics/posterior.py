@@ -22,6 +22,10 @@ from latentbench.neighbours import blocks
 
 ACTIVE = 0.01
 """Share of a dimension's variance that its means must carry for it to count as active (Burda et al. 2016)."""
+SMALLEST = -600.0
+"""The smallest log-variance told from others: a posterior as narrow as exp(-300) is a point."""
+HELD = 128
+"""How much smaller than a block of distances one of overlaps is: it stays in a cache while the dimensions pass."""
 
 
 def moments(mu: Tensor, log_var: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -78,18 +82,31 @@ def bhattacharyya_overlap(mu: Tensor, log_var: Tensor | None) -> float:
     if log_var is None:
         _, group, size = torch.unique(mu, dim=0, return_inverse=True, return_counts=True)
         return float((size[group] > 1).double().mean())
-    mu, log_var = mu.double(), log_var.double()
-    variance = log_var.exp()
-    largest = []
-    for rows in blocks(len(mu), mu.numel()):
-        both = variance[rows, None] + variance
-        # ln sqrt(2 s t / (s^2 + t^2)) per dimension, written so that equal widths give exactly 0.
-        width = 0.25 * (log_var[rows, None] + log_var) - 0.5 * (both / 2).log()
-        apart = (mu[rows, None] - mu).square() / (4 * both)
-        log_bc = (width - apart).sum(-1)
-        log_bc[torch.arange(rows.stop - rows.start), torch.arange(rows.start, rows.stop)] = -torch.inf
-        largest.append(log_bc.amax(1))
-    return float(torch.cat(largest).exp().clamp(max=1.0).mean())
+    mu, variance = mu.double(), log_var.double().clamp(min=SMALLEST).exp()
+    largest = torch.full((len(mu),), -torch.inf, dtype=torch.float64, device=mu.device)
+    for rows in blocks(len(mu), HELD * len(mu)):
+        others = slice(rows.start, len(mu))  # the coefficient is symmetric: half of the pairs tell all
+        log_bc = _log_coefficients(mu[rows], variance[rows], mu[others], variance[others])
+        log_bc.diagonal().fill_(-torch.inf)
+        largest[rows] = torch.maximum(largest[rows], log_bc.amax(1))
+        largest[others] = torch.maximum(largest[others], log_bc.amax(0))
+    return float(largest.exp().clamp(max=1.0).mean())
+
+
+def _log_coefficients(mu: Tensor, s2: Tensor, nu: Tensor, t2: Tensor) -> Tensor:
+    """Logarithms (n, m) of the Bhattacharyya coefficients of the Gaussians N(mu, s2) (n, d) with N(nu, t2) (m, d), all float64.
+
+    Dimension by dimension, so that no (n, m, d) is held, with one logarithm at the end: of the product over d of
+    ``((s^2 + t^2) / 2)^2 / (s^2 t^2)``, exactly 1 where the widths are equal. A product beyond float64 is a
+    coefficient of 0.
+    """
+    apart = mu.new_zeros(len(mu), len(nu))
+    spread = torch.ones_like(apart)
+    for m, s, n, t in zip(mu.T, s2.T, nu.T, t2.T, strict=True):
+        both = s[:, None] + t
+        apart.add_((m[:, None] - n).square_().div_(both))
+        spread.mul_(both / (2 * s[:, None])).mul_(both.div_(2 * t))
+    return spread.log_().add_(apart).div_(-4)
 
 
 def _some_active(mu: Tensor, log_var: Tensor | None) -> Tensor:

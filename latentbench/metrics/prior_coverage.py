@@ -13,7 +13,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from latentbench.core import Encoding, Metric, Need, Undefined, Value
-from latentbench.neighbours import distances, nearest
+from latentbench.neighbours import count_inside, nearest
 from latentbench.samplers import alike, real_features, sample_features, train_features
 
 
@@ -38,16 +38,19 @@ def prdc(real: Tensor, fake: Tensor, k: int) -> Prdc:
     """
     if min(len(real), len(fake)) <= k:
         raise Undefined(f"{k} neighbours need more than {k} points, there are {len(real)} real and {len(fake)} sampled")
-    real_radius = nearest(real, k=k).distance[:, -1:]
-    fake_radius = nearest(fake, k=k).distance[:, -1]
-    distance = distances(real, fake)
-    inside = distance < real_radius
+    real_balls = count_inside(fake, real, nearest(real, k=k).distance[:, -1])
+    fake_balls = count_inside(real, fake, nearest(fake, k=k).distance[:, -1])
     return Prdc(
-        precision=float(inside.any(0).double().mean()),
-        recall=float((distance < fake_radius).any(1).double().mean()),
-        density=float(inside.sum(0).double().mean() / k),
-        coverage=float((distance.amin(1) < real_radius[:, 0]).double().mean()),
+        precision=_share(real_balls.around),
+        recall=_share(fake_balls.around),
+        density=float(real_balls.around.double().mean() / k),
+        coverage=_share(real_balls.within),
     )
+
+
+def _share(counts: Tensor) -> float:
+    """Share of ``counts`` (n,) that are not 0."""
+    return float((counts > 0).double().mean())
 
 
 def sample_scores(e: Encoding, sampler: str, count: int, k: int) -> tuple[Prdc, bool, int]:
