@@ -125,6 +125,7 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
     out: str | Path | None = None,
+    lang: str = "en",
 ) -> Result:
     """Measure any trained model given as two callables.
 
@@ -132,7 +133,8 @@ def evaluate(
     float32 tensors, and arrays where a first call with a tensor fails. ``x_*`` are images (n, h, w), (n, c, h, w) or
     (n, h, w, c) with values in [0, 1]; ``y_*`` integer labels. With labels and training data a judge is trained and
     calibrated on a fifth of the training images set apart; without them the measures that need them are skipped with
-    that reason. ``metrics``: names, all by default. ``out``: a new folder for records, tables and report.
+    that reason. ``metrics``: names, all by default. ``out``: a new folder for records, tables and report. ``lang``: the
+    language of the report's prose, ``en`` or ``zh``.
 
     Raises ValueError for images, labels, names or a folder that cannot be used, TypeError for callables that are not.
     """
@@ -140,7 +142,7 @@ def evaluate(
         if not callable(function):
             raise TypeError(f"{what}: {function!r} is not callable")
     chosen = catalog.find_metrics(_names(metrics))
-    asked = make_run({"device": device, "seeds": [seed]})
+    asked = make_run({"device": device, "seeds": [seed], "lang": lang})
     where = torch.device("cuda" if execute.pick_device(asked) == "cuda" else "cpu")
     if out is not None and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
         raise ValueError(f"out: {out} is not an empty folder; choose a new one")
@@ -271,8 +273,9 @@ def _write(
         rows.append(exhibits.write(arrays, detail, place, prefix, row, "map", "map-0"))
     environment = provenance.describe_environment(str(encoding.mu.device.type))
     config = {"models": [row.model], "dataset": "arrays", "latent_dim": row.latent_dim, "seeds": list(asked.seeds)}
+    said = {**config, "lang": asked.lang}
     head = provenance.run_record(
-        config, dataset, list(chosen.values()), environment, "lb.evaluate(...)", {row.model: {"params": {}}}
+        said, dataset, list(chosen.values()), environment, "lb.evaluate(...)", {row.model: {"params": {}}}
     )
     identity = records.digest([config, dataset.sha256, sorted(chosen)], 8)
     head = replace(head, latent_dim=row.latent_dim)
