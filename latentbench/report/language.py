@@ -16,6 +16,7 @@ This module uses the standard library alone: the command line asks it what langu
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
 
+NUMBER = re.compile(r"(?<![\w.])(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|nan|inf)\b")
+"""A number within a record's reason."""
 FOLDER = Path(__file__).parent / "languages"
 
 
@@ -95,6 +98,17 @@ def plural(one: str, many: str, count: int, /, **places: object) -> str:
     held = _spoken.get().sentences
     text = one if count == 1 and many not in held else many
     return say(text, n=count, **places)
+
+
+def recognised(text: str) -> str | None:
+    """What a record says, in the language in force: looked up as it stands or, as most reasons name counts, with its
+    numbers as places (``there are {0} of {1}``). None where the catalog does not know it."""
+    held, numbers = _spoken.get().sentences, NUMBER.findall(text)
+    if text in held:
+        return held[text]
+    count = iter(range(len(numbers)))
+    template = NUMBER.sub(lambda _: f"{{{next(count)}}}", text)
+    return held[template].format(*numbers) if template in held else None
 
 
 def marked(texts: T) -> T:

@@ -41,6 +41,7 @@ JUDGE_ROWS = marked({
     "judge.accuracy": ("Accuracy on real test images", "how well it tells the classes apart"),
     "judge.pass.real": ("Accepts of real test images", "the ceiling of every validity"),
     "judge.pass.noise": ("Accepts of uniform noise", "a floor; above 5 % the self-check fails"),
+    "judge.pass.gaussian_noise": ("Accepts of Gaussian noise", "a floor; above 5 % the self-check fails"),
     "judge.pass.shuffle": ("Accepts of images with shuffled pixels", "a floor; above 5 % the self-check fails"),
     "judge.pass.mean": ("Accepts of the mean image", "a floor; above 5 % the self-check fails"),
 })  # fmt: skip

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from latentbench.report.language import marked, say
+from latentbench.report.language import marked, recognised, say
 
 MINUS = "\N{MINUS SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -114,6 +114,10 @@ _FIXED = marked({
     "decoder_variance": "variance of a pixel around its decoded mean that the loss implies: what one nat of KL is "
     "weighed against",
 })  # fmt: skip
+
+
+STATUSES = marked(("failed", "skipped"))
+"""What else than a value a record may say."""
 
 
 def family(metric: str) -> Family:
@@ -242,5 +246,7 @@ def clauses(items: Iterable[str]) -> str:
 
 
 def reason(text: str) -> str:
-    """Why there is no value, in the words of a record: each of its clauses said where the catalog knows it."""
-    return clauses(say(part) for part in text.split("; ")) if text else say("no reason recorded")
+    """Why there is no value, in the words of a record: whole, or each of its clauses, where the catalog knows it."""
+    if not text:
+        return say("no reason recorded")
+    return recognised(text) or clauses(recognised(part) or part for part in text.split("; "))
