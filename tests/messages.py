@@ -1,6 +1,6 @@
 """Every text that the report says, and what a language's catalog lacks of them.
 
-    python tests/messages.py zh      # prints what is missing, ready to be pasted into languages/zh.toml; and what is stale
+    python -m tests.messages zh      # prints what is missing, ready to be pasted into languages/zh.toml; and what is stale
 
 Texts are the literals in ``say(...)``, ``plural(...)`` and ``marked(...)`` of the report's modules, in ``say(...)`` and
 ``plural(...)`` of its templates, and what records of the built-in measures hold: summaries, units and fixed reasons.
@@ -51,9 +51,7 @@ def in_code(source: str) -> Iterator[str]:
         if name == "plural":
             if isinstance(call.args[1], ast.Constant):
                 yield call.args[1].value
-        elif name == "marked":
-            yield from literals(call.args[0])
-        elif name == "say" and isinstance(call.args[0], ast.Constant | ast.IfExp):
+        elif name == "marked" or (name == "say" and isinstance(call.args[0], ast.Constant | ast.IfExp)):
             yield from literals(call.args[0])
 
 

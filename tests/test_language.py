@@ -95,7 +95,7 @@ def test_the_command_line_knows_the_languages_there_are():
 def test_a_catalog_holds_every_text_and_no_other(code):
     held = language.language(code).sentences.keys()
     needed = messages.needed()
-    assert sorted(needed - held) == [], f"missing; `python tests/messages.py {code}` prints the lines to fill in"
+    assert sorted(needed - held) == [], f"missing; `python -m tests.messages {code}` prints the lines to fill in"
     assert sorted(held - needed) == [], "no longer said"
 
 
