@@ -150,6 +150,7 @@ def evaluate(
     device: str = "auto",
     out: str | Path | None = None,
     log_likelihood: Callable[[Any, Any], Any] | None = None,
+    lang: str = "en",
 ) -> Result:
     """Measure any trained model given as two callables.
 
@@ -159,7 +160,8 @@ def evaluate(
     calibrated on a fifth of the training images set apart; without them the measures that need them are skipped with
     that reason. Instead of all four, ``x_test`` may be a Dataset (``lb.load_dataset("lines")``): its test split is
     measured, and what is known of it (the angle of every line, for the metrics ``lines.*``) is known here too.
-    ``metrics``: names, all by default. ``out``: a new folder for records, tables and report.
+    ``metrics``: names, all by default. ``out``: a new folder for records, tables and report; ``lang``: the
+    language of its prose, ``en`` or ``zh``.
     ``log_likelihood(x, z)``: log p(x|z) in nats of images and latent points, (n,), summed over pixels, for a model that
     has a likelihood: without it ``elbo`` and ``nll.iw`` are skipped.
 
@@ -171,7 +173,7 @@ def evaluate(
     if log_likelihood is not None and not callable(log_likelihood):
         raise TypeError(f"log_likelihood: {log_likelihood!r} is not callable")
     chosen = catalog.find_metrics(_names(metrics))
-    asked = make_run({"device": device, "seeds": [seed]})
+    asked = make_run({"device": device, "seeds": [seed], "lang": lang})
     where = torch.device("cuda" if execute.pick_device(asked) == "cuda" else "cpu")
     if out is not None and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
         raise ValueError(f"out: {out} is not an empty folder; choose a new one")
@@ -327,8 +329,9 @@ def _write(
         rows.append(exhibits.write(arrays, detail, place, prefix, row, "map", "map-0"))
     environment = provenance.describe_environment(str(encoding.mu.device.type))
     config = {"models": [row.model], "dataset": row.dataset, "latent_dim": row.latent_dim, "seeds": list(asked.seeds)}
+    said = {**config, "lang": asked.lang}
     head = provenance.run_record(
-        config, dataset, list(chosen.values()), environment, "lb.evaluate(...)", {row.model: {"params": {}}}
+        said, dataset, list(chosen.values()), environment, "lb.evaluate(...)", {row.model: {"params": {}}}
     )
     identity = records.digest([config, dataset.sha256, sorted(chosen)], 8)
     head = replace(head, latent_dim=row.latent_dim)

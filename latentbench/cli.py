@@ -15,6 +15,7 @@ import inspect
 import json
 import os
 import sys
+import unicodedata
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -165,19 +166,13 @@ def _dry_run(asked: Run) -> None:
 def _show(outcome: Outcome, asked: Run) -> None:
     """What a finished run prints: the verdict in words, the score table, where the page lies."""
     if asked.json_output:
-        typer.echo(json.dumps(_result(outcome), ensure_ascii=False, allow_nan=False, default=dict))
+        typer.echo(json.dumps(_result(outcome, asked.lang), ensure_ascii=False, allow_nan=False, default=dict))
         return
     if not asked.quiet:
-        from latentbench.report import bands, verdict
+        from latentbench.report import language
 
-        for word in verdict.verdicts(outcome.records):
-            typer.echo(word.headline)
-        typer.echo("")
-        _print_table(*verdict.console_table(outcome.records))
-        typer.echo(verdict.LEGEND)
-        if published := bands.beside(outcome.records):
-            typer.echo("\nBeside published figures")
-            _print_table(bands.headers(), [bands.row(b) for b in published])
+        with language.speaking(asked.lang):
+            _show_verdict(outcome)
     failed = [r for r in outcome.records if r.status == "failed"]
     for what in dict.fromkeys((r.model or r.metric, r.seed, r.reason) for r in failed):
         model, seed, reason = what
@@ -185,10 +180,28 @@ def _show(outcome: Outcome, asked: Run) -> None:
     typer.echo(str(outcome.report))
 
 
-def _result(outcome: Outcome) -> dict[str, Any]:
+def _show_verdict(outcome: Outcome) -> None:
+    """The headlines, the score table and, beside published figures, what was measured; in the language in force."""
+    from latentbench.report import bands, verdict
+    from latentbench.report.language import say
+
+    for word in verdict.verdicts(outcome.records):
+        typer.echo(word.headline)
+    typer.echo("")
+    _print_table(*verdict.console_table(outcome.records))
+    typer.echo(say(verdict.LEGEND))
+    if published := bands.beside(outcome.records):
+        typer.echo(f"\n{say('Beside published figures')}")
+        _print_table(bands.headers(), [bands.row(b) for b in published])
+
+
+def _result(outcome: Outcome, lang: str) -> dict[str, Any]:
     """A run's result for machines: where it lies, how each cell went, the verdicts, one row a model and metric."""
-    from latentbench.report import verdict
+    from latentbench.report import language, verdict
     from latentbench.stats import summarise
+
+    with language.speaking(lang):
+        verdicts = verdict.verdicts(outcome.records)
 
     rows = [r for r in outcome.records if r.kind == "value" and r.seed is not None and not r.is_reference]
     failed = {(r.model, r.seed) for r in rows if r.status == "failed"}
@@ -201,8 +214,7 @@ def _result(outcome: Outcome) -> dict[str, Any]:
         "finished_before": outcome.finished_before,
         "cells": [{"model": m, "seed": s, "status": "failed" if (m, s) in failed else "ok"} for m, s in cells],
         "verdicts": [
-            {"question": v.question, "headline": v.headline, "sentences": list(v.sentences)}
-            for v in verdict.verdicts(outcome.records)
+            {"question": v.question, "headline": v.headline, "sentences": list(v.sentences)} for v in verdicts
         ],
         "aggregates": [
             {
@@ -223,10 +235,15 @@ def _print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if sys.stdout.isatty():
         _rich_table(headers, rows, right=True)
         return
-    widths = [max(len(str(r[k])) for r in [headers, *rows]) for k in range(len(headers))]
-    for first, *rest in [headers, *rows]:
-        cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]
-        typer.echo("  ".join(cells).rstrip())
+    widths = [max(_width(r[k]) for r in [headers, *rows]) for k in range(len(headers))]
+    for line in [headers, *rows]:
+        first, *rest = (" " * (w - _width(c)) for c, w in zip(line, widths, strict=True))
+        typer.echo("  ".join([line[0] + first, *(gap + c for gap, c in zip(rest, line[1:], strict=True))]).rstrip())
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes on a terminal: a Chinese character takes two."""
+    return sum(1 + (unicodedata.east_asian_width(sign) in "WF") for sign in text)
 
 
 def _rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: bool = False) -> None:
@@ -254,20 +271,23 @@ def _report(
     folders: list[str] = typer.Argument(..., metavar="DIR...", help="Run folders; several stand side by side."),
     out: str = typer.Option(None, "--out", metavar="FILE", help="Where to write the page."),
     open_report: bool = typer.Option(False, "--open", help="Open it in the browser."),
+    lang: str = typer.Option(
+        None, "--lang", metavar=_metavar(Run.model_fields["lang"]), help="Its language (default: that of the run)."
+    ),
 ) -> Action:
     """Render one run again, or several side by side, from their records alone."""
-    return partial(_render, [Path(f) for f in folders], Path(out) if out else None, open_report)
+    return partial(_render, [Path(f) for f in folders], Path(out) if out else None, open_report, lang)
 
 
-def _render(folders: Sequence[Path], out: Path | None, open_report: bool) -> int:
+def _render(folders: Sequence[Path], out: Path | None, open_report: bool, lang: str | None) -> int:
     for folder in folders:
         if not (folder / "records.jsonl").is_file():
             raise ValueError(f"report: {folder} is not a finished run's folder: it holds no records.jsonl")
     from latentbench import report
 
-    page = report.render(folders, out)
+    page = report.render(folders, out, lang)
     if len(folders) == 1 and out is None:
-        report.write_tables(folders[0])
+        report.write_tables(folders[0], lang)
     typer.echo(str(page))
     if open_report:
         _open(page)

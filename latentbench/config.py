@@ -21,7 +21,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from latentbench.records import digest
 
-HOW = frozenset({"out", "workers", "resume", "dry_run", "json_output", "quiet", "open_report", "data_root"})
+HOW = frozenset({"out", "workers", "resume", "dry_run", "json_output", "quiet", "open_report", "data_root", "lang"})
 """Fields that say how a run is carried out and change none of its numbers."""
 
 
@@ -127,6 +127,7 @@ class Run(BaseModel):
     json_output: bool = Field(False, alias="json", description="print a machine-readable result on stdout")
     quiet: bool = Field(False, description="no progress, only the result")
     open_report: bool = Field(False, alias="open", description="open the report in the browser when done")
+    lang: Literal["en", "zh"] = Field("en", description="language of the report's prose")
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -197,8 +198,17 @@ def _explain(error: Any) -> str:
     """One refusal of pydantic's in the house's form: ``key: value is not allowed: why``."""
     key = str(error["loc"][0])
     message = str(error["msg"]).removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
+    message = message[:1].lower() + message[1:] + _nearest(error)
     return f"{key}: {reprlib.repr(error['input'])} is not allowed: {message}"
+
+
+def _nearest(error: Any) -> str:
+    """The nearest of a few allowed words, where that is what was asked for."""
+    if error["type"] != "literal_error":
+        return ""
+    allowed = re.findall(r"'([^']*)'", str(error["ctx"]["expected"]))
+    near = difflib.get_close_matches(str(error["input"]).lower(), allowed, n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def load_toml(path: str | Path) -> dict[str, Any]:

@@ -141,9 +141,8 @@ def _units(
     """All units, each after those it needs; ``needs`` names them by folder."""
     sha = dataset.sha256
     settings = run.model_dump(mode="json", by_alias=True, exclude_none=True)
-    kept = {
-        k: v for k, v in settings.items() if k not in ("out", "workers", "resume", "dry_run", "json", "quiet", "open")
-    }
+    left_out = ("out", "workers", "resume", "dry_run", "json", "quiet", "open", "lang")
+    kept = {k: v for k, v in settings.items() if k not in left_out}
     sizes = {text: catalog.latent_dim(text, run) for text in run.models}
     shared: Unit = {"run": kept, "dataset_sha256": sha, "device": device, "params": params, "latent_dims": sizes}
     shared["version"] = __version__
@@ -211,12 +210,23 @@ def execute(asked: Run, argv: Sequence[str], progress: bool = True) -> Outcome:
         )
     if state and state["status"] == "finished":
         rows = records.read(folder / "records.jsonl")
+        _said_anew(folder, rows, asked.lang)
         return Outcome(folder, folder / "report.html", rows, _failed_cells(rows), finished_before=True)
     if state and not asked.resume:
         raise ValueError(f"out: {folder} holds this run, unfinished; add --resume to carry on")
     if not state and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"out: {folder} is not an empty folder; choose a new one")
     return _carry_out(planned, argv, progress)
+
+
+def _said_anew(folder: Path, rows: Sequence[Record], lang: str) -> None:
+    """A finished run's page and summary in another language than it was asked in; its records stay as they are."""
+    from latentbench import report
+
+    head = records.run_record(rows)
+    if head is not None and (head.detail.get("config") or {}).get("lang", "en") != lang:
+        report.write_tables(folder, lang)
+        report.render([folder], lang=lang)
 
 
 def _carry_out(planned: Planned, argv: Sequence[str], progress: bool) -> Outcome:
@@ -359,8 +369,8 @@ def _assemble(planned: Planned, argv: Sequence[str], started: float, crashed: di
     )
     rows = [replace(r, run=planned.run.id, environment=mark) for r in (head, *rows)]
     records.write(planned.folder / "records.jsonl", rows)
-    report.write_tables(planned.folder)
-    page = report.render([planned.folder])
+    report.write_tables(planned.folder, planned.run.lang)
+    page = report.render([planned.folder], lang=planned.run.lang)
     _write_state(planned, argv, "unfinished" if crashed else "finished", dict(head.detail))
     return Outcome(planned.folder, page, rows, _failed_cells(rows))
 

@@ -106,6 +106,7 @@ CHANGED = {
     "metrics": "mse",
     "split_seed": 1,
     "data_root": "elsewhere",
+    "lang": "zh",
     "out": "here",
     "workers": 3,
     "resume": True,

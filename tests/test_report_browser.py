@@ -36,6 +36,11 @@ def file(tmp_path_factory):
     return report.render([build(tmp_path_factory.mktemp("runs") / "demo")])
 
 
+@pytest.fixture(scope="module")
+def chinese(file):
+    return report.render([file.parent], file.parent / "zh.html", "zh")
+
+
 class Visit:
     """One page opened from disk: every request it made and everything it complained about."""
 
@@ -93,9 +98,9 @@ def test_policy_is_enforced_by_the_browser(visit):
     assert [u for u in visit.requests[before:] if not u.startswith("https://example.invalid/")] == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_sideways_scrolling(browser, file, scheme):
-    opened = Visit(browser, file, color_scheme=scheme)
+@pytest.mark.parametrize(("which", "scheme"), [("file", "light"), ("file", "dark"), ("chinese", "light")])
+def test_no_sideways_scrolling(browser, request, which, scheme):
+    opened = Visit(browser, request.getfixturevalue(which), color_scheme=scheme)
     for width in (1280, 768, 390, 320):
         opened.page.set_viewport_size({"width": width, "height": 800})
         opened.page.wait_for_timeout(200)
@@ -178,6 +183,29 @@ def test_copy_button_copies_the_command(browser, file):
     opened = Visit(browser, file, permissions=["clipboard-read", "clipboard-write"])
     opened.page.locator("button.copy").click()
     opened.page.wait_for_function("() => document.querySelector('button.copy').textContent === 'Copied'")
+    opened.close()
+
+
+def test_the_page_in_chinese(browser, chinese):
+    opened = Visit(browser, chinese, permissions=["clipboard-read", "clipboard-write"])
+    page = opened.page
+    assert page.evaluate("() => document.documentElement.lang") == "zh-CN"
+    assert "Noto Sans CJK SC" in page.locator("h1").evaluate("e => getComputedStyle(e).fontFamily")
+    assert page.locator("[title='滚轮缩放']").count() == 2
+    page.locator("button.copy").click()
+    page.wait_for_function("() => document.querySelector('button.copy').textContent === '已复制'")
+    page.locator(".live").first.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    x, y, _ = page.evaluate(PLACE, [0, 5])
+    page.mouse.move(x, y)
+    tip = page.locator(".lb-tip >> visible=true").first
+    tip.wait_for(timeout=5000)
+    assert "测试图像" in tip.inner_text()
+    page.mouse.click(x, y)
+    page.wait_for_selector(".pinned li")
+    assert page.locator(".pinned li span").first.get_attribute("aria-label").startswith("测试图像")
+    assert opened.complaints == []
+    assert [u for u in opened.requests if not u.startswith(("data:", "blob:")) and u != chinese.as_uri()] == []
     opened.close()
 
 

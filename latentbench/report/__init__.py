@@ -11,35 +11,45 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from latentbench import records
+from latentbench.report import language
 
 __all__ = ["render", "write_tables"]
 
 
-def render(folders: Sequence[Path], out: Path | None = None) -> Path:
+def render(folders: Sequence[Path], out: Path | None = None, lang: str | None = None) -> Path:
     """Write the page of one run folder, or of several side by side, and return its path.
 
     ``out`` is the file to write: by default ``report.html`` in the folder of a single run, and ``report.html`` in the
-    working folder for several. Equal folders give an equal page. Raises ValueError, in one line naming the folder,
-    file or line, for a folder that is missing, holds no records.jsonl, or holds one that cannot be read.
+    working folder for several. ``lang`` is the language of its prose (``en``, ``zh``), by default the one that the first
+    run was asked in. Equal folders give an equal page. Raises ValueError, in one line naming the folder, file or line,
+    for a folder that is missing, holds no records.jsonl, or holds one that cannot be read, and for a language that is
+    not there.
     """
     from latentbench.report import folder, page
 
+    if lang is not None:
+        language.language(lang)
     runs = folder.load([Path(f) for f in folders])
     target = Path(out) if out is not None else (runs[0].path if len(runs) == 1 else Path()) / "report.html"
     if out is None and len(runs) > 1 and target.exists():
         raise ValueError(f"report: {target} is there already; name another file with --out")
     if not target.parent.is_dir():
         raise ValueError(f"report: {target} cannot be written: {target.parent} is not a folder")
-    records.write_text(target, page.html(runs))
+    with language.speaking(lang or runs[0].lang):
+        text = page.html(runs)
+    records.write_text(target, text)
     return target
 
 
-def write_tables(folder: Path) -> None:
-    """Write ``summary.md`` and ``results.csv`` beside the records of a run folder, atomically. Raises ValueError where
-    it is not a run folder."""
+def write_tables(folder: Path, lang: str | None = None) -> None:
+    """Write ``summary.md`` and ``results.csv`` beside the records of a run folder, atomically. The summary is written in
+    ``lang``, by default the language the run was asked in; the table of numbers is the same in all. Raises ValueError
+    where it is not a run folder, or for a language that is not there."""
     from latentbench.report import folder as folders
     from latentbench.report import tables
 
     (run,) = folders.load([Path(folder)])
-    records.write_text(run.path / "summary.md", tables.summary_md(run.records))
+    with language.speaking(lang or run.lang):
+        summary = tables.summary_md(run.records)
+    records.write_text(run.path / "summary.md", summary)
     records.write_text(run.path / "results.csv", tables.results_csv(run.records))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from latentbench.across import Across, across_datasets
 from latentbench.report import words
 from latentbench.report.folder import RunFolder
+from latentbench.report.language import say
 from latentbench.report.scores import Column
 from latentbench.stats import summarise
 
@@ -51,7 +52,7 @@ def _line(a: Across, params: str, collapsed: Mapping[str, Sequence[str]]) -> Lin
     mean, half = words.spread(a.iqm.mean, a.iqm.half) if a.iqm.half else (words.number(a.iqm.mean), "")
     places = len(half.partition(".")[2]) if half else None
     low, high = ("" if v is None else words.number(v, places) for v in (a.iqm.low, a.iqm.high))
-    notes = [f"collapsed on {d}" for d in dict.fromkeys(collapsed.get(a.model, ())) if d in a.seeds]
-    notes += [f"{d}: the first run's values" for d in a.twice]
+    notes = [say("collapsed on {data}", data=d) for d in dict.fromkeys(collapsed.get(a.model, ())) if d in a.seeds]
+    notes += [say("{data}: the first run's values", data=d) for d in a.twice]
     data = ", ".join(f"{d} ({n})" for d, n in a.seeds.items())
     return Line(a.metric, params, a.model, mean, low, high, data, notes)

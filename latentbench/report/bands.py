@@ -12,8 +12,12 @@ from typing import Any, NamedTuple
 
 from latentbench.records import Record, run_record
 from latentbench.report import words
+from latentbench.report.language import marked, say
 from latentbench.report.verdict.claims import value
 from latentbench.stats import Cell, Interval, summarise
+
+HEADERS = marked(("model", "measure", "published", "measured"))
+SAID = {True: marked("inside"), False: marked("outside"), None: marked("for orientation")}
 
 
 class Band(NamedTuple):
@@ -54,15 +58,15 @@ def beside(records: Sequence[Record]) -> list[Band]:
 
 def headers() -> list[str]:
     """What stands over `row`."""
-    return ["model", "measure", "published", "measured", ""]
+    return [*map(say, HEADERS), ""]
 
 
 def row(band: Band) -> list[str]:
     """One band in words: model, measure, the figure with its tolerance, the measured mean with its half-width, and the
     verdict."""
-    allowed = f" ± {words.tidy(band.tolerance)}" if band.tolerance else " exactly" if band.tolerance == 0 else ""
-    found = "not measured" if band.measured is None else value(band.measured)
-    said = {True: "inside", False: "outside", None: "for orientation"}[band.inside]
+    allowed = f" ± {words.tidy(band.tolerance)}" if band.tolerance else say(" exactly") if band.tolerance == 0 else ""
+    found = say("not measured") if band.measured is None else value(band.measured)
+    said = say(SAID[band.inside])
     split = "" if band.split == "test" else f" ({band.split})"
     return [band.model, band.metric + split, words.tidy(band.published) + allowed, found, said]
 

@@ -16,18 +16,26 @@ from markupsafe import Markup
 from latentbench.report import figures, images, svg, words
 from latentbench.report.folder import Absent, Array, Arrays, RunFolder
 from latentbench.report.images import Picture
+from latentbench.report.language import marked, plural, say
 from latentbench.report.scores import Column
 from latentbench.stats import Cell, summarise
 
 STRIPS = 6
 SAMPLES = 40
 PUNCTUAL = 0.02
-KINDS = {
+KINDS = marked({
     "encode": ("Encode", "images to posteriors"),
     "decode": ("Decode", "latent points to images"),
     "sample": ("Sample", "draw from N(0, I) and decode"),
     "train_step": ("Train step", "loss, gradient and update of one batch"),
-}
+})  # fmt: skip
+CONDITIONS = (
+    ("blocks", marked("{n} timed block each"), marked("{n} timed blocks each")),
+    ("threads", marked("{n} thread"), marked("{n} threads")),
+    ("load", marked("load average {n} at the start"), marked("load average {n} at the start")),
+)
+"""What timings were taken under: the name in their records, and how one of it and more are said."""
+UNKNOWN = marked("as its record names it")
 
 
 class Verdict(NamedTuple):
@@ -45,9 +53,9 @@ class Verdict(NamedTuple):
     @property
     def words(self) -> str:
         """The verdict as a sentence."""
-        word = "valid" if self.valid else "refused"
-        sure = f", confidence {self.confidence}" if self.confidence else ""
-        return f"{word}, reads {self.label}{sure}"
+        text = marked("valid, reads {label}{sure}" if self.valid else "refused, reads {label}{sure}")
+        sure = say(", confidence {confidence}", confidence=self.confidence) if self.confidence else ""
+        return say(text, label=self.label, sure=sure)
 
 
 class Film(NamedTuple):
@@ -123,14 +131,22 @@ def paths(column: Column) -> list[Path]:
     out = []
     for p in range(min(len(frames), STRIPS)):
         ends = [class_name(names, int(k)) for k in held.arrays["label"][p]] if "label" in held else []
-        title = f"{ends[0]} → {ends[1]}" if len(ends) == 2 else f"pair {p + 1}"
-        film = _film(held, names, frames[p], "frame", p, f"{column.label}, decoded straight line {title}")
-        blend = None if fade is None else _film(held, names, fade[p], "fade", p, f"{column.label}, cross-fade {title}")
+        title = f"{ends[0]} → {ends[1]}" if len(ends) == 2 else say("pair {n}", n=p + 1)
+        walk = say("{model}, decoded straight line {title}", model=column.label, title=title)
+        film = _film(held, names, frames[p], "frame", p, walk)
+        mix = say("{model}, cross-fade {title}", model=column.label, title=title)
+        blend = None if fade is None else _film(held, names, fade[p], "fade", p, mix)
         fade_steps = np.nan_to_num(held.arrays["fade_steps"][p]) if "fade_steps" in held else None
         top = int(np.argmax(steps[p]))
-        label = (
-            f"Step curve of {column.label}, {title}: the longest of {len(steps[p])} steps is number {top + 1} with "
-            f"{words.percent(float(steps[p][top]))} of the path; an even pace would be {words.percent(1 / len(steps[p]))}."
+        label = say(
+            "Step curve of {model}, {title}: the longest of {n} steps is number {top} with {share} of the path; an even "
+            "pace would be {even}.",
+            model=column.label,
+            title=title,
+            n=len(steps[p]),
+            top=top + 1,
+            share=words.percent(float(steps[p][top])),
+            even=words.percent(1 / len(steps[p])),
         )
         out.append(Path(title, film, blend, figures.step_curve(steps[p], fade_steps, column.m, label)))
     return out
@@ -146,9 +162,9 @@ def _film(held: Arrays, names: Sequence[str], frames: Array, prefix: str, p: int
             for t, (v, k) in enumerate(zip(valid, label, strict=True))
         ]
     good = sum(v.valid for v in said)
-    counted = f"{good} of {len(said)} valid" if said else ""
+    counted = say("{some} of {n} valid", some=good, n=len(said)) if said else ""
     runs = [(label, len(list(group))) for label, group in itertools.groupby(v.label for v in said)]
-    alt = f"{what}: {len(frames)} frames{', ' if counted else ''}{counted}"
+    alt = words.commas([say("{what}: {n} frames", what=what, n=len(frames)), *([counted] if counted else [])])
     return Film(images.strip(frames), said, alt, counted, runs)
 
 
@@ -161,9 +177,10 @@ def draws(column: Column) -> list[Draws]:
         if c.model == column.model and c.metric.startswith("validity.")
     }
     out = []
-    for key, (title, about) in words.SAMPLERS.items():
+    for key, told in words.SAMPLERS.items():
         if f"{key}_images" not in held:
             continue
+        title, about = map(say, told)
         pictures = images.singles(held.need(f"{key}_images", (3, 4))[:SAMPLES])
         samples = []
         for k, picture in enumerate(pictures):
@@ -173,12 +190,16 @@ def draws(column: Column) -> list[Draws]:
                 label = class_name(names, int(held.need(f"{key}_label", 1)[k]))
                 confidence = f"{float(sure[k]):.2f}" if sure is not None else ""
                 said = Verdict(bool(held.arrays[f"{key}_valid"][k]), label, confidence)
-            samples.append(Sample(picture, said, f"{title}, draw {k + 1}" + (f": {said.words}" if said else "")))
+            alt = say("{sampler}, draw {n}", sampler=title, n=k + 1)
+            if said:
+                alt = say("{what}: {verdict}", what=alt, verdict=said.words)
+            samples.append(Sample(picture, said, alt))
         good = sum(s.verdict.valid for s in samples if s.verdict)
-        counted = f"{good} of these {len(samples)} valid" if samples and samples[0].verdict else "not judged"
+        judged = bool(samples and samples[0].verdict)
+        counted = say("{some} of these {n} valid", some=good, n=len(samples)) if judged else say("not judged")
         out.append(Draws(key, title, about, samples, counted, _share(shares.get(f"validity.{key}"))))
     if not out:
-        raise Absent(f"Not drawn: the samples of {column.model} hold no images.")
+        raise Absent(say("Not drawn: the samples of {model} hold no images.", model=column.model))
     return out
 
 
@@ -186,9 +207,10 @@ def _share(cell: Cell | None) -> str:
     if cell is None or cell.interval is None:
         return ""
     i = cell.interval
-    if not i.half:
-        return f"{words.percent(i.mean)} over all draws" + (f" and {i.n} seeds" if i.n > 1 else "")
-    return f"{words.percent(i.mean)} ± {words.percent(i.half)} over all draws and {i.n} seeds"
+    share = f"{words.percent(i.mean)} ± {words.percent(i.half)}" if i.half else words.percent(i.mean)
+    if i.n > 1:
+        return say("{share} over all draws and {n} seeds", share=share, n=i.n)
+    return say("{share} over all draws", share=share)
 
 
 def posterior(column: Column) -> PosteriorPicture:
@@ -203,25 +225,36 @@ def posterior(column: Column) -> PosteriorPicture:
     dims = (int(first[0]), int(first[-1]))
     used = int(active.sum())
     if sigma is None:
-        caption = (
+        caption = say(
             "Every image is encoded to a point: sigma is 0 in every dimension, nothing says how far apart points may "
             "lie, and the space between them was never decoded in training."
         )
     else:
-        caption = (
-            f"{used} of {len(mu_sd)} dimensions are in use. In training every image is decoded from anywhere in its "
-            "cloud, so the decoder has been taught what lies around each mean."
+        caption = say(
+            "{some} of {n} dimensions are in use. In training every image is decoded from anywhere in its cloud, so the "
+            "decoder has been taught what lies around each mean.",
+            some=used,
+            n=len(mu_sd),
         )
-    prior = "; dashed: the prior at one and two standard deviations"
-    kind = "ellipses of radius sigma around mu" if sigma is not None else "points mu, without width"
+    label = marked(
+        "Posteriors of {model} in dimensions {a} and {b}: points mu, without width; dashed: the prior at one and two "
+        "standard deviations."
+        if sigma is None
+        else "Posteriors of {model} in dimensions {a} and {b}: ellipses of radius sigma around mu; dashed: the prior at "
+        "one and two standard deviations."
+    )
+    spread = say("Spread of the means and mean sigma of {model} in each of {n} dimensions; the table below holds the numbers.",
+                 model=name, n=len(mu_sd))  # fmt: skip
+    bars = say("KL of {model} in each dimension, nats; the table below holds the numbers.", model=name)
+    dots = say("Sigma against mu of {model} for {n} images in every dimension.", model=name, n=len(mu))
     return PosteriorPicture(
-        figures.clouds(mu, sigma, dims, m, f"Posteriors of {name} in dimensions {dims[0] + 1} and {dims[1] + 1}: {kind}{prior}."),
-        figures.widths(mu_sd, wide, active, m, f"Spread of the means and mean sigma of {name} in each of {len(mu_sd)} dimensions; the table below holds the numbers."),
-        figures.sigma_against_mu(mu, sigma, m, f"Sigma against mu of {name} for {len(mu)} images in every dimension."),
-        None if kl is None else figures.kl_bars(kl, active, m, f"KL of {name} in each dimension, nats; the table below holds the numbers."),
+        figures.clouds(mu, sigma, dims, m, say(label, model=name, a=dims[0] + 1, b=dims[1] + 1)),
+        figures.widths(mu_sd, wide, active, m, spread),
+        figures.sigma_against_mu(mu, sigma, m, dots),
+        None if kl is None else figures.kl_bars(kl, active, m, bars),
         caption,
         _posterior_rows(held, mu_sd, wide, kl, active),
-    )  # fmt: skip
+    )
 
 
 def _posterior_rows(held: Arrays, mu_sd: Array, wide: Array | None, kl: Array | None, active: Array) -> list[list[str]]:
@@ -232,7 +265,7 @@ def _posterior_rows(held: Arrays, mu_sd: Array, wide: Array | None, kl: Array | 
         mean = float(centre[d]) if centre is not None and centre.ndim == 1 else math.nan
         s = 0.0 if wide is None else float(wide[d])
         rows.append([
-            str(d + 1), words.number(mean, 2), words.number(sd, 3), words.number(s, 3) if wide is not None else "0 (a point)",
+            str(d + 1), words.number(mean, 2), words.number(sd, 3), words.number(s, 3) if wide is not None else say("0 (a point)"),
             "—" if kl is None else words.number(float(kl[d]), 2),
             "—" if law is None or law.ndim != 1 else words.number(float(law[d]), 2),
             _diagnosis(bool(active[d]), mean, sd, s, wide is not None),
@@ -243,15 +276,15 @@ def _posterior_rows(held: Arrays, mu_sd: Array, wide: Array | None, kl: Array | 
 def _diagnosis(active: bool, mean: float, sd: float, sigma: float, has_sigma: bool) -> str:
     """One dimension in words, after the rules of the measures."""
     if not active:
-        return "collapsed (unused)"
+        return say("collapsed (unused)")
     found = []
     if not has_sigma:
-        found.append("a point")
+        found.append(say("a point"))
     elif sd > 0 and sigma / sd < PUNCTUAL:
-        found.append("punctual")
+        found.append(say("punctual"))
     if (sd**2 + (mean if math.isfinite(mean) else 0.0) ** 2) / 2 > 5:
-        found.append("far apart")
-    return " and ".join(found) or "regular"
+        found.append(say("far apart"))
+    return words.listed(found) or say("regular")
 
 
 class Rebuilt(NamedTuple):
@@ -270,7 +303,8 @@ def reconstructions(columns: Sequence[Column]) -> tuple[list[Rebuilt], list[str]
             held = column.run.artifact("reconstructions", column.model)
             x, x_hat = held.need("x", (3, 4)), held.need("x_hat", (3, 4))
             if len(x) != len(x_hat):
-                raise Absent(f"Not drawn: {column.label} has {len(x_hat)} reconstructions of {len(x)} images.")
+                text = marked("Not drawn: {model} has {some} reconstructions of {n} images.")
+                raise Absent(say(text, model=column.label, some=len(x_hat), n=len(x)))
         except Absent as reason:
             missing.append(str(reason))
             continue
@@ -278,7 +312,7 @@ def reconstructions(columns: Sequence[Column]) -> tuple[list[Rebuilt], list[str]
     out = []
     for members in groups.values():
         originals = members[0][1].arrays["x"]
-        rows: list[tuple[str, Markup, Sequence[Picture]]] = [("original", Markup(""), images.singles(originals))]
+        rows: list[tuple[str, Markup, Sequence[Picture]]] = [(say("original"), Markup(""), images.singles(originals))]
         rows += [(c.label, c.swatch, images.singles(held.arrays["x_hat"])) for c, held in members]
         out.append(Rebuilt(rows, images.shown_size(*originals.shape[1:3])))
     return out, missing
@@ -292,11 +326,17 @@ def training(column: Column) -> tuple[Markup, str]:
             curves[r.metric][r.seed] = list(r.samples)
     train, val = curves["loss.train"], curves["loss.val"]
     if not (train or val):
-        raise Absent(f"Not drawn: this run recorded no loss curves of {column.model}.")
+        raise Absent(say("Not drawn: this run recorded no loss curves of {model}.", model=column.model))
     lengths = [len(c) for c in (train or val).values()]
-    epochs = f"{min(lengths)} to {max(lengths)}" if min(lengths) < max(lengths) else str(lengths[0])
-    about = f"{len(lengths)} {'seed' if len(lengths) == 1 else 'seeds'}, {epochs} epochs"
-    return figures.training(train, val, column.m, f"Loss of {column.label} over epochs, {about}."), about
+    about = plural("{n} seed, {epochs} epochs", "{n} seeds, {epochs} epochs", len(lengths),
+                   epochs=_span(str(min(lengths)), str(max(lengths))))  # fmt: skip
+    label = say("Loss of {model} over epochs, {about}.", model=column.label, about=about)
+    return figures.training(train, val, column.m, label), about
+
+
+def _span(low: str, high: str) -> str:
+    """``12 to 30``, or the one number where both are equal."""
+    return say("{low} to {high}", low=low, high=high) if low != high else low
 
 
 class SpeedRow(NamedTuple):
@@ -339,24 +379,30 @@ def speeds(columns: Sequence[Column]) -> Speeds:
             times = np.asarray([s for s in (r.samples or (r.value,)) if s and s > 0] or [max(r.value, 1e-9)])
             low, high = (float(q) for q in np.quantile(times, (0.25, 0.75)))
             found.setdefault((kind, device), []).append(figures.Speed(column.m, batch, r.value, low, high, ok))
-            title = KINDS.get(kind, (kind, ""))[0]
+            title = say(KINDS.get(kind, (kind, ""))[0])
             rows.append(_speed_row(column.label, title, device, batch, r.value, r.detail, ok))
             if not ok:
-                unranked.append(f"{column.label}, {title.lower()}, batch {batch}")
+                text = marked("{model}, {work}, batch {batch}")
+                unranked.append(say(text, model=column.label, work=title.lower(), batch=batch))
             seen.append(r.detail)
     if not rows:
-        raise Absent("Not drawn: no speed was measured in this run.")
+        raise Absent(say("Not drawn: no speed was measured in this run."))
     plots = []
     for (kind, device), every in found.items():
-        title, about = KINDS.get(kind, (kind, "as its record names it"))
+        title, about = map(say, KINDS.get(kind, (kind, UNKNOWN)))
         best = max(every, key=lambda s: s.median)
-        label = (
-            f"{title} on {device}: samples per second over batch sizes {', '.join(str(b) for b in sorted({s.batch for s in every}))}; "
-            f"highest {words.engineering(best.median)}. The table below holds the numbers."
+        label = say(
+            "{work} on {device}: samples per second over batch sizes {batches}; highest {best}. The table below holds the "
+            "numbers.",
+            work=title,
+            device=device,
+            batches=words.commas(str(b) for b in sorted({s.batch for s in every})),
+            best=words.engineering(best.median),
         )
         plots.append((f"{title} ({device})" if device else title, about, figures.throughput(every, label)))
     if len(unranked) > 6:
-        unranked = [f"{len(unranked)} of {len(rows)} timings, named in the table below"]
+        text = marked("{some} of {n} timings, named in the table below")
+        unranked = [say(text, some=len(unranked), n=len(rows))]
     return Speeds(plots, rows, unranked, _conditions(seen))
 
 
@@ -374,16 +420,11 @@ def _speed_row(
 def _conditions(seen: Sequence[Mapping[str, Any]]) -> str:
     """What the timings were taken under, in a sentence; only what the records say."""
     parts = []
-    for key, form in (
-        ("blocks", "{} timed blocks each"),
-        ("threads", "{} threads"),
-        ("load", "load average {} at the start"),
-    ):
+    for key, one, many in CONDITIONS:
         values = sorted({d[key] for d in seen if isinstance(d.get(key), int | float)})
         if values:
-            text = f"{values[0]:.3g}" if len(values) == 1 else f"{values[0]:.3g} to {values[-1]:.3g}"
-            parts.append(form.format(text) if not (key == "threads" and values == [1]) else "1 thread")
-    return ", ".join(parts)
+            parts.append(say(one if values == [1] else many, n=_span(f"{values[0]:.3g}", f"{values[-1]:.3g}")))
+    return words.commas(parts)
 
 
 class MapView(NamedTuple):

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from latentbench.records import digest
 from latentbench.report import svg, words
 from latentbench.report.folder import Array
+from latentbench.report.language import say
 from latentbench.report.svg import Axis, drawing, line, marks, polyline, tag, text
 
 PANEL = (300, 270)
@@ -75,7 +76,7 @@ def step_curve(steps: Array, fade_steps: Array | None, m: int, label: str) -> Ma
     y = Axis(0, top_value * 1.05, bottom, top)
     xs = (np.arange(t) + 1.0) * width / (t + 1)
     peak = int(np.argmax(steps))
-    parts = [line(0, y(0), width, y(0), "rule"), text(0, 11, "length of each step, share of the path", "axis")]
+    parts = [line(0, y(0), width, y(0), "rule"), text(0, 11, say("length of each step, share of the path"), "axis")]
     if fade_steps is not None:
         parts.append(polyline(xs, y.many(fade_steps), "line dashed muted"))
     parts.append(polyline(xs, y.many(steps), f"line {model_class(m)}"))
@@ -131,8 +132,8 @@ def clouds(mu: Array, sigma: Array | None, dims: tuple[int, int], m: int, label:
         marks(x.many(mu[:, a]), y.many(mu[:, b]), "circle", 1.5 if sigma is not None else 2.4, f"dot {model_class(m)}")
     )
     parts += [tag("circle", cx=x(0), cy=y(0), r=unit * r, class_="prior") for r in (1, 2)]
-    names = text(width - 8, height - 10, f"dimension {a + 1}", "axis halo-thin", "end")
-    names += text(8, 20, f"dimension {b + 1}", "axis halo-thin")
+    names = text(width - 8, height - 10, say("dimension {n}", n=a + 1), "axis halo-thin", "end")
+    names += text(8, 20, say("dimension {n}", n=b + 1), "axis halo-thin")
     return drawing(width, height, *clipped(label, (0, 0, width, height), *parts), names, label=label)
 
 
@@ -156,7 +157,7 @@ def widths(mu_sd: Array, sigma: Array | None, active: Array, m: int, label: str)
     low, high = max(min(positive) / 1.5, 1e-4), max(positive) * 1.5
     y = Axis(low, high, bottom - (18 if sigma is None else 0), top, log=True)
     x = Axis(0.5, d + 0.5, left, width - 4)
-    parts = [svg.y_axis(y, left, width, "width in latent units"), line(left, y(1), width, y(1), "prior")]
+    parts = [svg.y_axis(y, left, width, say("width in latent units")), line(left, y(1), width, y(1), "prior")]
     for i in range(d):
         sd = float(np.clip(mu_sd[i], low, high))
         s = bottom if sigma is None else y(float(np.clip(sigma[i], low, high)))
@@ -166,10 +167,10 @@ def widths(mu_sd: Array, sigma: Array | None, active: Array, m: int, label: str)
         parts.append(marks(np.array([x(i + 1)]), np.array([s]), "diamond", 4.4, f"open {model_class(m)}"))
     if sigma is None:
         parts += [line(left, bottom, width, bottom, "rule"), text(left - 6, bottom + 4, "0", anchor="end")]
-    parts.append(text(left + 4, y(1) - 5, "prior: 1", "axis halo-thin"))
+    parts.append(text(left + 4, y(1) - 5, say("prior: 1"), "axis halo-thin"))
     every = max(1, math.ceil(d / 16))
     ticks = [float(i) for i in range(1, d + 1, every)]
-    parts.append(svg.x_axis(x, bottom + 4, "dimension", ticks, [str(int(t)) for t in ticks]))
+    parts.append(svg.x_axis(x, bottom + 4, say("dimension"), ticks, [str(int(t)) for t in ticks]))
     return drawing(width, height, *parts, label=label)
 
 
@@ -183,7 +184,7 @@ def sigma_against_mu(mu: Array, sigma: Array | None, m: int, label: str) -> Mark
     x = Axis(-reach, reach, left, width - 4)
     y = Axis(0, max(1.15, float(flat_sigma[keep].max()) * 1.08), bottom, top)
     parts = [svg.y_axis(y, left, width, "sigma"), line(left, y(1), width, y(1), "prior")]
-    parts.append(text(left + 4, y(1) - 5, "prior: 1", "axis halo-thin"))
+    parts.append(text(left + 4, y(1) - 5, say("prior: 1"), "axis halo-thin"))
     parts.append(marks(x.many(flat_mu[keep]), y.many(flat_sigma[keep]), "circle", 1.7, f"faint {model_class(m)}"))
     parts.append(svg.x_axis(x, bottom, "mu"))
     return drawing(width, height, *parts, label=label)
@@ -196,7 +197,7 @@ def kl_bars(kl: Array, active: Array, m: int, label: str) -> Markup:
     x, y = Axis(0.5, d + 0.5, left, width - 4), Axis(0, max(float(kl.max()) * 1.08, 0.1), bottom, top)
     step = x(2) - x(1) if d > 1 else 120.0
     wide = min(step * 0.62, 40.0)
-    parts = [svg.y_axis(y, left, width, "KL, nats")]
+    parts = [svg.y_axis(y, left, width, say("KL, nats"))]
     for i, value in enumerate(kl):
         up = y(max(float(value), 0.0))
         parts.append(
@@ -213,7 +214,7 @@ def kl_bars(kl: Array, active: Array, m: int, label: str) -> Markup:
             parts.append(marks(np.array([x(i + 1)]), np.array([up - 9]), "x", 4, "dot muted"))
     every = max(1, math.ceil(d / 16))
     ticks = [float(i) for i in range(1, d + 1, every)]
-    parts.append(svg.x_axis(x, bottom, "dimension", ticks, [str(int(t)) for t in ticks]))
+    parts.append(svg.x_axis(x, bottom, say("dimension"), ticks, [str(int(t)) for t in ticks]))
     return drawing(width, height, line(left, bottom, width, bottom, "rule"), *parts, label=label)
 
 
@@ -237,7 +238,7 @@ def training(
         parts.append(polyline(xs[inside], ys[inside], f"line thin {style} {model_class(m)}"))
     body = clipped(label, (left, top - 4, width - left, bottom - top + 5), *parts)
     return drawing(
-        width, height, svg.y_axis(y, left, width, "loss"), *body, svg.x_axis(x, bottom, "epoch"), label=label
+        width, height, svg.y_axis(y, left, width, say("loss")), *body, svg.x_axis(x, bottom, say("epoch")), label=label
     )
 
 
@@ -261,7 +262,7 @@ def throughput(speeds: Sequence[Speed], label: str) -> Markup:
     low = min(s.low for s in speeds) / 1.4
     high = max(s.high for s in speeds) * 1.4
     x, y = Axis(-0.4, len(batches) - 0.6, left, width - 4), Axis(low, high, bottom, top, log=True)
-    parts = [svg.y_axis(y, left, width, "samples per second")]
+    parts = [svg.y_axis(y, left, width, say("samples per second"))]
     order = sorted({s.m for s in speeds})
     for m in order:
         mine = sorted((s for s in speeds if s.m == m), key=lambda s: s.batch)
@@ -275,5 +276,5 @@ def throughput(speeds: Sequence[Speed], label: str) -> Markup:
         for ok, style in ((True, "dot"), (False, "open")):
             keep = np.array([s.rankable is ok for s in mine])
             parts.append(marks(xs[keep], ys[keep], marker(m), 4.2, f"{style} {model_class(m)}"))
-    parts.append(svg.x_axis(x, bottom, "images a batch", list(places.values()), [str(b) for b in batches]))
+    parts.append(svg.x_axis(x, bottom, say("images a batch"), list(places.values()), [str(b) for b in batches]))
     return drawing(width, height, *parts, label=label)

@@ -18,8 +18,14 @@ from numpy.typing import NDArray
 
 from latentbench import records
 from latentbench.records import Record
+from latentbench.report import language, words
+from latentbench.report.language import marked, say
 
 Array = NDArray[Any]
+
+
+ROLES = marked(("data", "strips", "samples", "posterior", "reconstructions", "map", "plane"))
+"""Artifacts that the page draws."""
 
 
 class Absent(ValueError):
@@ -41,13 +47,15 @@ class Arrays:
 
     def need(self, name: str, ndim: int | tuple[int, ...] | None = None) -> Array:
         """The array of this name. Raises Absent where it is not there or has the wrong number of axes."""
-        where = f"the {self.role} of {self.model}" if self.model else f"the {self.role}"
+        where = say("the {artifact}", artifact=_artifact(self.role, self.model))
         if name not in self.arrays:
-            raise Absent(f"Not drawn: {where} holds no '{name}'.")
+            raise Absent(say("Not drawn: {where} holds no '{name}'.", where=where, name=name))
         array = self.arrays[name]
         allowed = (ndim,) if isinstance(ndim, int) else ndim
         if allowed and array.ndim not in allowed:
-            raise Absent(f"Not drawn: '{name}' of {where} has shape {array.shape}.")
+            raise Absent(
+                say("Not drawn: '{name}' of {where} has shape {shape}.", name=name, where=where, shape=array.shape)
+            )
         return array
 
 
@@ -61,6 +69,12 @@ class RunFolder:
     models: tuple[str, ...]
     detail: Mapping[str, Any]
     _memo: dict[tuple[str, str], Arrays] = field(default_factory=dict, repr=False)
+
+    @property
+    def lang(self) -> str:
+        """The language that the run was asked in; English where it does not say, or says one that is not there."""
+        asked = (self.detail.get("config") or {}).get("lang")
+        return asked if asked in language.codes() else language.ENGLISH.code
 
     @property
     def dataset(self) -> str:
@@ -94,25 +108,33 @@ class RunFolder:
         return self._memo[role, model]
 
     def _load(self, role: str, model: str) -> Arrays:
-        what = f"{role} of {model}" if model else role
+        what = _artifact(role, model)
         row = next((r for r in self.records if r.kind == "artifact" and r.metric == role and r.model == model), None)
         if row is None:
-            raise Absent(f"Not drawn: this run recorded no {what}.")
+            raise Absent(say("Not drawn: this run recorded no {what}.", what=what))
         if row.status != "ok" or not row.path:
-            raise Absent(f"Not drawn: {what} {row.status}: {row.reason or 'no reason recorded'}.")
+            why = words.reason(row.reason)
+            raise Absent(say("Not drawn: {what} {status}: {why}.", what=what, status=say(row.status), why=why))
         place = (self.path / row.path).resolve()
         if not place.is_relative_to(self.path.resolve()):
-            raise Absent(f"Not drawn: the {what} lies outside the run folder.")
+            raise Absent(say("Not drawn: the {what} lies outside the run folder.", what=what))
         if not place.is_file():
-            raise Absent(f"Not drawn: {row.path}, the {what}, is not in the run folder any more.")
+            text = marked("Not drawn: {path}, the {what}, is not in the run folder any more.")
+            raise Absent(say(text, path=row.path, what=what))
         if row.sha256 and records.file_digest(place) != row.sha256:
-            raise Absent(f"Not drawn: {row.path}, the {what}, is not the file this run recorded (its hash differs).")
+            text = marked("Not drawn: {path}, the {what}, is not the file this run recorded (its hash differs).")
+            raise Absent(say(text, path=row.path, what=what))
         try:
             with np.load(place, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-            raise Absent(f"Not drawn: {row.path} cannot be read: {error}.") from None
+            text = marked("Not drawn: {path} cannot be read: {error}.")
+            raise Absent(say(text, path=row.path, error=error)) from None
         return Arrays(role, model, arrays, row.detail, row.seed)
+
+
+def _artifact(role: str, model: str) -> str:
+    return say("{role} of {model}", role=say(role), model=model) if model else say(role)
 
 
 def load(folders: Sequence[Path]) -> list[RunFolder]:

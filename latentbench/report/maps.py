@@ -17,13 +17,18 @@ import numpy as np
 from latentbench.report import figures
 from latentbench.report.folder import Array
 from latentbench.report.images import Sprite, shown_size
+from latentbench.report.language import marked, say
 
 PALETTE = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
 """Petroff (2021), ten colours told apart with and without colour-vision deficiency; the style sheet repeats them."""
 
 TOOLTIP = """<div class="lb-tip" style="display:grid;gap:4px;justify-items:center;font:12px system-ui,sans-serif">
 <div style="width:{width}px;height:{height}px;background-image:var({sprite});background-size:{sheet_w}px {sheet_h}px;
-background-position:@px% @py%;image-rendering:pixelated"></div><div>@name</div><div style="opacity:.7">test image @index</div></div>"""
+background-position:@px% @py%;image-rendering:pixelated"></div><div>@name</div><div style="opacity:.7">{image}</div></div>"""
+
+
+TOOLS = marked(("Pan", "Wheel Zoom", "Box Select", "Reset"))
+"""What the buttons above a map are called; in English bokeh calls them so itself."""
 
 
 class Map(NamedTuple):
@@ -92,6 +97,8 @@ def _figure(
     plot.grid.visible = False
     plot.toolbar.logo = None
     plot.min_border = 0
+    for tool, word in zip(plot.tools, TOOLS, strict=True):
+        tool.description = say(word) if say(word) != word else None
     size = 9 if len(one.xy) <= 800 else 6
     scatters = [
         plot.scatter(
@@ -104,8 +111,9 @@ def _figure(
     ]  # fmt: skip
     height, width = shown_size(sheet.tile_height, sheet.tile_width, 72)
     tip = TOOLTIP.format(
-        width=width, height=height, sprite=sprite, sheet_w=width * sheet.columns, sheet_h=height * sheet.rows
-    )
+        width=width, height=height, sprite=sprite, sheet_w=width * sheet.columns, sheet_h=height * sheet.rows,
+        image=say("test image {number}", number="@index"),
+    )  # fmt: skip
     plot.add_tools(
         HoverTool(tooltips=tip, renderers=scatters, point_policy="snap_to_data", visible=False, limit=3),
         TapTool(renderers=scatters, visible=False),

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from latentbench.records import Record, run_record, values
+from latentbench.report import words
+from latentbench.report.language import say
 from latentbench.stats import Cell, Interval, Seed, leaders, references, summarise
 
 COLLAPSED_R2 = 0.05
@@ -35,9 +37,16 @@ class Table:
 
     @property
     def where(self) -> str:
-        """The data and the latent size a claim holds for."""
-        size = f" at d = {self.latent_dim}" if self.latent_dim else ""
-        return f"on {self.dataset or 'this data'}{size}" + (f" ({self.run})" if self.run else "")
+        """The data and the latent size a claim holds for, fit for a sentence."""
+        return say("on {place}", place=self.place)
+
+    @property
+    def place(self) -> str:
+        """The data and the latent size: ``digits at d = 8``."""
+        data, run = self.dataset or say("this data"), f" ({self.run})" if self.run else ""
+        if not self.latent_dim:
+            return data + run
+        return say("{data} at d = {d}", data=data, d=self.latent_dim) + run
 
     @property
     def seeds(self) -> int:
@@ -81,7 +90,7 @@ class Table:
         """Why measures have no value, in the words of their records."""
         cells = (self.by.get((model, metric)) for metric in metrics for model in self.models)
         reasons = dict.fromkeys(c.reason for c in cells if c is not None and c.interval is None and c.reason)
-        return "; ".join(reasons) or "it was not measured"
+        return words.clauses(words.reason(r) for r in reasons) or say("it was not measured")
 
 
 def _own(cell: Cell) -> bool:
@@ -100,14 +109,16 @@ def _collapse(table: Table) -> dict[str, str]:
         r2, units = table.by.get((model, "r2")), table.by.get((model, "active_units"))
         for seed, value in (r2.values if r2 else {}).items():
             if value < COLLAPSED_R2:
-                seen[seed] = "it reconstructs no better than the mean image"
+                seen[seed] = say("it reconstructs no better than the mean image")
         for seed, value in (units.values if units else {}).items():
             if value < 0.5:
-                seen[seed] = "no latent dimension is active"
+                seen[seed] = say("no latent dimension is active")
         total = len({**(r2.values if r2 else {}), **(units.values if units else {})})
         if seen:
-            share = "" if len(seen) == total else f" at {len(seen)} of {total} seeds"
-            out[model] = " or ".join(sorted(set(seen.values()))) + share
+            why = say(" or ").join(sorted(set(seen.values())))
+            if len(seen) < total:
+                why = say("{why} at {some} of {n} seeds", why=why, some=len(seen), n=total)
+            out[model] = why
     return out
 
 

@@ -2,6 +2,8 @@
 (() => {
   const root = document.documentElement;
   root.classList.add("js");
+  const texts = JSON.parse(document.body.dataset.texts);
+  const say = (name, places = {}) => texts[name].replace(/\{(\w+)\}/g, (_, key) => places[key]);
 
   for (const button of document.querySelectorAll("button.copy")) {
     button.addEventListener("click", async () => {
@@ -17,8 +19,8 @@
         getSelection().addRange(range);
         done = document.execCommand("copy");
       }
-      button.textContent = done ? "Copied" : "Press Ctrl-C";
-      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+      button.textContent = say(done ? "copied" : "press");
+      setTimeout(() => { button.textContent = say("copy"); }, 2000);
     });
   }
 
@@ -90,7 +92,7 @@
         const item = document.createElement("li");
         const image = document.createElement("span");
         image.setAttribute("role", "img");
-        image.setAttribute("aria-label", `test image ${get("index", i)}, ${get("name", i)}`);
+        image.setAttribute("aria-label", say("image", { index: get("index", i), name: get("name", i) }));
         image.style.cssText = `width:${data.tile[0]}px;height:${data.tile[1]}px;background-image:var(${data.sprite});` +
           `background-size:${data.sheet[0]}px ${data.sheet[1]}px;background-position:${get("px", i)}% ${get("py", i)}%`;
         const words = document.createElement("small");
@@ -100,7 +102,7 @@
       }));
       const hint = pinned.querySelector(".hint");
       hint.hidden = chosen.length > 0 && chosen.length <= 24;
-      hint.textContent = chosen.length > 24 ? `The first 24 of ${chosen.length} chosen images.` : "Pinned images appear here.";
+      hint.textContent = chosen.length > 24 ? say("many", { n: chosen.length }) : say("pinned");
       clear.hidden = chosen.length === 0;
     };
     points.selected.properties.indices.change.connect(show);

@@ -18,31 +18,55 @@ from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from latentbench.report import across, bands, exhibits, figures, images, maps, scores, story, tables, verdict, words
 from latentbench.report.exhibits import MapView
 from latentbench.report.folder import Absent, RunFolder
+from latentbench.report.language import marked, plural, say, spoken
 from latentbench.report.scores import Column
 from latentbench.stats import summarise
 
 HERE = Path(__file__).parent
 PICTURED = 6
 """Models of one run that are shown in pictures, the first asked for; more would make a page that nobody can send."""
-QUESTIONS = {
+QUESTIONS = marked({
     "continuous": ("Is it continuous?", "Two close latent points should decode to similar, meaningful images."),
     "complete": ("Is it complete?", "A point drawn from the prior should decode to something meaningful."),
     "cost": ("What did it cost?", "Regularising a latent space takes something from reconstruction and time."),
     "posterior": ("Why mu and sigma?", "What the cloud around each code does that a point cannot."),
     "how sure": ("How sure is this?", "What these answers rest on."),
-}
-JUDGE_ROWS = {
+})  # fmt: skip
+JUDGE_ROWS = marked({
     "judge.accuracy": ("Accuracy on real test images", "how well it tells the classes apart"),
     "judge.pass.real": ("Accepts of real test images", "the ceiling of every validity"),
     "judge.pass.noise": ("Accepts of uniform noise", "a floor; above 5 % the self-check fails"),
+    "judge.pass.gaussian_noise": ("Accepts of Gaussian noise", "a floor; above 5 % the self-check fails"),
     "judge.pass.shuffle": ("Accepts of images with shuffled pixels", "a floor; above 5 % the self-check fails"),
     "judge.pass.mean": ("Accepts of the mean image", "a floor; above 5 % the self-check fails"),
+})  # fmt: skip
+JUDGES = marked({"judge": "judge", "judge:second": "second judge"})
+SPLITS = marked(("train", "validation", "test"))
+DIRECTIONS = {
+    "higher": marked("direction: higher"),
+    "lower": marked("direction: lower"),
+    "target": marked("direction: closest to {target}"),
+    "none": marked("direction: describes"),
 }
+NO_DEFINITION = marked("no definition recorded")
+MONTHS = marked((
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+))  # fmt: skip
+SCRIPT = marked({
+    "copy": "Copy",
+    "copied": "Copied",
+    "press": "Press Ctrl-C",
+    "image": "test image {index}, {name}",
+    "pinned": "Pinned images appear here.",
+    "many": "The first 24 of {n} chosen images.",
+})  # fmt: skip
+"""What the page's own script says, by the names it knows it by."""
 
 
 class Answer(NamedTuple):
@@ -111,6 +135,8 @@ def html(runs: Sequence[RunFolder]) -> str:
     rebuilt, not_rebuilt = exhibits.reconstructions(pictured)
     context = {
         "title": _title(runs),
+        "language": spoken(),
+        "texts": json.dumps({name: say(text) for name, text in SCRIPT.items()}, ensure_ascii=False),
         "runs": runs,
         "several": len(runs) > 1,
         "facts": _facts(runs, columns),
@@ -145,44 +171,56 @@ def html(runs: Sequence[RunFolder]) -> str:
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.globals.update(shown_size=images.shown_size, model_class=figures.model_class)
+    environment.globals.update(shown_size=images.shown_size, say=_say, plural=_plural, told=say)
     return environment.get_template("page.html.jinja").render(context)
+
+
+def _say(text: str, /, **places: object) -> Markup:
+    """`say` for the sentences of the template: they may hold tags, what fills their places is escaped. A text that does
+    not stand in the template itself is never given to this but to ``told``, whose answer is escaped."""
+    told = Markup(say(text))
+    return told.format(**places) if places else told
+
+
+def _plural(one: str, many: str, count: int, /, **places: object) -> Markup:
+    """`plural` for the template."""
+    return Markup(plural(one, many, count, **{name: escape(value) for name, value in places.items()}))
 
 
 def _title(runs: Sequence[RunFolder]) -> str:
     data = words.listed(list(dict.fromkeys(r.dataset for r in runs if r.dataset)))
     models = words.listed(list(dict.fromkeys(m for r in runs for m in r.models)))
-    return f"{models or 'Latent spaces'} on {data or 'unnamed data'}"
+    return say("{models} on {data}", models=models or say("Latent spaces"), data=data or say("unnamed data"))
 
 
 def _facts(runs: Sequence[RunFolder], columns: Sequence[Column]) -> list[tuple[str, str]]:
     """What the reader must know to read anything below, in a line."""
-    out = [("data", words.listed(list(dict.fromkeys(r.dataset for r in runs if r.dataset))))]
-    out.append(("models", words.listed([c.label for c in columns])))
+    out = [(say("data"), words.listed(list(dict.fromkeys(r.dataset for r in runs if r.dataset))))]
+    out.append((say("models"), words.listed([c.label for c in columns])))
     sizes = list(dict.fromkeys(str(c.latent_dim) for c in columns if c.latent_dim is not None))
-    out.append(("latent size d", words.listed(sizes)))
+    out.append((say("latent size d"), words.listed(sizes)))
     seeds = list(dict.fromkeys(str(len(r.seeds)) for r in runs if r.seeds))
-    out.append(("seeds", words.listed(seeds)))
+    out.append((say("seeds"), words.listed(seeds)))
     days = list(dict.fromkeys(d for r in runs if (d := _day(r.detail.get("started")))))
-    out.append(("made", words.listed(days)))
+    out.append((say("made"), words.listed(days)))
     return [(k, v) for k, v in out if v]
 
 
 def _day(started: object) -> str:
     try:
-        return datetime.fromisoformat(str(started)).strftime("%d %B %Y").lstrip("0")
+        day = datetime.fromisoformat(str(started))
     except ValueError:
         return ""
+    return say("{day} {month} {year}", day=day.day, month=say(MONTHS[day.month - 1]), year=day.year)
 
 
 def _answers(runs: Sequence[RunFolder]) -> list[Answer]:
     out = []
     for run in runs:
         for v in verdict.verdicts(run.records):
-            question, meaning = QUESTIONS.get(v.question, (v.question.capitalize(), ""))
-            _, asked, answer = v.headline.partition("? ")
-            headline = answer if asked else v.headline
-            out.append(Answer(v.question, question, meaning, _capital(headline, run.models), v.sentences, run.label))
+            question, meaning = map(say, QUESTIONS.get(v.question, (v.question.capitalize(), "")))
+            headline = _capital(v.parts[1], run.models)
+            out.append(Answer(v.question, question, meaning, headline, v.sentences, run.label))
     order = list(QUESTIONS)
     return sorted(out, key=lambda a: order.index(a.key) if a.key in order else len(order))
 
@@ -201,7 +239,8 @@ def _cards(columns: Sequence[Column], make: Any) -> list[Card]:
         except Absent as reason:
             out.append(Card(column, None, str(reason)))
         except (IndexError, ValueError, TypeError) as error:
-            out.append(Card(column, None, f"Not drawn: the arrays of {column.label} do not fit together ({error})."))
+            text = marked("Not drawn: the arrays of {model} do not fit together ({error}).")
+            out.append(Card(column, None, say(text, model=column.label, error=error)))
     return out
 
 
@@ -247,7 +286,11 @@ def _costs(columns: Sequence[Column]) -> list[tuple[Column, Sequence[str]]]:
 def _peaks(runs: Sequence[RunFolder]) -> list[str]:
     """The measured matrix-product peak that shares of peak are shares of."""
     return [
-        f"{words.engineering(r.value, 'FLOP/s')} on {r.metric_params.get('device', 'this device')}"
+        say(
+            "{speed} on {device}",
+            speed=words.engineering(r.value, "FLOP/s"),
+            device=r.metric_params.get("device") or say("this device"),
+        )
         + (f" ({run.label})" if len(runs) > 1 else "")
         for run in runs
         for r in run.records
@@ -270,13 +313,15 @@ def _map_section(run: RunFolder, columns: Sequence[Column], number: int) -> MapS
             held = run.artifact("map", column.model)
             xy = np.asarray(held.need("xy", 2), float)
             if xy.shape != (len(thumbs), 2) or not np.isfinite(xy).all():
-                raise Absent(f"Not drawn: the map of {column.label} does not hold {len(thumbs)} finite points.")
+                text = marked("Not drawn: the map of {model} does not hold {n} finite points.")
+                raise Absent(say(text, model=column.label, n=len(thumbs)))
         except Absent as reason:
             missing.append(str(reason))
             continue
         trust, k = held.detail.get("trustworthiness"), held.detail.get("k")
-        said = f", trustworthiness {words.number(trust, 3)}" if trust is not None else ""
-        name = f"UMAP of the latent space of {column.label}: {len(xy)} held-out images{said}."
+        said = say(", trustworthiness {trust}", trust=words.number(trust, 3)) if trust is not None else ""
+        text = marked("UMAP of the latent space of {model}: {n} held-out images{trust}.")
+        name = say(text, model=column.label, n=len(xy), trust=said)
         middle = exhibits.centres(xy, label, names)
         still = figures.still_map(xy, label, names, middle, name)
         views.append(MapView(column, still, words.number(trust, 3) if trust is not None else "", str(k or ""), len(xy)))
@@ -324,10 +369,12 @@ def _definitions(runs: Sequence[RunFolder]) -> list[Definition]:
 
 def _definition(metric: str, d: Mapping[str, Any]) -> Definition:
     better, target = str(d.get("better", "none")), d.get("target")
-    direction = f"closest to {target:g}" if better == "target" and isinstance(target, int | float) else better
+    aim = f"{target:g}" if isinstance(target, int | float) else ""
+    direction = say(DIRECTIONS["none" if better == "target" and not aim else better], target=aim)
+    params = dict(d.get("params") or {})
     return Definition(
-        metric, str(d.get("summary") or "no definition recorded"), str(d.get("source") or ""), str(d.get("unit") or ""),
-        {"none": "describes"}.get(direction, direction), words.plain(dict(d.get("params") or {})),
+        metric, say(str(d.get("summary") or NO_DEFINITION)), str(d.get("source") or ""), say(str(d.get("unit") or "")),
+        direction, words.plain(params) if params else "",
     )  # fmt: skip
 
 
@@ -335,18 +382,17 @@ def _protocol(run: RunFolder) -> Protocol:
     detail = run.detail
     data, environment = detail.get("dataset") or {}, detail.get("environment") or {}
     sizes = data.get("sizes") or {}
+    shape = " × ".join(map(str, data.get("shape") or [])) or say("unknown size")
+    splits = (f"{say(k)} {v:,}".replace(",", words.THIN) for k, v in sizes.items() if isinstance(v, int))
     facts = [
-        ("run", next((r.run for r in run.records if r.run), run.label)),
-        (
-            "data",
-            f"{data.get('name', run.dataset)}, images of {' × '.join(map(str, data.get('shape') or [])) or 'unknown size'}",
-        ),
-        ("splits", ", ".join(f"{k} {v:,}".replace(",", words.THIN) for k, v in sizes.items() if isinstance(v, int))),
-        ("data, sha256", str(data.get("sha256") or run.dataset_hash)),
-        ("latentbench", str(detail.get("version") or "not recorded")),
-        ("git revision", str(detail.get("git") or "none")),
-        ("started", str(detail.get("started") or "not recorded")),
-        ("took", f"{words.number(float(detail['seconds']))}{words.THIN}s" if detail.get("seconds") else ""),
+        (say("run"), next((r.run for r in run.records if r.run), run.label)),
+        (say("data"), say("{name}, images of {shape}", name=data.get("name", run.dataset), shape=shape)),
+        (say("splits"), words.commas(splits)),
+        (say("data, sha256"), str(data.get("sha256") or run.dataset_hash)),
+        ("latentbench", str(detail.get("version") or say("not recorded"))),
+        (say("git revision"), str(detail.get("git") or say("none"))),
+        (say("started"), str(detail.get("started") or say("not recorded"))),
+        (say("took"), f"{words.number(float(detail['seconds']))}{words.THIN}s" if detail.get("seconds") else ""),
     ]
     versions = [(k, words.plain(v)) for k, v in _flat(environment)]
     models = [(str(m), words.plain(d)) for m, d in (detail.get("models") or {}).items()]
@@ -372,17 +418,17 @@ def _judge(run: RunFolder) -> tuple[list[tuple[str, str, list[str]]], list[str]]
     judges = list(dict.fromkeys(c.model for c in rows))
     out = []
     for metric in dict.fromkeys(c.metric for c in rows):
-        title, about = JUDGE_ROWS.get(metric, (metric, ""))
+        title, about = map(say, JUDGE_ROWS.get(metric, (metric, "")))
         found = {c.model: c for c in rows if c.metric == metric}
         out.append((title, about, [_judge_value(found.get(j)) for j in judges]))
-    return out, ["judge" if j == "judge" else f"{j.partition(':')[2]} judge" for j in judges]
+    return out, [say(JUDGES.get(j, j)) for j in judges]
 
 
 def _judge_value(cell: Any) -> str:
     if cell is None:
         return "—"
     if cell.interval is None:
-        return f"{cell.status}: {cell.reason}"
+        return say("{status}: {why}", status=say(cell.status), why=words.reason(cell.reason))
     return (
         words.percent(cell.interval.mean)
         if cell.unit in ("share", "accuracy", "")

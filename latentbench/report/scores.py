@@ -14,13 +14,33 @@ from markupsafe import Markup
 
 from latentbench.report import figures, measured, svg, words
 from latentbench.report.folder import RunFolder
+from latentbench.report.language import marked, plural, say
 from latentbench.stats import Cell, Interval, leaders, summarise
 
 ARROWS = {
-    "higher": ("↑", "higher is better"),
-    "lower": ("↓", "lower is better"),
-    "none": ("", "describes, ranks nobody"),
+    "higher": ("↑", marked("higher is better")),
+    "lower": ("↓", marked("lower is better")),
+    "none": ("", marked("describes, ranks nobody")),
 }
+ANCHORS = {
+    "floor": (marked("floor"), marked("floors")),
+    "null": (marked("null value"), marked("null values")),
+    "baseline": (marked("baseline"), marked("baselines")),
+    "ceiling": (marked("ceiling"), marked("ceilings")),
+}
+STATUSES = {
+    "failed": marked("{n} of {of} failed"),
+    "skipped": marked("{n} of {of} skipped"),
+}
+
+
+APPROXIMATE = marked(
+    (
+        "the values lie close to a bound of the measure, where they are skewed",
+        "every seed gave the measure's bound itself, which leaves their spread unknown",
+    )
+)
+"""Why an interval is approximate, in the words of `latentbench.intervals`."""
 
 
 class Column(NamedTuple):
@@ -138,7 +158,7 @@ def _table(dataset: str, size: int, mine: Sequence[Column]) -> Scores:
     for key, found in rows.items():
         families.setdefault(words.family(key[0]).key, []).append(_row(key, found, mine, cells, seeds))
     groups = [
-        Group(f.key, f.title, f.about, _unrepeated(sorted(families[f.key], key=lambda r: r.split == "train")))
+        Group(f.key, say(f.title), say(f.about), _unrepeated(sorted(families[f.key], key=lambda r: r.split == "train")))
         for f in (*words.FAMILIES, words.OTHER)
         if f.key in families
     ]
@@ -200,20 +220,20 @@ def _row(
     )
     arrow, direction = ARROWS.get(one.better, ARROWS["none"])
     if one.better == "target" and one.target is not None:
-        arrow, direction = f"→{words.THIN}{one.target:g}", f"{one.target:g} is best"
+        arrow, direction = f"→{words.THIN}{one.target:g}", say("{target} is best", target=f"{one.target:g}")
     return Row(
         metric,
         split,
-        one.unit,
+        say(one.unit),
         arrow,
-        direction,
-        str(definition.get("summary", "") or words.own_definition(metric)),
+        say(direction),
+        say(str(definition.get("summary", ""))) or words.own_definition(metric),
         str(definition.get("source", "")),
         params,
         [_score(c, found.get(c.m), ground) for c in mine],
         _anchors(beside),
         f"def-{metric}",
-        next((c.unproven for c in found.values() if c.unproven), ""),
+        next((words.reason(c.unproven) for c in found.values() if c.unproven), ""),
     )
 
 
@@ -231,7 +251,7 @@ def _leading(found: Mapping[int, Cell], mine: Sequence[Column]) -> tuple[frozens
 def _anchors(found: Mapping[str, Mapping[str, float]]) -> list[Anchor]:
     """References grouped by kind, from the least to be beaten to the most; with the run where runs differ."""
     out = []
-    for kind in ("floor", "null", "baseline", "ceiling"):
+    for kind, titles in ANCHORS.items():
         members = []
         for name, by_run in found.items():
             alike = len(set(by_run.values())) == 1
@@ -239,8 +259,7 @@ def _anchors(found: Mapping[str, Mapping[str, float]]) -> list[Anchor]:
                 members += [(words.reference(name) + ("" if alike else f" ({run})"), words.tidy(v))
                             for run, v in list(by_run.items())[: 1 if alike else None]]  # fmt: skip
         if members:
-            title = "null value" if kind == "null" else kind
-            out.append(Anchor(title if len(members) == 1 else f"{title}s", members))
+            out.append(Anchor(say(titles[len(members) > 1]), members))
     return out
 
 
@@ -269,15 +288,13 @@ class Ground(NamedTuple):
 
 def _score(column: Column, cell: Cell | None, ground: Ground) -> Score:
     if cell is None:
-        return Score("absent", column.label, column.m, reason="not measured")
+        return Score("absent", column.label, column.m, reason=say("not measured"))
     if cell.interval is None:
-        return Score(cell.status, column.label, column.m, reason=cell.reason or "no reason recorded")
+        return Score(cell.status, column.label, column.m, reason=words.reason(cell.reason))
     i = cell.interval
     mean, half = words.spread(i.mean, i.half, ground.decimals) if i.half else (words.number(i.mean), "")
     half = f"{half or 0} ≈" if i.approximate else half
     standing = "best" if column.m in ground.best else "tied" if column.m in ground.tied else ""
-    interval = f", 95 % interval {words.number(i.low)} to {words.number(i.high)}" if i.low is not None else ""
-    interval += f", approximate: {i.approximate}" if i.approximate else ""
     return Score(
         "value",
         column.label,
@@ -287,8 +304,18 @@ def _score(column: Column, cell: Cell | None, ground: Ground) -> Score:
         standing,
         _bar(column, i, ground),
         note=_note(cell, i.n, ground.seeds),
-        title=f"{column.label}: mean of {i.n} {'value' if i.n == 1 else 'seeds'} {words.number(i.mean)}{interval}",
+        title=_title(column, i),
     )
+
+
+def _title(column: Column, i: Interval) -> str:
+    """A score in full, for whoever points at it."""
+    told = plural("{model}: mean of {n} value {mean}", "{model}: mean of {n} seeds {mean}", i.n,
+                  model=column.label, mean=words.number(i.mean))  # fmt: skip
+    if i.low is None:
+        return told
+    told += say(", 95 % interval {low} to {high}", low=words.number(i.low), high=words.number(i.high))
+    return told + (say(", approximate: {why}", why=say(i.approximate)) if i.approximate else "")
 
 
 def _bar(column: Column, i: Interval, ground: Ground) -> Markup:
@@ -303,11 +330,8 @@ def _bar(column: Column, i: Interval, ground: Ground) -> Markup:
 
 def _note(cell: Cell, n: int, seeds: int) -> str:
     """What else to know about a value: how many seeds have none, and why."""
-    parts = [
-        f"{k} of {n + cell.failed + cell.skipped} {what}"
-        for k, what in ((cell.failed, "failed"), (cell.skipped, "skipped"))
-        if k
-    ]
-    if parts:
-        return f"{' and '.join(parts)}: {cell.reason}"
-    return f"{n} of {seeds} seeds" if 1 < n < seeds else ""
+    lost = {"failed": cell.failed, "skipped": cell.skipped}
+    told = [say(STATUSES[status], n=k, of=n + cell.failed + cell.skipped) for status, k in lost.items() if k]
+    if told:
+        return say("{seeds}: {why}", seeds=words.listed(told), why=words.reason(cell.reason))
+    return say("{n} of {of} seeds", n=n, of=seeds) if 1 < n < seeds else ""

@@ -9,6 +9,7 @@ from typing import Any
 
 from latentbench.records import Record, canonical, run_record, values
 from latentbench.report import bands, verdict, words
+from latentbench.report.language import marked, plural, say
 from latentbench.report.measured import Table
 from latentbench.report.verdict.claims import value as spread
 from latentbench.stats import Cell, summarise
@@ -19,24 +20,25 @@ FIELDS = tuple(
 """Columns of results.csv, in order."""
 
 KEY = (
-    ("r2", "R² ↑"),
-    ("path.tortuosity", "tortuosity ↓"),
-    ("path.validity_gain", "validity gain ↑"),
-    ("validity.normal", "valid N(0, I) ↑"),
-    ("validity.gaussian", "valid Gaussian ↑"),
-    ("validity.mixture", "valid mixture ↑"),
-    ("hole", "hole ↓"),
-    ("kl", "KL (nats)"),
-    ("active_units", "active ↑"),
-    ("punctual_index", "punctual index"),
+    ("r2", marked("R² ↑")),
+    ("path.tortuosity", marked("tortuosity ↓")),
+    ("path.validity_gain", marked("validity gain ↑")),
+    ("validity.normal", marked("valid N(0, I) ↑")),
+    ("validity.gaussian", marked("valid Gaussian ↑")),
+    ("validity.mixture", marked("valid mixture ↑")),
+    ("hole", marked("hole ↓")),
+    ("kl", marked("KL (nats)")),
+    ("active_units", marked("active ↑")),
+    ("punctual_index", marked("punctual index")),
 )
 ANCHORS = (
-    ("ceiling", ("ceiling:real", "ceiling:cross-fade"), "_ceiling_"),
-    ("floor", (), "_floor_"),
-    ("null", ("null:prior",), "_codes from N(0, I)_"),
-    ("pca", ("baseline:pca",), "_PCA, same d_"),
+    ("ceiling", ("ceiling:real", "ceiling:cross-fade"), marked("_ceiling_")),
+    ("floor", (), marked("_floor_")),
+    ("null", ("null:prior",), marked("_codes from N(0, I)_")),
+    ("pca", ("baseline:pca",), marked("_PCA, same d_")),
 )
-NOTE = (
+WITHOUT = {"failed": marked("Failed:"), "skipped": marked("Skipped:")}
+NOTE = marked(
     "Mean over seeds ± half of the 95 % t-interval. **Bold**: best. `=`: tied with the best. `≈`: approximate, the values "
     "lie close to a bound of the measure. Ceilings are real images (tortuosity: a cross-fade), the floor is the most "
     "flattering junk. Intervals hold for one split of the data and one judge."
@@ -90,13 +92,13 @@ def summary_md(records: Sequence[Record]) -> str:
     on a pull request."""
     parts = ["# latentbench", ""]
     found = verdict.verdicts(records)
-    parts += [*(f"- **{v.headline}**" for v in found), ""] if found else ["No model was measured.", ""]
+    parts += [*(f"- **{v.headline}**" for v in found), ""] if found else [say("No model was measured."), ""]
     for table in verdict.tables(records):
         parts += [_scores(table), ""]
-    parts += [NOTE, ""] if found else []
+    parts += [say(NOTE), ""] if found else []
     if published := bands.beside(records):
         parts += [
-            "Beside published figures:",
+            say("Beside published figures:"),
             "",
             markdown_table(bands.headers(), [bands.row(b) for b in published]),
             "",
@@ -111,20 +113,20 @@ def _scores(table: Table) -> str:
     shown = [(m, title) for m, title in KEY if any(table.get(model, m) for model in table.models)]
     rows = []
     for model in table.models:
-        name = f"`{model}`" + (" (collapsed)" if model in table.collapse else "")
+        name = f"`{model}`" + (say(" (collapsed)") if model in table.collapse else "")
         rows.append([name, *(_score(table, model, m) for m, _ in shown)])
     for kind, names, label in ANCHORS:
         found = [_anchor(table, m, kind, names) for m, _ in shown]
         if any(v is not None for v in found):
-            rows.append([label, *("" if v is None else words.tidy(v) for v in found)])
-    return markdown_table([table.where.removeprefix("on "), *(title for _, title in shown)], rows)
+            rows.append([say(label), *("" if v is None else words.tidy(v) for v in found)])
+    return markdown_table([table.place, *(say(title) for _, title in shown)], rows)
 
 
 def _score(table: Table, model: str, metric: str) -> str:
     interval = table.get(model, metric)
     if interval is None:
         cell = table.by.get((model, metric))
-        return cell.status if cell else "–"
+        return say(cell.status) if cell else "–"
     text, lead = spread(interval), table.leaders(metric)
     if interval.approximate:
         text += " ≈" if interval.half else " ± 0 ≈"
@@ -143,10 +145,10 @@ def _details(found: Sequence[verdict.Verdict]) -> list[str]:
     """The sentences behind the headlines, folded away."""
     if not any(v.sentences for v in found):
         return []
-    out = ["<details><summary>The numbers behind the verdict</summary>", ""]
+    out = [f"<details><summary>{say('The numbers behind the verdict')}</summary>", ""]
     for v in found:
         if v.sentences:
-            out += [f"**{v.headline.partition('? ')[0]}?**", "", *(f"- {s}" for s in v.sentences), ""]
+            out += [f"**{v.parts[0]}**", "", *(f"- {s}" for s in v.sentences), ""]
     return [*out, "</details>", ""]
 
 
@@ -160,9 +162,10 @@ def _without(records: Sequence[Record]) -> list[str]:
     out = []
     for status, groups in found.items():
         if groups:
-            out += [f"{status.capitalize()}:", ""]
+            out += [say(WITHOUT[status]), ""]
             out += [
-                f"- `{model}`: {_cell(why) or 'no reason recorded'} ({_which(m)})" for (model, why), m in groups.items()
+                "- " + say("`{model}`: {why} ({which})", model=model, why=_cell(words.reason(why)), which=_which(m))
+                for (model, why), m in groups.items()
             ]
             out.append("")
     return out
@@ -171,11 +174,12 @@ def _without(records: Sequence[Record]) -> list[str]:
 def _which(metrics: dict[str, set[int | None]]) -> str:
     """Measures and seeds in a few words."""
     names = list(metrics)
-    told = ", ".join(names) if len(names) <= 6 else f"{len(names)} measures"
+    told = words.commas(names) if len(names) <= 6 else say("{n} measures", n=len(names))
     seeds = sorted({s for found in metrics.values() for s in found if s is not None})
     if not seeds:
         return told
-    return f"{told}; seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    numbers = words.commas(map(str, seeds))
+    return plural("{metrics}; seed {seeds}", "{metrics}; seeds {seeds}", len(seeds), metrics=told, seeds=numbers)
 
 
 def _origin(records: Sequence[Record]) -> list[str]:
@@ -185,14 +189,13 @@ def _origin(records: Sequence[Record]) -> list[str]:
         return []
     data, machine = head.detail.get("dataset") or {}, head.detail.get("environment") or {}
     hash_ = data.get("sha256") or next((r.dataset_hash for r in records if r.dataset_hash), "")
-    says = [
-        f"Data: {data.get('name') or next((r.dataset for r in records if r.dataset), 'unknown')}, sha256 `{hash_}`."
-    ]
+    name = data.get("name") or next((r.dataset for r in records if r.dataset), say("unknown"))
+    says = [say("Data: {name}, sha256 `{hash}`.", name=name, hash=hash_)]
     packages = {"latentbench": head.detail.get("version"), **machine}
     shown = ("latentbench", "python", "torch", "numpy", "scikit-learn", "umap-learn")
-    versions = ", ".join(f"{name} {packages[name]}" for name in shown if packages.get(name))
-    says += [f"Versions: {versions}."] if versions else []
+    versions = words.commas(f"{name} {packages[name]}" for name in shown if packages.get(name))
+    says += [say("Versions: {versions}.", versions=versions)] if versions else []
     if head.detail.get("git"):
-        says.append(f"Revision: `{head.detail['git']}`.")
+        says.append(say("Revision: `{revision}`.", revision=head.detail["git"]))
     command = head.detail.get("command")
-    return [" ".join(says), "", *([f"    {command}", ""] if command else [])]
+    return [say(" ").join(says), "", *([f"    {command}", ""] if command else [])]

@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from latentbench.report.language import marked, recognised, say
+
 MINUS = "\N{MINUS SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
 
@@ -26,59 +28,72 @@ class Family(NamedTuple):
 FAMILIES = (
     Family(
         "continuity",
-        "Decoded continuity",
-        "Do two close latent points decode to similar, meaningful things? Measured on the straight line between the "
-        "codes of two images. Pixel smoothness alone rewards blur, so the same is measured on the cross-fade "
-        "(the two end images blended pixel by pixel) as a control.",
+        marked("Decoded continuity"),
+        marked(
+            "Do two close latent points decode to similar, meaningful things? Measured on the straight line between the "
+            "codes of two images. Pixel smoothness alone rewards blur, so the same is measured on the cross-fade "
+            "(the two end images blended pixel by pixel) as a control."
+        ),
         ("path.", "midpoint.", "jacobian.", "geodesic.", "lines."),
     ),
     Family(
         "completeness",
-        "Prior completeness",
-        "Does a point drawn from the prior decode to something meaningful? The prior is the distribution new latent "
-        "points are drawn from. The judge is a classifier trained on real images that may refuse an image; an image "
-        "it does not refuse is valid. Validity is read between the share of real images it accepts (ceiling) and the "
-        "share of junk it accepts (floors).",
+        marked("Prior completeness"),
+        marked(
+            "Does a point drawn from the prior decode to something meaningful? The prior is the distribution new latent "
+            "points are drawn from. The judge is a classifier trained on real images that may refuse an image; an image "
+            "it does not refuse is valid. Validity is read between the share of real images it accepts (ceiling) and the "
+            "share of junk it accepts (floors)."
+        ),
         ("validity", "valid_label", "precision", "recall", "density", "coverage", "hole", "judge_", "prior."),
     ),
     Family(
         "posterior",
-        "Posterior: mu and sigma",
-        "The posterior is where the encoder believes an image lies in latent space. An autoencoder answers with a "
-        "point; a VAE answers with a cloud of mean mu and width sigma in each dimension. KL is the distance of that "
-        "cloud from the prior, in nats.",
+        marked("Posterior: mu and sigma"),
+        marked(
+            "The posterior is where the encoder believes an image lies in latent space. An autoencoder answers with a "
+            "point; a VAE answers with a cloud of mean mu and width sigma in each dimension. KL is the distance of that "
+            "cloud from the prior, in nats."
+        ),
         ("kl", "active_units", "punctual_index", "overlap", "variance_law", "mutual_information", "decoder_variance"),
     ),
     Family(
         "reconstruction",
-        "Reconstruction",
-        "How much of an image survives the way through the latent space? Read beside two baselines: the mean image, "
-        "and PCA, the best linear compression to the same number of dimensions.",
+        marked("Reconstruction"),
+        marked(
+            "How much of an image survives the way through the latent space? Read beside two baselines: the mean image, "
+            "and PCA, the best linear compression to the same number of dimensions."
+        ),
         ("mse", "r2", "psnr", "elbo", "nll"),
     ),
     Family(
         "representation",
-        "Representation",
-        "Is what the codes keep useful: can classes be told apart in it, are neighbours kept, are images memorised?",
+        marked("Representation"),
+        marked("Is what the codes keep useful: can classes be told apart in it, are neighbours kept, are images memorised?"),
         ("probe.", "trustworthiness", "neighbourhood_continuity", "silhouette", "intrinsic_dim", "memorisation",
          "data_copying"),
     ),
     Family(
         "cost",
-        "Cost",
-        "What the model takes to train and to run; speeds have a section of their own below.",
+        marked("Cost"),
+        marked("What the model takes to train and to run; speeds have a section of their own below."),
         ("cost.", "train."),
     ),
 )  # fmt: skip
-OTHER = Family("other", "Other measures", "Measures this version of the page knows only from their records.", ())
+OTHER = Family(
+    "other",
+    marked("Other measures"),
+    marked("Measures this version of the page knows only from their records."),
+    (),
+)
 
-SAMPLERS = {
+SAMPLERS = marked({
     "normal": ("N(0, I)", "the standard normal prior: what a VAE promises to be able to decode"),
     "gaussian": ("Fitted Gaussian", "one Gaussian with the mean and covariance of the training codes"),
     "mixture": ("Fitted mixture", "ten Gaussians fitted to the training codes: knows where codes lie, prior or not"),
-}
+})  # fmt: skip
 
-REFERENCES = {
+REFERENCES = marked({
     "ceiling:real": "real images",
     "ceiling:cross-fade": "cross-fade",
     "ceiling:true-lines": "true lines",
@@ -101,9 +116,9 @@ REFERENCES = {
     "null:images": "the images themselves",
     "baseline:mean": "mean image",
     "baseline:pca": "PCA",
-}
+})  # fmt: skip
 
-_FIXED = {
+_FIXED = marked({
     "cost.parameters": "number of trained weights",
     "cost.flops.encode": "floating-point operations to encode one image",
     "cost.flops.decode": "floating-point operations to decode one latent point",
@@ -111,7 +126,11 @@ _FIXED = {
     "train.seconds": "time one training took; depends on the machine and what else it did",
     "decoder_variance": "variance of a pixel around its decoded mean that the loss implies: what one nat of KL is "
     "weighed against",
-}
+})  # fmt: skip
+
+
+STATUSES = marked(("failed", "skipped"))
+"""What else than a value a record may say."""
 
 
 def family(metric: str) -> Family:
@@ -122,15 +141,14 @@ def family(metric: str) -> Family:
 def own_definition(metric: str) -> str:
     """A sentence about what is recorded beside the metrics (costs and training), empty for anything else."""
     if metric.endswith(".second_judge"):
-        return (
-            f"{metric.removesuffix('.second_judge')} by a second judge, trained apart: a check on the first one's word"
-        )
-    return _FIXED.get(metric, "")
+        first = metric.removesuffix(".second_judge")
+        return say("{metric} by a second judge, trained apart: a check on the first one's word", metric=first)
+    return say(_FIXED.get(metric, ""))
 
 
 def reference(model: str) -> str:
     """A reference row's name in words: ``floor:noise`` is "noise"."""
-    return REFERENCES.get(model, model.partition(":")[2] or model)
+    return say(REFERENCES.get(model, model.partition(":")[2] or model))
 
 
 def number(value: float | None, decimals: int | None = None) -> str:
@@ -213,16 +231,35 @@ def percent(value: float | None) -> str:
 def plain(value: Any) -> str:
     """A configuration value as a reader writes it: lists with commas, None as "none"."""
     if value is None:
-        return "none"
+        return say("none")
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return say("yes") if value else say("no")
     if isinstance(value, dict):
-        return ", ".join(f"{k} {plain(v)}" for k, v in value.items()) or "none"
+        return ", ".join(f"{k} {plain(v)}" for k, v in value.items()) or say("none")
     if isinstance(value, list | tuple):
-        return ", ".join(plain(v) for v in value) or "none"
+        return ", ".join(plain(v) for v in value) or say("none")
     return str(value)
 
 
 def listed(items: list[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+    if len(items) < 2:
+        return "".join(items)
+    return say("{first} and {last}", first=commas(items[:-1]), last=items[-1])
+
+
+def commas(items: Iterable[str]) -> str:
+    """``a, b, c``."""
+    return say(", ").join(items)
+
+
+def clauses(items: Iterable[str]) -> str:
+    """``a; b; c``."""
+    return say("; ").join(items)
+
+
+def reason(text: str) -> str:
+    """Why there is no value, in the words of a record: whole, or each of its clauses, where the catalog knows it."""
+    if not text:
+        return say("no reason recorded")
+    return recognised(text) or clauses(recognised(part) or part for part in text.split("; "))

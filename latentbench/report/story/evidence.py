@@ -19,10 +19,17 @@ from typing import Literal, NamedTuple
 
 from latentbench.records import Record
 from latentbench.report import words
+from latentbench.report.language import marked, say
 from latentbench.report.verdict.claims import between, phrase, value
 from latentbench.stats import Cell, Interval, paired, summarise, t_interval
 
 Standing = Literal["supported", "not supported", "undecided"]
+STANDINGS: tuple[Standing, ...] = marked(("supported", "not supported", "undecided"))
+COUNTED = marked({
+    "supported": "{n} supported",
+    "not supported": "{n} not supported",
+    "undecided": "{n} undecided",
+})  # fmt: skip
 
 
 class Part(NamedTuple):
@@ -79,34 +86,34 @@ def verdict(parts: Sequence[Part]) -> Standing:
 def difference(m: Measured, metric: str, more: str, less: str, split: str = "test") -> Part:
     """``more`` scores higher in a measure than ``less``."""
     a, b = m.cell(more, metric, split), m.cell(less, metric, split)
-    says = f"{noun(metric)}, {more} minus {less}" + (f", {split} images" if split != "test" else "")
+    text = marked("{noun}, {more} minus {less}" if split == "test" else "{noun}, {more} minus {less}, {split} images")
+    says = say(text, noun=noun(metric), more=more, less=less, split=say(split))
     if a is None or b is None or not a.values.keys() & b.values.keys():
         return _missing(says, metric, m, (more, less))
     d = paired(a.values, b.values).difference
-    number = f"{between(d)} ({value_of(a)} against {value_of(b)})"
-    return Part(says, number, d.side, metric)
+    return Part(says, both(between(d), a, b), d.side, metric)
 
 
 def multiple(m: Measured, metric: str, larger: str, factor: float, smaller: str) -> Part:
     """``larger`` scores at least ``factor`` times what ``smaller`` does: larger - factor * smaller, seed by seed."""
     a, b = m.cell(larger, metric), m.cell(smaller, metric)
-    says = f"{noun(metric)} of {larger}, at least {factor:g} times that of {smaller}"
+    text = marked("{noun} of {larger}, at least {factor} times that of {smaller}")
+    says = say(text, noun=noun(metric), larger=larger, factor=f"{factor:g}", smaller=smaller)
     if a is None or b is None or not a.values.keys() & b.values.keys():
         return _missing(says, metric, m, (larger, smaller))
     d = paired(a.values, {s: factor * v for s, v in b.values.items()}).difference
-    return Part(says, f"{value_of(a)} against {value_of(b)}", d.side, metric)
+    return Part(says, say("{first} against {other}", first=value_of(a), other=value_of(b)), d.side, metric)
 
 
 def level(
     m: Measured, metric: str, model: str, low: float | None = None, high: float | None = None, split: str = "test"
 ) -> Part:
     """A model's value lies above ``low`` and below ``high``."""
-    limits = {
-        (True, False): f"above {words.tidy(low)}" if low is not None else "",
-        (False, True): f"below {words.tidy(high)}" if high is not None else "",
-    }
-    bound = limits.get((low is not None, high is not None), f"between {low} and {high}")
-    says = f"{noun(metric)} of {model}, {bound}"
+    if low is not None and high is not None:
+        text = marked("{noun} of {model}, between {low} and {high}")
+    else:
+        text = marked("{noun} of {model}, below {high}" if low is None else "{noun} of {model}, above {low}")
+    says = say(text, noun=noun(metric), model=model, low=words.tidy(low), high=words.tidy(high))
     cell = m.cell(model, metric, split)
     if cell is None or cell.interval is None:
         return _missing(says, metric, m, (model,))
@@ -115,12 +122,18 @@ def level(
 
 def gap(m: Measured, metric: str, model: str) -> Part:
     """A model scores higher on its training images than on held-out ones."""
-    says = f"{noun(metric)} of {model}, on training minus on held-out images"
+    says = say("{noun} of {model}, on training minus on held-out images", noun=noun(metric), model=model)
     a, b = m.cell(model, metric, "train"), m.cell(model, metric)
     if a is None or b is None:
         return _missing(says, metric, m, (model,))
     d = t_interval([a.values[s] - b.values[s] for s in a.values if s in b.values])
-    return Part(says, f"{between(d)} ({value_of(a)} against {value_of(b)})", d.side, metric)
+    return Part(says, both(between(d), a, b), d.side, metric)
+
+
+def both(difference: str, first: Cell, other: Cell) -> str:
+    """A difference with the two means it lies between."""
+    text = marked("{difference} ({first} against {other})")
+    return say(text, difference=difference, first=value_of(first), other=value_of(other))
 
 
 def noun(metric: str) -> str:
@@ -151,4 +164,5 @@ def _missing(says: str, metric: str, m: Measured, models: Sequence[str]) -> Part
         ),
         "",
     )
-    return Part(says, f"not measured{': ' + why if why else ''}", 0, metric)
+    number = say("not measured: {why}", why=words.reason(why)) if why else say("not measured")
+    return Part(says, number, 0, metric)

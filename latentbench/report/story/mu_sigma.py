@@ -16,12 +16,16 @@ from markupsafe import Markup
 
 from latentbench.report import exhibits, words
 from latentbench.report.folder import Absent, Array, RunFolder
+from latentbench.report.language import marked, say
 from latentbench.report.scores import Column
 from latentbench.report.story import closed_forms, pictures
 from latentbench.report.story.evidence import (
+    COUNTED,
+    STANDINGS,
     Measured,
     Part,
     Standing,
+    both,
     difference,
     gap,
     level,
@@ -96,7 +100,8 @@ class Told:
         """The latent plane of a model's rung at d = 2. Raises Absent where the run has none."""
         at = model if self.run.latent_dim_of(model) == 2 else f"{model}:latent_dim=2"
         held = self.run.artifact("plane", at)
-        return Picture(pictures.plane(held, self.number(at), f"The latent plane of {at}", self.names), f"{at}. {see}")
+        title = say("The latent plane of {model}", model=at)
+        return Picture(pictures.plane(held, self.number(at), title, self.names), captioned(at, see))
 
     def curves(self, term: str, models: Sequence[str], title: str, see: str) -> Picture:
         """A loss term over epochs of some models, a line a seed."""
@@ -106,9 +111,10 @@ class Told:
                      if r.kind == "curve" and r.model == model and r.metric == f"loss.train.{term}" and r.samples]  # fmt: skip
             if seeds:
                 found.append(pictures.Curve(self.number(model), model, seeds))
-        drawn = pictures.curves(found, title, f"{title} over epochs of {words.listed([c.name for c in found])}")
+        text = marked("{what} over epochs of {models}")
+        drawn = pictures.curves(found, title, say(text, what=title, models=words.listed([c.name for c in found])))
         if not drawn:
-            raise Absent(f"Not drawn: this run recorded no {term} over epochs.")
+            raise Absent(say("Not drawn: this run recorded no {term} over epochs.", term=term))
         return Picture(drawn, see)
 
     def sheet(self, model: str, sampler: str, see: str, count: int = 20) -> Picture:
@@ -116,51 +122,58 @@ class Told:
         held = self.run.artifact("samples", model)
         shown = held.need(f"{sampler}_images", (3, 4))[:count]
         valid = held.arrays.get(f"{sampler}_valid")
-        good = "" if valid is None else f": {int(valid[:count].sum())} of {len(shown)} valid"
-        title = f"{model}, draws from {words.SAMPLERS[sampler][0]}{good}"
-        return Picture(pictures.sheet(shown, valid, title), f"{title}. {see}")
+        title = say("{model}, draws from {sampler}", model=model, sampler=say(words.SAMPLERS[sampler][0]))
+        if valid is not None:
+            counted = say("{some} of {n} valid", some=int(valid[:count].sum()), n=len(shown))
+            title = say("{what}: {counted}", what=title, counted=counted)
+        return Picture(pictures.sheet(shown, valid, title), captioned(title, see))
+
+
+def captioned(title: str, see: str) -> str:
+    """What a picture is, then what to see in it."""
+    return say("{title}. {see}", title=title, see=see)
 
 
 def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
     """The story of one run of the study."""
     t = Told(run, columns)
     claims = [make(t) for make in (_few, _irregular, _free, _halves, _both, _halfway, _price, _generated)]
-    data = f"{run.dataset} at d = {t.size}" if t.size else run.dataset
-    counted = {s: sum(c.verdict == s for c in claims) for s in ("supported", "not supported", "undecided")}
-    told = words.listed([f"{n} {s}" for s, n in counted.items() if n])
+    data = say("{data} at d = {d}", data=run.dataset, d=t.size) if t.size else run.dataset
+    counted = {s: sum(c.verdict == s for c in claims) for s in STANDINGS}
+    told = words.listed([say(COUNTED[s], n=n) for s, n in counted.items() if n])
     lead = [
-        "An autoencoder squeezes an image into a few numbers, its code, and rebuilds the image from them. A code is a point "
-        "in latent space, of d dimensions. One would like that space to be regular: points that lie close together should "
-        "decode to similar images (continuity), and any point one is likely to pick should decode to something meaningful "
-        "(completeness). A variational autoencoder (VAE) is said to give that by encoding each image not to a point but to "
-        "a distribution with a mean mu and a width sigma in every dimension, and by regularising both. Is it so, and are "
-        "both needed?",
-        f"Below, one thing changes at a time, and each claim is put to the test on {data}: {told}. A verdict rests on the "
-        "95 % interval over seeds (trainings that differ in their random start only): supported where every number beneath "
-        "it lies on the claimed side with its whole interval, not supported where one lies wholly on the other side, "
-        "undecided in between.",
+        say(
+            "An autoencoder squeezes an image into a few numbers, its code, and rebuilds the image from them. A code is a point "
+            "in latent space, of d dimensions. One would like that space to be regular: points that lie close together should "
+            "decode to similar images (continuity), and any point one is likely to pick should decode to something meaningful "
+            "(completeness). A variational autoencoder (VAE) is said to give that by encoding each image not to a point but to "
+            "a distribution with a mean mu and a width sigma in every dimension, and by regularising both. Is it so, and are "
+            "both needed?"
+        ),
+        say(
+            "Below, one thing changes at a time, and each claim is put to the test on {data}: {told}. A verdict rests on the "
+            "95 % interval over seeds (trainings that differ in their random start only): supported where every number beneath "
+            "it lies on the claimed side with its whole interval, not supported where one lies wholly on the other side, "
+            "undecided in between.",
+            data=data,
+            told=told,
+        ),
     ]
-    headers = [
-        "model",
-        "what it adds",
-        "R²",
-        "valid N(0, I)",
-        "hole",
-        "KL, mean half",
-        "KL, variance half",
-        "sigma / spread",
-    ]
-    return Story("Why does a VAE need mu and sigma?", lead, headers, _ladder(t), claims)
+    title = say("Why does a VAE need mu and sigma?")
+    return Story(title, lead, [say(text) for text in HEADERS], _ladder(t), claims)
 
 
-ADDS = {
+HEADERS = marked((
+    "model", "what it adds", "R²", "valid N(0, I)", "hole", "KL, mean half", "KL, variance half", "sigma / spread",
+))  # fmt: skip
+ADDS = marked({
     AE: "every image is a point; only the reconstruction error is trained",
     FREE: "every image is a distribution N(mu, sigma²), decoded from a draw of it; nothing says where mu or how wide sigma "
     "should be",
     MEANS: "the means are pulled towards 0, by mu²/2; sigma is free",
     VARIANCES: "the widths are pulled towards 1, by (sigma² − 1 − ln sigma²)/2; mu is free",
     VAE: "both halves together: the whole KL divergence from the prior N(0, I)",
-}
+})  # fmt: skip
 
 
 def _ladder(t: Told) -> list[Rung]:
@@ -169,7 +182,7 @@ def _ladder(t: Told) -> list[Rung]:
     for model in LADDER:
         if model in t.columns:
             cells = [value_of(c) if (c := t.m.cell(model, metric)) else "–" for metric in metrics]
-            out.append(Rung(t.columns[model], ADDS[model], cells))
+            out.append(Rung(t.columns[model], say(ADDS[model]), cells))
     return out
 
 
@@ -195,15 +208,21 @@ def _few(t: Told) -> Claim:
         difference(t.m, "path.tortuosity", DEEP, AE),
     ]
     meaning = [
-        "How many numbers does an image need? R² is the share of the images' variance that comes back (1: all of it; 0: no "
-        "better than the mean image). PCA is the best a linear model can do. A decoder with more layers has more capacity: "
-        "it can bend a line so that it passes near many images, and one number then says where on the line an image lies.",
-        "The cost: the bend is learned for the training images, so held-out ones come back worse, and walking along the "
-        "line passes through many unlike images on the way from one to the next (tortuosity: length of the decoded path "
-        "over the straight distance of its ends).",
+        say(
+            "How many numbers does an image need? R² is the share of the images' variance that comes back (1: all of it; 0: no "
+            "better than the mean image). PCA is the best a linear model can do. A decoder with more layers has more capacity: "
+            "it can bend a line so that it passes near many images, and one number then says where on the line an image lies."
+        ),
+        say(
+            "The cost: the bend is learned for the training images, so held-out ones come back worse, and walking along the "
+            "line passes through many unlike images on the way from one to the next (tortuosity: length of the decoded path "
+            "over the straight distance of its ends)."
+        ),
     ]
-    see = "Held-out images (top) and what comes back through one, two and more dimensions: few numbers suffice, but the fewer, the more alike the wrong image."
-    return _claim("a", "With enough capacity, one dimension reconstructs much, at the price of what lies between.", meaning,
+    see = say(
+        "Held-out images (top) and what comes back through one, two and more dimensions: few numbers suffice, but the fewer, the more alike the wrong image."
+    )
+    return _claim("a", say("With enough capacity, one dimension reconstructs much, at the price of what lies between."), meaning,
                   parts, [(_rebuilt, t, see)], t)  # fmt: skip
 
 
@@ -215,16 +234,16 @@ def _rebuilt(t: Told, see: str) -> Picture:
             held = t.run.artifact("reconstructions", model)
             if not rows:
                 rows.append(held.need("x", (3, 4))[:10])
-                names.append("original")
+                names.append(say("original"))
             rows.append(held.need("x_hat", (3, 4))[:10])
             names.append(model)
     if not rows:
-        raise Absent("Not drawn: no autoencoder of one or two dimensions was run.")
+        raise Absent(say("Not drawn: no autoencoder of one or two dimensions was run."))
     import numpy as np
 
     stacked = np.concatenate(rows)
-    label = f"Rows from the top: {words.listed(names)}"
-    return Picture(pictures.sheet(stacked, None, label, columns=10), f"{label}. {see}")
+    label = say("Rows from the top: {names}", names=words.listed(names))
+    return Picture(pictures.sheet(stacked, None, label, columns=10), captioned(label, see))
 
 
 def _irregular(t: Told) -> Claim:
@@ -236,22 +255,32 @@ def _irregular(t: Told) -> Claim:
         multiple_sampler(t, AE),
     ]
     meaning = [
-        "To make new images one draws a point at random and decodes it. The usual place to draw from is the prior, the "
-        "standard normal distribution N(0, I). A draw is valid where a judge, a classifier trained on real images that may "
-        f"refuse an image, accepts what it decodes to; of real images the judge accepts {words.percent(real)}. A hole is a "
-        "place with prior mass but no codes anywhere near.",
-        "Nothing in an autoencoder's training mentions the prior, so its codes lie where they lie. A sampler fitted to the "
-        "codes (a mixture of ten Gaussians) asks only where codes do lie, and mends much of it: regular is not the same as "
-        "usable.",
+        say(
+            "To make new images one draws a point at random and decodes it. The usual place to draw from is the prior, the "
+            "standard normal distribution N(0, I). A draw is valid where a judge, a classifier trained on real images that may "
+            "refuse an image, accepts what it decodes to; of real images the judge accepts {real}. A hole is a place with prior "
+            "mass but no codes anywhere near.",
+            real=words.percent(real),
+        ),
+        say(
+            "Nothing in an autoencoder's training mentions the prior, so its codes lie where they lie. A sampler fitted to the "
+            "codes (a mixture of ten Gaussians) asks only where codes do lie, and mends much of it: regular is not the same as "
+            "usable."
+        ),
     ]
     drawn = [
-        (t.sheet, AE, "normal", "Solid frames are valid, dashed ones refused: drawn from the prior, hardly anything is."),
-        (t.sheet, AE, "mixture", "The same decoder, drawn from where its codes lie: most is valid."),
-        (t.plane, AE, "Each place of the plane shows what it decodes to; hatched: holes; dots: codes of held-out images, "
-         "coloured by class; dashed: the prior at one and two standard deviations. The codes lie where they lie, the prior's middle or not."),
+        (t.sheet, AE, "normal", say("Solid frames are valid, dashed ones refused: drawn from the prior, hardly anything is.")),
+        (t.sheet, AE, "mixture", say("The same decoder, drawn from where its codes lie: most is valid.")),
+        (t.plane, AE, say("Each place of the plane shows what it decodes to; hatched: holes; dots: codes of held-out images, "
+         "coloured by class; dashed: the prior at one and two standard deviations. The codes lie where they lie, the prior's middle or not.")),
     ]  # fmt: skip
     return _claim(
-        "b", "An autoencoder's latent space is not regular: the prior falls into its holes.", meaning, parts, drawn, t
+        "b",
+        say("An autoencoder's latent space is not regular: the prior falls into its holes."),
+        meaning,
+        parts,
+        drawn,
+        t,
     )
 
 
@@ -261,32 +290,37 @@ def multiple_sampler(t: Told, model: str) -> Part:
     from latentbench.stats import paired
 
     a, b = t.m.cell(model, "validity.mixture"), t.m.cell(model, "validity.normal")
-    says = f"valid draws of {model} from a mixture fitted to its codes minus from N(0, I)"
+    says = say("valid draws of {model} from a mixture fitted to its codes minus from N(0, I)", model=model)
     if a is None or b is None:
-        return Part(says, "not measured", 0, "validity.mixture")
+        return Part(says, say("not measured"), 0, "validity.mixture")
     d = paired(a.values, b.values).difference
-    return Part(says, f"{between(d)} ({value_of(a)} against {value_of(b)})", d.side, "validity.mixture")
+    return Part(says, both(between(d), a, b), d.side, "validity.mixture")
 
 
 def _free(t: Told) -> Claim:
     parts = [level(t.m, "punctual_index", FREE, high=0.02), difference(t.m, "hole", FREE, VAE)]
     meaning = [
-        "Let every image be a distribution N(mu, sigma²) and decode a random draw of it: neighbours of mu then decode to "
-        "the image too. But if the reconstruction error is all that is trained, noise in the code only hurts, and sigma "
-        "shrinks to nothing. The posterior (the distribution the encoder answers with) is then punctual: a point again. "
-        "The number to watch is sigma over the spread of the means: 0 is a point; below .02 is called punctual here.",
-        "The algebra, for a linear decoder with columns of length w: a draw adds sigma² w² / (2 s²) to the loss, s the "
-        "decoder's noise; that is smallest at sigma = 0, and nothing speaks against it. The linear model of this study, "
-        f"trained without KL, came to sigma / spread = {_said(t, LINEAR + ':beta=0', 'punctual_index')}.",
+        say(
+            "Let every image be a distribution N(mu, sigma²) and decode a random draw of it: neighbours of mu then decode to "
+            "the image too. But if the reconstruction error is all that is trained, noise in the code only hurts, and sigma "
+            "shrinks to nothing. The posterior (the distribution the encoder answers with) is then punctual: a point again. "
+            "The number to watch is sigma over the spread of the means: 0 is a point; below .02 is called punctual here."
+        ),
+        say(
+            "The algebra, for a linear decoder with columns of length w: a draw adds sigma² w² / (2 s²) to the loss, s the "
+            "decoder's noise; that is smallest at sigma = 0, and nothing speaks against it. The linear model of this study, "
+            "trained without KL, came to sigma / spread = {index}.",
+            index=_said(t, LINEAR + ":beta=0", "punctual_index"),
+        ),
     ]
     drawn = [
-        (t.curves, "kl.variance_part", (FREE, MEANS, VAE), "variance half of the KL, nats",
-         "What sigma would have to pay for its narrowness, were it asked to: without that half in the loss it rises without end while training goes on, as sigma shrinks; the VAE levels off."),
-        (t.plane, FREE, "No ellipses to be seen: the posteriors have shrunk to dots."),
+        (t.curves, "kl.variance_part", (FREE, MEANS, VAE), say("variance half of the KL, nats"),
+         say("What sigma would have to pay for its narrowness, were it asked to: without that half in the loss it rises without end while training goes on, as sigma shrinks; the VAE levels off.")),
+        (t.plane, FREE, say("No ellipses to be seen: the posteriors have shrunk to dots.")),
     ]  # fmt: skip
     return _claim(
         "c",
-        "Encoding to distributions alone is not enough: left alone, sigma shrinks to nothing.",
+        say("Encoding to distributions alone is not enough: left alone, sigma shrinks to nothing."),
         meaning,
         parts,
         drawn,
@@ -297,26 +331,33 @@ def _free(t: Told) -> Claim:
 def _halves(t: Told) -> Claim:
     parts = [multiple(t.m, "kl.mean_part", VARIANCES, 10, VAE), _fifth(t)]
     meaning = [
-        "The KL divergence, the VAE's regulariser, measures how far a posterior is from the prior. For a Gaussian it is the "
-        "sum of two halves: mu²/2, which only the mean pays, and (sigma² − 1 − ln sigma²)/2, which only the width pays. "
-        "Take away one of them.",
-        "Variances only: sigma must stay near 1, so to tell images apart the means fly apart instead, until even clouds of "
-        "width 1 no longer touch; the prior's mass lies between them. Means only: the codes stay near 0, and sigma shrinks "
-        "to points, as if it were free.",
-        "The algebra: scale the codes by c and the decoder by 1/c, and the error stays while the noise counts c times less; "
-        "only mu²/2 speaks against c → ∞. Trained linear models: with the variance half alone the codes reach a variance "
-        f"of {_said(t, LINEAR + ':kl=variance', 'variance_law')} (N(0, I): 1), with the mean half alone sigma / spread is "
-        f"{_said(t, LINEAR + ':kl=mean', 'punctual_index')}.",
+        say(
+            "The KL divergence, the VAE's regulariser, measures how far a posterior is from the prior. For a Gaussian it is the "
+            "sum of two halves: mu²/2, which only the mean pays, and (sigma² − 1 − ln sigma²)/2, which only the width pays. "
+            "Take away one of them."
+        ),
+        say(
+            "Variances only: sigma must stay near 1, so to tell images apart the means fly apart instead, until even clouds of "
+            "width 1 no longer touch; the prior's mass lies between them. Means only: the codes stay near 0, and sigma shrinks "
+            "to points, as if it were free."
+        ),
+        say(
+            "The algebra: scale the codes by c and the decoder by 1/c, and the error stays while the noise counts c times less; "
+            "only mu²/2 speaks against c → ∞. Trained linear models: with the variance half alone the codes reach a variance "
+            "of {variance} (N(0, I): 1), with the mean half alone sigma / spread is {index}.",
+            variance=_said(t, LINEAR + ":kl=variance", "variance_law"),
+            index=_said(t, LINEAR + ":kl=mean", "punctual_index"),
+        ),
     ]
     drawn = [
-        (t.curves, "kl.mean_part", (VARIANCES, FREE, MEANS, VAE), "mean half of the KL, nats",
-         "How far out the means lie: with only the variances regularised they fly apart while training goes on; the VAE holds them."),
-        (t.plane, VARIANCES, "Ellipses keep their size, but the codes have moved far out: what lies between is hatched."),
-        (t.plane, MEANS, "Codes crowd near 0, as dots: no cloud is left around any of them."),
+        (t.curves, "kl.mean_part", (VARIANCES, FREE, MEANS, VAE), say("mean half of the KL, nats"),
+         say("How far out the means lie: with only the variances regularised they fly apart while training goes on; the VAE holds them.")),
+        (t.plane, VARIANCES, say("Ellipses keep their size, but the codes have moved far out: what lies between is hatched.")),
+        (t.plane, MEANS, say("Codes crowd near 0, as dots: no cloud is left around any of them.")),
     ]  # fmt: skip
     return _claim(
         "d",
-        "Regularising the variances alone lets the means fly apart; the means alone leaves points.",
+        say("Regularising the variances alone lets the means fly apart; the means alone leaves points."),
         meaning,
         parts,
         drawn,
@@ -326,13 +367,12 @@ def _halves(t: Told) -> Claim:
 
 def _fifth(t: Told) -> Part:
     part = multiple(t.m, "punctual_index", VAE, 5, MEANS)
-    return part._replace(says=f"sigma over the spread of the means: that of {MEANS} at most a fifth of that of {VAE}",
-                         number=_turned(part.number))  # fmt: skip
-
-
-def _turned(number: str) -> str:
-    first, against, second = number.partition(" against ")
-    return f"{second} against {first}" if against else number
+    text = marked("sigma over the spread of the means: that of {means} at most a fifth of that of {vae}")
+    part = part._replace(says=say(text, means=MEANS, vae=VAE))
+    own, whole = t.m.cell(MEANS, "punctual_index"), t.m.cell(VAE, "punctual_index")
+    if not (own and whole and own.values.keys() & whole.values.keys()):
+        return part
+    return part._replace(number=say("{first} against {other}", first=value_of(own), other=value_of(whole)))
 
 
 def _both(t: Told) -> Claim:
@@ -341,18 +381,22 @@ def _both(t: Told) -> Claim:
     parts += [difference(t.m, "hole", m, VAE) for m in others]
     parts += [level(t.m, "variance_law", VAE, 0.8, 1.2), level(t.m, "path.validity_gain", VAE, low=0.0)]
     meaning = [
-        "With both halves the posteriors are clouds of a width that matters, close enough to overlap, and together they "
-        "cover the prior. That is seen in three numbers: more draws from N(0, I) are valid, less of it is holes, and the "
-        "codes have the prior's variance in every dimension in use (variance law: E sigma² + Var(mu) = 1 at an optimum).",
-        "Continuity: the frames on a straight line between two codes are valid more often than those of a cross-fade, the "
-        "plain pixel blend of the two ends, which needs no latent space at all.",
+        say(
+            "With both halves the posteriors are clouds of a width that matters, close enough to overlap, and together they "
+            "cover the prior. That is seen in three numbers: more draws from N(0, I) are valid, less of it is holes, and the "
+            "codes have the prior's variance in every dimension in use (variance law: E sigma² + Var(mu) = 1 at an optimum)."
+        ),
+        say(
+            "Continuity: the frames on a straight line between two codes are valid more often than those of a cross-fade, the "
+            "plain pixel blend of the two ends, which needs no latent space at all."
+        ),
     ]
     drawn = [
-        (t.plane, VAE, "Clouds that touch and fill the prior's circles; what the decoder draws changes gradually from place to place, and hardly a hole is left inside."),
-        (t.sheet, VAE, "normal", "Drawn from N(0, I): compare with the autoencoder's sheet above."),
+        (t.plane, VAE, say("Clouds that touch and fill the prior's circles; what the decoder draws changes gradually from place to place, and hardly a hole is left inside.")),
+        (t.sheet, VAE, "normal", say("Drawn from N(0, I): compare with the autoencoder's sheet above.")),
     ]  # fmt: skip
     return _claim(
-        "e", "Both halves together give a latent space to walk in and to draw from.", meaning, parts, drawn, t
+        "e", say("Both halves together give a latent space to walk in and to draw from."), meaning, parts, drawn, t
     )
 
 
@@ -363,12 +407,14 @@ def _halfway(t: Told) -> Claim:
         difference(t.m, "midpoint.validity_gain", VAE, AE),
     ]
     meaning = [
-        "What lies halfway between two codes? A cross-fade of the two images is in between them too, but only as a double "
-        "exposure. The midpoint's gain is how much more often the judge accepts what the latent midpoint decodes to than "
-        "the average of the two decoded ends; its distance from that average (in units of the distance of the ends) says "
-        "that it is not a mere blend.",
+        say(
+            "What lies halfway between two codes? A cross-fade of the two images is in between them too, but only as a double "
+            "exposure. The midpoint's gain is how much more often the judge accepts what the latent midpoint decodes to than "
+            "the average of the two decoded ends; its distance from that average (in units of the distance of the ends) says "
+            "that it is not a mere blend."
+        ),
     ]
-    return _claim("f", "Halfway between two posteriors decodes to something in between, more than a cross-fade does.", meaning, parts,
+    return _claim("f", say("Halfway between two posteriors decodes to something in between, more than a cross-fade does."), meaning, parts,
                   [(_walk, t)], t)  # fmt: skip
 
 
@@ -383,9 +429,10 @@ def _walk(t: Told) -> Picture:
     valid = None
     if "frame_valid" in held and "fade_valid" in held:
         valid = np.concatenate([held.arrays[k][p][every] for p in range(pairs) for k in ("frame_valid", "fade_valid")])
-    label = f"{VAE}: two walks between the codes of two held-out images, each above the cross-fade of its ends"
-    see = "The walk changes shape, the cross-fade only mixes ink; dashed frames were refused by the judge."
-    return Picture(pictures.sheet(np.concatenate(rows), valid, label, columns=9), f"{label}. {see}")
+    text = marked("{model}: two walks between the codes of two held-out images, each above the cross-fade of its ends")
+    label = say(text, model=VAE)
+    see = say("The walk changes shape, the cross-fade only mixes ink; dashed frames were refused by the judge.")
+    return Picture(pictures.sheet(np.concatenate(rows), valid, label, columns=9), captioned(label, see))
 
 
 def _price(t: Told) -> Claim:
@@ -396,26 +443,34 @@ def _price(t: Told) -> Claim:
         level(t.m, "active_units", "vae:beta=10", high=0.5),
     ]
     meaning = [
-        "Nothing is free: what the KL holds together cannot all be used to tell images apart. beta weighs the KL against "
-        "the error. The larger beta, the more room every image is given and the less is said of it; beyond a point the "
-        "cheapest code is none at all, and every dimension collapses: its posterior is the prior, whatever the image.",
+        say(
+            "Nothing is free: what the KL holds together cannot all be used to tell images apart. beta weighs the KL against "
+            "the error. The larger beta, the more room every image is given and the less is said of it; beyond a point the "
+            "cheapest code is none at all, and every dimension collapses: its posterior is the prior, whatever the image."
+        ),
     ]
     if eigenvalues:
         share = closed_forms.active(eigenvalues, t.size or 8, 0.25)
         total = sum(closed_forms.kl(eigenvalues, t.size or 8, 0.25))
         meaning.append(
-            "The algebra: the linear VAE with decoder variance s² keeps exactly the principal components whose variance "
-            f"exceeds beta s²; for these images and beta s² = .25 that is {share} of {t.size}, with a KL of {words.number(total)} "
-            f"nats in all. Trained: {_said(t, LINEAR, 'kl')} nats on held-out images."
+            say(
+                "The algebra: the linear VAE with decoder variance s² keeps exactly the principal components whose variance "
+                "exceeds beta s²; for these images and beta s² = .25 that is {share} of {d}, with a KL of {total} nats in all. "
+                "Trained: {trained} nats on held-out images.",
+                share=share,
+                d=t.size,
+                total=words.number(total),
+                trained=_said(t, LINEAR, "kl"),
+            )
         )
     drawn = [(_sweep, t, metric, title, see) for metric, title, see in (
-        ("r2", "R²", "Reconstruction over beta (logarithmic): it falls as beta grows, and breaks off where the model collapses."),
-        ("validity.normal", "valid share of N(0, I)", "Draws from the prior gain from beta, up to a point."),
-        ("active_units", "dimensions in use", "At the largest beta none is left: total collapse."),
+        ("r2", "R²", say("Reconstruction over beta (logarithmic): it falls as beta grows, and breaks off where the model collapses.")),
+        ("validity.normal", say("valid share of N(0, I)"), say("Draws from the prior gain from beta, up to a point.")),
+        ("active_units", say("dimensions in use"), say("At the largest beta none is left: total collapse.")),
     )]  # fmt: skip
     return _claim(
         "g",
-        "The price: reconstruction, and with too large a beta, collapse.",
+        say("The price: reconstruction, and with too large a beta, collapse."),
         meaning,
         parts,
         [*drawn, (_beside, t, eigenvalues)],
@@ -432,9 +487,10 @@ def _sweep(t: Told, metric: str, title: str, see: str) -> Picture:
         if model in t.columns
     ]
     reference = t.m.mean(AE, metric)
-    drawn = pictures.sweep(steps, title, "beta", f"{title} over beta", None if reference is None else (AE, reference))
+    label = say("{what} over beta", what=title)
+    drawn = pictures.sweep(steps, title, "beta", label, None if reference is None else (AE, reference))
     if not drawn:
-        raise Absent(f"Not drawn: no value of {metric} over beta.")
+        raise Absent(say("Not drawn: no value of {metric} over beta.", metric=metric))
     return Picture(drawn, see)
 
 
@@ -442,14 +498,13 @@ def _beside(t: Told, eigenvalues: Sequence[float]) -> Picture:
     cell = t.m.cell(LINEAR, "kl")
     detail = next(iter(cell.details.values()), {}) if cell else {}
     if not eigenvalues or "per_dimension" not in detail:
-        raise Absent("Not drawn: no linear VAE was measured in this run.")
+        raise Absent(say("Not drawn: no linear VAE was measured in this run."))
     trained = sorted((float(v) for v in detail["per_dimension"]), reverse=True)
     known = closed_forms.kl(eigenvalues, len(trained), 0.25)
-    drawn = pictures.bars_beside({"closed form": known, "trained": trained}, "KL, nats", t.number(LINEAR),
-                                 "KL of each dimension: closed form and trained linear VAE")  # fmt: skip
-    return Picture(
-        drawn, f"{LINEAR}. Outlined: what the algebra says each dimension pays; filled: what training came to."
-    )
+    drawn = pictures.bars_beside({"closed form": known, "trained": trained}, say("KL, nats"), t.number(LINEAR),
+                                 say("KL of each dimension: closed form and trained linear VAE"))  # fmt: skip
+    see = say("Outlined: what the algebra says each dimension pays; filled: what training came to.")
+    return Picture(drawn, captioned(LINEAR, see))
 
 
 def _spectrum(t: Told) -> list[float]:
@@ -467,24 +522,27 @@ def _generated(t: Told) -> Claim:
         level(t.m, "memorisation", VAE, high=COPIES),
     ]
     meaning = [
-        "Are the draws distributed as real images are, and are they new? The Fréchet distance compares mean and covariance "
-        "of the judge's features of both (0: the same; two sets of real images differ by "
-        f"{words.number(real['judge_frechet'])} here). Memorisation is how often a generated image is closer to a training "
-        "image than to an equally large set of held-out images: one half where nothing was copied, 1 for copies.",
+        say(
+            "Are the draws distributed as real images are, and are they new? The Fréchet distance compares mean and covariance "
+            "of the judge's features of both (0: the same; two sets of real images differ by "
+            "{real} here). Memorisation is how often a generated image is closer to a training "
+            "image than to an equally large set of held-out images: one half where nothing was copied, 1 for copies.",
+            real=words.number(real["judge_frechet"]),
+        ),
     ]
     drawn = [
         (
             t.sheet,
             VAE,
             "normal",
-            "New images, none of them a training image: the better ones pass for real, some are in between.",
+            say("New images, none of them a training image: the better ones pass for real, some are in between."),
             40,
         )
     ]
-    return _claim("h", "What a VAE generates is nearer to real images than an autoencoder's draws, short of real, and not copied.",
+    return _claim("h", say("What a VAE generates is nearer to real images than an autoencoder's draws, short of real, and not copied."),
                   meaning, parts, drawn, t)  # fmt: skip
 
 
 def _said(t: Told, model: str, metric: str) -> str:
     cell = t.m.cell(model, metric)
-    return value_of(cell) if cell else "(not run)"
+    return value_of(cell) if cell else say("(not run)")

@@ -17,6 +17,7 @@ from latentbench.records import digest
 from latentbench.report import images, svg, words
 from latentbench.report.figures import class_class, clipped, marker, model_class
 from latentbench.report.folder import Array, Arrays
+from latentbench.report.language import say
 from latentbench.report.svg import Axis, drawing, line, marks, polyline, tag, text
 from latentbench.stats import Interval
 
@@ -141,7 +142,7 @@ def curves(every: Sequence[Curve], title: str, label: str) -> Markup:
         svg.y_axis(y, left, width - right, title),
         *parts,
         *names,
-        svg.x_axis(x, bottom, "epoch"),
+        svg.x_axis(x, bottom, say("epoch")),
         label=label,
     )
 
@@ -209,7 +210,7 @@ def bars_beside(pairs: Mapping[str, Sequence[float]], title: str, m: int, label:
             )
     parts.append(
         svg.x_axis(
-            x, bottom, "dimension, by falling KL", [float(i + 1) for i in range(d)], [str(i + 1) for i in range(d)]
+            x, bottom, say("dimension, by falling KL"), [float(i + 1) for i in range(d)], [str(i + 1) for i in range(d)]
         )
     )
     return drawing(width, height, line(left, bottom, width, bottom, "rule"), *parts, label=label)

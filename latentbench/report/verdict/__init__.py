@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from latentbench.records import Record
 from latentbench.report import words
+from latentbench.report.language import marked, say
 from latentbench.report.measured import Table, tables
 from latentbench.report.verdict.claims import Verdict
 from latentbench.report.verdict.complete import complete
@@ -24,20 +25,24 @@ from latentbench.report.verdict.sure import sure
 
 __all__ = ["COLUMNS", "LEGEND", "Table", "Verdict", "console_table", "diagnosis", "dimensions", "tables", "verdicts"]
 
-LEGEND = (
+LEGEND = marked(
     "Mean over seeds ± half of the 95 % t-interval. * best, = tied with the best, ≈ approximate (close to a bound). "
     "Intervals hold for one split of the data and one judge."
 )
 COLUMNS = (
-    ("r2", "R²"),
-    ("path.tortuosity", "tortuosity"),
-    ("validity.normal", "valid N(0,I)"),
-    ("validity.gaussian", "Gaussian"),
-    ("validity.mixture", "mixture"),
-    ("hole", "hole"),
-    ("active_units", "active"),
+    ("r2", marked("R²")),
+    ("path.tortuosity", marked("tortuosity")),
+    ("validity.normal", marked("valid N(0,I)")),
+    ("validity.gaussian", marked("Gaussian")),
+    ("validity.mixture", marked("mixture")),
+    ("hole", marked("hole")),
+    ("active_units", marked("active")),
 )
-ANCHORS = (("ceiling:real", "real images"), ("floor", "junk, at most"), ("baseline:pca", "PCA, same d"))
+ANCHORS = (
+    ("ceiling:real", marked("real images")),
+    ("floor", marked("junk, at most")),
+    ("baseline:pca", marked("PCA, same d")),
+)
 
 
 def verdicts(records: Sequence[Record]) -> list[Verdict]:
@@ -59,13 +64,13 @@ def console_table(records: Sequence[Record]) -> tuple[list[str], list[list[str]]
         prefix = f"{table.run} {table.dataset}{_size(every, table)} ".lstrip() if len(every) > 1 else ""
         lead = {metric: table.leaders(metric) for metric, _ in shown}
         for model in table.models:
-            label = f"{prefix}{model}" + (" (collapsed)" if model in table.collapse else "")
+            label = f"{prefix}{model}" + (say(" (collapsed)") if model in table.collapse else "")
             rows.append([label, *(_short(table, model, metric, lead[metric]) for metric, _ in shown)])
         for name, label in ANCHORS:
             found = [table.floor(m) if name == "floor" else table.reference(m, name) for m, _ in shown]
             if any(v is not None for v in found):
-                rows.append([prefix + label, *("–" if v is None else words.tidy(v) for v in found)])
-    return ["model", *(title for _, title in shown)], rows
+                rows.append([prefix + say(label), *("–" if v is None else words.tidy(v) for v in found)])
+    return [say("model"), *(say(title) for _, title in shown)], rows
 
 
 def _size(every: Sequence[Table], table: Table) -> str:

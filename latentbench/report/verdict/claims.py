@@ -7,11 +7,13 @@ one seed allows no interval. With three models and more, one sentence holds all 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from latentbench.report import words
+from latentbench.report.language import marked, plural, say
 from latentbench.stats import LEVEL, Cell, Interval, Paired, comparable, leaders, paired
 
 
@@ -25,6 +27,13 @@ class Verdict:
     sentences: tuple[str, ...]
     metrics: tuple[str, ...]
 
+    @property
+    def parts(self) -> tuple[str, str]:
+        """The headline taken apart: the question it opens with, and the answer. A headline that opens with none is all
+        answer."""
+        found = re.match(r"([^?？]*(?:\?(?= )|？)) ?", self.headline)
+        return (found[1], self.headline[found.end() :]) if found else ("", self.headline)
+
 
 class Phrase(NamedTuple):
     """How to speak of a measure: its ``noun``, and what a model does that scores ``higher`` or ``lower`` than another
@@ -35,7 +44,7 @@ class Phrase(NamedTuple):
     lower: str
 
 
-PHRASES = {
+PHRASES = marked({
     "path.validity_gain": Phrase(
         "valid frames beyond those of the cross-fade",
         "gains more valid frames over a cross-fade",
@@ -81,12 +90,24 @@ PHRASES = {
     "probe.linear": Phrase(
         "accuracy of a linear probe", "tells classes apart better", "tells classes apart less well"
     ),
-}  # fmt: skip
+})  # fmt: skip
+
+
+GROUPS = marked({
+    "higher": "higher: {names}",
+    "lower": "lower: {names}",
+    "tied": "tied: {names}",
+    "undecided": "undecided: {names}",
+})  # fmt: skip
 
 
 def phrase(metric: str) -> Phrase:
     """How to speak of a measure; one that is not known here is spoken of by its name."""
-    return PHRASES.get(metric, Phrase(metric, f"scores higher in {metric}", f"scores lower in {metric}"))
+    if metric in PHRASES:
+        return Phrase(*map(say, PHRASES[metric]))
+    return Phrase(
+        metric, say("scores higher in {metric}", metric=metric), say("scores lower in {metric}", metric=metric)
+    )
 
 
 def value(i: Interval) -> str:
@@ -105,14 +126,19 @@ def between(i: Interval) -> str:
     return f"{mean} [{low}, {high}]"
 
 
+def of(number: str, model: str) -> str:
+    """``0.82 for ae``."""
+    return say("{number} for {model}", number=number, model=model)
+
+
 def means(cells: Iterable[Cell]) -> str:
     """``0.82 for ae and 0.803 for vae``."""
-    return words.listed([f"{words.tidy(c.interval.mean)} for {c.model}" for c in cells if c.interval])
+    return words.listed([of(words.tidy(c.interval.mean), c.model) for c in cells if c.interval])
 
 
 def shares(cells: Iterable[Cell]) -> str:
     """``9.3 % for ae and 46 % for vae``."""
-    return words.listed([f"{words.percent(c.interval.mean)} for {c.model}" for c in cells if c.interval])
+    return words.listed([of(words.percent(c.interval.mean), c.model) for c in cells if c.interval])
 
 
 def difference(first: Cell, other: Cell) -> Paired | None:
@@ -138,20 +164,25 @@ def standing(cells: Sequence[Cell]) -> str:
     if not lead:
         return ""
     if len(lead) > 1 and max(c.interval.n for c in cells if c.interval) < 2:
-        return "undecided with one seed"
+        return say("undecided with one seed")
     if len(lead) == 1:
         rest = [c.model for c in cells if c.model != lead[0]]
-        return f"{lead[0]} is ahead of {rest[0]}" if len(rest) == 1 else f"{lead[0]} is ahead"
-    told = f"{words.listed([c.model for c in cells if c.model in lead])} are tied"
-    return told if len(lead) == len(cells) else f"{told} ahead of the others"
+        if len(rest) == 1:
+            return say("{first} is ahead of {other}", first=lead[0], other=rest[0])
+        return say("{first} is ahead", first=lead[0])
+    names = words.listed([c.model for c in cells if c.model in lead])
+    if len(lead) == len(cells):
+        return say("{names} are tied", names=names)
+    return say("{names} are tied ahead of the others", names=names)
 
 
 def more_seeds(p: Paired) -> str:
     """What a tie would take to be decided, as a clause; empty where there is none to give."""
     if not p.more_seeds:
         return ""
-    seeds = "1 more seed" if p.more_seeds == 1 else f"{p.more_seeds} more seeds"
-    return f"; about {seeds} would separate them"
+    return plural(
+        "; about {n} more seed would separate them", "; about {n} more seeds would separate them", p.more_seeds
+    )
 
 
 def versus(first: Cell, other: Cell) -> str:
@@ -160,21 +191,29 @@ def versus(first: Cell, other: Cell) -> str:
     a, b = first.interval, other.interval
     if a is None or b is None:
         raise ValueError(f"{first.metric}: a claim needs a value of both {first.model} and {other.model}")
-    short = words.tidy(b.mean), words.tidy(a.mean)
+    names, noun = {"other": other.model, "first": first.model}, _title(says.noun)
     if not first.values.keys() & other.values.keys():
-        return (
-            f"{_title(says.noun)}: {other.model} {value(b)}, {first.model} {value(a)}; no seed in common, so undecided."
-        )
+        text = marked("{noun}: {other} {its}, {first} {own}; no seed in common, so undecided.")
+        return say(text, noun=noun, its=value(b), own=value(a), **names)
     p = paired(other.values, first.values)
     d = p.difference
+    short = {"its": words.tidy(b.mean), "own": words.tidy(a.mean)}
     if d.n < 2:
-        return f"{_title(says.noun)}: {other.model} {short[0]}, {first.model} {short[1]}; one seed, so undecided."
+        return say("{noun}: {other} {its}, {first} {own}; one seed, so undecided.", noun=noun, **short, **names)
+    told = {**names, **short, "difference": between(d), "n": d.n}
     if p.tied:
-        numbers = f"{short[0]} and {short[1]}, paired difference {between(d)} over {d.n} seeds{more_seeds(p)}"
-        return f"{other.model} and {first.model} are tied in {says.noun}: {numbers}."
-    does = says.higher if d.mean > 0 else says.lower
-    numbers = f"{short[0]} against {short[1]}, paired difference {between(d)} over {d.n} seeds"
-    return f"{other.model} {does} than {first.model}: {numbers}{_sign_flip(p)}."
+        return say(
+            "{other} and {first} are tied in {noun}: {its} and {own}, paired difference {difference} over {n} seeds{more}.",
+            noun=says.noun,
+            more=more_seeds(p),
+            **told,
+        )
+    return say(
+        "{other} {does} than {first}: {its} against {own}, paired difference {difference} over {n} seeds{test}.",
+        does=says.higher if d.mean > 0 else says.lower,
+        test=_sign_flip(p),
+        **told,
+    )
 
 
 def _sign_flip(p: Paired) -> str:
@@ -182,7 +221,8 @@ def _sign_flip(p: Paired) -> str:
     error = 1 - LEVEL
     if 2 ** (1 - p.difference.n) > error:
         return ""
-    return f" (sign-flip p = {p.sign_flip_p:.2g}{': borderline' if p.sign_flip_p > error else ''})"
+    text = marked(" (sign-flip p = {p}: borderline)" if p.sign_flip_p > error else " (sign-flip p = {p})")
+    return say(text, p=f"{p.sign_flip_p:.2g}")
 
 
 def claims(cells: Sequence[Cell]) -> list[str]:
@@ -190,14 +230,16 @@ def claims(cells: Sequence[Cell]) -> list[str]:
     if not cells:
         return []
     first, *others = cells
+    noun = _title(phrase(first.metric).noun)
     if first.unproven:
-        return [
-            f"{_title(phrase(first.metric).noun)}: no claim, the measure failed its self-check here: {first.unproven}."
-        ]
+        why = words.reason(first.unproven)
+        return [say("{noun}: no claim, the measure failed its self-check here: {why}.", noun=noun, why=why)]
     if not others:
         i = first.interval
-        over = f" over {i.n} seeds" if i and i.half is not None else ""
-        return [f"{_title(phrase(first.metric).noun)}: {first.model} {value(i)}{over}."] if i else []
+        if i is None:
+            return []
+        text = marked("{noun}: {model} {value} over {n} seeds." if i.half is not None else "{noun}: {model} {value}.")
+        return [say(text, noun=noun, model=first.model, value=value(i), n=i.n)]
     if len(others) == 1:
         return [versus(first, others[0])]
     return [_all(first, others)]
@@ -208,18 +250,23 @@ def _all(first: Cell, others: Sequence[Cell]) -> str:
     groups: dict[str, list[str]] = {"higher": [], "lower": [], "tied": [], "undecided": []}
     for other in others:
         if not first.values.keys() & other.values.keys():
-            groups["undecided"].append(f"{other.model} (no seed in common)")
+            groups["undecided"].append(say("{model} (no seed in common)", model=other.model))
             continue
         p = paired(other.values, first.values)
         if p.difference.n < 2:
             groups["undecided"].append(f"{other.model} {between(p.difference)}")
         else:
             key = "tied" if p.tied else "higher" if p.difference.mean > 0 else "lower"
-            more = f" ({p.more_seeds} more seeds)" if p.more_seeds else ""
+            more = say(" ({n} more seeds)", n=p.more_seeds) if p.more_seeds else ""
             groups[key].append(f"{other.model} {between(p.difference)}{more}")
-    told = "; ".join(f"{key}: {', '.join(names)}" for key, names in groups.items() if names)
-    own = value(first.interval) if first.interval else ""
-    return f"{_title(phrase(first.metric).noun)}, differences from {first.model} ({own}), paired: {told}."
+    told = words.clauses(say(GROUPS[key], names=words.commas(names)) for key, names in groups.items() if names)
+    return say(
+        "{noun}, differences from {first} ({own}), paired: {told}.",
+        noun=_title(phrase(first.metric).noun),
+        first=first.model,
+        own=value(first.interval) if first.interval else "",
+        told=told,
+    )
 
 
 def _title(text: str) -> str:

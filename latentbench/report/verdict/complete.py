@@ -7,8 +7,9 @@ Three samplers are named and shown, because the sampler decides as much as the m
 from __future__ import annotations
 
 from latentbench.report import words
+from latentbench.report.language import say
 from latentbench.report.measured import Table
-from latentbench.report.verdict.claims import Verdict, between, claims, difference, means, shares, standing
+from latentbench.report.verdict.claims import Verdict, between, claims, difference, means, of, shares, standing
 
 SAMPLERS = ("normal", "gaussian", "mixture")
 CROWDED = 1.5
@@ -18,7 +19,11 @@ CROWDED = 1.5
 def complete(table: Table) -> Verdict:
     """The answer from valid shares under three samplers, holes under two, and the classes of what is valid."""
     sentences = [
-        f"Completeness flagged: {model} is collapsed ({why}), so its shares mean nothing and are left out here."
+        say(
+            "Completeness flagged: {model} is collapsed ({why}), so its shares mean nothing and are left out here.",
+            model=model,
+            why=why,
+        )
         for model, why in table.collapse.items()
     ]
     sentences += _scale(table)
@@ -29,31 +34,46 @@ def complete(table: Table) -> Verdict:
     points = [c.model for c in table.row("hole") if not table.get(c.model, "kl")]
     if points:
         sentences.append(
-            f"Nothing asked {words.listed(points)} to fill N(0, I): the holes there are partly a matter of scale, so "
-            "read those under a Gaussian fitted to the codes beside them."
+            say(
+                "Nothing asked {models} to fill N(0, I): the holes there are partly a matter of scale, so read those under "
+                "a Gaussian fitted to the codes beside them.",
+                models=words.listed(points),
+            )
         )
     sentences += _variety(table)
     metrics = ("validity.normal", "validity.gaussian", "validity.mixture", "hole", "hole.gaussian", "valid_label_tv")
-    return Verdict("complete", f"Complete? {_headline(table)}", tuple(sentences), metrics)
+    return Verdict("complete", say("Complete? {answer}", answer=_headline(table)), tuple(sentences), metrics)
 
 
 def _headline(table: Table) -> str:
     """What draws from N(0, I) are worth, by the judge or, without one, by the holes."""
-    valid, hole = table.row("validity.normal"), table.row("hole")
+    valid, hole, where = table.row("validity.normal"), table.row("hole"), table.where
     if not (valid or hole) and table.all_collapsed:
-        return (
-            f"Flagged: collapsed, so nothing drawn means anything: {words.listed(list(table.collapse))}, {table.where}."
+        models = words.listed(list(table.collapse))
+        return say(
+            "Flagged: collapsed, so nothing drawn means anything: {models}, {where}.", models=models, where=where
         )
     if not (valid or hole):
-        return f"Not measured, {table.where}: {table.why('validity.normal', 'hole')}."
+        return say("Not measured, {where}: {why}.", where=where, why=table.why("validity.normal", "hole"))
     ahead = standing(valid or hole)
-    ahead = f": {ahead}" if ahead else ""
+    ahead = say(": {ahead}", ahead=ahead) if ahead else ""
     if not valid:
-        why = table.why("validity.normal")
-        return f"By holes alone, {shares(hole)} of N(0, I) is empty{ahead}, {table.where} (no valid shares: {why})."
+        return say(
+            "By holes alone, {shares} of N(0, I) is empty{ahead}, {where} (no valid shares: {why}).",
+            shares=shares(hole),
+            ahead=ahead,
+            where=where,
+            why=table.why("validity.normal"),
+        )
     real = table.reference("validity.normal", "ceiling:real")
-    beside = f", of real images {words.percent(real)}" if real is not None else ""
-    return f"Of draws from N(0, I) the judge accepts {shares(valid)}{beside}{ahead}, {table.where}."
+    beside = say(", of real images {share}", share=words.percent(real)) if real is not None else ""
+    return say(
+        "Of draws from N(0, I) the judge accepts {shares}{beside}{ahead}, {where}.",
+        shares=shares(valid),
+        beside=beside,
+        ahead=ahead,
+        where=where,
+    )
 
 
 def _scale(table: Table) -> list[str]:
@@ -61,8 +81,16 @@ def _scale(table: Table) -> list[str]:
     ceiling, floor = table.reference("validity.normal", "ceiling:real"), table.floor("validity.normal")
     if ceiling is None or not table.row("validity.normal"):
         return []
-    junk = f" and at most {words.percent(floor)} of junk" if floor is not None else ""
-    return [f"The same judge accepts {words.percent(ceiling)} of real held-out images{junk}: read every share between."]
+    real = words.percent(ceiling)
+    if floor is None:
+        return [say("The same judge accepts {real} of real held-out images: read every share between.", real=real)]
+    return [
+        say(
+            "The same judge accepts {real} of real held-out images and at most {junk} of junk: read every share between.",
+            real=real,
+            junk=words.percent(floor),
+        )
+    ]
 
 
 def _sampler(table: Table) -> list[str]:
@@ -72,12 +100,15 @@ def _sampler(table: Table) -> list[str]:
         mixture = table.by.get((cell.model, "validity.mixture"))
         p = difference(cell, mixture) if mixture else None
         if p and p.difference.side > 0 and p.difference.mean > 0.1:
-            told.append(f"{between(p.difference)} for {cell.model}")
+            told.append(of(between(p.difference), cell.model))
     if not told:
         return []
     return [
-        "The sampler decides too: drawing from a mixture fitted to the codes instead of N(0, I) adds to the valid share "
-        f"{words.listed(told)}."
+        say(
+            "The sampler decides too: drawing from a mixture fitted to the codes instead of N(0, I) adds to the valid share "
+            "{gains}.",
+            gains=words.listed(told),
+        )
     ]
 
 
@@ -86,15 +117,23 @@ def _variety(table: Table) -> list[str]:
     out = []
     if cells := table.row("valid_label_tv"):
         real = table.reference("valid_label_tv", "ceiling:real")
-        beside = f"; real images {words.tidy(real)}" if real is not None else ""
+        beside = say("; real images {value}", value=words.tidy(real)) if real is not None else ""
         out.append(
-            "How far the classes of valid N(0, I) draws are from the training labels (0 = same shares, 1 = nothing in "
-            f"common): {means(cells)}{beside}."
+            say(
+                "How far the classes of valid N(0, I) draws are from the training labels (0 = same shares, 1 = nothing in "
+                "common): {means}{beside}.",
+                means=means(cells),
+                beside=beside,
+            )
         )
     crowded = [c.model for c in table.row("density") if c.interval and c.interval.mean > CROWDED]
     if crowded:
         out.append(
-            f"Flagged: the draws of {words.listed(crowded)} crowd in the middle of the real images (density above "
-            f"{CROWDED}), which flatters precision and coverage."
+            say(
+                "Flagged: the draws of {models} crowd in the middle of the real images (density above {limit}), which "
+                "flatters precision and coverage.",
+                models=words.listed(crowded),
+                limit=CROWDED,
+            )
         )
     return out

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from latentbench.report import words
+from latentbench.report.language import marked, say
 from latentbench.report.measured import Table
-from latentbench.report.verdict.claims import Verdict, claims, means, standing, value
+from latentbench.report.verdict.claims import Verdict, claims, means, of, standing, value
 from latentbench.stats import Cell, t_interval, tied
 
-SPEEDS = {"encode": "encoding", "decode": "decoding", "sample": "sampling", "train_step": "training"}
+SPEEDS = marked({"encode": "encoding", "decode": "decoding", "sample": "sampling", "train_step": "training"})
+AGAINST_PCA = {1: marked("better: {models}"), -1: marked("worse: {models}"), 0: marked("tied: {models}")}
 
 
 def cost(table: Table) -> Verdict:
@@ -22,16 +24,22 @@ def cost(table: Table) -> Verdict:
     sentences = [*claims(r2), *_against_pca(r2, pca), *claims(table.row("mse", collapsed=True)), *_sizes(table)]
     sentences += _speeds(table)
     metrics = ("r2", "mse", "train.seconds", "cost.parameters", *(f"throughput.{what}" for what in SPEEDS))
-    return Verdict("cost", f"What did it cost? {_headline(table, r2, pca)}", tuple(sentences), metrics)
+    return Verdict(
+        "cost", say("What did it cost? {answer}", answer=_headline(table, r2, pca)), tuple(sentences), metrics
+    )
 
 
 def _headline(table: Table, r2: Sequence[Cell], pca: float | None) -> str:
     if not r2:
-        return f"Not measured, {table.where}: {table.why('r2')}."
+        return say("Not measured, {where}: {why}.", where=table.where, why=table.why("r2"))
     ahead = standing(r2)
-    ahead = f": {ahead}" if ahead else ""
-    linear = f" (PCA of the same size {words.tidy(pca)})" if pca is not None else ""
-    return f"Reconstruction of held-out images, R² {means(r2)}{linear}{ahead}, {table.where}."
+    return say(
+        "Reconstruction of held-out images, R² {means}{linear}{ahead}, {where}.",
+        means=means(r2),
+        linear=say(" (PCA of the same size {value})", value=words.tidy(pca)) if pca is not None else "",
+        ahead=say(": {ahead}", ahead=ahead) if ahead else "",
+        where=table.where,
+    )
 
 
 def _against_pca(cells: Sequence[Cell], pca: float | None) -> list[str]:
@@ -42,21 +50,22 @@ def _against_pca(cells: Sequence[Cell], pca: float | None) -> list[str]:
     for cell in cells:
         if cell.interval and cell.interval.n > 1:
             sides[t_interval([v - pca for v in cell.values.values()]).side].append(cell.model)
-    said = {1: "better", -1: "worse", 0: "tied"}
-    told = "; ".join(f"{said[s]}: {words.listed(names)}" for s, names in sides.items() if names)
-    return [f"Against PCA with the same number of dimensions (R² {words.tidy(pca)}): {told}."] if told else []
+    told = words.clauses(say(AGAINST_PCA[s], models=words.listed(names)) for s, names in sides.items() if names)
+    if not told:
+        return []
+    text = marked("Against PCA with the same number of dimensions (R² {pca}): {told}.")
+    return [say(text, pca=words.tidy(pca), told=told)]
 
 
 def _sizes(table: Table) -> list[str]:
     """Sizes and training times, as they are."""
     out = []
     if cells := table.row("cost.parameters", collapsed=True):
-        out.append(
-            f"Parameters: {words.listed([f'{words.number(c.interval.mean)} for {c.model}' for c in cells if c.interval])}."
-        )
+        told = words.listed([of(words.number(c.interval.mean), c.model) for c in cells if c.interval])
+        out.append(say("Parameters: {told}.", told=told))
     if cells := table.row("train.seconds", collapsed=True):
-        told = words.listed([f"{value(c.interval)} s for {c.model}" for c in cells if c.interval])
-        out.append(f"One training takes {told}, on a machine that may have been doing other things.")
+        told = words.listed([of(f"{value(c.interval)} s", c.model) for c in cells if c.interval])
+        out.append(say("One training takes {told}, on a machine that may have been doing other things.", told=told))
     return out
 
 
@@ -73,18 +82,27 @@ def _speeds(table: Table) -> list[str]:
             batch, a, b = pair
             devices.add(str(a.metric_params.get("device", "")))
             if not (a.rankable and b.rankable):
-                unsteady.append(word)
+                unsteady.append(say(word))
             elif a.interval and b.interval and a.interval.mean > 0:
-                near = ", within the spread" if tied(a, b) else ""
-                ratios.append(f"{word} × {b.interval.mean / a.interval.mean:.2f} (batch {batch:g}{near})")
-        on = f" on {', '.join(sorted(devices))}" if all(devices) else ""
+                text = marked(
+                    "{work} × {ratio} (batch {batch}, within the spread)"
+                    if tied(a, b)
+                    else "{work} × {ratio} (batch {batch})"
+                )
+                ratio = f"{b.interval.mean / a.interval.mean:.2f}"
+                ratios.append(say(text, work=say(word), ratio=ratio, batch=f"{batch:g}"))
+        on = say(" on {devices}", devices=words.commas(sorted(devices))) if all(devices) else ""
         if ratios:
-            told.append(f"Images a second, {other} against {first}{on}: {', '.join(ratios)}.")
+            text = marked("Images a second, {other} against {first}{on}: {ratios}.")
+            told.append(say(text, other=other, first=first, on=on, ratios=words.commas(ratios)))
         if unsteady:
             shaky[other] = unsteady
     if shaky:
-        which = "; ".join(f"{', '.join(unsteady)} of {other}" for other, unsteady in shaky.items())
-        told.append(f"Not ranked against {first}, because the timings spread too widely: {which}.")
+        which = words.clauses(
+            say("{work} of {model}", work=words.commas(unsteady), model=other) for other, unsteady in shaky.items()
+        )
+        text = marked("Not ranked against {first}, because the timings spread too widely: {which}.")
+        told.append(say(text, first=first, which=which))
     return told
 
 

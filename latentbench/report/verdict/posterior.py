@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from latentbench.report import words
+from latentbench.report.language import marked, say
 from latentbench.report.measured import Table
 from latentbench.report.verdict.claims import Verdict, claims, difference, value
 
@@ -18,6 +19,19 @@ PUNCTUAL = 0.02
 """Posteriors narrower than this share of the spread of their means are points."""
 FAR = 5.0
 """Nats that a dimension's means may cost, E mu² / 2, before they count as far apart: |mu| about 3.2."""
+
+
+PRICE = {
+    0: marked("; R² is tied"),
+    1: marked("; R² is {size} higher"),
+    -1: marked("; R² is {size} lower"),
+}
+KINDS = marked(("regular", "punctual", "far apart", "punctual and far apart", "collapsed"))
+MEANING = marked({
+    "regular": "regular (clouds)",
+    "punctual": "punctual (its clouds have shrunk to points)",
+    "far apart": "far apart (the prior's mass lies between its clouds)",
+})  # fmt: skip
 
 
 def diagnosis(table: Table, model: str) -> str:
@@ -65,7 +79,9 @@ def posterior(table: Table) -> Verdict:
     sentences = [s for m, word in said.items() if (s := _pays(table, m, word))]
     sentences += [*_bought(table, said), *claims(table.row("overlap"))]
     metrics = ("kl", "kl.mean_part", "kl.variance_part", "punctual_index", "overlap", "variance_law", "active_units")
-    return Verdict("posterior", f"Why mu and sigma? {_headline(table, said)}", tuple(sentences), metrics)
+    return Verdict(
+        "posterior", say("Why mu and sigma? {answer}", answer=_headline(table, said)), tuple(sentences), metrics
+    )
 
 
 def _headline(table: Table, said: Mapping[str, str]) -> str:
@@ -75,24 +91,26 @@ def _headline(table: Table, said: Mapping[str, str]) -> str:
         points = fills[0][0]
         empty = {m: table.get(m, "hole") for m in (points, *(b for _, b in fills))}
         share = {m: words.percent(i.mean) for m, i in empty.items() if i}
-        clouds = words.listed([f"{share[b]} for the clouds of {b}" for _, b in fills])
-        return f"So that the prior is not empty: of N(0, I), {share[points]} is holes for the points of {points}, {clouds}, {table.where}."
+        clouds = words.listed([say("{share} for the clouds of {model}", share=share[b], model=b) for _, b in fills])
+        return say(
+            "So that the prior is not empty: of N(0, I), {share} is holes for the points of {points}, {clouds}, {where}.",
+            share=share[points],
+            points=points,
+            clouds=clouds,
+            where=table.where,
+        )
     if not said:
-        return f"Not measured, {table.where}: {table.why('punctual_index', 'kl')}."
-    return f"Diagnosis: {'; '.join(f'{m} {_in_words(table, m, word)}' for m, word in said.items())}, {table.where}."
+        return say("Not measured, {where}: {why}.", where=table.where, why=table.why("punctual_index", "kl"))
+    told = words.clauses(f"{m} {_in_words(table, m, word)}" for m, word in said.items())
+    return say("Diagnosis: {told}, {where}.", told=told, where=table.where)
 
 
 def _in_words(table: Table, model: str, word: str) -> str:
     if word == "collapsed":
-        return f"collapsed ({table.collapse[model]})"
+        return say("collapsed ({why})", why=table.collapse[model])
     if word == "punctual" and not table.get(model, "kl"):
-        return "punctual (its codes are points without a sigma)"
-    meaning = {
-        "regular": " (clouds)",
-        "punctual": " (its clouds have shrunk to points)",
-        "far apart": " (the prior's mass lies between its clouds)",
-    }
-    return word + meaning.get(word, "")
+        return say("punctual (its codes are points without a sigma)")
+    return say(MEANING.get(word, word))
 
 
 def _pays(table: Table, model: str, word: str) -> str:
@@ -101,26 +119,35 @@ def _pays(table: Table, model: str, word: str) -> str:
     kl, mean, rest = (table.get(model, f"kl{part}") for part in ("", ".mean_part", ".variance_part"))
     index, law, units = (table.get(model, m) for m in ("punctual_index", "variance_law", "active_units"))
     if kl:
-        halves = (
-            f", {value(mean)} for where the means lie and {value(rest)} for how narrow sigma is"
-            if mean and rest and word != "collapsed"
-            else ""
-        )
-        parts.append(f"it pays a KL of {value(kl)} nats{halves}")
+        if mean and rest and word != "collapsed":
+            text = marked(
+                "it pays a KL of {kl} nats, {mean} for where the means lie and {rest} for how narrow sigma is"
+            )
+            parts.append(say(text, kl=value(kl), mean=value(mean), rest=value(rest)))
+        else:
+            parts.append(say("it pays a KL of {kl} nats", kl=value(kl)))
     if kl and index:
-        parts.append(f"sigma is {value(index)} of the spread of the means (0 = a point)")
+        parts.append(say("sigma is {index} of the spread of the means (0 = a point)", index=value(index)))
     elif index:
-        parts.append("sigma is 0 and there is no KL to say where codes may lie")
+        parts.append(say("sigma is 0 and there is no KL to say where codes may lie"))
     if law:
-        parts.append(f"the codes have variance {value(law)} (N(0, I): 1)")
+        parts.append(say("the codes have variance {variance} (N(0, I): 1)", variance=value(law)))
     if units:
-        of = f" of {table.latent_dim}" if table.latent_dim else ""
-        kinds = dimensions(table, model)
-        told = f" (first seed: {', '.join(f'{n} {kind}' for kind, n in kinds.items())})" if len(kinds) > 1 else ""
-        parts.append(f"{value(units)}{of} dimensions are active{told}")
+        parts.append(_active(table, model, value(units)))
     if (variance := table.get(model, "decoder_variance")) and kl:
-        parts.append(f"its loss implies a decoder variance of {words.number(variance.mean)}")
-    return f"{model} is {word}: {'; '.join(parts)}." if parts else ""
+        parts.append(say("its loss implies a decoder variance of {variance}", variance=words.number(variance.mean)))
+    if not parts:
+        return ""
+    return say("{model} is {kind}: {told}.", model=model, kind=say(word), told=words.clauses(parts))
+
+
+def _active(table: Table, model: str, units: str) -> str:
+    """How many dimensions are active, and what the first seed's are."""
+    d, kinds = table.latent_dim, dimensions(table, model)
+    told = say("{n} of {d} dimensions are active", n=units, d=d) if d else say("{n} dimensions are active", n=units)
+    if len(kinds) < 2:
+        return told
+    return told + say(" (first seed: {kinds})", kinds=words.commas(f"{n} {say(kind)}" for kind, n in kinds.items()))
 
 
 def _beside(table: Table, said: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -144,13 +171,15 @@ def _bought(table: Table, said: Mapping[str, str]) -> list[str]:
         gain = _fills(table, points, clouds)
         a, b = table.by.get((points, "r2")), table.by.get((clouds, "r2"))
         p = difference(a, b) if a and b else None
-        price = ""
-        if p:
-            size = words.number(abs(p.difference.mean))
-            price = ["; R² is tied", f"; R² is {size} higher", f"; R² is {size} lower"][p.difference.side]
+        price = say(PRICE[p.difference.side], size=words.number(abs(p.difference.mean))) if p else ""
         if gain:
             out.append(
-                f"What mu and sigma buy {clouds} over the points of {points}: {words.number(gain)} less of N(0, I) is "
-                f"empty{price}."
+                say(
+                    "What mu and sigma buy {clouds} over the points of {points}: {gain} less of N(0, I) is empty{price}.",
+                    clouds=clouds,
+                    points=points,
+                    gain=words.number(gain),
+                    price=price,
+                )
             )
     return out
