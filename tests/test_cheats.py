@@ -58,6 +58,19 @@ def test_lookup_table_of_many_dimensions(table, disguise):
 def test_lookup_tables_give_training_images_back(disguise):
     for table in ("lookup", "lookup of d = 8", "scrambled lookup of d = 8"):
         assert evaluated(table, disguise).value("memorisation") > 0.95
+
+
+@EVERY
+def test_what_copies_is_flagged_and_never_leads(disguise):
+    """Beside an honest model too: what a table of training images gives back is valid because it is real."""
+    for cheat in ("lookup", "lookup of d = 8", "scrambled lookup of d = 8"):
+        result = evaluated(cheat, disguise)
+        (table,) = tables(result.records)
+        assert list(table.copies) == table.models
+        assert not table.row("validity.normal")
+        answers = " ".join(s for v in verdicts(result.records) for s in (v.headline, *v.sentences))
+        assert "gives its training images back (memorisation" in answers
+        assert "collapsed or copying, so nothing drawn means anything" in answers
     assert 0.2 < evaluated("pca", disguise).value("memorisation") < 0.8
 
 

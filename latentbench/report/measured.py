@@ -2,7 +2,8 @@
 
 A model is *collapsed* at a seed where no latent dimension is active or R² on held-out images is about 0 or below:
 whatever goes in, what comes out does not depend on it. One constant image is as smooth and, to a careless judge, as
-valid as can be, so a collapsed model never leads a ranking and enters no claim about continuity or completeness.
+valid as can be, so a collapsed model never leads a ranking and enters no claim about continuity or completeness. Nor does one that
+*copies*: a table of training images is valid wherever it is asked, since what it gives back is real.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from collections.abc import Iterable, Sequence
 
 from latentbench.records import Record, run_record, values
 from latentbench.report import words
-from latentbench.report.language import say
+from latentbench.report.language import marked, say
 from latentbench.stats import Cell, Interval, Seed, leaders, references, summarise
+
+COPYING = 0.95
+"""Memorisation above which a model's draws are its training images: they are valid because they are real."""
 
 COLLAPSED_R2 = 0.05
 """Below this share of variance explained, a decoder draws the mean image (or worse) whatever it is given."""
@@ -34,6 +38,7 @@ class Table:
         sizes = (c.latent_dim for c in self.cells if c.model in self.models and c.latent_dim)
         self.latent_dim = latent_dim or next(sizes, None)
         self.collapse = _collapse(self)
+        self.copies = _copies(self)
 
     @property
     def where(self) -> str:
@@ -53,19 +58,16 @@ class Table:
         """Most seeds that any model has a value for."""
         return max((len(c.values) for c in self.cells if c.model in self.models and None not in c.values), default=0)
 
-    @property
-    def all_collapsed(self) -> bool:
-        """True where no model is left to make a claim about."""
-        return bool(self.models) and all(m in self.collapse for m in self.models)
-
     def get(self, model: str, metric: str) -> Interval | None:
         """The interval of a metric, None where it has no value."""
         cell = self.by.get((model, metric))
         return cell.interval if cell else None
 
     def row(self, metric: str, collapsed: bool = False) -> list[Cell]:
-        """The models' cells of one metric that have a value; those of collapsed models only where asked for."""
-        found = (self.by.get((m, metric)) for m in self.models if collapsed or m not in self.collapse)
+        """The models' cells of one metric that have a value; those of collapsed and copying models only where asked
+        for."""
+        kept = (m for m in self.models if collapsed or m not in {**self.collapse, **self.copies})
+        found = (self.by.get((m, metric)) for m in kept)
         return [c for c in found if c is not None and c.interval is not None]
 
     def reference(self, metric: str, name: str) -> float | None:
@@ -78,13 +80,26 @@ class Table:
         found = references(self.cells, self.dataset, metric)
         return max((c.interval.mean for n, c in found.items() if n.startswith("floor:") and c.interval), default=None)
 
+    def flags(self, collapsed: str) -> list[str]:
+        """A sentence for each model that is left out of every claim, saying why; ``collapsed`` is that of a collapsed one,
+        with places for ``model`` and ``why``."""
+        out = [say(collapsed, model=model, why=why) for model, why in self.collapse.items()]
+        text = marked("Flagged: {model} gives its training images back ({why}), so it is left out here.")
+        return out + [say(text, model=model, why=why) for model, why in self.copies.items()]
+
+    def nothing_left(self) -> str:
+        """Why no model is left to make a claim about, in a sentence's end; empty where one is, or none was measured."""
+        excluded = {**self.collapse, **self.copies}
+        return words.listed(list(excluded)) if self.models and all(m in excluded for m in self.models) else ""
+
     def collapsed(self) -> list[str]:
         """The models that collapsed at one seed or more; `collapse` says how."""
         return list(self.collapse)
 
     def leaders(self, metric: str) -> tuple[str, ...]:
-        """Best or tied for best, collapsed models aside."""
-        return leaders([c for c in self.cells if c.metric == metric and c.model in self.models], self.collapse)
+        """Best or tied for best, collapsed and copying models aside."""
+        excluded = [*self.collapse, *self.copies]
+        return leaders([c for c in self.cells if c.metric == metric and c.model in self.models], excluded)
 
     def why(self, *metrics: str) -> str:
         """Why measures have no value, in the words of their records."""
@@ -99,6 +114,16 @@ def _own(cell: Cell) -> bool:
 
 def _judges(model: str) -> bool:
     return model == "judge" or model.startswith("judge:")
+
+
+def _copies(table: Table) -> dict[str, str]:
+    """Models whose draws are their training images, each with the reason in words."""
+    out = {}
+    for model in table.models:
+        share = table.get(model, "memorisation")
+        if share and share.mean > COPYING:
+            out[model] = say("memorisation {share}, where copies read 1", share=words.tidy(share.mean))
+    return out
 
 
 def _collapse(table: Table) -> dict[str, str]:

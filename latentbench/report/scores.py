@@ -45,7 +45,7 @@ APPROXIMATE = marked(
 
 class Column(NamedTuple):
     """One model of one run: ``m`` is its number on the page, ``latent_dim`` its latent size, ``collapse`` how it
-    collapsed, if it did."""
+    collapsed and ``copies`` how it copies, if it does: neither is ranked."""
 
     run: RunFolder
     model: str
@@ -54,6 +54,7 @@ class Column(NamedTuple):
     swatch: Markup
     latent_dim: int | None = None
     collapse: str = ""
+    copies: str = ""
 
 
 class Score(NamedTuple):
@@ -121,12 +122,15 @@ def columns(runs: Sequence[RunFolder]) -> list[Column]:
     several runs."""
     out: list[Column] = []
     for run in runs:
-        collapse = _collapse(run)
+        found = measured.tables(run.records)
+        collapse = {model: why for table in found for model, why in table.collapse.items()}
+        copies = {model: why for table in found for model, why in table.copies.items()}
         for model in run.models:
             m = len(out)
             label = f"{run.label} / {model}" if len(runs) > 1 else model
             mark = svg.swatch(figures.marker(m), f"dot {figures.model_class(m)}")
-            out.append(Column(run, model, m, label, mark, run.latent_dim_of(model), collapse.get(model, "")))
+            fallen = collapse.get(model, ""), copies.get(model, "")
+            out.append(Column(run, model, m, label, mark, run.latent_dim_of(model), *fallen))
     return out
 
 
@@ -174,11 +178,6 @@ def _unrepeated(rows: Sequence[Row]) -> list[Row]:
                  for a, s in zip(last, row.scores, strict=True)]  # fmt: skip
         out.append(row._replace(scores=[s._replace(again=x) for s, x in zip(row.scores, alike, strict=True)]))
     return out
-
-
-def _collapse(run: RunFolder) -> dict[str, str]:
-    """The run's collapsed models, each with the reason in words."""
-    return {model: why for table in measured.tables(run.records) for model, why in table.collapse.items()}
 
 
 def _beside(
@@ -238,12 +237,13 @@ def _row(
 
 
 def _leading(found: Mapping[int, Cell], mine: Sequence[Column]) -> tuple[frozenset[int], frozenset[int]]:
-    """Numbers of the models that are best in their run, and of those tied for best; collapsed ones are neither."""
+    """Numbers of the models that are best in their run, and of those tied for best; collapsed and copying ones are
+    neither."""
     best: set[int] = set()
     tied: set[int] = set()
     for run in dict.fromkeys(c.run for c in mine):
         here = [c for c in mine if c.run is run and c.m in found]
-        names = leaders([found[c.m] for c in here], [c.model for c in here if c.collapse])
+        names = leaders([found[c.m] for c in here], [c.model for c in here if c.collapse or c.copies])
         (best if len(names) == 1 else tied).update(c.m for c in here if c.model in names)
     return frozenset(best), frozenset(tied)
 

@@ -7,26 +7,21 @@ Three samplers are named and shown, because the sampler decides as much as the m
 from __future__ import annotations
 
 from latentbench.report import words
-from latentbench.report.language import say
+from latentbench.report.language import marked, say
 from latentbench.report.measured import Table
 from latentbench.report.verdict.claims import Verdict, between, claims, difference, means, of, shares, standing
 
 SAMPLERS = ("normal", "gaussian", "mixture")
+COLLAPSED = marked(
+    "Completeness flagged: {model} is collapsed ({why}), so its shares mean nothing and are left out here."
+)
 CROWDED = 1.5
 """A density above this: draws crowd in the middle of the real images."""
 
 
 def complete(table: Table) -> Verdict:
     """The answer from valid shares under three samplers, holes under two, and the classes of what is valid."""
-    sentences = [
-        say(
-            "Completeness flagged: {model} is collapsed ({why}), so its shares mean nothing and are left out here.",
-            model=model,
-            why=why,
-        )
-        for model, why in table.collapse.items()
-    ]
-    sentences += _scale(table)
+    sentences = [*table.flags(COLLAPSED), *_scale(table)]
     for sampler in SAMPLERS:
         sentences += claims(table.row(f"validity.{sampler}"))
     sentences += _sampler(table)
@@ -48,11 +43,9 @@ def complete(table: Table) -> Verdict:
 def _headline(table: Table) -> str:
     """What draws from N(0, I) are worth, by the judge or, without one, by the holes."""
     valid, hole, where = table.row("validity.normal"), table.row("hole"), table.where
-    if not (valid or hole) and table.all_collapsed:
-        models = words.listed(list(table.collapse))
-        return say(
-            "Flagged: collapsed, so nothing drawn means anything: {models}, {where}.", models=models, where=where
-        )
+    if not (valid or hole) and (models := table.nothing_left()):
+        text = marked("Flagged: collapsed or copying, so nothing drawn means anything: {models}, {where}.")
+        return say(text, models=models, where=where)
     if not (valid or hole):
         return say("Not measured, {where}: {why}.", where=where, why=table.why("validity.normal", "hole"))
     ahead = standing(valid or hole)

@@ -17,16 +17,13 @@ SIDES = {
     -1: marked("less often valid than a cross-fade's for {models}"),
     0: marked("not shown to be for {models}"),
 }
+COLLAPSED = marked("Flagged: {model} is collapsed ({why}) and left out here.")
 NEITHER = marked("not shown to be more often valid than a cross-fade's for {models}")
 
 
 def continuous(table: Table) -> Verdict:
     """The answer from validity gains, lengths and jumps of decoded paths."""
-    sentences = [
-        say("Flagged: {model} is collapsed ({why}) and left out here.", model=model, why=why)
-        for model, why in table.collapse.items()
-    ]
-    sentences += [*claims(table.row("path.validity_gain")), *_between_classes(table)]
+    sentences = [*table.flags(COLLAPSED), *claims(table.row("path.validity_gain")), *_between_classes(table)]
     for metric in ("midpoint.validity_gain", "path.tortuosity", "path.jump"):
         sentences += claims(table.row(metric))
     if table.row("path.tortuosity"):
@@ -38,11 +35,9 @@ def continuous(table: Table) -> Verdict:
 def _headline(table: Table) -> str:
     """Who beats a cross-fade of its own reconstructions."""
     gains, where = table.row("path.validity_gain"), table.where
-    if not gains and table.all_collapsed:
-        models = words.listed(list(table.collapse))
-        return say(
-            "Flagged: collapsed, so there is no path to judge: {models}, {where}.", models=models, where=table.where
-        )
+    if not gains and (models := table.nothing_left()):
+        text = marked("Flagged: collapsed or copying, so there is no path to judge: {models}, {where}.")
+        return say(text, models=models, where=where)
     if not gains:
         lengths, why = means(table.row("path.tortuosity")), table.why("path.validity_gain")
         if not lengths:
