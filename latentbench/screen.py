@@ -18,10 +18,10 @@ product's numbers and D = d + 2 for its length: the columns |a_i|^2 and |b_j|^2 
   most 2 (4u + 4u^2) A_i B_j <= (2u + 2u^2) (A_i + B_j)^2.
 - A product of D terms, summed in any order, with or without fused multiply-add, is off by at most
   Du / (1 - Du) times the sum of its terms' magnitudes (Higham 2002, section 3.1), here <= (A_i + B_j)^2 + t_j.
-- The two columns are themselves rounded: u ((A_i + B_j)^2 + t_j).
+- The two columns are themselves rounded, u ((A_i + B_j)^2 + t_j), and summed in double, (D + 1) 2^-53 (A_i + B_j)^2.
 - What settles a pair, the sum of its squared differences in double, is itself off by (D + 3) 2^-53 (A_i + B_j)^2.
 
-Together at most ``margin_i = 2 (D + 8) u ((A_i + max_j B_j)^2 + max_j t_j)`` while Du < .05; no underflow exceeds D times
+Together at most ``margin_i = 3 (D + 8) u ((A_i + max_j B_j)^2 + max_j t_j)`` while Du < .05; no underflow exceeds D times
 the smallest normal number, which is added.
 """
 
@@ -84,7 +84,7 @@ class Screen:
         self.left, self.right = left.to(device), right.to(device)
         reach = (np.sqrt(a2) + math.sqrt(b2.max())) ** 2 + t.max()
         # eps is 2u; (1 + 8 eps) covers the norms' own rounding
-        margin = (self.length + 8) * info.eps * (1 + 8 * info.eps) * reach + self.length * info.tiny
+        margin = 1.5 * (self.length + 8) * info.eps * (1 + 8 * info.eps) * reach + self.length * info.tiny
         self.margin: Reals = margin[:, None]
         self._block = self.left.new_empty(0)
 

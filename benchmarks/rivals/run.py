@@ -75,7 +75,7 @@ def main() -> None:
                     runs.append(ask(case, who, n, threads))
                     print(case.name, who, n, threads, f"{runs[-1]['wall']:.3f} s", flush=True)
                     out["runs"] = [*out["runs"], runs[-1]]
-                    asked.out.write_text(json.dumps(out, indent=1))
+                    asked.out.write_text(json.dumps(out))
                 agree(case, runs)
 
 
