@@ -197,7 +197,8 @@ def test_the_peak_is_measured(records):
     row = find(records, "", "throughput.matmul_peak")
     assert row.unit == "FLOP/s"
     assert row.value > find(records, "ae", "throughput.encode", 4).value
-    assert timing.matmul_peak(CPU).value == pytest.approx(row.value, rel=0.9)
+    # Measured again on a machine whose other work may have come or gone: the same order of magnitude.
+    assert 0.1 < timing.matmul_peak(CPU).value / row.value < 10
 
 
 def test_spread_known_answer():
