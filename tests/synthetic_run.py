@@ -379,7 +379,13 @@ def _artifacts(spec: Synthetic, folder: Path) -> Iterator[Record]:
         data["label"] = label
     yield from _save(spec, folder, "data", "", data, {"classes": list(spec.classes) if spec.labels else []})
     for model in spec.models:
-        for role, make in (("map", _map), ("strips", _strips), ("samples", _samples), ("posterior", _posterior)):
+        for role, make in (
+            ("map", _map),
+            ("strips", _strips),
+            ("samples", _samples),
+            ("posterior", _posterior),
+            ("atlas", _atlas),
+        ):
             arrays, detail = make(spec, model, label)
             yield from _save(spec, folder, role, model, arrays, detail)
         some = slice(0, 12)
@@ -455,6 +461,25 @@ def _samples(spec: Synthetic, model: str, _: np.ndarray) -> tuple[dict[str, Any]
             arrays[f"{name}_confidence"] = np.where(valid, rng.uniform(0.9, 1, k), rng.uniform(0.1, 0.8, k))
             arrays[f"{name}_distance"] = rng.uniform(1, 4, k)
     return arrays, {}
+
+
+def _atlas(spec: Synthetic, model: str, label: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
+    rng = _rng("atlas", model)
+    if is_vae(model) and len(spec.models) > 2:
+        return {}, {"share": 0.008, "radius": 1.1, "draws": 4000}
+    k, p = 3, 6
+    arrays: dict[str, Any] = {
+        "mass": np.array([0.3, 0.12, 0.04]), "depth": np.array([1.9, 1.5, 1.2]), "centre": rng.normal(0, 1, (k, spec.latent_dim)),
+        "pictures": np.stack([glyphs(rng.integers(0, max(1, len(spec.classes)), p), spec.shape, rng) for _ in range(k)]),
+        "beside": rng.integers(0, len(label), (k, 5)),
+    }  # fmt: skip
+    if spec.judge:
+        arrays |= {
+            "valid": rng.uniform(size=(k, p)) < 0.3,
+            "label": np.zeros((k, p), int),
+            "valid_share": rng.uniform(0, 0.5, k),
+        }
+    return arrays, {"share": 0.46, "radius": 1.1, "draws": 4000}
 
 
 def _posterior(spec: Synthetic, model: str, _: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:

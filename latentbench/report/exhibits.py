@@ -18,11 +18,11 @@ from latentbench.report.folder import Absent, Array, Arrays, RunFolder
 from latentbench.report.images import Picture
 from latentbench.report.language import marked, plural, say
 from latentbench.report.scores import Column
+from latentbench.report.verdict.posterior import FAR, PUNCTUAL
 from latentbench.stats import Cell, summarise
 
 STRIPS = 6
 SAMPLES = 40
-PUNCTUAL = 0.02
 KINDS = marked({
     "encode": ("Encode", "images to posteriors"),
     "decode": ("Decode", "latent points to images"),
@@ -276,15 +276,18 @@ def _posterior_rows(held: Arrays, mu_sd: Array, wide: Array | None, kl: Array | 
 def _diagnosis(active: bool, mean: float, sd: float, sigma: float, has_sigma: bool) -> str:
     """One dimension in words, after the rules of the measures."""
     if not active:
-        return say("collapsed (unused)")
+        return say("collapsed (unused): fewer dimensions would do, or a smaller beta brings it to life")
     found = []
     if not has_sigma:
         found.append(say("a point"))
     elif sd > 0 and sigma / sd < PUNCTUAL:
-        found.append(say("punctual"))
-    if (sd**2 + (mean if math.isfinite(mean) else 0.0) ** 2) / 2 > 5:
-        found.append(say("far apart"))
-    return words.listed(found) or say("regular")
+        found.append(say("punctual, sigma / sd(mu) = {ratio}: a larger beta widens it", ratio=words.number(sigma / sd)))
+    nats = (sd**2 + (mean if math.isfinite(mean) else 0.0) ** 2) / 2
+    if nats > FAR:
+        found.append(
+            say("far apart, E mu² / 2 = {nats}: the mean half of the KL would hold it", nats=words.number(nats))
+        )
+    return words.clauses(found) or say("regular")
 
 
 class Rebuilt(NamedTuple):

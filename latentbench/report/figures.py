@@ -93,9 +93,21 @@ class Centre(NamedTuple):
     name: str
 
 
-def still_map(xy: Array, classes: Array, names: Sequence[str], centres: Sequence[Centre], label: str) -> Markup:
+class Marked(NamedTuple):
+    """A place on a map that is spoken of elsewhere: its name there, and its ``weight`` in [0, 1], shown as size."""
+
+    x: float
+    y: float
+    name: str
+    weight: float
+
+
+def still_map(
+    xy: Array, classes: Array, names: Sequence[str], centres: Sequence[Centre], label: str,
+    places: Sequence[Marked] = (),
+) -> Markup:  # fmt: skip
     """The map without interaction, for print and for browsers without JavaScript: (m, 2) points in class colours and
-    shapes, each class named at its most central point."""
+    shapes, each class named at its most central point, and ``places`` ringed with their names."""
     size = 460
     low, high = xy.min(0), xy.max(0)
     half = float((high - low).max()) / 2 * 1.06 or 1.0
@@ -108,6 +120,9 @@ def still_map(xy: Array, classes: Array, names: Sequence[str], centres: Sequence
         mine = classes == k
         parts.append(marks(x.many(xy[mine, 0]), y.many(xy[mine, 1]), marker(k), r, f"point {class_class(k)}"))
     parts += [text(x(c.x), y(c.y) + 5, c.name, "halo", "middle") for c in centres]
+    for p in places:
+        parts.append(tag("circle", cx=x(p.x), cy=y(p.y), r=9 + 40 * math.sqrt(p.weight), class_="hole-ring"))
+        parts.append(text(x(p.x), y(p.y) + 5, p.name, "halo", "middle"))
     return drawing(size, size, *parts, label=label, class_="square")
 
 

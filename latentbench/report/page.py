@@ -20,7 +20,20 @@ import jinja2
 import numpy as np
 from markupsafe import Markup, escape
 
-from latentbench.report import across, bands, exhibits, figures, images, maps, scores, story, tables, verdict, words
+from latentbench.report import (
+    across,
+    atlas,
+    bands,
+    exhibits,
+    figures,
+    images,
+    maps,
+    scores,
+    story,
+    tables,
+    verdict,
+    words,
+)
 from latentbench.report.exhibits import MapView
 from latentbench.report.folder import Absent, RunFolder
 from latentbench.report.language import marked, plural, say, spoken
@@ -153,6 +166,7 @@ def html(runs: Sequence[RunFolder]) -> str:
         "unpictured": [c.label for c in columns if c not in pictured],
         "strips": _paired(pictured),
         "samples": _cards(pictured, exhibits.draws),
+        "atlases": _cards(pictured, atlas.atlas),
         "posteriors": _cards(pictured, exhibits.posterior),
         "rebuilt": rebuilt,
         "not_rebuilt": not_rebuilt,

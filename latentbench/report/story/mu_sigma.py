@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from latentbench.report import exhibits, words
+from latentbench.report import exhibits, sheets, words
 from latentbench.report.folder import Absent, Array, RunFolder
 from latentbench.report.language import marked, say
 from latentbench.report.scores import Column
@@ -126,7 +126,7 @@ class Told:
         if valid is not None:
             counted = say("{some} of {n} valid", some=int(valid[:count].sum()), n=len(shown))
             title = say("{what}: {counted}", what=title, counted=counted)
-        return Picture(pictures.sheet(shown, valid, title), captioned(title, see))
+        return Picture(sheets.sheet(shown, valid, title), captioned(title, see))
 
 
 def captioned(title: str, see: str) -> str:
@@ -243,7 +243,7 @@ def _rebuilt(t: Told, see: str) -> Picture:
 
     stacked = np.concatenate(rows)
     label = say("Rows from the top: {names}", names=words.listed(names))
-    return Picture(pictures.sheet(stacked, None, label, columns=10), captioned(label, see))
+    return Picture(sheets.sheet(stacked, None, label, columns=10), captioned(label, see))
 
 
 def _irregular(t: Told) -> Claim:
@@ -432,7 +432,7 @@ def _walk(t: Told) -> Picture:
     text = marked("{model}: two walks between the codes of two held-out images, each above the cross-fade of its ends")
     label = say(text, model=VAE)
     see = say("The walk changes shape, the cross-fade only mixes ink; dashed frames were refused by the judge.")
-    return Picture(pictures.sheet(np.concatenate(rows), valid, label, columns=9), captioned(label, see))
+    return Picture(sheets.sheet(np.concatenate(rows), valid, label, columns=9), captioned(label, see))
 
 
 def _price(t: Told) -> Claim:

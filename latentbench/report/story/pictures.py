@@ -1,5 +1,4 @@
-"""The story's own pictures, each an SVG with a name for assistive technology: the latent plane, sheets of judged images,
-loss terms over epochs, measures over beta, and KL per dimension beside its closed form.
+"""The story's own pictures, each an SVG with a name for assistive technology: the latent plane, loss terms over epochs, measures over beta, and KL per dimension beside its closed form.
 
 Colours are the page's: model m keeps its colour everywhere; hatching means a hole, a dashed frame a refused image.
 """
@@ -14,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from latentbench.records import digest
-from latentbench.report import images, svg, words
+from latentbench.report import sheets, svg, words
 from latentbench.report.figures import class_class, clipped, marker, model_class
 from latentbench.report.folder import Array, Arrays
 from latentbench.report.language import say
@@ -34,7 +33,7 @@ def plane(held: Arrays, m: int, label: str, names: Sequence[str]) -> Markup:
     x, y = Axis(-reach, reach, 0, SIDE), Axis(-reach, reach, SIDE, 0)
     unit = x(1) - x(0)
     ident = digest(label)
-    parts: list[Markup] = [_picture(_mosaic(grid), 0, 0, SIDE, SIDE)]
+    parts: list[Markup] = [sheets.picture(sheets.mosaic(grid), 0, 0, SIDE, SIDE)]
     parts.append(_hatched(empty, ident))
     sigma = np.nan_to_num(held.need("sigma", 2)) if "sigma" in held else np.zeros_like(mu)
     label_of = held.arrays["label_of"].astype(int) if "label_of" in held else np.zeros(len(mu), int)
@@ -57,19 +56,6 @@ def plane(held: Arrays, m: int, label: str, names: Sequence[str]) -> Markup:
     )
 
 
-def _mosaic(grid: Array) -> images.Picture:
-    """(rows, columns, h, w[, 3]) images as one picture."""
-    rows, columns, h, w = grid.shape[:4]
-    sheet = grid.swapaxes(1, 2).reshape(rows * h, columns * w, *grid.shape[4:])
-    return images.encode(sheet, lossless=rows * columns * h * w <= 400 * 400)
-
-
-def _picture(picture: images.Picture, x: float, y: float, width: float, height: float) -> Markup:
-    return tag(
-        "image", href=picture.uri, x=x, y=y, width=width, height=height, preserveAspectRatio="none", class_="pixels"
-    )
-
-
 def _hatched(empty: Array, ident: str) -> Markup:
     """Holes as hatched runs of cells, row by row."""
     side = len(empty)
@@ -86,25 +72,6 @@ def _hatched(empty: Array, ident: str) -> Markup:
     return Markup("").join(
         [pattern, tag("path", d=d, class_="hole-veil"), tag("path", d=d, fill=f"url(#hatch-{ident})")]
     )
-
-
-def sheet(pictures: Array, valid: Array | None, label: str, columns: int = 10) -> Markup:
-    """Decoded images (k, h, w[, 3]) in rows, each framed by the judge's word: solid valid, dashed refused."""
-    k, h, w = pictures.shape[:3]
-    columns = min(columns, k)
-    rows = math.ceil(k / columns)
-    padded = np.zeros((rows * columns, *pictures.shape[1:]), np.uint8)
-    padded[:k] = pictures
-    wide, gap = 40.0, 5.0
-    high = wide * h / w
-    parts = []
-    for i in range(k):
-        px, py = (i % columns) * (wide + gap) + 2, (i // columns) * (high + gap) + 2
-        parts.append(_picture(images.encode(padded[i], lossless=images.small(pictures)), px, py, wide, high))
-        if valid is not None:
-            word = "ok" if bool(valid[i]) else "no"
-            parts.append(tag("rect", x=px - 1.5, y=py - 1.5, width=wide + 3, height=high + 3, class_=f"judged {word}"))
-    return drawing(columns * (wide + gap) + 1, rows * (high + gap) + 1, *parts, label=label, class_="sheet-drawing")
 
 
 class Curve(NamedTuple):

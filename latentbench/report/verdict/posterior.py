@@ -53,6 +53,34 @@ def diagnosis(table: Table, model: str) -> str:
     return " and ".join(found) or "regular"
 
 
+def advice(table: Table, model: str) -> str:
+    """What to change where a model's posterior is not regular, in a sentence with the number it rests on; empty where
+    nothing is to be changed or nothing tells. A value to try is one step of ten away from the model's own."""
+    cell = next((c for (m, _), c in table.by.items() if m == model and c.params), None)
+    params = cell.params if cell else {}
+    beta, half = params.get("beta"), params.get("kl", "full")
+    word, index, means = diagnosis(table, model), table.get(model, "punctual_index"), table.get(model, "kl.mean_part")
+    if word == "collapsed" and isinstance(beta, int | float) and beta > 0:
+        text = marked(
+            "{model}: beta is too large for these images, no dimension is worth its price; try beta={beta}, or a smaller decoder variance."
+        )
+        return say(text, model=model, beta=f"{beta / 10:g}")
+    if half != "full" and word not in ("collapsed", "unknown"):
+        return say("{model}: only one half of the KL is in its loss (kl={half}); try kl=full.", model=model, half=half)
+    if word.startswith("punctual") and index:
+        if beta is None:
+            text = marked(
+                "{model}: its codes are points by design, sigma / sd(mu) = 0; draw from a mixture fitted to them, or train a VAE."
+            )
+            return say(text, model=model) if index.mean == 0 else ""
+        text = marked("{model}: beta is too small, sigma / sd(mu) = {index}; try beta={beta}.")
+        return say(text, model=model, index=words.number(index.mean), beta=f"{beta * 10:g}" if beta else "1")
+    if word == "far apart" and means and beta is not None:
+        text = marked("{model}: nothing holds its means, E mu² / 2 = {nats} nats; try beta={beta}.")
+        return say(text, model=model, nats=words.number(means.mean), beta=f"{beta * 10:g}" if beta else "1")
+    return ""
+
+
 def dimensions(table: Table, model: str) -> dict[str, int]:
     """How many latent dimensions of a model's first measured seed are regular, punctual, far apart or collapsed; empty
     where the records hold nothing per dimension."""
@@ -77,6 +105,7 @@ def posterior(table: Table) -> Verdict:
     """The answer from the diagnosis of each model, the halves of its KL, and holes against R²."""
     said = {m: word for m in table.models if (word := diagnosis(table, m)) != "unknown"}
     sentences = [s for m, word in said.items() if (s := _pays(table, m, word))]
+    sentences += [told for m in said if (told := advice(table, m))]
     sentences += [*_bought(table, said), *claims(table.row("overlap"))]
     metrics = ("kl", "kl.mean_part", "kl.variance_part", "punctual_index", "overlap", "variance_law", "active_units")
     return Verdict(
