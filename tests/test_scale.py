@@ -73,7 +73,7 @@ def run(case, who, n, wall, extra=1 << 20):
 
 def test_the_table_pairs_neighbours_in_time(table):
     rows = [
-        run("nearest", who, n, wall * n / 2000, n)
+        run("nearest", who, n, wall * n / 2000, n << 10)
         for n in (10_000, 100_000)
         for who, wall in (("latentbench", 1.0), ("scikit-learn, brute", 3.0)) * 2
     ]

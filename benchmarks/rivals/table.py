@@ -17,6 +17,9 @@ OURS = "latentbench"
 T975 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2.12)
 """Student's t, 97.5 %, at 1, 2, ... degrees of freedom."""
 
+LEAST = 4 * 2**20
+"""Bytes below which a call's memory is the allocator's and has no exponent."""
+
 HEAD = """# Scale
 
 How the neighbour-based measures grow with the number of points N, and how they compare with packages that answer the
@@ -105,10 +108,11 @@ def growth(rows: Rows) -> list[str]:
             memory = [max(1.0, _median(group(own, n=n), "extra_bytes")) for n in sizes]
             large = [i for i, n in enumerate(sizes) if n >= 10_000] if sizes[-1] > 10_000 else list(range(len(sizes)))
             time = exponent((sizes[i], seconds[i]) for i in large)
-            space = exponent((sizes[i], memory[i]) for i in large)
+            held = [(sizes[i], memory[i]) for i in large]
+            space = f"N^{exponent(held):.2f}" if min(m for _, m in held) > LEAST else "–"
             lines.append(
                 f"| {case.name} | {who} | {_list(f'{n:,}' for n in sizes)} | {_list(f'{s:.3g}' for s in seconds)} | "
-                f"N^{time:.2f} | {_list(f'{m / 2**20:.0f}' for m in memory)} | N^{space:.2f} |"
+                f"N^{time:.2f} | {_list(f'{m / 2**20:.0f}' for m in memory)} | {space} |"
             )
     return lines
 
