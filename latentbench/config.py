@@ -9,6 +9,7 @@ Nothing here loads torch: `latentbench --help` and a typo's refusal must be inst
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 import reprlib
 import tomllib
@@ -253,9 +254,20 @@ def studies() -> dict[str, Study]:
     out = {}
     for path in sorted((Path(__file__).parent / "studies").glob("*.toml")):
         held = load_toml(path)
+        if grid := held.pop("grid", None):
+            held["models"] = _specs(grid)
         about = {k: held.pop(k) for k in ("summary", "bands", "tolerance", "source") if k in held}
         out[path.stem] = Study(path.stem, settings=held, **about)
     return out
+
+
+def _specs(grid: Mapping[str, Any]) -> list[str]:
+    """Every model of a grid with every value of its other keys as fields: ``vae:latent_dim=8:depth=2`` ..."""
+    fields = {k: v for k, v in grid.items() if k != "models"}
+    values = [
+        ":".join(f"{k}={v}" for k, v in zip(fields, row, strict=True)) for row in itertools.product(*fields.values())
+    ]
+    return [f"{model}:{row}" for model in grid["models"] for row in values]
 
 
 def with_study(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from latentbench.report.folder import RunFolder
 from latentbench.report.scores import Column
-from latentbench.report.story import mu_sigma
-from latentbench.report.story.mu_sigma import Story
+from latentbench.report.story import capacity, mu_sigma
+from latentbench.report.story.nouns import Story
 
 __all__ = ["Story", "tell"]
 
-STORIES = {"why-mu-sigma": mu_sigma.tell}
+STORIES = {"why-mu-sigma": mu_sigma.tell, "capacity": capacity.tell}
 
 
 def tell(runs: Sequence[RunFolder], columns: Sequence[Column]) -> list[Story]:

@@ -10,9 +10,6 @@ models, whose optimum is known in closed form.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
-
-from markupsafe import Markup
 
 from latentbench.report import exhibits, sheets, words
 from latentbench.report.folder import Absent, Array, RunFolder
@@ -24,7 +21,6 @@ from latentbench.report.story.evidence import (
     STANDINGS,
     Measured,
     Part,
-    Standing,
     both,
     difference,
     gap,
@@ -34,6 +30,7 @@ from latentbench.report.story.evidence import (
     value_of,
     verdict,
 )
+from latentbench.report.story.nouns import Claim, Picture, Rung, Story
 
 AE, FREE, MEANS, VARIANCES, VAE = "ae", "vae:beta=0", "vae:kl=mean", "vae:kl=variance", "vae"
 LADDER = (AE, FREE, MEANS, VARIANCES, VAE)
@@ -42,44 +39,6 @@ ONE, DEEP = "ae:latent_dim=1", "ae:latent_dim=1:depth=4"
 LINEAR = "vae:depth=0:sigma=0.5"
 COPIES = 0.6
 """Memorisation below this is no copying: .5 is what fresh real images show."""
-
-
-class Picture(NamedTuple):
-    """One picture and the sentence that says what to see."""
-
-    drawing: Markup
-    see: str
-
-
-class Claim(NamedTuple):
-    """One step of the story: the claim in a sentence, what it means in words that are explained, the parts its verdict
-    rests on, and its pictures (with the sentence where one could not be drawn)."""
-
-    key: str
-    title: str
-    meaning: Sequence[str]
-    parts: Sequence[Part]
-    verdict: Standing
-    pictures: Sequence[Picture]
-    missing: Sequence[str]
-
-
-class Rung(NamedTuple):
-    """One model of the ladder: what it adds, and what the study found, in numbers."""
-
-    column: Column
-    adds: str
-    cells: Sequence[str]
-
-
-class Story(NamedTuple):
-    """The whole page's story: the question, the ladder, the claims, and how many of them are supported."""
-
-    title: str
-    lead: Sequence[str]
-    headers: Sequence[str]
-    ladder: Sequence[Rung]
-    claims: Sequence[Claim]
 
 
 class Told:

@@ -153,6 +153,44 @@ def sweep(
     return drawing(width, height, *parts, label=label)
 
 
+class Series(NamedTuple):
+    """One line of a small multiple: its ``name``, the colour and marker it keeps in all of them, and its steps."""
+
+    name: str
+    colour: int
+    steps: Sequence[tuple[float, Interval]]
+
+
+def multiple(
+    every: Sequence[Series], title: str, axis: str, label: str, mark: float | None = None, log: bool = False
+) -> Markup:
+    """A measure over a parameter that doubles, a line a series with 95 % intervals; ``mark`` is a place worth a dashed line.
+    The series' names stand in the legend of the whole row."""
+    width, height, left, top, bottom = 300, 220, 46, 26, 180
+    values = [v for s in every for _, i in s.steps for v in (i.mean, i.low, i.high) if v is not None]
+    if not values:
+        return Markup("")
+    low, high = (min(v for v in values if v > 0) / 1.3, max(values) * 1.3) if log else svg.span(values, 0.08)
+    y = Axis(low, high, bottom, top, log=log)
+    ats = sorted({at for s in every for at, _ in s.steps})
+    x = Axis(min(ats) / 1.3, max(ats) * 1.3, left, width - 6, log=True)
+    parts = [svg.y_axis(y, left, width, title)]
+    if mark is not None:
+        parts.append(line(x(mark), top, x(mark), bottom, "prior"))
+    for s in every:
+        places, means = x.many(np.array([a for a, _ in s.steps])), np.array([i.mean for _, i in s.steps])
+        parts.append(polyline(places, y.many(np.clip(means, low, high)), f"line thin {model_class(s.colour)}"))
+        for px, (_, i) in zip(places, s.steps, strict=True):
+            if i.low is not None and i.high is not None:
+                a, b = (y(min(max(v, low), high)) for v in (i.low, i.high))
+                parts.append(line(float(px), a, float(px), b, f"whisker {model_class(s.colour)}"))
+        parts.append(
+            marks(places, y.many(np.clip(means, low, high)), marker(s.colour), 3.6, f"dot {model_class(s.colour)}")
+        )
+    parts.append(svg.x_axis(x, bottom, axis, ats, [words.tidy(a) for a in ats]))
+    return drawing(width, height, *parts, label=label)
+
+
 def bars_beside(pairs: Mapping[str, Sequence[float]], title: str, m: int, label: str) -> Markup:
     """Per dimension, one bar a series side by side: the first series outlined (the closed form), the others filled."""
     width, height, left, top, bottom = 420, 230, 46, 26, 190

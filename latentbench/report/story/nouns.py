@@ -1,0 +1,49 @@
+"""What a story is made of: a ladder of models, claims with their parts and verdicts, pictures with what to see in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from latentbench.report.scores import Column
+from latentbench.report.story.evidence import Part, Standing
+
+
+class Picture(NamedTuple):
+    """One picture and the sentence that says what to see."""
+
+    drawing: Markup
+    see: str
+
+
+class Claim(NamedTuple):
+    """One step of the story: the claim in a sentence, what it means in words that are explained, the parts its verdict
+    rests on, and its pictures (with the sentence where one could not be drawn)."""
+
+    key: str
+    title: str
+    meaning: Sequence[str]
+    parts: Sequence[Part]
+    verdict: Standing
+    pictures: Sequence[Picture]
+    missing: Sequence[str]
+
+
+class Rung(NamedTuple):
+    """One model of the ladder: what it adds, and what the study found, in numbers."""
+
+    column: Column
+    adds: str
+    cells: Sequence[str]
+
+
+class Story(NamedTuple):
+    """The whole page's story: the question, the ladder, the claims, and how many of them are supported."""
+
+    title: str
+    lead: Sequence[str]
+    headers: Sequence[str]
+    ladder: Sequence[Rung]
+    claims: Sequence[Claim]
