@@ -202,7 +202,7 @@ def _depths(curves: Sequence[Curve]) -> str:
 
 
 def _claim(key: str, title: str, meaning: Sequence[str], parts: Sequence[Part], shown: Sequence[Picture]) -> Claim:
-    return Claim(key, title, meaning, parts, verdict(parts), shown, [])
+    return Claim(key, title, meaning, parts, verdict(parts), shown, [], "thirds")
 
 
 def _reconstructs(m: Measured, curves: Sequence[Curve], best: Curve | None) -> Claim:

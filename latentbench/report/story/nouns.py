@@ -20,7 +20,7 @@ class Picture(NamedTuple):
 
 class Claim(NamedTuple):
     """One step of the story: the claim in a sentence, what it means in words that are explained, the parts its verdict
-    rests on, and its pictures (with the sentence where one could not be drawn)."""
+    rests on, and its pictures (with the sentence where one could not be drawn), in ``columns``: halves or thirds."""
 
     key: str
     title: str
@@ -29,6 +29,7 @@ class Claim(NamedTuple):
     verdict: Standing
     pictures: Sequence[Picture]
     missing: Sequence[str]
+    columns: str = "halves"
 
 
 class Rung(NamedTuple):
