@@ -34,7 +34,7 @@ from latentbench.report.story.nouns import Claim, Picture, Rung, Story
 
 AE, FREE, MEANS, VARIANCES, VAE = "ae", "vae:beta=0", "vae:kl=mean", "vae:kl=variance", "vae"
 LADDER = (AE, FREE, MEANS, VARIANCES, VAE)
-SWEEP = (("vae:beta=0.1", 0.1), ("vae:beta=0.3", 0.3), (VAE, 1.0), ("vae:beta=3", 3.0), ("vae:beta=10", 10.0))
+SWEEP = (("vae:beta=0.1", 0.1), (VAE, 1.0), ("vae:beta=3", 3.0), ("vae:beta=10", 10.0))
 ONE, DEEP = "ae:latent_dim=1", "ae:latent_dim=1:depth=4"
 LINEAR = "vae:depth=0:sigma=0.5"
 COPIES = 0.6
