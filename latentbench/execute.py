@@ -38,7 +38,7 @@ from latentbench.worker import Unit
 BLOCK = 3
 """Seeds in a unit: few enough to spread over cores and to lose little in a kill, many enough to share one start."""
 
-MAPPED = 6
+MAPPED = 5
 """Models whose latent space is drawn as a map: as many as the page shows in pictures."""
 
 TOLERANT = ("map", "time")

@@ -41,7 +41,10 @@ from latentbench.report.scores import Column
 from latentbench.stats import summarise
 
 HERE = Path(__file__).parent
-PICTURED = 6
+ATTACHED = 500_000
+"""Bytes up to which the packed records travel inside the page; beyond them the page points to the run folder."""
+
+PICTURED = 5
 """Models of one run that are shown in pictures, the first asked for; more would make a page that nobody can send."""
 QUESTIONS = marked({
     "continuous": ("Is it continuous?", "Two close latent points should decode to similar, meaningful images."),
@@ -455,7 +458,7 @@ def _downloads(run: RunFolder) -> list[tuple[str, str, str]]:
     table = tables.results_csv(run.records).encode("utf-8")
     packed = gzip.compress((run.path / "records.jsonl").read_bytes(), 9, mtime=0)
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in run.label)
-    files = [(f"{stem}-records.jsonl.gz", "application/gzip", packed)]
+    files = [(f"{stem}-records.jsonl.gz", "application/gzip", packed)] if len(packed) <= ATTACHED else []
     if len(table) <= 300_000:
         files.insert(0, (f"{stem}-results.csv", "text/csv;charset=utf-8", table))
     else:

@@ -34,6 +34,9 @@ STATUSES = {
 }
 
 
+BARS = 8
+"""Columns up to which every score has its bar: beside more of them there is no room for one."""
+
 APPROXIMATE = marked(
     (
         "the values lie close to a bound of the measure, where they are skewed",
@@ -213,6 +216,7 @@ def _row(
         best,
         tied,
         seeds,
+        len(mine) > BARS,
     )
     definition: Mapping[str, str] = next(
         (d for c in mine if (d := (c.run.detail.get("definitions") or {}).get(metric))), {}
@@ -276,7 +280,8 @@ def _scale(one: Cell, intervals: Sequence[Interval], anchors: Sequence[float]) -
 
 
 class Ground(NamedTuple):
-    """What the cells of a row share: the bars' range, decimals, references by run, who leads, and the most seeds."""
+    """What the cells of a row share: the bars' range, decimals, references by run, who leads, the most seeds, and whether
+    there are too many models for bars."""
 
     scale: tuple[float, float] | None
     decimals: int | None
@@ -284,6 +289,7 @@ class Ground(NamedTuple):
     best: frozenset[int]
     tied: frozenset[int]
     seeds: int
+    crowded: bool
 
 
 def _score(column: Column, cell: Cell | None, ground: Ground) -> Score:
@@ -319,7 +325,7 @@ def _title(column: Column, i: Interval) -> str:
 
 
 def _bar(column: Column, i: Interval, ground: Ground) -> Markup:
-    if ground.scale is None:
+    if ground.scale is None or ground.crowded:
         return Markup("")
     here = {n: by_run[column.run.label] for n, by_run in ground.beside.items() if column.run.label in by_run}
     floors, ceilings, baselines = (

@@ -494,7 +494,7 @@ def _generated(t: Told) -> Claim:
             t.sheet,
             VAE,
             "normal",
-            say("New images, none of them a training image: the better ones pass for real, some are in between."),
+            say("The better ones pass for real; some lie between two digits, and the judge refuses them."),
             40,
         )
     ]
