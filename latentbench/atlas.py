@@ -35,8 +35,8 @@ FINE = 61
 """Points along each side on which the plane's holes are marked."""
 REACH = 3.0
 """The least half side of the plane shown: three standard deviations of the prior."""
-FAR = 6.0
-"""The largest: codes farther out are cut off, and the page says how many."""
+FAR = 60.0
+"""The largest: codes farther out are cut off."""
 
 
 class Region(NamedTuple):

@@ -311,7 +311,7 @@ def _halves(t: Told) -> Claim:
     drawn = [
         (t.curves, "kl.mean_part", (VARIANCES, FREE, MEANS, VAE), say("mean half of the KL, nats"),
          say("How far out the means lie: with only the variances regularised they fly apart while training goes on; the VAE holds them.")),
-        (t.plane, VARIANCES, say("Ellipses keep their size, but the codes have moved far out: what lies between is hatched.")),
+        (t.plane, VARIANCES, say("Each cloud is as wide as the prior (compare the dashed circles), but the means have flown so far apart that the prior is a small spot in their midst.")),
         (t.plane, MEANS, say("Codes crowd near 0, as dots: no cloud is left around any of them.")),
     ]  # fmt: skip
     return _claim(
