@@ -9,9 +9,9 @@ models, whose optimum is known in closed form.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from latentbench.report import exhibits, sheets, words
+from latentbench.report import sheets, words
 from latentbench.report.folder import Absent, Array, RunFolder
 from latentbench.report.language import marked, say
 from latentbench.report.scores import Column
@@ -19,18 +19,17 @@ from latentbench.report.story import closed_forms, pictures
 from latentbench.report.story.evidence import (
     COUNTED,
     STANDINGS,
-    Measured,
     Part,
     both,
     difference,
     gap,
     level,
-    measured,
     multiple,
     value_of,
     verdict,
 )
 from latentbench.report.story.nouns import Claim, Picture, Rung, Story
+from latentbench.report.story.told import Told, captioned
 
 AE, FREE, MEANS, VARIANCES, VAE = "ae", "vae:beta=0", "vae:kl=mean", "vae:kl=variance", "vae"
 LADDER = (AE, FREE, MEANS, VARIANCES, VAE)
@@ -41,61 +40,9 @@ COPIES = 0.6
 """Memorisation below this is no copying: .5 is what fresh real images show."""
 
 
-class Told:
-    """What every claim looks at: the run, its measured cells, and the columns by model."""
-
-    def __init__(self, run: RunFolder, columns: Sequence[Column]) -> None:
-        self.run = run
-        self.m: Measured = measured(run.records)
-        self.columns: Mapping[str, Column] = {c.model: c for c in columns if c.run is run}
-        self.size = run.latent_dim_of(VAE) or run.latent_dim_of(AE)
-        self.names = exhibits.names_of(run)
-
-    def number(self, model: str) -> int:
-        """The model's number on the page: its colour and marker."""
-        return self.columns[model].m if model in self.columns else 0
-
-    def plane(self, model: str, see: str) -> Picture:
-        """The latent plane of a model's rung at d = 2. Raises Absent where the run has none."""
-        at = model if self.run.latent_dim_of(model) == 2 else f"{model}:latent_dim=2"
-        held = self.run.artifact("plane", at)
-        title = say("The latent plane of {model}", model=at)
-        return Picture(pictures.plane(held, self.number(at), title, self.names), captioned(at, see))
-
-    def curves(self, term: str, models: Sequence[str], title: str, see: str) -> Picture:
-        """A loss term over epochs of some models, a line a seed."""
-        found = []
-        for model in models:
-            seeds = [r.samples for r in self.run.records
-                     if r.kind == "curve" and r.model == model and r.metric == f"loss.train.{term}" and r.samples]  # fmt: skip
-            if seeds:
-                found.append(pictures.Curve(self.number(model), model, seeds))
-        text = marked("{what} over epochs of {models}")
-        drawn = pictures.curves(found, title, say(text, what=title, models=words.listed([c.name for c in found])))
-        if not drawn:
-            raise Absent(say("Not drawn: this run recorded no {term} over epochs.", term=term))
-        return Picture(drawn, see)
-
-    def sheet(self, model: str, sampler: str, see: str, count: int = 20) -> Picture:
-        """Decoded draws of one sampler, each framed by the judge's word."""
-        held = self.run.artifact("samples", model)
-        shown = held.need(f"{sampler}_images", (3, 4))[:count]
-        valid = held.arrays.get(f"{sampler}_valid")
-        title = say("{model}, draws from {sampler}", model=model, sampler=say(words.SAMPLERS[sampler][0]))
-        if valid is not None:
-            counted = say("{some} of {n} valid", some=int(valid[:count].sum()), n=len(shown))
-            title = say("{what}: {counted}", what=title, counted=counted)
-        return Picture(sheets.sheet(shown, valid, title), captioned(title, see))
-
-
-def captioned(title: str, see: str) -> str:
-    """What a picture is, then what to see in it."""
-    return say("{title}. {see}", title=title, see=see)
-
-
 def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
     """The story of one run of the study."""
-    t = Told(run, columns)
+    t = Told(run, columns, (VAE, AE))
     claims = [make(t) for make in (_few, _irregular, _free, _halves, _both, _halfway, _price, _generated)]
     data = say("{data} at d = {d}", data=run.dataset, d=t.size) if t.size else run.dataset
     counted = {s: sum(c.verdict == s for c in claims) for s in STANDINGS}
