@@ -9,7 +9,7 @@ from synthetic_run import Synthetic, build
 
 from latentbench import report
 from latentbench.records import Record
-from latentbench.report import across, scores
+from latentbench.report import across, measured, scores
 from latentbench.report.folder import load
 from latentbench.report.tables import flat_rows, summary_md
 from latentbench.report.verdict import console_table
@@ -60,7 +60,7 @@ def test_a_single_seed_has_no_interval_over_datasets(folders, tmp_path):
 
 def test_a_collapsed_model_is_named(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        scores, "_collapse", lambda run: {"vae": "no dimension is active"} if run.dataset == "mnist" else {}
+        measured, "_collapse", lambda run: {"vae": "no dimension is active"} if run.dataset == "mnist" else {}
     )
     notes = {x.model: list(x.notes) for x in lines(folders)}
     assert notes == {"ae": [], "vae": ["collapsed on mnist"]}
