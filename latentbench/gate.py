@@ -1,0 +1,186 @@
+"""The speed gate: is this revision slower than that one, or does the machine only say so?
+
+Two runs of a benchmark one after another differ by what else the machine did: identical code then fails a "10 % slower"
+check one time in five. So both revisions are run in one session, in turns A B B A, each time in a fresh process, and
+only *pairs* of neighbouring launches are compared. Symbols: ``a_j``, ``b_j`` the medians of one benchmark in pair j at
+BASE and HEAD; ``d_j = ln(b_j / a_j)``; ``m`` the trimmed mean of the d_j.
+
+    harm        m, the log-ratio: .05 is 5 % slower, or 5 % more memory
+    p           Yuen's trimmed t-test of "m is 0": a fifth of the pairs at either end is set aside, since some processes
+                are slow for their whole life
+    looks       after 6, 8, 11, 15, 20 and 26 pairs; each look may spend a sixth of the familywise .25 %
+    worse       Holm-adjusted over all benchmarks, and beyond the threshold (see `latentbench.changes`)
+    stop        when every benchmark is worse, better or the same; or when the time is up
+
+Which of a pair goes first alternates in blocks of A B B A or B A A B, drawn at random: an order that always favours one
+side biases identical code by up to a tenth. A fixed reference workload runs in every launch: where its own ratio moves,
+the machine treated the two sides differently, and no verdict stands.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from latentbench.changes import FAMILYWISE, Change, decide
+from latentbench.intervals import trimmed_t
+from latentbench.launches import MEMORY, REFERENCE, REFERENCE_FILE, REFERENCE_SOURCE, Launch, Launcher
+from latentbench.revisions import TREE, Checkout, check_out, git, lay_over, repository, resolve
+
+LOOKS = (6, 8, 11, 15, 20, 26)
+"""Numbers of pairs after which a decision is tried."""
+THRESHOLD = math.log(1.05)
+"""Least log-ratio worth a verdict, unless another is asked for."""
+SECONDS = 270.0
+"""Wall time after which no further pair is begun."""
+
+Pair = tuple[Launch, Launch]
+"""Neighbouring launches of BASE and HEAD, whichever ran first."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What is asked: ``base`` and ``head`` revisions, the ``suite`` of benchmarks (relative to the repository),
+    ``only`` some of them (pytest's ``-k``), ``threshold`` a log-ratio for all and ``thresholds`` for some benchmarks by
+    name, ``seconds`` of wall time, ``seed`` of the visiting order."""
+
+    base: str
+    head: str = TREE
+    suite: Path = Path("benchmarks")
+    only: str = ""
+    threshold: float = THRESHOLD
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = SECONDS
+    seed: int = 0
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What came out: every benchmark's change, the reference's, the pairs behind them, why it stopped."""
+
+    changes: tuple[Change, ...]
+    reference: Change | None
+    pairs: tuple[Pair, ...]
+    stopped: str
+    base: str = ""
+    head: str = ""
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+def order(seed: int) -> Iterator[bool]:
+    """For pair after pair, whether BASE goes first: blocks of two pairs, A B B A or B A A B at random."""
+    rng = random.Random(seed)
+    while True:
+        first = rng.random() < 0.5
+        yield first
+        yield not first
+
+
+def judge(pairs: Sequence[Pair], gate: Gate, looks: int = len(LOOKS)) -> tuple[list[Change], Change | None]:
+    """Changes of all benchmarks with verdicts, and that of the reference workload (None where it did not run).
+
+    Each of ``looks`` looks at growing data spends an equal part of the familywise error (Bonferroni): the chance that
+    any of them calls equal revisions worse stays below it.
+    """
+    names = dict.fromkeys(name for pair in pairs for launch in pair for name in launch.values)
+    found = [_change(name, pairs, gate) for name in names if name != REFERENCE]
+    reference = _change(REFERENCE, pairs, gate) if REFERENCE in names else None
+    decided = decide(found, FAMILYWISE / looks)
+    if reference is not None:
+        reference = decide([reference], 0.01)[0]
+        if reference.verdict in ("worse", "better"):
+            why = "the reference workload, the same on both sides, changed too: the machine did not treat them alike"
+            decided = [replace(c, verdict="unknown", reason=why) for c in decided]
+    return decided, reference
+
+
+def _change(name: str, pairs: Sequence[Pair], gate: Gate) -> Change:
+    both = [(a.values[name], b.values[name]) for a, b in pairs if name in a.values and name in b.values]
+    blank = Change("", name, "bytes" if name == MEMORY else "s", "lower", relative=True)
+    blank = replace(blank, threshold=gate.thresholds.get(name, gate.threshold))
+    if not both:
+        side = "BASE" if all(name not in a.values for a, _ in pairs) else "HEAD"
+        return replace(blank, reason=f"it did not run at {side}")
+    if len(both) < len(pairs):
+        return replace(blank, reason=f"it ran in {len(both)} of {len(pairs)} pairs only")
+    interval, p = trimmed_t([math.log(b / a) for a, b in both])
+    middle = [sorted(side)[len(both) // 2] for side in zip(*both, strict=True)]
+    return replace(blank, base=middle[0], head=middle[1], harm=interval, p=p)
+
+
+def carry_out(gate: Gate, launch: Callable[[Checkout], Launch], sides: tuple[Checkout, Checkout]) -> Decision:
+    """Launch pair after pair until every benchmark is decided or the time is up.
+
+    Raises ValueError where the time does not suffice for the first look: fewer pairs decide nothing.
+    """
+    began = time.monotonic()
+    pairs: list[Pair] = []
+    for base_first in order(gate.seed):
+        one, two = (launch(side) for side in (sides if base_first else sides[::-1]))
+        pairs.append((one, two) if base_first else (two, one))
+        spent = time.monotonic() - began
+        a_pair = spent / len(pairs)
+        if len(pairs) < LOOKS[0]:
+            if LOOKS[0] * a_pair > gate.seconds:
+                raise ValueError(
+                    f"gate: a pair of launches takes {a_pair:.0f} s, and {LOOKS[0]} pairs do not fit into "
+                    f"{gate.seconds:.0f} s: choose fewer benchmarks (--only) or more time (--minutes)"
+                )
+            continue
+        over = len(pairs) >= LOOKS[-1] or spent + a_pair > gate.seconds
+        if len(pairs) not in LOOKS and not over:
+            continue
+        changes, reference = judge(pairs, gate)
+        decided = all(c.verdict != "unknown" or c.harm is None for c in changes)
+        if decided or over:
+            why = "every benchmark is decided" if decided else f"after {len(pairs)} pairs, undecided ones are left"
+            base, head = (side.label for side in sides)
+            return Decision(tuple(changes), reference, tuple(pairs), why, base, head, spent)
+    raise AssertionError("the order of pairs never ends")
+
+
+def run_gate(gate: Gate, folder: Path) -> Decision:
+    """Check out both revisions of the repository that ``folder`` lies in, run, decide.
+
+    Raises ValueError for what cannot be: no repository, no such revision, no suite, benchmarks that do not run.
+    """
+    root = repository(folder)
+    suite = root / gate.suite
+    if not suite.exists():
+        raise ValueError(f"gate: --suite {gate.suite} is not in {root}")
+    shas = resolve(root, gate.base, "--base"), resolve(root, gate.head, "--head")
+    with _side_by_side(root, (gate.base, gate.head), shas) as sides:
+        for side in sides:
+            lay_over(suite, side, gate.suite)
+            place = side.root / (gate.suite if suite.is_dir() else gate.suite.parent)
+            (place / REFERENCE_FILE).write_text(REFERENCE_SOURCE, "utf-8")
+        decision = carry_out(gate, Launcher(gate.suite, gate.only, gate.words), sides)
+    return replace(decision, notes=tuple(_notes(root, gate, shas)))
+
+
+def _notes(root: Path, gate: Gate, shas: tuple[str, str]) -> Iterator[str]:
+    if shas[0] == shas[1]:
+        yield 'both sides are the same revision: every verdict but "same" is an error of the gate'
+    if gate.head == TREE and (untracked := git(root, "ls-files", "--others", "--exclude-standard")):
+        count = len(untracked.splitlines())
+        yield f"{count} untracked file{'s' * (count > 1)} of the working tree took no part, the benchmarks aside"
+
+
+@contextmanager
+def _side_by_side(root: Path, names: tuple[str, str], shas: tuple[str, str]) -> Iterator[tuple[Checkout, Checkout]]:
+    """Both revisions in folders whose paths are equally long: a path's length moves what lies in memory after it."""
+    home = Path(tempfile.mkdtemp(prefix="latentbench-gate-"))
+    try:
+        a, b = (check_out(root, n, s, home / side) for n, s, side in zip(names, shas, "ab", strict=True))
+        yield a, b
+    finally:
+        shutil.rmtree(home, ignore_errors=True)

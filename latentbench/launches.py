@@ -1,0 +1,154 @@
+"""One process launch: the benchmarks of one revision, timed in a fresh interpreter.
+
+A launch, not a call, is the unit of replication: one process in ten is slow for its whole life (where its memory came
+to lie, which core it woke on), and a thousand calls in it agree on a number that the next process does not repeat.
+Beside the benchmarks stands a *reference*, a fixed piece of work that no revision changes; it tells what the machine
+did meanwhile. A benchmark's value in a launch is the median over its rounds, the first of which pytest-benchmark spends
+on calibration or, in pedantic mode, on warm-up.
+
+One thread, a fixed hash seed and no bytecode written: what can be made equal is equal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from latentbench.revisions import Checkout
+
+REFERENCE = "reference workload"
+"""The fixed work's name beside the benchmarks'."""
+MEMORY = "peak memory"
+"""Highest resident memory of a launch, in bytes, beside the benchmarks' seconds."""
+
+REFERENCE_FILE = "test_zz_latentbench_reference.py"
+REFERENCE_SOURCE = '''\
+"""A fixed piece of work beside the benchmarks: arithmetic, sorting and hashing in plain Python."""
+
+import hashlib
+
+
+def work():
+    numbers = [(k * 2654435761) % 4294967296 for k in range(6000)]
+    numbers.sort()
+    text = ",".join(map(str, numbers)).encode()
+    return hashlib.sha256(text).hexdigest()
+
+
+def test_latentbench_reference(benchmark):
+    benchmark.pedantic(work, rounds=15, warmup_rounds=2)
+'''
+
+FIXED = {
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "PYTEST_ADDOPTS": "",
+}
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What one process measured: benchmark -> seconds (median over rounds) or, for `MEMORY`, bytes; and its own wall
+    time."""
+
+    values: Mapping[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """How a launch is made: the relative ``place`` of the benchmarks, an expression ``only`` that selects some (pytest's
+    ``-k``), and ``words`` more for pytest. Calling it with a checkout makes one."""
+
+    place: Path
+    only: str = ""
+    words: Sequence[str] = ()
+
+    def __call__(self, checkout: Checkout) -> Launch:
+        """Raises ValueError where pytest collects nothing or dies; benchmarks that fail are left out."""
+        with tempfile.NamedTemporaryFile(prefix="latentbench-launch-", suffix=".json") as found:
+            command = self._command(found.name)
+            began = time.perf_counter()
+            code, peak, said = _wait(command, checkout)
+            seconds = time.perf_counter() - began
+            text = Path(found.name).read_text("utf-8")
+        if not text or code not in (0, 1):
+            raise ValueError(
+                f"gate: the benchmarks did not run on {checkout.label}: pytest ended with exit code {code}: "
+                f"{_last(said)} (`{shlex.join(command[1:])}`)"
+            )
+        values = medians(json.loads(text))
+        return Launch({**values, **({MEMORY: float(peak)} if peak else {})}, seconds)
+
+    def _command(self, found: str) -> list[str]:
+        reference = (self.place if not self.place.suffix else self.place.parent) / REFERENCE_FILE
+        # The reference is always asked for: an expression must not leave it out.
+        only = ["-k", f"({self.only}) or test_latentbench_reference"] if self.only else []
+        return [
+            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(self.place),
+            *([str(reference)] if self.place.suffix else []), "--benchmark-only", f"--benchmark-json={found}",
+            "--benchmark-max-time=0.5", "--benchmark-warmup=on", "--benchmark-warmup-iterations=2",
+            *only, *self.words,
+        ]  # fmt: skip
+
+
+def _wait(command: Sequence[str], checkout: Checkout) -> tuple[int, int, str]:
+    """Run to the end: exit code, highest resident memory in bytes (0 where the system does not tell), what was said."""
+    environment = {**os.environ, **FIXED}
+    environment["PYTHONPATH"] = os.pathsep.join([*checkout.import_path, *filter(None, [os.environ.get("PYTHONPATH")])])
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        process = subprocess.Popen(command, cwd=checkout.root, env=environment, stdout=said, stderr=subprocess.STDOUT)
+        try:
+            peak = _peak(process)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        said.seek(0)
+        return process.wait(), peak, said.read()
+
+
+def _peak(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a process; its highest resident memory in bytes, 0 where the system does not tell."""
+    if not hasattr(os, "wait4"):
+        process.wait()
+        return 0
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return int(usage.ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
+
+
+def _last(said: str) -> str:
+    """The line of pytest's output that tells most."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith(("E ", "ERROR", "FAILED"))]
+    return (told or lines or ["it said nothing"])[-1][:300]
+
+
+def medians(found: Mapping[str, object]) -> dict[str, float]:
+    """Seconds of every benchmark in pytest-benchmark's JSON, the reference under its own name. Raises ValueError where
+    it is no such JSON."""
+    rows = found.get("benchmarks")
+    if not isinstance(rows, list):
+        raise ValueError("gate: pytest-benchmark wrote no list of benchmarks; is pytest-benchmark installed?")
+    out = {}
+    for row in rows:
+        name = str(row["fullname"])
+        name = REFERENCE if name.endswith("::test_latentbench_reference") else name
+        data = row["stats"].get("data")
+        out[name] = statistics.median(data) if data else float(row["stats"]["median"])
+    return out
