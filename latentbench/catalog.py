@@ -20,8 +20,9 @@ from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from latentbench.config import Run, Spec, parse_spec, unknown
+from latentbench.config import Run, Spec, parse_spec
 from latentbench.core import Dataset, DatasetEntry, Metric, ModelEntry
+from latentbench.refusals import unknown
 
 E = TypeVar("E", Metric, ModelEntry, DatasetEntry)
 

@@ -24,6 +24,7 @@ from typing import Literal
 
 from latentbench.intervals import Interval, holm
 from latentbench.records import Better
+from latentbench.refusals import unknown
 
 Verdict = Literal["better", "worse", "same", "unknown"]
 VERDICTS: tuple[Verdict, ...] = ("worse", "better", "unknown", "same")
@@ -109,3 +110,29 @@ def headline(changes: Sequence[Change]) -> str:
     """One sentence that says it all: ``worse: 2 of 40; better: 1; same: 30; unknown: 7``."""
     counts = {v: sum(c.verdict == v for c in changes) for v in VERDICTS}
     return f"worse: {counts['worse']} of {len(changes)}; " + "; ".join(f"{v}: {counts[v]}" for v in VERDICTS[1:])
+
+
+def named(text: str) -> tuple[Verdict, ...]:
+    """The verdicts of a list such as ``worse,unknown``; none for an empty one. Raises ValueError for another word."""
+    out = []
+    for word in filter(None, (w.strip() for w in text.split(","))):
+        found = next((v for v in VERDICTS if v == word), None)
+        if found is None:
+            raise unknown("fail-on", word, VERDICTS)
+        out.append(found)
+    return tuple(out)
+
+
+def amount(text: str, whole: str) -> tuple[float, bool]:
+    """A threshold: ``5%`` is (.05, True), a share of the base; ``.02`` is (.02, False), in the metric's unit. ``whole``
+    is the option as given, for the refusal. Raises ValueError for what is no number of 0 or more."""
+    number, percent = (text[:-1], True) if text.endswith("%") else (text, False)
+    try:
+        value = float(number) / (100 if percent else 1)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise ValueError(
+            f"threshold: {whole!r} is no amount of change; give a share such as 5% or a number such as .02"
+        )
+    return value, percent

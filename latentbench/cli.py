@@ -5,7 +5,7 @@ only takes the words apart: a command gives back the *action* they ask for, and 
 refusal and every Ctrl-C passes one place. Nothing heavy is imported before an action needs it: ``--help`` and a typo's
 refusal are instant.
 
-Exit codes: 0 finished; 2 wrong input (one line on standard error, nothing written); 3 finished, but some cells failed;
+Exit codes: 0 finished; 1 a verdict that ``--fail-on`` names; 2 wrong input (one line on standard error, nothing written); 3 finished, but some cells failed;
 130 interrupted, with the line that resumes.
 """
 
@@ -26,15 +26,17 @@ import typer
 from typer.main import get_command
 
 from latentbench import __version__
-from latentbench.config import Run, load_toml, make_run, option_name, studies, unknown, with_study
+from latentbench.config import Run, load_toml, make_run, option_name, studies, with_study
+from latentbench.refusals import unknown
 
 if TYPE_CHECKING:
     from latentbench.execute import Outcome
+    from latentbench.gate import Decision
 
 Action = Callable[[], int]
 KINDS = ("models", "datasets", "metrics", "studies")
 HEADERS = ("name", "what it is", "parameters", "source")
-FINISHED, REFUSED, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
+FINISHED, VERDICT, REFUSED, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -292,6 +294,61 @@ def _render(folders: Sequence[Path], out: Path | None, open_report: bool, lang: 
     if open_report:
         _open(page)
     return FINISHED
+
+
+@app.command("gate")
+def _gate(
+    base: str = typer.Option(..., "--base", metavar="REV", help="The revision to compare with."),
+    head: str = typer.Option(None, "--head", metavar="REV", help="The revision to judge [default: the working tree]."),
+    suite: str = typer.Option("benchmarks", "--suite", metavar="PATH", help="pytest-benchmark tests: file or folder."),
+    only: str = typer.Option("", "--only", metavar="EXPR", help="Some of them, as pytest's -k selects."),
+    threshold: list[str] = typer.Option(
+        [],
+        "--threshold",
+        metavar="[NAME=]5%",
+        help="Least change that counts, of all or of one benchmark [default: 5%].",
+    ),
+    minutes: str = typer.Option("4.5", "--minutes", metavar="X", help="Longest time for the launches."),
+    seed: str = typer.Option("0", "--seed", metavar="N", help="Of the order of visits."),
+    fail_on: str = typer.Option("worse", "--fail-on", metavar="LIST", help="Verdicts that exit with 1."),
+    out: str = typer.Option(None, "--out", metavar="DIR", help="Also write summary.md and launches.json there."),
+    json_output: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> Action:
+    """Is this revision slower than that one? Both run the benchmarks in turns, in fresh processes."""
+
+    def carry_out() -> int:
+        from latentbench import changes, gate
+        from latentbench.report import gate as told
+
+        every, some = gate.thresholds(threshold)
+        verdicts = changes.named(fail_on)
+        seconds = 60 * gate.number("--minutes", minutes, 0.1, 600)
+        asked = gate.Gate(
+            base, head or gate.TREE, Path(suite), only, every, some, seconds, int(gate.number("--seed", seed, 0, 1e9))
+        )
+        folder = told.new_folder(Path(out)) if out else None
+        decision = gate.run_gate(asked, Path.cwd())
+        if folder:
+            told.write(decision, folder)
+        if json_output:
+            typer.echo(json.dumps(told.as_json(decision), ensure_ascii=False, allow_nan=False))
+        else:
+            _show_gate(decision)
+        return VERDICT if any(c.verdict in verdicts for c in decision.changes) else FINISHED
+
+    return carry_out
+
+
+def _show_gate(decision: Decision) -> None:
+    """The verdict in a sentence, the table, what else a reader should know."""
+    from latentbench.report import changes as told
+    from latentbench.report import gate
+
+    typer.echo(told.sentence(decision.changes))
+    typer.echo("")
+    _print_table(*told.table(decision.changes, same=True))
+    for line in (*told.without(decision.changes), *gate.notes(decision)):
+        typer.echo(line)
 
 
 @app.command("list")

@@ -13,7 +13,7 @@ import itertools
 import re
 import reprlib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -21,18 +21,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from latentbench.records import digest
+from latentbench.refusals import unknown
 
 HOW = frozenset({"out", "workers", "resume", "dry_run", "json_output", "quiet", "open_report", "data_root", "lang"})
 """Fields that say how a run is carried out and change none of its numbers."""
-
-
-def unknown(what: str, name: str, allowed: Iterable[str]) -> ValueError:
-    """The refusal of a name that does not exist: the thing, the value, the nearest right name, what is allowed."""
-    names = sorted(allowed)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    listed = ", ".join(names) if len(names) <= 40 else ", ".join(names[:40]) + ", ..."
-    return ValueError(f"unknown {what} '{name}'{hint} (allowed: {listed})")
 
 
 class Spec(NamedTuple):

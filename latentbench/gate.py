@@ -5,12 +5,13 @@ check one time in five. So both revisions are run in one session, in turns A B B
 only *pairs* of neighbouring launches are compared. Symbols: ``a_j``, ``b_j`` the medians of one benchmark in pair j at
 BASE and HEAD; ``d_j = ln(b_j / a_j)``; ``m`` the trimmed mean of the d_j.
 
-    harm        m, the log-ratio: .05 is 5 % slower, or 5 % more memory
+    harm        e^m - 1: .05 is 5 % slower, or 5 % more memory
     p           Yuen's trimmed t-test of "m is 0": a fifth of the pairs at either end is set aside, since some processes
                 are slow for their whole life
     looks       after 6, 8, 11, 15, 20 and 26 pairs; each look may spend a sixth of the familywise .25 %
     worse       Holm-adjusted over all benchmarks, and beyond the threshold (see `latentbench.changes`)
-    stop        when every benchmark is worse, better or the same; or when the time is up
+    stop        when one benchmark is worse, or when none can be (the interval ends below the threshold); or when the
+                time is up
 
 Which of a pair goes first alternates in blocks of A B B A or B A A B, drawn at random: an order that always favours one
 side biases identical code by up to a tenth. A fixed reference workload runs in every launch: where its own ratio moves,
@@ -29,15 +30,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from latentbench.changes import FAMILYWISE, Change, decide
+from latentbench.changes import FAMILYWISE, Change, amount, decide
 from latentbench.intervals import trimmed_t
 from latentbench.launches import MEMORY, REFERENCE, REFERENCE_FILE, REFERENCE_SOURCE, Launch, Launcher
 from latentbench.revisions import TREE, Checkout, check_out, git, lay_over, repository, resolve
 
 LOOKS = (6, 8, 11, 15, 20, 26)
 """Numbers of pairs after which a decision is tried."""
-THRESHOLD = math.log(1.05)
-"""Least log-ratio worth a verdict, unless another is asked for."""
+THRESHOLD = 0.05
+"""Least harm worth a verdict, unless another is asked for."""
 SECONDS = 270.0
 """Wall time after which no further pair is begun."""
 
@@ -48,8 +49,7 @@ Pair = tuple[Launch, Launch]
 @dataclass(frozen=True)
 class Gate:
     """What is asked: ``base`` and ``head`` revisions, the ``suite`` of benchmarks (relative to the repository),
-    ``only`` some of them (pytest's ``-k``), ``threshold`` a log-ratio for all and ``thresholds`` for some benchmarks by
-    name, ``seconds`` of wall time, ``seed`` of the visiting order."""
+    ``only`` some of them (pytest's ``-k``), ``threshold`` of harm for all and ``thresholds`` for some benchmarks by name, ``seconds`` of wall time, ``seed`` of the visiting order."""
 
     base: str
     head: str = TREE
@@ -114,7 +114,9 @@ def _change(name: str, pairs: Sequence[Pair], gate: Gate) -> Change:
         return replace(blank, reason=f"it ran in {len(both)} of {len(pairs)} pairs only")
     interval, p = trimmed_t([math.log(b / a) for a, b in both])
     middle = [sorted(side)[len(both) // 2] for side in zip(*both, strict=True)]
-    return replace(blank, base=middle[0], head=middle[1], harm=interval, p=p)
+    mean, low, high = (math.nan if v is None else math.expm1(v) for v in (interval.mean, interval.low, interval.high))
+    harm = replace(interval, mean=mean, low=low, high=high) if len(both) > 1 else None
+    return replace(blank, base=middle[0], head=middle[1], harm=harm, p=p)
 
 
 def carry_out(gate: Gate, launch: Callable[[Checkout], Launch], sides: tuple[Checkout, Checkout]) -> Decision:
@@ -140,12 +142,20 @@ def carry_out(gate: Gate, launch: Callable[[Checkout], Launch], sides: tuple[Che
         if len(pairs) not in LOOKS and not over:
             continue
         changes, reference = judge(pairs, gate)
-        decided = all(c.verdict != "unknown" or c.harm is None for c in changes)
-        if decided or over:
-            why = "every benchmark is decided" if decided else f"after {len(pairs)} pairs, undecided ones are left"
+        why = _settled(changes) or (over and "the time was up, or the last look done")
+        if why:
             base, head = (side.label for side in sides)
             return Decision(tuple(changes), reference, tuple(pairs), why, base, head, spent)
     raise AssertionError("the order of pairs never ends")
+
+
+def _settled(changes: Sequence[Change]) -> str:
+    """Why no further pair can change the gate's answer; empty where one can."""
+    if any(c.verdict == "worse" for c in changes):
+        return "a benchmark is worse"
+    if all(c.harm is None or (c.harm.high is not None and c.harm.high <= c.threshold) for c in changes):
+        return "no benchmark is worse by more than its threshold"
+    return ""
 
 
 def run_gate(gate: Gate, folder: Path) -> Decision:
@@ -184,3 +194,30 @@ def _side_by_side(root: Path, names: tuple[str, str], shas: tuple[str, str]) -> 
         yield a, b
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def thresholds(given: Sequence[str]) -> tuple[float, dict[str, float]]:
+    """The threshold of all benchmarks and those of some by name, from texts such as ``10%`` and ``test_epoch=20%``.
+    Raises ValueError for one that is no share: the gate knows ratios only."""
+    every, some = THRESHOLD, {}
+    for text in given:
+        name, _, share = text.rpartition("=")
+        value, percent = amount(share, text)
+        if not percent:
+            raise ValueError(f"threshold: {text!r} is not a share of the base; the gate compares ratios: give 5%")
+        if name:
+            some[name] = value
+        else:
+            every = value
+    return every, some
+
+
+def number(option: str, text: str, least: float, most: float) -> float:
+    """A number within its range. Raises ValueError, naming the option, for anything else."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:
+        raise ValueError(f"gate: {option} {text!r} is not a number from {least:g} to {most:g}")
+    return value
