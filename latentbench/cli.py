@@ -309,6 +309,7 @@ def _gate(
         help="Least change that counts, of all or of one benchmark [default: 5%].",
     ),
     minutes: str = typer.Option("4.5", "--minutes", metavar="X", help="Longest time for the launches."),
+    clock: str = typer.Option("cpu", "--clock", metavar="cpu|wall", help="Processor time, or wall time."),
     seed: str = typer.Option("0", "--seed", metavar="N", help="Of the order of visits."),
     fail_on: str = typer.Option("worse", "--fail-on", metavar="LIST", help="Verdicts that exit with 1."),
     out: str = typer.Option(None, "--out", metavar="DIR", help="Also write summary.md and launches.json there."),
@@ -319,13 +320,12 @@ def _gate(
     def carry_out() -> int:
         from latentbench import changes, gate
         from latentbench.report import gate as told
+        from latentbench.revisions import TREE
 
         every, some = gate.thresholds(threshold)
         verdicts = changes.named(fail_on)
-        seconds = 60 * gate.number("--minutes", minutes, 0.1, 600)
-        asked = gate.Gate(
-            base, head or gate.TREE, Path(suite), only, every, some, seconds, int(gate.number("--seed", seed, 0, 1e9))
-        )
+        seconds, order = 60 * gate.number("--minutes", minutes, 0.1, 600), int(gate.number("--seed", seed, 0, 1e9))
+        asked = gate.Gate(base, head or TREE, Path(suite), only, every, some, seconds, order, gate.clock(clock))
         folder = told.new_folder(Path(out)) if out else None
         decision = gate.run_gate(asked, Path.cwd())
         if folder:

@@ -2,8 +2,8 @@
 
 Two runs of a benchmark one after another differ by what else the machine did: identical code then fails a "10 % slower"
 check one time in five. So both revisions are run in one session, in turns A B B A, each time in a fresh process, and
-only *pairs* of neighbouring launches are compared. Symbols: ``a_j``, ``b_j`` the medians of one benchmark in pair j at
-BASE and HEAD; ``d_j = ln(b_j / a_j)``; ``m`` the trimmed mean of the d_j.
+only *pairs* of neighbouring launches are compared. Symbols: ``a_j``, ``b_j`` the value of one benchmark in pair j at
+BASE and HEAD (see `latentbench.launches`); ``d_j = ln(b_j / a_j)``; ``m`` the trimmed mean of the d_j.
 
     harm        e^m - 1: .05 is 5 % slower, or 5 % more memory
     p           Yuen's trimmed t-test of "m is 0": a fifth of the pairs at either end is set aside, since some processes
@@ -32,7 +32,8 @@ from pathlib import Path
 
 from latentbench.changes import FAMILYWISE, Change, amount, decide
 from latentbench.intervals import trimmed_t
-from latentbench.launches import MEMORY, REFERENCE, REFERENCE_FILE, REFERENCE_SOURCE, Launch, Launcher
+from latentbench.launches import CLOCKS, MEMORY, REFERENCE, REFERENCE_FILE, REFERENCE_SOURCE, Clock, Launch, Launcher
+from latentbench.refusals import unknown
 from latentbench.revisions import TREE, Checkout, check_out, git, lay_over, repository, resolve
 
 LOOKS = (6, 8, 11, 15, 20, 26)
@@ -49,7 +50,7 @@ Pair = tuple[Launch, Launch]
 @dataclass(frozen=True)
 class Gate:
     """What is asked: ``base`` and ``head`` revisions, the ``suite`` of benchmarks (relative to the repository),
-    ``only`` some of them (pytest's ``-k``), ``threshold`` of harm for all and ``thresholds`` for some benchmarks by name, ``seconds`` of wall time, ``seed`` of the visiting order."""
+    ``only`` some of them (pytest's ``-k``), ``threshold`` of harm for all and ``thresholds`` for some benchmarks by name, ``seconds`` of wall time, ``seed`` of the visiting order, the ``clock`` that counts."""
 
     base: str
     head: str = TREE
@@ -59,7 +60,7 @@ class Gate:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     seconds: float = SECONDS
     seed: int = 0
-    words: tuple[str, ...] = ()
+    clock: Clock = "cpu"
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def run_gate(gate: Gate, folder: Path) -> Decision:
             lay_over(suite, side, gate.suite)
             place = side.root / (gate.suite if suite.is_dir() else gate.suite.parent)
             (place / REFERENCE_FILE).write_text(REFERENCE_SOURCE, "utf-8")
-        decision = carry_out(gate, Launcher(gate.suite, gate.only, gate.words), sides)
+        decision = carry_out(gate, Launcher(gate.suite, gate.only, gate.clock), sides)
     return replace(decision, notes=tuple(_notes(root, gate, shas)))
 
 
@@ -221,3 +222,10 @@ def number(option: str, text: str, least: float, most: float) -> float:
     if not least <= value <= most:
         raise ValueError(f"gate: {option} {text!r} is not a number from {least:g} to {most:g}")
     return value
+
+
+def clock(name: str) -> Clock:
+    """The clock of that name. Raises ValueError for another one."""
+    if name not in CLOCKS:
+        raise unknown("clock", name, CLOCKS)
+    return name

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,11 +66,9 @@ def resolve(root: Path, revision: str, option: str) -> str:
 
 
 def check_out(root: Path, name: str, sha: str, where: Path) -> Checkout:
-    """Lay the commit out in the new folder ``where``, its modules compiled."""
+    """Lay the commit out in the new folder ``where``."""
     git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(where))
     git(where, "-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", sha)
-    # Compiling is a cost of the first launch alone: done here, it burdens neither side.
-    subprocess.run([sys.executable, "-m", "compileall", "-q", str(where)], capture_output=True, check=False)
     return Checkout(name, sha, where)
 
 
