@@ -45,6 +45,21 @@ REFERENCE_SOURCE = '''\
 """A fixed piece of work beside the benchmarks: arithmetic, sorting and hashing in plain Python."""
 
 import hashlib
+import os
+import sys
+
+
+def peak_memory():
+    """Highest resident memory of this process in bytes; None where the system does not tell. What `getrusage` and
+    `wait4` tell on Linux is no less than what the process that started this one had."""
+    if os.path.exists("/proc/self/status"):
+        with open("/proc/self/status") as lines:
+            return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), None)
+    if sys.platform == "darwin":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return None
 
 
 def work():
@@ -55,6 +70,8 @@ def work():
 
 
 def test_latentbench_reference(benchmark):
+    # This file is the last to run, so that the peak is that of all benchmarks.
+    benchmark.extra_info["peak_memory"] = peak_memory()
     benchmark.pedantic(work, rounds=15, warmup_rounds=2)
 '''
 
@@ -92,7 +109,7 @@ class Launcher:
         with tempfile.NamedTemporaryFile(prefix="latentbench-launch-", suffix=".json") as found:
             command = self._command(found.name)
             began = time.perf_counter()
-            code, peak, said = _wait(command, checkout)
+            code, said = _run(command, checkout)
             seconds = time.perf_counter() - began
             text = Path(found.name).read_text("utf-8")
         if not text or code not in (0, 1):
@@ -100,8 +117,11 @@ class Launcher:
                 f"gate: the benchmarks did not run on {checkout.label}: pytest ended with exit code {code}: "
                 f"{_last(said)} (`{shlex.join(command[1:])}`)"
             )
-        values = least(json.loads(text), self.place)
-        return Launch({**values, **({MEMORY: float(peak)} if peak else {})}, seconds)
+        values = read(json.loads(text), self.place)
+        if not values.keys() - {REFERENCE, MEMORY}:
+            chosen = f" match --only {self.only!r}" if self.only else f" are in {self.place}"
+            raise ValueError(f"gate: on {checkout.label} the suite ran no benchmark of yours: {_none(said)}{chosen}")
+        return Launch(values, seconds)
 
     def _command(self, found: str) -> list[str]:
         reference = (self.place if not self.place.suffix else self.place.parent) / REFERENCE_FILE
@@ -115,42 +135,32 @@ class Launcher:
         ]  # fmt: skip
 
 
-def _wait(command: Sequence[str], checkout: Checkout) -> tuple[int, int, str]:
-    """Run to the end: exit code, highest resident memory in bytes (0 where the system does not tell), what was said."""
+def _run(command: Sequence[str], checkout: Checkout) -> tuple[int, str]:
+    """Run to the end: exit code, and what was said."""
     environment = {**os.environ, **FIXED}
     environment["PYTHONPATH"] = os.pathsep.join([*checkout.import_path, *filter(None, [os.environ.get("PYTHONPATH")])])
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
-        process = subprocess.Popen(command, cwd=checkout.root, env=environment, stdout=said, stderr=subprocess.STDOUT)
-        try:
-            peak = _peak(process)
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-        said.seek(0)
-        return process.wait(), peak, said.read()
+    done = subprocess.run(
+        command, cwd=checkout.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        text=True, errors="replace",
+    )  # fmt: skip
+    return done.returncode, done.stdout
 
 
-def _peak(process: subprocess.Popen[bytes]) -> int:
-    """Wait for a process; its highest resident memory in bytes, 0 where the system does not tell."""
-    if not hasattr(os, "wait4"):
-        process.wait()
-        return 0
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return int(usage.ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
+def _none(said: str) -> str:
+    """Why nothing ran: what failed, else that none are there to run."""
+    return _last(said) if "\nFAILED" in said or "\nERROR" in said else "none"
 
 
 def _last(said: str) -> str:
     """The line of pytest's output that tells most."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith(("E ", "ERROR", "FAILED"))]
+    told = [line for line in lines if line.startswith("E ")] or [w for w in lines if w.startswith(("ERROR", "FAILED"))]
     return (told or lines or ["it said nothing"])[-1][:300]
 
 
-def least(found: Mapping[str, object], place: Path) -> dict[str, float]:
+def read(found: Mapping[str, object], place: Path) -> dict[str, float]:
     """Seconds of the fastest round of every benchmark in pytest-benchmark's JSON: by its name within the suite at
-    ``place``, the reference by its own.
+    ``place``, the reference by its own; beside them the launch's peak memory.
     Raises ValueError where it is no such JSON."""
     rows = found.get("benchmarks")
     if not isinstance(rows, list):
@@ -160,4 +170,6 @@ def least(found: Mapping[str, object], place: Path) -> dict[str, float]:
         name = str(row["fullname"]).removeprefix(f"{place.as_posix()}/").removeprefix(f"{place.as_posix()}::")
         name = REFERENCE if name.endswith("::test_latentbench_reference") else name
         out[name] = float(row["stats"]["min"])
+        if name == REFERENCE and (peak := row["extra_info"].get("peak_memory")):
+            out[MEMORY] = float(peak)
     return out

@@ -1,0 +1,245 @@
+"""The speed gate: its statistics on made-up launches, and whole runs on small real repositories."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from latentbench import changes, gate, launches, revisions
+from latentbench.cli import main
+from latentbench.intervals import t_interval, t_test, trimmed_t
+from latentbench.report import gate as told
+
+ASKED = gate.Gate("main")
+
+
+def pairs(n, noise=0.03, slow=0.0, seed=0, shift_of_reference=0.0, outliers=0.0):
+    """Launches of two benchmarks, one of them slower at HEAD, and of the reference."""
+    rng = random.Random(seed)
+
+    def value(effect):
+        # One process in ten is slow for its whole life.
+        return 0.01 * np.exp(rng.gauss(0, noise) + effect + (0.3 if rng.random() < outliers else 0.0))
+
+    def launch(effect, reference):
+        seconds = {"test_a": value(effect), "test_b": value(0.0), launches.REFERENCE: value(reference)}
+        return launches.Launch({**seconds, launches.MEMORY: 1e8 * np.exp(rng.gauss(0, 0.001))}, 1.0)
+
+    return [(launch(0.0, 0.0), launch(np.log1p(slow), shift_of_reference)) for _ in range(n)]
+
+
+def verdicts(found):
+    return {c.name: c.verdict for c in gate.judge(found, ASKED)[0]}
+
+
+def test_visits_are_balanced_whatever_the_seed():
+    for seed in range(20):
+        first = list(islice(gate.order(seed), 40))
+        assert all(a != b for a, b in zip(first[::2], first[1::2], strict=True))
+    assert len({tuple(islice(gate.order(seed), 40)) for seed in range(20)}) > 1
+
+
+def test_a_slowdown_is_found_and_only_where_it_is():
+    assert verdicts(pairs(20, slow=0.1)) == {"test_a": "worse", "test_b": "same", launches.MEMORY: "same"}
+    assert verdicts(pairs(20, slow=-0.1))["test_a"] == "better"
+
+
+def test_slow_processes_do_not_hide_a_slowdown():
+    caught = [verdicts(pairs(26, slow=0.1, outliers=0.1, seed=s))["test_a"] == "worse" for s in range(40)]
+    assert np.mean(caught) > 0.8
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.1])
+def test_equal_revisions_are_not_called_worse(noise):
+    """Six looks at each of 300 made-up sessions, slow processes among them; at .25 % a session one is expected."""
+    alarms = 0
+    for seed in range(300):
+        found = pairs(gate.LOOKS[-1], noise, outliers=0.1, seed=seed)
+        alarms += any("worse" in verdicts(found[:n]).values() for n in gate.LOOKS)
+    assert alarms <= 3
+
+
+def test_a_change_below_the_threshold_is_no_verdict():
+    assert verdicts(pairs(26, noise=0.005, slow=0.03))["test_a"] in ("same", "unknown")
+
+
+def test_nothing_stands_where_the_reference_moved():
+    decided, reference = gate.judge(pairs(20, slow=0.1, shift_of_reference=0.2), ASKED)
+    assert {c.verdict for c in decided} == {"unknown"}
+    assert reference.verdict == "worse"
+    assert "reference" in decided[0].reason
+
+
+def test_a_benchmark_of_one_side_is_named():
+    found = [(a, launches.Launch({"test_new": 0.01, **b.values}, 1.0)) for a, b in pairs(6)]
+    decided = {c.name: c for c in gate.judge(found, ASKED)[0]}
+    assert decided["test_new"].reason == "it did not run at BASE"
+
+
+def test_thresholds_of_single_benchmarks():
+    asked = replace(ASKED, thresholds={"test_a": 0.2})
+    assert {c.name: c.verdict for c in gate.judge(pairs(20, slow=0.1), asked)[0]}["test_a"] == "same"
+    assert gate.thresholds(["10%", "test_a=20%"]) == (0.1, {"test_a": 0.2})
+
+
+def test_it_stops_when_decided_and_when_time_is_up(monkeypatch):
+    sides = tuple(revisions.Checkout(n, "0" * 40, Path()) for n in "ab")
+    made = {
+        side.name: iter(launches) for side, launches in zip(sides, zip(*pairs(200, noise=0.01, slow=1.0), strict=True), strict=True)
+    }
+
+    def launch(side):
+        return next(made[side.name])
+
+    found = gate.carry_out(ASKED, launch, sides)
+    assert len(found.pairs) == gate.LOOKS[0]
+    assert found.stopped == "a benchmark is worse"
+    clock = iter(range(0, 100_000, 60))
+    monkeypatch.setattr(gate.time, "monotonic", lambda: next(clock))
+    with pytest.raises(ValueError, match="do not fit into 270 s"):
+        gate.carry_out(ASKED, launch, sides)
+
+
+def test_trimmed_t_is_students_where_nothing_is_set_aside():
+    x = [0.3, -0.1, 0.4, 0.2]
+    interval, p = trimmed_t(x)
+    plain = t_interval(x)
+    assert (interval.low, interval.high) == pytest.approx((plain.low, plain.high))
+    assert p == pytest.approx(t_test(plain))
+
+
+def test_trimmed_t_is_scipys():
+    """Two samples of which one hardly varies are one sample: scipy's Yuen-Welch test then is Yuen's."""
+    x = np.random.default_rng(0).standard_t(2, 23) + 0.4
+    still = np.random.default_rng(1).normal(0, 1e-9, 1000)
+    interval, p = trimmed_t(x)
+    theirs = scipy_stats.ttest_ind(x, still, equal_var=False, trim=0.2)
+    assert interval.mean == pytest.approx(scipy_stats.trim_mean(x, 0.2))
+    assert p == pytest.approx(theirs.pvalue, rel=1e-5)
+
+
+def test_trimmed_t_covers_and_bears_outliers():
+    rng = np.random.default_rng(2)
+    inside = [(i := trimmed_t(x)[0]).low <= 0 <= i.high for x in rng.standard_normal((2000, 10))]
+    assert 0.93 < np.mean(inside) < 0.97
+    x = np.append(rng.normal(0, 0.01, 9), 5.0)
+    assert trimmed_t(x)[0].high < 0.03 < t_interval(x).high
+    with pytest.raises(ValueError, match="not between"):
+        trimmed_t([1.0, 2.0], 0.5)
+
+
+SUITE = """
+from mine import work
+
+
+def test_work(benchmark):
+    benchmark.pedantic(work, rounds=10, warmup_rounds=1)
+
+
+def test_other(benchmark):
+    benchmark.pedantic(sorted, (list(range(20000, 0, -1)),), rounds=10, warmup_rounds=1)
+"""
+
+
+def run(folder, *words):
+    subprocess.run(words, cwd=folder, check=True, capture_output=True)
+
+
+def commit(folder, message):
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", message)
+
+
+def source(loops):
+    return f"def work():\n    total = 0\n    for k in range({loops}):\n        total += k\n    return total\n"
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A user's own repository: a module under src, a suite, no package installed."""
+    folder = tmp_path / "theirs"
+    (folder / "src").mkdir(parents=True)
+    (folder / "benchmarks").mkdir()
+    (folder / "src/mine.py").write_text(source(30_000))
+    (folder / "benchmarks/test_speed.py").write_text(SUITE)
+    run(folder, "git", "init", "-q", "-b", "main")
+    commit(folder, "first")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_a_slower_working_tree_fails_the_gate(repository, tmp_path, capsys):
+    (repository / "src/mine.py").write_text(source(60_000))
+    (repository / "notes.txt").write_text("not tracked")
+    before = {p: p.read_bytes() for p in repository.rglob("*") if p.is_file() and ".git" not in p.parts}
+    out = tmp_path / "out"
+    assert main(["gate", "--base", "main", "--out", str(out)]) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("Worse: test_speed.py::test_work (")
+    assert "untracked" in said
+    found = json.loads((out / "launches.json").read_text("utf-8"))
+    by = {c["name"]: c for c in found["changes"]}
+    assert by["test_speed.py::test_work"]["harm"]["mean"] == pytest.approx(1.0, abs=0.4)
+    assert by["test_speed.py::test_other"]["verdict"] != "worse"
+    assert by[launches.MEMORY]["verdict"] == "same"
+    assert len(found["pairs"]) >= 6
+    assert "#### Worse" in (out / "summary.md").read_text("utf-8")
+    assert {p: p.read_bytes() for p in before} == before
+    assert subprocess.run(["git", "stash", "list"], capture_output=True, text=True, check=True).stdout == ""
+    assert main(["gate", "--base", "main", "--out", str(out)]) == 2
+    assert "not an empty folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["--base", "nowhere"], "--base 'nowhere' is no revision"),
+        (["--base", "main", "--head", "--upload-pack=x"], "is no revision"),
+        (["--base", "main", "--suite", "bench"], "--suite bench is not in"),
+        (["--base", "main", "--threshold", ".05"], "not a share of the base"),
+        (["--base", "main", "--threshold", "a lot"], "no amount of change"),
+        (["--base", "main", "--fail-on", "worst"], "did you mean 'worse'?"),
+        (["--base", "main", "--minutes", "soon"], "--minutes 'soon' is not a number from 0.1 to 600"),
+        (["--base", "main", "--clock", "sun"], "unknown clock 'sun'"),
+        (["--base", "main", "--only", "nothing_like_it"], "ran no benchmark of yours"),
+        ([], "missing option"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(repository, capsys, words, what):
+    assert main(["gate", *words]) == 2
+    said = capsys.readouterr()
+    assert what in said.err.lower() or what in said.err
+    assert said.err.count("\n") == 1
+    assert not said.out
+
+
+def test_broken_benchmarks_are_told(repository, capsys):
+    (repository / "benchmarks/test_speed.py").write_text("import not_there\n")
+    assert main(["gate", "--base", "main"]) == 2
+    assert "No module named 'not_there'" in capsys.readouterr().err
+
+
+def test_outside_a_repository(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["gate", "--base", "main"]) == 2
+    assert "not a git repository" in capsys.readouterr().err
+
+
+def test_markdown_tells_pairs_and_reference():
+    changes_, reference = gate.judge(pairs(8, slow=0.2), ASKED)
+    decision = gate.Decision(
+        tuple(changes_), reference, tuple(pairs(8)), "a benchmark is worse", "main (1)", "x (2)", 30
+    )
+    text = told.markdown(decision)
+    assert "Speed: x (2) against main (1)" in text
+    assert "8 pairs of process launches" in text
+    assert "reference workload" in text
+    assert changes.of_verdict(changes_, "worse")[0].name == "test_a"
