@@ -44,6 +44,8 @@ HERE = Path(__file__).parent
 ATTACHED = 500_000
 """Bytes up to which the packed records travel inside the page; beyond them the page points to the run folder."""
 
+MANY = 6
+"""Models named at the head of the page where it has more than twice as many."""
 PICTURED = 5
 """Models of one run that are shown in pictures, the first asked for; more would make a page that nobody can send."""
 QUESTIONS = marked({
@@ -213,7 +215,9 @@ def _title(runs: Sequence[RunFolder]) -> str:
 def _facts(runs: Sequence[RunFolder], columns: Sequence[Column]) -> list[tuple[str, str]]:
     """What the reader must know to read anything below, in a line."""
     out = [(say("data"), words.listed(list(dict.fromkeys(r.dataset for r in runs if r.dataset))))]
-    out.append((say("models"), words.listed([c.label for c in columns])))
+    labels = [c.label for c in columns]
+    some = say("{n} models: {some} …", n=len(labels), some=say(", ").join(labels[:MANY]))
+    out.append((say("models"), some if len(labels) > 2 * MANY else words.listed(labels)))
     sizes = list(dict.fromkeys(str(c.latent_dim) for c in columns if c.latent_dim is not None))
     out.append((say("latent size d"), words.listed(sizes)))
     seeds = list(dict.fromkeys(str(len(r.seeds)) for r in runs if r.seeds))

@@ -4,7 +4,7 @@ A *curve* is one kind of model (autoencoder, or VAE with one beta) at one depth,
 *knee* is the smallest latent size that reaches `ENOUGH` of the curve's best R² on held-out images, found seed by seed;
 the interval is the t interval of its base-2 logarithm, so a knee of 8 [4, 16] means one doubling either way. What is
 recommended is the knee of the VAE that, at its knee, decodes the most valid draws from N(0, I) among those whose R² there
-is within `CLOSE` of the best.
+is within `CLOSE` of the best VAE's.
 """
 
 from __future__ import annotations
@@ -99,15 +99,17 @@ def _knee(m: Measured, models: Mapping[int, str]) -> Interval | None:
 
 def recommended(m: Measured, curves: Sequence[Curve]) -> Curve | None:
     """The curve whose knee is recommended; None where no VAE was measured."""
-    at_knee = {c.name: r for c in curves if c.knee and (r := m.mean(c.models[c.size], "r2")) is not None}
+    regular = [c for c in curves if c.kind.startswith("vae") and c.knee]
+    at_knee = {c.name: r for c in regular if (r := m.mean(c.models[c.size], "r2")) is not None}
+    # The best of the VAEs: an autoencoder that keeps half the pixels reconstructs better than any, and compresses nothing.
     top = max(at_knee.values(), default=0.0)
-    fit = [c for c in curves if c.kind.startswith("vae") and at_knee.get(c.name, -1.0) >= top - CLOSE]
+    fit = [c for c in regular if at_knee.get(c.name, -1.0) >= top - CLOSE]
     return max(fit, key=lambda c: m.mean(c.models[c.size], "validity.normal") or 0.0, default=None)
 
 
 def _advice(m: Measured, best: Curve | None, data: str) -> str:
     if best is None or best.knee is None:
-        return say("No recommendation: no VAE of the grid has a value of R² near the best.")
+        return say("No recommendation: no VAE of the grid has a value of R².")
     model = best.models[best.size]
     more = next((best.models[d] for d in best.models if d > best.size), None)
     parts = {"r2": m.cell(model, "r2"), "valid": m.cell(model, "validity.normal")}

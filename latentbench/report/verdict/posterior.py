@@ -128,6 +128,8 @@ def _headline(table: Table, said: Mapping[str, str]) -> str:
             clouds=clouds,
             where=table.where,
         )
+    if not said and table.row("kl", True) and all((m, "punctual_index") not in table.by for m in table.models):
+        return say("No diagnosis, {where}: the ratio of sigma to sd(mu) was not asked for.", where=table.where)
     if not said:
         return say("Not measured, {where}: {why}.", where=table.where, why=table.why("punctual_index", "kl"))
     told = words.clauses(f"{m} {_in_words(table, m, word)}" for m, word in said.items())
