@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from latentbench.gate import Gate, run_gate
-from latentbench.launches import MEMORY
+from latentbench.launch import MEMORY
 from latentbench.report.gate import as_json
 from latentbench.revisions import git
 

@@ -3,7 +3,7 @@
 Two runs of a benchmark one after another differ by what else the machine did: identical code then fails a "10 % slower"
 check one time in five. So both revisions are run in one session, in turns A B B A, each time in a fresh process, and
 only *pairs* of neighbouring launches are compared. Symbols: ``a_j``, ``b_j`` the value of one benchmark in pair j at
-BASE and HEAD (see `latentbench.launches`); ``d_j = ln(b_j / a_j)``; ``m`` the trimmed mean of the d_j.
+BASE and HEAD (see `latentbench.launch`); ``d_j = ln(b_j / a_j)``; ``m`` the trimmed mean of the d_j.
 
     harm        e^m - 1: .05 is 5 % slower, or 5 % more memory
     p           Yuen's trimmed t-test of "m is 0": a fifth of the pairs at either end is set aside, since some processes
@@ -32,7 +32,7 @@ from pathlib import Path
 
 from latentbench.changes import FAMILYWISE, Change, amount, decide
 from latentbench.intervals import trimmed_t
-from latentbench.launches import CLOCKS, MEMORY, REFERENCE, REFERENCE_FILE, REFERENCE_SOURCE, Clock, Launch, Launcher
+from latentbench.launch import CLOCKS, MEMORY, REFERENCE, REFERENCE_FILE, REFERENCE_SOURCE, Clock, Launch, Launcher
 from latentbench.refusals import unknown
 from latentbench.revisions import TREE, Checkout, check_out, git, lay_over, repository, resolve
 

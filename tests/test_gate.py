@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from latentbench import changes, gate, launches, revisions
+from latentbench import changes, gate, launch, revisions
 from latentbench.cli import main
 from latentbench.intervals import t_interval, t_test, trimmed_t
 from latentbench.report import gate as told
@@ -29,11 +29,11 @@ def pairs(n, noise=0.03, slow=0.0, seed=0, shift_of_reference=0.0, outliers=0.0)
         # One process in ten is slow for its whole life.
         return 0.01 * np.exp(rng.gauss(0, noise) + effect + (0.3 if rng.random() < outliers else 0.0))
 
-    def launch(effect, reference):
-        seconds = {"test_a": value(effect), "test_b": value(0.0), launches.REFERENCE: value(reference)}
-        return launches.Launch({**seconds, launches.MEMORY: 1e8 * np.exp(rng.gauss(0, 0.001))}, 1.0)
+    def one(effect, reference):
+        seconds = {"test_a": value(effect), "test_b": value(0.0), launch.REFERENCE: value(reference)}
+        return launch.Launch({**seconds, launch.MEMORY: 1e8 * np.exp(rng.gauss(0, 0.001))}, 1.0)
 
-    return [(launch(0.0, 0.0), launch(np.log1p(slow), shift_of_reference)) for _ in range(n)]
+    return [(one(0.0, 0.0), one(np.log1p(slow), shift_of_reference)) for _ in range(n)]
 
 
 def verdicts(found):
@@ -48,7 +48,7 @@ def test_visits_are_balanced_whatever_the_seed():
 
 
 def test_a_slowdown_is_found_and_only_where_it_is():
-    assert verdicts(pairs(20, slow=0.1)) == {"test_a": "worse", "test_b": "same", launches.MEMORY: "same"}
+    assert verdicts(pairs(20, slow=0.1)) == {"test_a": "worse", "test_b": "same", launch.MEMORY: "same"}
     assert verdicts(pairs(20, slow=-0.1))["test_a"] == "better"
 
 
@@ -79,7 +79,7 @@ def test_nothing_stands_where_the_reference_moved():
 
 
 def test_a_benchmark_of_one_side_is_named():
-    found = [(a, launches.Launch({"test_new": 0.01, **b.values}, 1.0)) for a, b in pairs(6)]
+    found = [(a, launch.Launch({"test_new": 0.01, **b.values}, 1.0)) for a, b in pairs(6)]
     decided = {c.name: c for c in gate.judge(found, ASKED)[0]}
     assert decided["test_new"].reason == "it did not run at BASE"
 
@@ -93,19 +93,20 @@ def test_thresholds_of_single_benchmarks():
 def test_it_stops_when_decided_and_when_time_is_up(monkeypatch):
     sides = tuple(revisions.Checkout(n, "0" * 40, Path()) for n in "ab")
     made = {
-        side.name: iter(launches) for side, launches in zip(sides, zip(*pairs(200, noise=0.01, slow=1.0), strict=True), strict=True)
+        side.name: iter(made)
+        for side, made in zip(sides, zip(*pairs(200, noise=0.01, slow=1.0), strict=True), strict=True)
     }
 
-    def launch(side):
+    def one(side):
         return next(made[side.name])
 
-    found = gate.carry_out(ASKED, launch, sides)
+    found = gate.carry_out(ASKED, one, sides)
     assert len(found.pairs) == gate.LOOKS[0]
     assert found.stopped == "a benchmark is worse"
     clock = iter(range(0, 100_000, 60))
     monkeypatch.setattr(gate.time, "monotonic", lambda: next(clock))
     with pytest.raises(ValueError, match="do not fit into 270 s"):
-        gate.carry_out(ASKED, launch, sides)
+        gate.carry_out(ASKED, one, sides)
 
 
 def test_trimmed_t_is_students_where_nothing_is_set_aside():
@@ -189,7 +190,7 @@ def test_a_slower_working_tree_fails_the_gate(repository, tmp_path, capsys):
     by = {c["name"]: c for c in found["changes"]}
     assert by["test_speed.py::test_work"]["harm"]["mean"] == pytest.approx(1.0, abs=0.4)
     assert by["test_speed.py::test_other"]["verdict"] != "worse"
-    assert by[launches.MEMORY]["verdict"] == "same"
+    assert by[launch.MEMORY]["verdict"] == "same"
     assert len(found["pairs"]) >= 6
     assert "#### Worse" in (out / "summary.md").read_text("utf-8")
     assert {p: p.read_bytes() for p in before} == before
