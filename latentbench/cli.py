@@ -5,8 +5,8 @@ only takes the words apart: a command gives back the *action* they ask for, and 
 refusal and every Ctrl-C passes one place. Nothing heavy is imported before an action needs it: ``--help`` and a typo's
 refusal are instant.
 
-Exit codes: 0 finished; 1 a verdict that ``--fail-on`` names; 2 wrong input (one line on standard error, nothing written); 3 finished, but some cells failed;
-130 interrupted, with the line that resumes.
+Exit codes: 0 finished; 1 a verdict that ``--fail-on`` names; 2 wrong input (one line on standard error, nothing
+written); 3 finished, but some cells failed; 130 interrupted, with the line that resumes.
 """
 
 from __future__ import annotations
@@ -349,6 +349,69 @@ def _show_gate(decision: Decision) -> None:
     _print_table(*told.table(decision.changes, same=True))
     for line in (*told.without(decision.changes), *gate.notes(decision)):
         typer.echo(line)
+
+
+@app.command("compare")
+def _compare(
+    folders: list[str] = typer.Argument(
+        ..., metavar="BASE HEAD", help="Two run folders, or two pytest-benchmark JSON files or folders of them."
+    ),
+    fail_on: str = typer.Option("", "--fail-on", metavar="VERDICTS", help="Exit 1 on these: worse, or worse,unknown."),
+    threshold: list[str] = typer.Option(
+        [], "--threshold", metavar="METRIC=X", help="Least change worth a verdict: 5% of the base, or .02 in its unit."
+    ),
+    out: str = typer.Option(
+        None, "--out", metavar="FILE", help="Also write it as Markdown (with --history: the page)."
+    ),
+    json_output: bool = typer.Option(False, "--json", help="Machine-readable result on standard output."),
+    history: bool = typer.Option(False, "--history", help="Draw each metric over any number of runs, in this order."),
+    lang: str = typer.Option(None, "--lang", metavar=_metavar(Run.model_fields["lang"]), help="Language of the page."),
+) -> Action:
+    """Say what became better, worse or stayed the same between two runs, and what nobody can tell."""
+    paths = [Path(f) for f in folders]
+    if history:
+        return partial(_show_history, paths, Path(out) if out else None, lang)
+    return partial(_show_changes, paths, fail_on, threshold, Path(out) if out else None, json_output)
+
+
+def _show_changes(
+    paths: Sequence[Path], fail_on: str, threshold: Sequence[str], out: Path | None, as_json: bool
+) -> int:
+    from dataclasses import asdict
+
+    from latentbench import records
+    from latentbench.changes import headline, named
+    from latentbench.compare import compare, parse_thresholds
+    from latentbench.report import changes as told
+
+    if len(paths) != 2:
+        raise ValueError(f"compare: takes BASE and HEAD, got {len(paths)} (any number with --history)")
+    fatal = named(fail_on)
+    found = compare(paths[0], paths[1], parse_thresholds(threshold))
+    if out:
+        records.write_text(out, told.markdown(found.changes, found.title, found.notes))
+    if as_json:
+        row = {"title": found.title, "notes": found.notes, "changes": [asdict(c) for c in found.changes]}
+        typer.echo(json.dumps(row, ensure_ascii=False, allow_nan=False))
+    else:
+        headers, rows = told.table(found.changes)
+        if rows:
+            _print_table(headers, rows)
+            typer.echo("")
+        for line in (*told.without(found.changes), *found.notes):
+            typer.echo(line)
+        typer.echo(f"{told.sentence(found.changes)}\n{headline(found.changes)}")
+    return VERDICT if any(c.verdict in fatal for c in found.changes) else FINISHED
+
+
+def _show_history(folders: Sequence[Path], out: Path | None, lang: str | None) -> int:
+    from latentbench import report
+
+    page, points = report.render_history(folders, out, lang)
+    for line in points:
+        typer.echo(line)
+    typer.echo(str(page))
+    return FINISHED
 
 
 @app.command("list")

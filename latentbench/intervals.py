@@ -6,6 +6,7 @@ Symbols: ``x_1 .. x_n`` one value a seed; ``m`` their mean; ``s`` their standard
     interval    m +- t_n s / sqrt(n)        Student 1908; a percentile bootstrap at n = 5 covers 84 %, not 95 %
     paired      the same of the differences a_i - b_i of equal seeds: models share data order, pairs and prior draws
     tied        the paired interval contains 0: then no rank is shown
+    Welch       the difference of two means over different seeds, each side with a spread of its own
     Holm        K claims at once: the i-th smallest p-value counts K - i + 1 times
 
 The t-interval is exact for normal values. Where a measure has a bound and the values lie close to it, they are skewed
@@ -160,6 +161,38 @@ def trimmed_t(values: Sequence[float], share: float = 0.2, level: float = LEVEL)
     half = quantile(h, level) * error
     p = 1.0 if mean == 0 else 0.0 if error == 0 else float(2 * stdtr(h - 1, -abs(mean) / error))
     return Interval(mean, mean - half, mean + half, wide, len(x)), p
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """The difference of two means, a - b: ``difference`` with its interval (its ``sd`` is the standard error, its ``n``
+    the number of all values), the degrees of freedom ``df`` and the two-sided ``p`` of "the means are equal"."""
+
+    difference: Interval
+    df: float
+    p: float
+
+
+def welch(a: Iterable[float], b: Iterable[float], level: float = LEVEL) -> Unpaired:
+    """Welch's t for two means whose spreads may differ (Welch 1947).
+
+    With the squared standard errors ``u = s_a^2 / n_a`` and ``v = s_b^2 / n_b``: the interval is ``m_a - m_b +- t_df
+    sqrt(u + v)``, ``df = (u + v)^2 / (u^2 / (n_a - 1) + v^2 / (n_b - 1))`` (Satterthwaite 1946). No interval and p = 1
+    where a side has one value. Where no value varies, p is 0 for different means and 1 for equal ones. Raises ValueError
+    where a side has no value, one is not finite, or ``level`` is not between 0 and 1.
+    """
+    x, y = t_interval(a, level), t_interval(b, level)
+    mean, n = x.mean - y.mean, x.n + y.n
+    if x.sd is None or y.sd is None:
+        return Unpaired(Interval(mean, None, None, None, n), math.nan, 1.0)
+    u, v = x.sd**2 / x.n, y.sd**2 / y.n
+    error = math.sqrt(u + v)
+    if error == 0:
+        return Unpaired(Interval(mean, mean, mean, 0.0, n), math.inf, float(mean == 0))
+    # Shares of the larger, so that squares of small errors do not vanish.
+    df = ((u + v) / max(u, v)) ** 2 / ((u / max(u, v)) ** 2 / (x.n - 1) + (v / max(u, v)) ** 2 / (y.n - 1))
+    half = float(stdtrit(df, (1 + level) / 2)) * error
+    return Unpaired(Interval(mean, mean - half, mean + half, error, n), df, float(2 * stdtr(df, -abs(mean) / error)))
 
 
 def sign_flip(differences: Sequence[float]) -> float:

@@ -1,0 +1,224 @@
+"""Two runs of the same question: what became better, worse, stayed the same, or cannot be told.
+
+A metric of a model is compared where both sides measured the same thing: dataset, model spec, metric with its
+parameters, split and latent size. Symbols: ``b(v)`` the badness of a value (lower is better, whatever the direction; the
+distance to the target where there is one); ``h`` the harm, the mean of ``b(head) - b(base)``.
+
+    two seeds or more in common     paired by seed: the t-interval of the differences
+    else                            Welch's t of the two sets of seeds
+    threshold                       the larger of 5 % of |mean at base| and, for shares, 1 % of the width of their bounds
+    exact counts (cost.*)           compared as they are
+    timings                         only on one machine, by `launches.ratio`: each run is one launch
+
+Baselines, floors, ceilings, null values and the judge are the instrument, not the claim: they get no verdict. What
+failed its self-check on either side stays unknown. `changes.decide` gives the verdicts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from latentbench import launches, records
+from latentbench.changes import FAMILYWISE, Change, decide
+from latentbench.matched import Key, Matched, alone, change, identity
+from latentbench.records import Record, canonical
+from latentbench.stats import Cell, summarise
+
+MACHINE = ("cpu", "cores", "gpu", "threads", "device", "torch")
+"""What must be equal for two timings to be compared."""
+SESSIONS = (
+    "Timings of two runs are one launch each, at different times, and get a verdict only where they differ several times "
+    "over: `latentbench gate` runs both revisions in turns and can tell more."
+)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The least change worth a verdict: a share of the base's magnitude where ``relative``, else in the metric's unit."""
+
+    value: float
+    relative: bool
+
+    def of(self, base: float) -> float:
+        """In the metric's unit."""
+        return self.value * abs(base) if self.relative else self.value
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``title`` names both sides, ``notes`` say what else differs between them."""
+
+    title: str
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...]
+
+
+def parse_thresholds(words: Iterable[str]) -> dict[str, Threshold]:
+    """``METRIC=5%`` (of the base) and ``METRIC=.02`` (in its unit). Raises ValueError for anything else."""
+    out = {}
+    for word in words:
+        name, equals, text = word.rpartition("=")
+        relative = text.strip().endswith("%")
+        try:
+            value = float(text.strip().removesuffix("%")) / (100 if relative else 1)
+        except ValueError:
+            value = math.nan
+        if not (name and equals and math.isfinite(value) and value >= 0):
+            raise ValueError(f"threshold: '{word}' is not allowed; METRIC=5% of the base or METRIC=0.02 in its unit")
+        out[name.strip()] = Threshold(value, relative)
+    return out
+
+
+def compare(
+    base: Path, head: Path, thresholds: Mapping[str, Threshold] | None = None, alpha: float = FAMILYWISE
+) -> Comparison:
+    """Compare two run folders, or two pytest-benchmark JSON files or folders of them.
+
+    Raises ValueError, one line naming what differs, where the two cannot be compared: a folder that is neither, one of
+    each kind, other data under the same name, timings of different machines, nothing in common, a threshold of a metric
+    that neither has.
+    """
+    for path in (base, head):
+        if not path.exists():
+            raise ValueError(f"compare: {path} does not exist")
+    kinds = [(p / "records.jsonl").is_file() for p in (base, head)]
+    if kinds[0] != kinds[1]:
+        other = base if kinds[1] else head
+        raise ValueError(f"compare: a run folder and timings cannot be compared: {other} holds no records.jsonl")
+    if kinds[0]:
+        return compare_records(
+            records.read(base / "records.jsonl"),
+            records.read(head / "records.jsonl"),
+            thresholds,
+            alpha,
+            (str(base), str(head)),
+        )
+    before, after = launches.read(base), launches.read(head)
+    found = launches.changes(before, after)
+    if all(c.harm is None for c in found):
+        raise ValueError(f"compare: {base} and {head} have no benchmark in common")
+    notes = () if min(len(before), len(after)) > 1 else (launches.ALLOWANCE,)
+    return Comparison(f"{head} against {base}", tuple(decide(_with(found, thresholds or {}), alpha)), notes)
+
+
+def compare_records(
+    base: Sequence[Record],
+    head: Sequence[Record],
+    thresholds: Mapping[str, Threshold] | None = None,
+    alpha: float = FAMILYWISE,
+    names: tuple[str, str] = ("base", "head"),
+) -> Comparison:
+    """The same for records at hand. Raises ValueError as `compare` does."""
+    _same_data(base, head)
+    machine = launches.difference(_machine(base), _machine(head))
+    b, h = ({identity(c): c for c in summarise(side) if _is_claim(c)} for side in (base, head))
+    label = _labels([*b.values(), *h.values()])
+    if not b.keys() & h.keys():
+        raise ValueError(f"compare: {names[0]} and {names[1]} measured nothing in common: {_apart(b, h)}")
+    found = {key: _matched(key, b, h, machine) for key in dict.fromkeys([*b, *h])}
+    held = {key: m for key, m in found.items() if m is not None}
+    asked = _with([replace(m.change, subject=label[key]) for key, m in held.items()], thresholds or {})
+    told = [
+        replace(c, verdict="worse") if m.lost else c for c, m in zip(decide(asked, alpha), held.values(), strict=True)
+    ]
+    notes = [*_notes(base, head, b, h), *([SESSIONS] if any(c.relative for c in told) else [])]
+    return Comparison(f"{names[1]} against {names[0]}", tuple(told), tuple(notes))
+
+
+def _matched(key: Key, b: Mapping[Key, Cell], h: Mapping[Key, Cell], machine: str) -> Matched | None:
+    if key in b and key in h:
+        return change(b[key], h[key], machine)
+    return alone(b[key], "base", b, h) if key in b else alone(h[key], "head", b, h)
+
+
+def _is_claim(cell: Cell) -> bool:
+    judge = cell.model == "judge" or cell.model.startswith("judge:")
+    return not (cell.is_reference or judge or not cell.model)
+
+
+def _same_data(base: Sequence[Record], head: Sequence[Record]) -> None:
+    """Refuse other content under the same name: whatever became worse could be the data's doing."""
+    ours: dict[str, str] = {r.dataset: r.dataset_hash for r in base if r.dataset and r.dataset_hash}
+    for r in head:
+        if r.dataset_hash and r.dataset_hash != ours.get(r.dataset, r.dataset_hash):
+            told = f"{ours[r.dataset][:12]} against {r.dataset_hash[:12]}"
+            raise ValueError(f"compare: other data under the name '{r.dataset}': dataset_hash {told}")
+
+
+def _machine(rows: Sequence[Record]) -> dict[str, Any]:
+    head = records.run_record(rows)
+    held = (head.detail.get("environment") or {}) if head else {}
+    return {name: held.get(name) for name in MACHINE} if held else {"machine": "not recorded"}
+
+
+def _labels(cells: Sequence[Cell]) -> dict[Key, str]:
+    """The model, and what else tells the cells of one metric apart: dataset, split, size, the parameters that differ."""
+    several = len({c.dataset for c in cells}) > 1
+    by: dict[tuple[str, str, str], list[Cell]] = {}
+    for c in cells:
+        by.setdefault((c.dataset, c.model, c.metric), []).append(c)
+    out = {}
+    for group in by.values():
+        params = [n for n in group[0].metric_params if len({canonical(c.metric_params.get(n)) for c in group}) > 1]
+        splits, sizes = len({c.split for c in group}) > 1, len({c.latent_dim for c in group}) > 1
+        for c in group:
+            parts = [c.dataset] * several + [f"{n} {c.metric_params.get(n)}" for n in params]
+            parts += [c.split] * (splits and bool(c.split)) + [f"latent size {c.latent_dim}"] * sizes
+            out[identity(c)] = c.model + (f" ({', '.join(parts)})" if parts else "")
+    return out
+
+
+def _apart(b: Mapping[Key, Cell], h: Mapping[Key, Cell]) -> str:
+    """The first field in which no cell of one side meets one of the other."""
+    if not b or not h:
+        return f"{'base' if not b else 'head'} measured no model"
+    for place, name in enumerate(("dataset", "model", "metric", "metric_params", "split", "latent_dim")):
+        ours, theirs = (sorted({k[place] for k in side}) for side in (b, h))
+        if not set(ours) & set(theirs):
+            return f"{name} {', '.join(ours[:5])} against {', '.join(theirs[:5])}"
+    return "no metric of a model on both sides"
+
+
+def _with(found: Sequence[Change], thresholds: Mapping[str, Threshold]) -> list[Change]:
+    """The changes with the thresholds that were asked for, by metric or, for timings, by benchmark."""
+    names = {n for c in found for n in (c.metric, *((c.subject,) if c.metric == "time" else ()))}
+    if missing := [n for n in thresholds if n not in names]:
+        raise unknown("metric of a threshold", missing[0], names)
+    out = []
+    for c in found:
+        asked = thresholds.get(c.subject) if c.metric == "time" else None
+        asked = asked or thresholds.get(c.metric)
+        if asked is not None:
+            size = abs(c.base or 0.0)
+            told = asked.of(size) / (size or 1.0) if c.relative else asked.of(size)
+            c = replace(c, threshold=told)
+        out.append(c)
+    return out
+
+
+def _notes(base: Sequence[Record], head: Sequence[Record], b: Mapping[Key, Cell], h: Mapping[Key, Cell]) -> list[str]:
+    """What differs between the sides and is no reason to refuse: parameters, training, versions, the judge."""
+    out = []
+    for model in dict.fromkeys(c.model for c in h.values()):
+        sides = [next((c.params for c in side.values() if c.model == model), None) for side in (b, h)]
+        if sides[0] is not None and sides[1] is not None and (told := launches.difference(sides[0], sides[1])):
+            out.append(f"parameters of {model} differ: {told}")
+    details = [(r.detail if (r := records.run_record(side)) else {}) for side in (base, head)]
+    for part, left_out in (
+        ("config", ("models", "seeds", "out", "workers", "resume", "quiet", "lang", "study")),
+        ("environment", ()),
+    ):
+        one, two = ({k: v for k, v in (d.get(part) or {}).items() if k not in left_out} for d in details)
+        if told := launches.difference(one, two):
+            out.append(f"{part} differs: {told}")
+    judged = [
+        {f"{c.model} {c.metric}": c.values.get(None) for c in summarise(side) if c.model.startswith("judge")}
+        for side in (base, head)
+    ]
+    if told := launches.difference(*judged):
+        out.append(f"the judge differs, and with it what it scores: {told}")
+    return out
