@@ -20,7 +20,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from latentbench import launches, records
 from latentbench.changes import FAMILYWISE, Change, decide
@@ -114,7 +113,7 @@ def compare_records(
 ) -> Comparison:
     """The same for records at hand. Raises ValueError as `compare` does."""
     _same_data(base, head)
-    machine = launches.difference(_machine(base), _machine(head))
+    machine = _machines(base, head)
     b, h = ({identity(c): c for c in summarise(side) if _is_claim(c)} for side in (base, head))
     label = _labels([*b.values(), *h.values()])
     if not b.keys() & h.keys():
@@ -149,10 +148,16 @@ def _same_data(base: Sequence[Record], head: Sequence[Record]) -> None:
             raise ValueError(f"compare: other data under the name '{r.dataset}': dataset_hash {told}")
 
 
-def _machine(rows: Sequence[Record]) -> dict[str, Any]:
-    head = records.run_record(rows)
-    held = (head.detail.get("environment") or {}) if head else {}
-    return {name: held.get(name) for name in MACHINE} if held else {"machine": "not recorded"}
+def _machines(base: Sequence[Record], head: Sequence[Record]) -> str:
+    """In what the machines differ; empty where both are described alike."""
+    described = []
+    for side in (base, head):
+        row = records.run_record(side)
+        held = (row.detail.get("environment") or {}) if row else {}
+        if not held:
+            return "not recorded"
+        described.append({name: held.get(name) for name in MACHINE})
+    return launches.difference(*described)
 
 
 def _labels(cells: Sequence[Cell]) -> dict[Key, str]:
