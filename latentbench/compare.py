@@ -23,8 +23,9 @@ from pathlib import Path
 
 from latentbench import launches, records
 from latentbench.changes import FAMILYWISE, Change, decide
-from latentbench.matched import Key, Matched, alone, change, identity
-from latentbench.records import Record, canonical
+from latentbench.matched import Key, Matched, alone, change, identity, is_claim, labels
+from latentbench.records import Record
+from latentbench.refusals import unknown
 from latentbench.stats import Cell, summarise
 
 MACHINE = ("cpu", "cores", "gpu", "threads", "device", "torch")
@@ -112,10 +113,10 @@ def compare_records(
     names: tuple[str, str] = ("base", "head"),
 ) -> Comparison:
     """The same for records at hand. Raises ValueError as `compare` does."""
-    _same_data(base, head)
+    records.same_data(base, head)
     machine = _machines(base, head)
-    b, h = ({identity(c): c for c in summarise(side) if _is_claim(c)} for side in (base, head))
-    label = _labels([*b.values(), *h.values()])
+    b, h = ({identity(c): c for c in summarise(side) if is_claim(c)} for side in (base, head))
+    label = labels([*b.values(), *h.values()])
     if not b.keys() & h.keys():
         raise ValueError(f"compare: {names[0]} and {names[1]} measured nothing in common: {_apart(b, h)}")
     found = {key: _matched(key, b, h, machine) for key in dict.fromkeys([*b, *h])}
@@ -134,20 +135,6 @@ def _matched(key: Key, b: Mapping[Key, Cell], h: Mapping[Key, Cell], machine: st
     return alone(b[key], "base", b, h) if key in b else alone(h[key], "head", b, h)
 
 
-def _is_claim(cell: Cell) -> bool:
-    judge = cell.model == "judge" or cell.model.startswith("judge:")
-    return not (cell.is_reference or judge or not cell.model)
-
-
-def _same_data(base: Sequence[Record], head: Sequence[Record]) -> None:
-    """Refuse other content under the same name: whatever became worse could be the data's doing."""
-    ours: dict[str, str] = {r.dataset: r.dataset_hash for r in base if r.dataset and r.dataset_hash}
-    for r in head:
-        if r.dataset_hash and r.dataset_hash != ours.get(r.dataset, r.dataset_hash):
-            told = f"{ours[r.dataset][:12]} against {r.dataset_hash[:12]}"
-            raise ValueError(f"compare: other data under the name '{r.dataset}': dataset_hash {told}")
-
-
 def _machines(base: Sequence[Record], head: Sequence[Record]) -> str:
     """In what the machines differ; empty where both are described alike."""
     described = []
@@ -158,23 +145,6 @@ def _machines(base: Sequence[Record], head: Sequence[Record]) -> str:
             return "not recorded"
         described.append({name: held.get(name) for name in MACHINE})
     return launches.difference(*described)
-
-
-def _labels(cells: Sequence[Cell]) -> dict[Key, str]:
-    """The model, and what else tells the cells of one metric apart: dataset, split, size, the parameters that differ."""
-    several = len({c.dataset for c in cells}) > 1
-    by: dict[tuple[str, str, str], list[Cell]] = {}
-    for c in cells:
-        by.setdefault((c.dataset, c.model, c.metric), []).append(c)
-    out = {}
-    for group in by.values():
-        params = [n for n in group[0].metric_params if len({canonical(c.metric_params.get(n)) for c in group}) > 1]
-        splits, sizes = len({c.split for c in group}) > 1, len({c.latent_dim for c in group}) > 1
-        for c in group:
-            parts = [c.dataset] * several + [f"{n} {c.metric_params.get(n)}" for n in params]
-            parts += [c.split] * (splits and bool(c.split)) + [f"latent size {c.latent_dim}"] * sizes
-            out[identity(c)] = c.model + (f" ({', '.join(parts)})" if parts else "")
-    return out
 
 
 def _apart(b: Mapping[Key, Cell], h: Mapping[Key, Cell]) -> str:

@@ -7,7 +7,7 @@ symbols.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -41,22 +41,47 @@ def identity(c: Cell) -> Key:
     return c.dataset, c.model, c.metric, canonical(c.metric_params), c.split, str(c.latent_dim)
 
 
+def is_claim(cell: Cell) -> bool:
+    """False for the instrument: references, the judge, what belongs to no model."""
+    judge = cell.model == "judge" or cell.model.startswith("judge:")
+    return not (cell.is_reference or judge or not cell.model)
+
+
+def labels(cells: Sequence[Cell]) -> dict[Key, str]:
+    """The model, and what else tells the cells of one metric apart: dataset, split, size, the parameters that differ."""
+    several = len({c.dataset for c in cells}) > 1
+    by: dict[tuple[str, str, str], list[Cell]] = {}
+    for c in cells:
+        by.setdefault((c.dataset, c.model, c.metric), []).append(c)
+    out = {}
+    for group in by.values():
+        params = [n for n in group[0].metric_params if len({canonical(c.metric_params.get(n)) for c in group}) > 1]
+        splits, sizes = len({c.split for c in group}) > 1, len({c.latent_dim for c in group}) > 1
+        for c in group:
+            parts = [c.dataset] * several + [f"{n} {c.metric_params.get(n)}" for n in params]
+            parts += [c.split] * (splits and bool(c.split)) + [f"latent size {c.latent_dim}"] * sizes
+            out[identity(c)] = c.model + (f" ({', '.join(parts)})" if parts else "")
+    return out
+
+
 def change(base: Cell, head: Cell, machine: str) -> Matched | None:
     """One metric of one model that both sides asked for; None where neither has a value. ``machine`` says in what the
     machines differ, empty where they do not."""
     if not base.values and not head.values:
         return None
-    blank = Change(
-        head.model, head.metric, head.unit, head.better,
-        base.interval.mean if base.interval else None, head.interval.mean if head.interval else None,
-    )  # fmt: skip
+    blank = _blank(base, head)
     if why := _obstacle(base, head):
         return Matched(replace(blank, reason=why), lost=head.status == "failed" and bool(base.values))
-    if head.metric.startswith(("throughput.", "train.seconds")):
+    if head.is_timing:
         return Matched(_timing(blank, base, head, machine))
     if why := _failures(base, head):
         return Matched(replace(blank, reason=why), lost=head.failed >= MANY * _seeds(head))
-    return Matched(_quality(blank, base, head))
+    return Matched(between(base, head))
+
+
+def _blank(base: Cell, head: Cell) -> Change:
+    b, h = (c.interval.mean if c.interval else None for c in (base, head))
+    return Change(head.model, head.metric, head.unit, head.better, b, h)
 
 
 def _obstacle(base: Cell, head: Cell) -> str:
@@ -73,8 +98,10 @@ def _obstacle(base: Cell, head: Cell) -> str:
     return "" if scales[0] == scales[1] else "nats of different likelihoods have no common scale"
 
 
-def _quality(blank: Change, base: Cell, head: Cell) -> Change:
-    """Paired by seed where two seeds or more are on both sides, else by Welch's t; exact counts as they are."""
+def between(base: Cell, head: Cell) -> Change:
+    """The change between two cells that both have values and can be compared, with the default threshold: paired by
+    seed where two seeds or more are on both sides, else by Welch's t; exact counts as they are."""
+    blank = _blank(base, head)
     if base.measured_once and head.measured_once:
         d = head.badness(head.values[None]) - base.badness(base.values[None])
         exact = head.metric.startswith("cost.")

@@ -40,6 +40,8 @@ Better = Literal["higher", "lower", "target", "none"]
 
 REFERENCE_PREFIXES = ("baseline:", "ceiling:", "floor:", "null:", "check:")
 SELF_CHECK = "check:self"
+TIMINGS = ("throughput.", "train.seconds")
+"""How the names of metrics start that depend on the machine's speed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,7 @@ class Record:
     @property
     def is_timing(self) -> bool:
         """True where the value depends on the machine's speed and so differs between equal runs."""
-        return self.metric.startswith(("throughput.", "train.seconds"))
+        return self.metric.startswith(TIMINGS)
 
     def to_json(self) -> str:
         """One line of JSON, keys in the order of the fields, empty ones left out, never NaN."""
@@ -184,3 +186,12 @@ def values(records: Iterable[Record]) -> Iterator[Record]:
 def run_record(records: Iterable[Record]) -> Record | None:
     """The run's own record, or None where a file holds none."""
     return next((r for r in records if r.kind == "run"), None)
+
+
+def same_data(base: Iterable[Record], head: Iterable[Record]) -> None:
+    """Refuse other content under the same name, with a ValueError: whatever became worse could be the data's doing."""
+    ours: dict[str, str] = {r.dataset: r.dataset_hash for r in base if r.dataset and r.dataset_hash}
+    for r in head:
+        if r.dataset_hash and r.dataset_hash != ours.get(r.dataset, r.dataset_hash):
+            told = f"{ours[r.dataset][:12]} against {r.dataset_hash[:12]}"
+            raise ValueError(f"compare: other data under the name '{r.dataset}': dataset_hash {told}")

@@ -23,7 +23,7 @@ from latentbench.intervals import (
     t_interval,
     t_test,
 )
-from latentbench.records import REFERENCE_PREFIXES, SELF_CHECK, Better, Record, canonical, values
+from latentbench.records import REFERENCE_PREFIXES, SELF_CHECK, TIMINGS, Better, Record, canonical, values
 
 __all__ = [
     "LEVEL", "Interval", "Paired", "t_interval", "t_test", "paired", "sign_flip", "seeds_to_separate", "holm",
@@ -74,6 +74,11 @@ class Cell:
     def measured_once(self) -> bool:
         """True where there is one number and no seed: an exact count, a reference, a throughput."""
         return set(self.values) == {None}
+
+    @property
+    def is_timing(self) -> bool:
+        """True where the values depend on the machine's speed."""
+        return self.metric.startswith(TIMINGS)
 
     @property
     def rankable(self) -> bool:

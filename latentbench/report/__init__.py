@@ -13,7 +13,7 @@ from pathlib import Path
 from latentbench import records
 from latentbench.report import language
 
-__all__ = ["render", "write_tables"]
+__all__ = ["render", "render_history", "write_tables"]
 
 
 def render(folders: Sequence[Path], out: Path | None = None, lang: str | None = None) -> Path:
@@ -53,3 +53,23 @@ def write_tables(folder: Path, lang: str | None = None) -> None:
         summary = tables.summary_md(run.records)
     records.write_text(run.path / "summary.md", summary)
     records.write_text(run.path / "results.csv", tables.results_csv(run.records))
+
+
+def render_history(folders: Sequence[Path], out: Path | None = None, lang: str | None = None) -> tuple[Path, list[str]]:
+    """Write the page of many runs in a row, in this order, and return its path with a line for each change point.
+
+    ``out`` is the file to write, by default ``history.html`` in the working folder, which must not be there. ``lang`` is
+    the language of its prose, by default English. Raises ValueError, in one line, for fewer than two run folders, one
+    that cannot be read, or other data under the same name.
+    """
+    from latentbench import history as revisions_of
+    from latentbench.report import history
+
+    target = Path(out) if out is not None else Path("history.html")
+    if out is None and target.exists():
+        raise ValueError(f"compare: {target} is there already; name another file with --out")
+    revisions = revisions_of.read([Path(f) for f in folders])
+    found = revisions_of.series(revisions)
+    with language.speaking(lang or language.ENGLISH.code):
+        history.write(folders, target, revisions, found)
+    return target, revisions_of.told(revisions, found)

@@ -186,12 +186,17 @@ def html(runs: Sequence[RunFolder]) -> str:
         "script": Markup((HERE / "page.js").read_text("utf-8")),
     }
     context["library"] = Markup(maps.library()) if context["live"] else Markup("")
-    environment = jinja2.Environment(
+    return environment().get_template("page.html.jinja").render(context)
+
+
+def environment() -> jinja2.Environment:
+    """Where templates come from and what they may call; text is escaped, and a name that is not there is an error."""
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.globals.update(shown_size=images.shown_size, say=_say, plural=_plural, told=say)
-    return environment.get_template("page.html.jinja").render(context)
+    made.globals.update(shown_size=images.shown_size, say=_say, plural=_plural, told=say)
+    return made
 
 
 def _say(text: str, /, **places: object) -> Markup:

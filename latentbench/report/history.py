@@ -1,0 +1,151 @@
+"""The page of a history: each metric over revisions, its change points marked, in one file that asks nothing of any
+network and runs no script.
+
+A *panel* is one metric: a line a model, a whisker for each interval, a broken upright line where the level changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+
+from latentbench.changes import Verdict
+from latentbench.history import Break, Revision, Series
+from latentbench.report import figures, svg, words
+from latentbench.report.language import marked, plural, say, spoken
+from latentbench.report.page import HERE, environment
+from latentbench.report.svg import Axis, drawing, line, marks, polyline, tag, text
+
+SIZE = (380, 210)
+"""Width and height of a panel."""
+SHOWN = 6
+"""Revisions named below a panel; of more, every second, third, ... is."""
+READINGS: dict[Verdict, str] = marked({"worse": "worse", "better": "better", "unknown": "moved", "same": "same"})
+
+
+class Panel(NamedTuple):
+    """One metric: its name, unit and direction, the drawing, and a row of numbers for each model."""
+
+    title: str
+    unit: str
+    arrow: str
+    plot: Markup
+    rows: Sequence[tuple[str, Sequence[str]]]
+
+
+class Turn(NamedTuple):
+    """A change point in words."""
+
+    revision: str
+    metric: str
+    subject: str
+    verdict: str
+    reading: str
+    before: str
+    after: str
+
+
+def html(revisions: Sequence[Revision], found: Sequence[Series]) -> str:
+    """The whole page, in the language in force."""
+    models = list(dict.fromkeys(s.model for s in found))
+    panels: dict[tuple[str, str], list[Series]] = {}
+    for s in found:
+        panels.setdefault((s.metric, s.subject.removeprefix(s.model)), []).append(s)
+    groups = []
+    for family in (*words.FAMILIES, words.OTHER):
+        own = [k for k in panels if words.family(k[0]) is family]
+        # What changed stands first.
+        own.sort(key=lambda k: not any(s.breaks for s in panels[k]))
+        drawn = [_panel(k[0] + k[1], panels[k], revisions, models) for k in own]
+        if drawn:
+            groups.append((say(family.title), drawn))
+    turns = [_turn(b, s, revisions) for s in found for b in s.breaks]
+    order = {r.label: k for k, r in enumerate(revisions)}
+    return environment().get_template("history.html.jinja").render(
+        language=spoken(),
+        style=Markup((HERE / "style.css").read_text("utf-8")),
+        title=plural("History of {n} revision", "History of {n} revisions", len(revisions)),
+        revisions=revisions,
+        models=[(m, svg.swatch(figures.marker(k), f"dot {figures.model_class(k)}")) for k, m in enumerate(models)],
+        turns=sorted(turns, key=lambda t: order[t.revision]),
+        groups=groups,
+        series=len(found),
+    )  # fmt: skip
+
+
+def _turn(b: Break, s: Series, revisions: Sequence[Revision]) -> Turn:
+    c = b.change
+    return Turn(
+        revisions[b.at].label, s.metric, s.subject, c.verdict, say(READINGS[c.verdict]), words.number(c.base),
+        words.number(c.head),
+    )  # fmt: skip
+
+
+def _panel(title: str, found: Sequence[Series], revisions: Sequence[Revision], models: Sequence[str]) -> Panel:
+    first = found[0].any_cell
+    arrows = {
+        "higher": "↑",
+        "lower": "↓",
+        "target": f"→{words.THIN}{first.target:g}" if first.target is not None else "",
+    }
+    rows = [(s.model, [_number(s, k) for k in range(len(revisions))]) for s in found]
+    return Panel(title, first.unit, arrows.get(first.better, ""), _plot(title, found, revisions, models), rows)
+
+
+def _number(s: Series, at: int) -> str:
+    """Mean ± half, or a dash."""
+    interval = s.interval(at)
+    if interval is None:
+        return words.number(None)
+    if interval.half is None:
+        return words.number(interval.mean)
+    return " ± ".join(words.spread(interval.mean, interval.half))
+
+
+def _plot(title: str, found: Sequence[Series], revisions: Sequence[Revision], models: Sequence[str]) -> Markup:
+    """Revisions from left to right, values upwards."""
+    width, height = SIZE
+    ends = [v for s in found for k in range(len(revisions)) if (i := s.interval(k))
+            for v in (i.mean, i.low, i.high) if v is not None]  # fmt: skip
+    x, y = Axis(0, len(revisions) - 1, 64, width - 16), Axis(*svg.span(ends), height - 34, 30)
+    every = -(-len(revisions) // SHOWN)
+    named = list(range(0, len(revisions), every))
+    parts = [svg.y_axis(y, 50, width, ""), svg.x_axis(x, height - 34, "", named, [revisions[k].label for k in named])]
+    for s in found:
+        for b in s.breaks:
+            at = x(b.at - 0.5)
+            parts.append(line(at, 22, at, height - 34, f"turn {b.change.verdict}"))
+            parts.append(text(at, 16, say(READINGS[b.change.verdict]), "value", "middle"))
+    for s in found:
+        parts.append(_line(s, models.index(s.model), x, y))
+    told = say("{metric} over {n} revisions", metric=title, n=len(revisions))
+    return drawing(width, height, *parts, label=told)
+
+
+def _line(s: Series, m: int, x: Axis, y: Axis) -> Markup:
+    """One model's means with their intervals, joined."""
+    held = [(x(k), i) for k in range(len(s.cells)) if (i := s.interval(k))]
+    xs, ys = [at for at, _ in held], [y(i.mean) for _, i in held]
+    colour = figures.model_class(m)
+    whiskers = [
+        line(at, y(i.low), at, y(i.high), f"whisker {colour}")
+        for at, i in held
+        if i.low is not None and i.high is not None
+    ]
+    dots = marks(np.array(xs), np.array(ys), figures.marker(m), 3.4, f"dot {colour}")
+    return tag("g", polyline(xs, ys, f"line thin {colour}"), *whiskers, dots)
+
+
+def write(folders: Sequence[Path], out: Path, revisions: Sequence[Revision], found: Sequence[Series]) -> None:
+    """Write the page. Raises ValueError where it would overwrite a run's own page or its folder is not there."""
+    from latentbench import records
+
+    if not out.parent.is_dir():
+        raise ValueError(f"compare: {out} cannot be written: {out.parent} is not a folder")
+    if any(out.resolve() == (f / "report.html").resolve() for f in folders):
+        raise ValueError(f"compare: {out} is a run's own page; name another file with --out")
+    records.write_text(out, html(revisions, found))
