@@ -119,7 +119,7 @@ def _breaks(s: Series, family: int, alpha: float) -> tuple[Break, ...]:
     found = sorted(_segment(cells, 0, len(cells), family * (len(cells) - 1), alpha), key=lambda b: b.at)
     edges = [0, *(b.at for b in found), len(cells)]
     out = []
-    for b, before, after in zip(found, edges, edges[2:], strict=True):
+    for b, before, after in zip(found, edges[:-2], edges[2:], strict=True):
         # The numbers are those of the two levels that meet there; the p-value is that of the stretch it was found in.
         change = between(_pooled(cells[before : b.at]), _pooled(cells[b.at : after]))
         told = replace(change, subject=s.subject, adjusted=b.change.adjusted, verdict=_verdict(change))

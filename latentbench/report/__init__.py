@@ -66,9 +66,9 @@ def render_history(folders: Sequence[Path], out: Path | None = None, lang: str |
     from latentbench.report import history
 
     target = Path(out) if out is not None else Path("history.html")
+    revisions = revisions_of.read([Path(f) for f in folders])
     if out is None and target.exists():
         raise ValueError(f"compare: {target} is there already; name another file with --out")
-    revisions = revisions_of.read([Path(f) for f in folders])
     found = revisions_of.series(revisions)
     with language.speaking(lang or language.ENGLISH.code):
         history.write(folders, target, revisions, found)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from latentbench.changes import Verdict
+from latentbench.changes import VERDICTS, Verdict
 from latentbench.history import Break, Revision, Series
 from latentbench.report import figures, svg, words
 from latentbench.report.language import marked, plural, say, spoken
@@ -115,15 +115,21 @@ def _plot(title: str, found: Sequence[Series], revisions: Sequence[Revision], mo
     every = -(-len(revisions) // SHOWN)
     named = list(range(0, len(revisions), every))
     parts = [svg.y_axis(y, 50, width, ""), svg.x_axis(x, height - 34, "", named, [revisions[k].label for k in named])]
-    for s in found:
-        for b in s.breaks:
-            at = x(b.at - 0.5)
-            parts.append(line(at, 22, at, height - 34, f"turn {b.change.verdict}"))
-            parts.append(text(at, 16, say(READINGS[b.change.verdict]), "value", "middle"))
+    for at, verdicts in _turns(found).items():
+        parts.append(line(x(at - 0.5), 22, x(at - 0.5), height - 34, f"turn {verdicts[0]}"))
+        parts.append(text(x(at - 0.5), 16, words.commas(say(READINGS[v]) for v in verdicts), "value", "middle"))
     for s in found:
         parts.append(_line(s, models.index(s.model), x, y))
     told = say("{metric} over {n} revisions", metric=title, n=len(revisions))
     return drawing(width, height, *parts, label=told)
+
+
+def _turns(found: Sequence[Series]) -> dict[int, list[Verdict]]:
+    """Where the level of any model changed, and how, the worst first."""
+    out: dict[int, list[Verdict]] = {}
+    for b in (b for s in found for b in s.breaks):
+        out.setdefault(b.at, []).append(b.change.verdict)
+    return {at: [v for v in VERDICTS if v in held] for at, held in out.items()}
 
 
 def _line(s: Series, m: int, x: Axis, y: Axis) -> Markup:

@@ -188,11 +188,18 @@ def tick_label(value: float, step: float = 0.0) -> str:
     if abs(value) >= 1000:
         digits, thin, prefix = words.engineering(value).partition(words.THIN)
         return (digits.rstrip("0").rstrip(".") if "." in digits else digits) + thin + prefix
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9)) if step else words.places(abs(value))
+    decimals = _decimals(step) if step else words.places(abs(value))
     body = f"{abs(value):.{min(decimals, 5)}f}"
     if step == 0 or "." in body:
         body = body.rstrip("0").rstrip(".") if "." in body else body
     return (words.MINUS if value < 0 and float(body) else "") + body
+
+
+def _decimals(step: float) -> int:
+    """Decimals that tell ticks of this step apart: one for .5, two for .25."""
+    power = math.floor(math.log10(step) + 1e-9)
+    whole = abs(step / 10**power - round(step / 10**power)) < 1e-6
+    return max(0, -power + (not whole))
 
 
 def span(values: Iterable[float], pad: float = 0.05, floor: float | None = None) -> tuple[float, float]:
