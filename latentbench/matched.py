@@ -94,7 +94,7 @@ def _obstacle(base: Cell, head: Cell) -> str:
     for name in ("unit", "better", "target"):
         if getattr(base, name) != getattr(head, name):
             return f"{name} differs: {getattr(base, name)!r} against {getattr(head, name)!r}"
-    scales = [{d.get("likelihood") for d in c.details.values()} for c in (base, head)]
+    scales = [{d["likelihood"] for d in c.details.values() if d.get("likelihood")} for c in (base, head)]
     return "" if scales[0] == scales[1] else "nats of different likelihoods have no common scale"
 
 

@@ -118,6 +118,13 @@ def test_only_common_seeds_count_where_there_are_two():
     assert (found.base, found.head, found.harm.n) == (2.0, 2.0, 3)
 
 
+def test_likelihoods_of_different_kinds_do_not_compare():
+    gaussian, bernoulli = (rows(noise(1), detail={"likelihood": k}) for k in ("gaussian", "bernoulli"))
+    assert "different likelihoods" in only(compare_records(gaussian, bernoulli)).reason
+    assert only(compare_records(gaussian, gaussian)).verdict == "same"
+    assert only(compare_records(rows(noise(1)), rows(noise(1), detail={"spread": 1}))).verdict == "same"
+
+
 def test_one_seed_says_nothing_unless_it_is_equal():
     assert only(compare_records(rows([1.0]), rows([2.0]))).verdict == "unknown"
 
