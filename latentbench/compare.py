@@ -85,6 +85,8 @@ def compare(
     for path in (base, head):
         if not path.exists():
             raise ValueError(f"compare: {path} does not exist")
+        if (path / "run.json").is_file() and not (path / "records.jsonl").is_file():
+            raise ValueError(f"compare: {path} is an unfinished run; finish it with --resume")
     kinds = [(p / "records.jsonl").is_file() for p in (base, head)]
     if kinds[0] != kinds[1]:
         other = base if kinds[1] else head

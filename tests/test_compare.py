@@ -347,6 +347,9 @@ def test_what_the_command_refuses(tmp_path, capsys):
     a, b = build(tmp_path / "a"), bench(tmp_path, "b", [1.0])
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.json").write_text('{"benchmarks": 3}')
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "run.json").write_text("{}")
+    assert "half is an unfinished run" in refused(capsys, a, tmp_path / "half")
     assert "does not exist" in refused(capsys, a, tmp_path / "nowhere")
     assert "cannot be compared" in refused(capsys, a, b)
     assert "neither records.jsonl" in refused(capsys, b, tmp_path / "empty")
@@ -357,6 +360,7 @@ def test_what_the_command_refuses(tmp_path, capsys):
     out.write_text("older")
     assert "did you mean 'r2'" in refused(capsys, a, a, "--threshold", "r3=5%", "--out", out)
     assert out.read_text() == "older"
+    assert "no/where" in refused(capsys, a, a, "--out", "no/where/x.md")
 
 
 def test_exit_codes_and_what_is_printed(tmp_path, capsys):
@@ -402,3 +406,12 @@ def test_records_alone_are_enough(tmp_path):
     kept = [r for r in records.read(a / "records.jsonl") if r.kind in ("run", "value")]
     records.write(tmp_path / "base" / "records.jsonl", kept)
     assert {c.verdict for c in compare(tmp_path / "base", a).changes} <= {"same", "unknown"}
+
+
+def test_the_committed_baseline_is_small_and_says_the_same_as_itself():
+    folder = Path(__file__).parents[1] / "benchmarks" / "baseline"
+    assert (folder / "records.jsonl").stat().st_size < 1_000_000
+    found = compare(folder, folder).changes
+    assert {c.verdict for c in found} == {"same"}
+    assert {c.subject.split(" ")[0] for c in found} == {"ae", "vae"}
+    assert not [c for c in found if c.relative]
