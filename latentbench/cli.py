@@ -387,6 +387,8 @@ def _show_changes(
     if len(paths) != 2:
         raise ValueError(f"compare: takes BASE and HEAD, got {len(paths)} (any number with --history)")
     fatal = named(fail_on)
+    if out and not out.parent.is_dir():
+        raise ValueError(f"compare: {out} cannot be written: {out.parent} is not a folder")
     found = compare(paths[0], paths[1], parse_thresholds(threshold))
     if out:
         records.write_text(out, told.markdown(found.changes, found.title, found.notes))

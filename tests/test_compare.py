@@ -360,7 +360,7 @@ def test_what_the_command_refuses(tmp_path, capsys):
     out.write_text("older")
     assert "did you mean 'r2'" in refused(capsys, a, a, "--threshold", "r3=5%", "--out", out)
     assert out.read_text() == "older"
-    assert "no/where" in refused(capsys, a, a, "--out", "no/where/x.md")
+    assert "no/where.md cannot be written: no is not a folder" in refused(capsys, a, a, "--out", "no/where.md")
 
 
 def test_exit_codes_and_what_is_printed(tmp_path, capsys):
