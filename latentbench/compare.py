@@ -16,13 +16,12 @@ failed its self-check on either side stays unknown. `changes.decide` gives the v
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from latentbench import launches, records
-from latentbench.changes import FAMILYWISE, Change, decide
+from latentbench.changes import FAMILYWISE, Change, amount, decide
 from latentbench.matched import Key, Matched, alone, change, identity, is_claim, labels
 from latentbench.records import Record
 from latentbench.refusals import unknown
@@ -62,14 +61,9 @@ def parse_thresholds(words: Iterable[str]) -> dict[str, Threshold]:
     out = {}
     for word in words:
         name, equals, text = word.rpartition("=")
-        relative = text.strip().endswith("%")
-        try:
-            value = float(text.strip().removesuffix("%")) / (100 if relative else 1)
-        except ValueError:
-            value = math.nan
-        if not (name and equals and math.isfinite(value) and value >= 0):
-            raise ValueError(f"threshold: '{word}' is not allowed; METRIC=5% of the base or METRIC=0.02 in its unit")
-        out[name.strip()] = Threshold(value, relative)
+        if not (name.strip() and equals):
+            raise ValueError(f"threshold: {word!r} names no metric; METRIC=5% of the base, or METRIC=.02 in its unit")
+        out[name.strip()] = Threshold(*amount(text.strip(), word))
     return out
 
 

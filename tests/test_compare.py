@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 from dataclasses import replace
@@ -415,3 +416,27 @@ def test_the_committed_baseline_is_small_and_says_the_same_as_itself():
     assert {c.verdict for c in found} == {"same"}
     assert {c.subject.split(" ")[0] for c in found} == {"ae", "vae"}
     assert not [c for c in found if c.relative]
+
+
+@pytest.fixture(scope="module")
+def script():
+    path = Path(__file__).parents[1] / "benchmarks" / "gate_errors_quality.py"
+    spec = importlib.util.spec_from_file_location("gate_errors_quality", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_each_planted_regression_still_finds_its_place_in_the_source(script, tmp_path):
+    for plant in (*script.PLANTS, *script.HARMLESS):
+        made = script.scratch(tmp_path, plant) / "latentbench" / plant.file
+        here = script.ROOT / "latentbench" / plant.file
+        assert made.read_text() == here.read_text().replace(plant.old, plant.new) != here.read_text()
+
+
+def test_the_page_of_error_rates_is_that_of_its_numbers(script):
+    held = json.loads((script.ROOT / "docs" / "gate-quality.json").read_text())
+    assert script.page(held) == (script.ROOT / "docs" / "gate-quality.md").read_text()
+    assert all(p["worse"] for p in held["plants"])
+    assert len(held["plants"]) == len(script.PLANTS)
+    assert sum(bool(r["worse"]) for r in held["reruns"]) <= 1
