@@ -87,11 +87,18 @@ def read(folders: Sequence[Path]) -> list[Revision]:
         records.same_data(runs[0], runs[-1])
     heads = [r.detail if (r := records.run_record(rows)) else {} for rows in runs]
     short = [str(h.get("git") or "")[:SHORT] for h in heads]
-    names = [s if s and short.count(s) == 1 else f.resolve().name for s, f in zip(short, folders, strict=True)]
+    names = _names(short, folders)
     return [
         Revision(name, str(h.get("started") or ""), {identity(c): c for c in summarise(rows) if is_claim(c)})
         for name, h, rows in zip(names, heads, runs, strict=True)
     ]
+
+
+def _names(short: Sequence[str], folders: Sequence[Path]) -> list[str]:
+    """Git revision, folder, or the folder's whole path: the first that no other revision has."""
+    ends = [f.resolve().name for f in folders]
+    told = zip(short, ends, map(str, folders), strict=True)
+    return [s if s and short.count(s) == 1 else e if ends.count(e) == 1 else f for s, e, f in told]
 
 
 def series(revisions: Sequence[Revision], alpha: float = FAMILYWISE) -> list[Series]:

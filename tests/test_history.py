@@ -117,6 +117,17 @@ def test_the_page_and_the_lines(tmp_path, runs, capsys):
     assert (tmp_path / "again.html").read_text() == text
 
 
+def test_revisions_have_names_of_their_own(tmp_path):
+    folders = [build(tmp_path / part / "run", Synthetic(seeds=2)) for part in ("a", "b")]
+    rows = records.read(folders[0] / "records.jsonl")
+    assert [r.label for r in history.read(folders)] == [str(f) for f in folders]
+    records.write(
+        folders[0] / "records.jsonl",
+        [replace(r, detail={**r.detail, "git": "fedcba9876"}) if r.kind == "run" else r for r in rows],
+    )
+    assert [r.label for r in history.read(folders)] == ["fedcba9", "0123abc"]
+
+
 def test_the_page_in_chinese(tmp_path, runs):
     assert main(["compare", "--history", *runs, "--out", str(tmp_path / "p.html"), "--lang", "zh"]) == 0
     assert "3 个修订版的历史" in (tmp_path / "p.html").read_text()
