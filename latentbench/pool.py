@@ -20,6 +20,11 @@ from typing import Any
 from latentbench import records
 from latentbench.worker import Unit
 
+MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(512 << 20)}
+"""Settings of glibc's allocator for a worker (no other heeds them). Left alone it hands the memory of every gradient
+back to the system and fetches it anew, zeroed page by page: some 500 page faults in a training step of a 512-unit MLP, a
+fifth of its processor time. With these a worker keeps up to half a gigabyte of freed memory for its next step."""
+
 Listen = Callable[[dict[str, Any]], None]
 
 
@@ -55,6 +60,7 @@ class Pool:
         home = str(Path(__file__).parents[1])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [home, environment.get("PYTHONPATH", "")]))
         threads = environment.get("LATENTBENCH_THREADS", "1")
+        environment = {**MEMORY, **environment}
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             environment[name] = threads
         process = subprocess.Popen(

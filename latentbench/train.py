@@ -76,15 +76,11 @@ def fit(
     for epoch in range(1, plan.epochs + 1):
         model.train()
         shuffled = torch.randperm(len(train), generator=order).to(train.device)
-        sums: dict[str, Tensor] = {}
-        steps = len(train) // size
-        for step in range(steps):
-            done = (epoch - 1 + step / steps) / plan.epochs
-            optimiser.param_groups[0]["lr"] = plan.lr * min(1.0, (1 - done) / DECAY)
-            loss = _step(model, optimiser, train[shuffled[step * size : (step + 1) * size]], draws)
-            for name, term in {"": loss.total.detach(), **loss.terms}.items():
-                sums[name] = sums.get(name, 0) + term
-        means = {name: float(total) / steps for name, total in sums.items()}
+        losses: list[Loss] = []
+        for step, rows in enumerate(batches := shuffled[: len(train) // size * size].split(size)):
+            rate = _rate(plan, epoch - 1 + step / len(batches))
+            losses.append(_step(model, optimiser, rate, train.index_select(0, rows), draws))
+        means = _means(losses)
         _check_finite(model, means[""], epoch)
         score = evaluate(model, val, seed)
         curves = {f"loss.train.{name}" if name else "loss.train": mean for name, mean in means.items()}
@@ -95,7 +91,8 @@ def fit(
             raise Diverged(f"the validation loss became {score} in epoch {epoch}")
         if score < best:
             best, history.best = score, epoch
-            kept = {k: v.clone() for k, v in model.state_dict().items()}
+            for k, v in model.state_dict().items():
+                kept[k].copy_(v)
         if progress is not None:
             progress(epoch, means[""], score)
         if plan.patience and epoch - history.best >= plan.patience:
@@ -109,20 +106,42 @@ def fit(
     return history
 
 
-def _step(model: nn.Module, optimiser: torch.optim.Optimizer, x: Tensor, draws: torch.Generator) -> Loss:
+def _rate(plan: Plan, done: float) -> float:
+    """Adam's rate after ``done`` of the planned epochs."""
+    return plan.lr * min(1.0, (1 - done / plan.epochs) / DECAY)
+
+
+def _step(model: nn.Module, optimiser: torch.optim.Optimizer, rate: float, x: Tensor, draws: torch.Generator) -> Loss:
+    """One update; what it returns holds no graph, so that an epoch's losses can be kept and read once."""
+    optimiser.param_groups[0]["lr"] = rate
     optimiser.zero_grad(set_to_none=True)
     loss: Loss = model.loss(x, draws)  # type: ignore[operator]
     loss.total.backward()
     optimiser.step()
-    return loss
+    return Loss(loss.total.detach(), loss.terms)
+
+
+def _means(losses: list[Loss]) -> dict[str, float]:
+    """Mean of each term over an epoch's steps, the total under the empty name. Summed here and not step by step: a
+    small model's step is a few dozen operations, and four more for the log are felt."""
+    rows = {"": [loss.total for loss in losses]}
+    for loss in losses:
+        for name, term in loss.terms.items():
+            rows.setdefault(name, []).append(term)
+    return {name: float(torch.stack(row).double().mean()) for name, row in rows.items()}
 
 
 def _check_finite(model: nn.Module, loss: float, epoch: int) -> None:
     """Once an epoch, not once a step: a NaN in a gradient stays in Adam's state and in every later weight and loss,
-    so nothing slips through, and the device need not be waited for."""
+    so nothing slips through, and the device need not be waited for. The norm of all of them is finite where each is,
+    and one pass over memory; only where it is not is the culprit looked for."""
     if not math.isfinite(loss):
         raise Diverged(f"the training loss became {loss} in epoch {epoch}")
-    for name, weight in model.named_parameters():
+    weights = dict(model.named_parameters())
+    gradients = [w.grad for w in weights.values() if w.grad is not None]
+    if bool(torch.isfinite(nn.utils.get_total_norm([w.detach() for w in weights.values()] + gradients))):
+        return
+    for name, weight in weights.items():
         for what, tensor in (("weight", weight), ("gradient of", weight.grad)):
             if tensor is not None and not bool(torch.isfinite(tensor).all()):
                 raise Diverged(f"the {what} {name} is not finite in epoch {epoch}")
