@@ -35,8 +35,9 @@ from latentbench.provenance import describe_environment, run_record
 from latentbench.records import Record, digest
 from latentbench.worker import Unit
 
-BLOCK = 3
-"""Seeds in a unit: few enough to spread over cores and to lose little in a kill, many enough to share one start."""
+BLOCK = {"cpu": 3, "cuda": 12}
+"""Seeds in a unit: few enough to spread over cores and to lose little in a kill, many enough to share one start; on a
+GPU, which trains them in one stack, as many as a usual run has."""
 
 MAPPED = 5
 """Models whose latent space is drawn as a map: as many as the page shows in pictures."""
@@ -158,7 +159,7 @@ def _units(
     judge_key = judge["key"] if judge else None
     judge_needs = [worker.folder_of(judge)] if judge else []
     training = {k: getattr(run, k) for k in ("epochs", "patience", "batch_size", "lr")}
-    blocks = [run.seeds[i : i + BLOCK] for i in range(0, len(run.seeds), BLOCK)]
+    blocks = [run.seeds[i : i + BLOCK[device]] for i in range(0, len(run.seeds), BLOCK[device])]
     trains = {
         (m, b): unit("train", [m, params[m], {**training, "latent_dim": sizes[m]}, b], model=m, seeds=list(b))
         for b in blocks

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -49,6 +49,45 @@ class History:
     seconds: float = 0.0
 
 
+class Watch:
+    """One seed's training as it is heard of: its ``history``, when it is ``over``, whether an epoch is the best yet."""
+
+    def __init__(self, plan: Plan, progress: Progress | None = None) -> None:
+        self.plan, self.progress, self.history = plan, progress, History()
+        self._best = math.inf
+
+    def hear(self, means: dict[str, float], score: float) -> bool:
+        """Log an epoch of training losses and its validation loss; True where that is the lowest yet. Raises `Diverged`
+        where it is not finite."""
+        history = self.history
+        history.epochs += 1
+        curves = {f"loss.train.{name}" if name else "loss.train": mean for name, mean in means.items()}
+        for name, value in {**curves, "loss.val": score}.items():
+            history.curves.setdefault(name, []).append(value)
+        if not math.isfinite(score):
+            raise Diverged(f"the validation loss became {score} in epoch {history.epochs}")
+        better = score < self._best
+        if better:
+            self._best, history.best = score, history.epochs
+        if self.progress is not None:
+            self.progress(history.epochs, means[""], score)
+        return better
+
+    @property
+    def over(self) -> bool:
+        """True after the last planned epoch, or as many without improvement as the plan has patience for."""
+        plan, history = self.plan, self.history
+        idle = history.epochs - history.best
+        return history.epochs >= plan.epochs or (plan.patience > 0 and idle >= plan.patience)
+
+    def end(self, seconds: float) -> History:
+        """The history, whole; without patience the last weights are the ones kept."""
+        self.history.seconds = seconds
+        if not self.plan.patience:
+            self.history.best = self.history.epochs
+        return self.history
+
+
 def initialise(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     """``build()`` with weights drawn from the seed's own stream; torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
@@ -68,47 +107,41 @@ def fit(
     started = time.perf_counter()
     order, draws = seeded(seed, "batches"), seeded(seed, "posterior draws")
     optimiser = torch.optim.Adam(model.parameters(), lr=plan.lr, fused=True)
-    size = min(plan.batch_size, len(train))
-    history = History()
-    if callable(start := getattr(model, "start", None)):
-        start(train)
-    best, kept = float("inf"), {k: v.clone() for k, v in model.state_dict().items()}
-    for epoch in range(1, plan.epochs + 1):
+    watch = Watch(plan, progress)
+    begin(model, train)
+    kept = {k: v.clone() for k, v in model.state_dict().items()}
+    while not watch.over:
         model.train()
-        shuffled = torch.randperm(len(train), generator=order).to(train.device)
         losses: list[Loss] = []
-        for step, rows in enumerate(batches := shuffled[: len(train) // size * size].split(size)):
-            rate = _rate(plan, epoch - 1 + step / len(batches))
+        for (rows,), rate in batches(train, plan, watch.history.epochs, [order]):
             losses.append(_step(model, optimiser, rate, train.index_select(0, rows), draws))
-        means = _means(losses)
-        _check_finite(model, means[""], epoch)
-        score = evaluate(model, val, seed)
-        curves = {f"loss.train.{name}" if name else "loss.train": mean for name, mean in means.items()}
-        for name, value in {**curves, "loss.val": score}.items():
-            history.curves.setdefault(name, []).append(value)
-        history.epochs = epoch
-        if not math.isfinite(score):
-            raise Diverged(f"the validation loss became {score} in epoch {epoch}")
-        if score < best:
-            best, history.best = score, epoch
+        means = mean_terms(losses)
+        _check_finite(model, means[""], watch.history.epochs + 1)
+        if watch.hear(means, evaluate(model, val, seed)):
             for k, v in model.state_dict().items():
                 kept[k].copy_(v)
-        if progress is not None:
-            progress(epoch, means[""], score)
-        if plan.patience and epoch - history.best >= plan.patience:
-            break
     if plan.patience:
         model.load_state_dict(kept)
-    else:
-        history.best = history.epochs
     model.eval()
-    history.seconds = time.perf_counter() - started
-    return history
+    return watch.end(time.perf_counter() - started)
 
 
-def _rate(plan: Plan, done: float) -> float:
-    """Adam's rate after ``done`` of the planned epochs."""
-    return plan.lr * min(1.0, (1 - done / plan.epochs) / DECAY)
+def begin(model: nn.Module, train: Tensor) -> None:
+    """Hand the training images to a model that wants to see them before its first step."""
+    if callable(start := getattr(model, "start", None)):
+        start(train)
+
+
+def batches(
+    train: Tensor, plan: Plan, epoch: int, orders: Sequence[torch.Generator]
+) -> Iterator[tuple[list[Tensor], float]]:
+    """The steps of an epoch (from 0): the rows of each seed's batch in its own order, and Adam's rate."""
+    size = min(plan.batch_size, len(train))
+    steps = len(train) // size
+    shuffled = [torch.randperm(len(train), generator=order)[: steps * size].to(train.device) for order in orders]
+    for step, rows in enumerate(zip(*(order.split(size) for order in shuffled), strict=True)):
+        done = (epoch + step / steps) / plan.epochs
+        yield list(rows), plan.lr * min(1.0, (1 - done) / DECAY)
 
 
 def _step(model: nn.Module, optimiser: torch.optim.Optimizer, rate: float, x: Tensor, draws: torch.Generator) -> Loss:
@@ -121,7 +154,7 @@ def _step(model: nn.Module, optimiser: torch.optim.Optimizer, rate: float, x: Te
     return Loss(loss.total.detach(), loss.terms)
 
 
-def _means(losses: list[Loss]) -> dict[str, float]:
+def mean_terms(losses: list[Loss]) -> dict[str, float]:
     """Mean of each term over an epoch's steps, the total under the empty name. Summed here and not step by step: a
     small model's step is a few dozen operations, and four more for the log are felt."""
     rows = {"": [loss.total for loss in losses]}

@@ -108,5 +108,9 @@ def _conv(shape: Shape, outputs: int, latent_dim: int, depth: int, width: int) -
     h, w = steps[-1]
     flat = widths[-1] * h * w
     head = [nn.Flatten(), nn.Linear(flat, outputs)]
-    tail = [nn.Linear(latent_dim, flat), nn.Unflatten(1, (widths[-1], h, w)), *([nn.ReLU(inplace=True)] if depth else [])]
+    tail = [
+        nn.Linear(latent_dim, flat),
+        nn.Unflatten(1, (widths[-1], h, w)),
+        *([nn.ReLU(inplace=True)] if depth else []),
+    ]
     return nn.Sequential(*down, *head), nn.Sequential(*tail, *up)

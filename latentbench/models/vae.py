@@ -101,9 +101,10 @@ class VariationalAutoencoder(nn.Module):
         nll = self._nll(posterior.sample(generator), x)
         mean_part = posterior.mu.square().sum() * (0.5 / len(x))
         variance_part = (posterior.log_var.exp() - 1 - posterior.log_var).sum() * (0.5 / len(x))
-        kl = {"full": mean_part + variance_part, "mean": mean_part, "variance": variance_part}[self.kl]
+        kl = {"mean": mean_part, "variance": variance_part}.get(self.kl)
+        total = torch.add(nll, mean_part + variance_part if kl is None else kl, alpha=self._weight())
         terms = {"nll": nll, "kl.mean_part": mean_part, "kl.variance_part": variance_part}
-        return Loss(nll + self._weight() * kl, {k: v.detach() for k, v in terms.items()})
+        return Loss(total, {k: v.detach() for k, v in terms.items()})
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """Log p(x|z) in nats, (n,), summed over pixels, for images ``x`` (n, c, h, w) and latent points ``z`` (n, d).
@@ -138,7 +139,7 @@ class VariationalAutoencoder(nn.Module):
         variance = mse.detach().clamp_min(LEAST_VARIANCE)
         if self.training:
             self.get_buffer("variance").lerp_(variance, 0.05)
-        return 0.5 * pixels * (mse / variance + (2 * math.pi * variance).log())
+        return mse * (0.5 * pixels / variance) + (2 * math.pi * variance).log() * (0.5 * pixels)
 
 
 VAE = ModelEntry(
