@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +55,6 @@ class Pool:
             process.wait()
 
     def _start(self) -> None:
-        environment = {**os.environ, "NUMBA_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        # A worker runs this very package, also where it is not installed and the working folder is another one.
-        home = str(Path(__file__).parents[1])
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [home, environment.get("PYTHONPATH", "")]))
-        threads = environment.get("LATENTBENCH_THREADS", "1")
-        environment = {**MEMORY, **environment}
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            environment[name] = threads
         process = subprocess.Popen(
             [sys.executable, "-m", "latentbench.worker"],
             stdin=subprocess.PIPE,
@@ -70,7 +62,7 @@ class Pool:
             stderr=None,
             text=True,
             encoding="utf-8",
-            env=environment,
+            env=surroundings(os.environ),
             # Ctrl-C is the parent's to handle: it ends its workers itself.
             process_group=0 if hasattr(os, "setpgid") else None,
         )
@@ -116,6 +108,17 @@ class Pool:
             else:
                 self.idle.append(number)
                 return self.busy.pop(number), message.get("reason", "")
+
+
+def surroundings(own: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables of a worker, given one's ``own``: one thread each unless LATENTBENCH_THREADS says
+    otherwise, and `MEMORY` where the user has not set it."""
+    # A worker runs this very package, also where it is not installed and the working folder is another one.
+    home = str(Path(__file__).parents[1])
+    path = os.pathsep.join(filter(None, [home, own.get("PYTHONPATH", "")]))
+    out = {**MEMORY, **own, "NUMBA_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
+    threads = own.get("LATENTBENCH_THREADS", "1")
+    return out | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
 
 
 def _death(code: int) -> str:

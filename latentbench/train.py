@@ -109,7 +109,7 @@ def fit(
     optimiser = torch.optim.Adam(model.parameters(), lr=plan.lr, fused=True)
     watch = Watch(plan, progress)
     begin(model, train)
-    kept = {k: v.clone() for k, v in model.state_dict().items()}
+    kept = {k: v.clone() for k, v in model.state_dict().items()} if plan.patience else {}
     while not watch.over:
         model.train()
         losses: list[Loss] = []
@@ -117,10 +117,10 @@ def fit(
             losses.append(_step(model, optimiser, rate, train.index_select(0, rows), draws))
         means = mean_terms(losses)
         _check_finite(model, means[""], watch.history.epochs + 1)
-        if watch.hear(means, evaluate(model, val, seed)):
+        if watch.hear(means, evaluate(model, val, seed)) and kept:
             for k, v in model.state_dict().items():
                 kept[k].copy_(v)
-    if plan.patience:
+    if kept:
         model.load_state_dict(kept)
     model.eval()
     return watch.end(time.perf_counter() - started)
