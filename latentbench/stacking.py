@@ -26,18 +26,17 @@ State = dict[str, Tensor]
 def stacks(device: torch.device, seeds: int) -> bool:
     """Whether ``seeds`` models train faster in a stack than one after another, each process on its own core.
 
-    On a GPU a small model's step is bound by launching its kernels, and a stack launches them once. On a CPU not: with
-    one thread (Xeon with AVX-512, torch 2.13, processor time a step and seed, one after another over stacked)
+    On a GPU a small model's step is bound by launching its kernels, and a stack launches them once. Not on a CPU:
+    processor time of seeds one after another over that of their stack, one thread of a Xeon with AVX-512, torch 2.13
+    (``benchmarks/training.py``)
 
-        MLP                     weights   batch   2 seeds   3 seeds   6 seeds
-        64-512-8, VAE              75 k      64      0.83      1.09      1.42
-        64-128-128-8, VAE          53 k      64      0.92      1.21      1.74
-        64-256-256-8, VAE         170 k      64      0.84      1.00      1.29
-        64-512-512-8, VAE         600 k      64      0.73      0.76      0.85
-        784-512-16, VAE           830 k     128      0.82      0.86      0.86
+        VAE                  weights   batch   2 seeds   3 seeds   6 seeds
+        64-128-128-8            53 k      64      0.87      1.13      1.62
+        64-512-8                79 k      64      0.84      1.04      1.32
+        64-512-512-8           604 k      64      0.69      0.77      0.82
 
-    what a stack saves in calls the mapping takes back, and large weights no longer stay in the cache. Six seeds spread
-    over cores gain a factor of the number of cores; a stack of all of them does not reach that at any size.
+    What a stack saves in calls the mapping takes back, and large weights no longer stay in the cache. Spread over two
+    cores the six seeds of the smallest gain 2, and each stays exactly what it is alone.
     """
     return device.type == "cuda" and seeds > 1
 
@@ -175,10 +174,11 @@ def fit_stacked(
     while left:
         started, epoch = time.perf_counter(), watches[left[0]].history.epochs
         stack.base.train()
-        losses = [
-            stack.step(torch.stack([train.index_select(0, r) for r in rows]), [draws[i] for i in left], rate)
-            for rows, rate in batches(train, plan, epoch, [orders[i] for i in left])
-        ]
+        with plan.products():
+            losses = [
+                stack.step(torch.stack([train.index_select(0, r) for r in rows]), [draws[i] for i in left], rate)
+                for rows, rate in batches(train, plan, epoch, [orders[i] for i in left])
+            ]
         scores, sound = _evaluate(stack, val, [seeds[i] for i in left]), stack.finite()
         for place, i in enumerate(left):
             means = mean_terms([Loss(x.total[place], {k: t[place] for k, t in x.terms.items()}) for x in losses])

@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +38,19 @@ class Plan:
     patience: int
     batch_size: int
     lr: float
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    @contextmanager
+    def products(self) -> Iterator[None]:
+        """What matrix products of float32 tensors are rounded to while steps are made: bfloat16 where that is asked for
+        and the processor or GPU multiplies it, with sums in float32. Weights, losses and Adam stay float32."""
+        before = torch.get_float32_matmul_precision()
+        if self.precision == "bfloat16":
+            torch.set_float32_matmul_precision("medium")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
 
 
 @dataclass
@@ -113,8 +128,9 @@ def fit(
     while not watch.over:
         model.train()
         losses: list[Loss] = []
-        for (rows,), rate in batches(train, plan, watch.history.epochs, [order]):
-            losses.append(_step(model, optimiser, rate, train.index_select(0, rows), draws))
+        with plan.products():
+            for (rows,), rate in batches(train, plan, watch.history.epochs, [order]):
+                losses.append(_step(model, optimiser, rate, train.index_select(0, rows), draws))
         means = mean_terms(losses)
         _check_finite(model, means[""], watch.history.epochs + 1)
         if watch.hear(means, evaluate(model, val, seed)) and kept:

@@ -130,7 +130,7 @@ def _train(unit: Unit, folder: Path, tell: Tell) -> list[Record]:
     run, dataset, device = _context(unit)
     assert run.epochs is not None
     assert run.batch_size is not None
-    plan = Plan(run.epochs, run.patience, run.batch_size, run.lr)
+    plan = Plan(run.epochs, run.patience, run.batch_size, run.lr, run.precision)
     train, val = dataset.train.x.to(device), dataset.val.x.to(device)
     text, seeds = unit["model"], unit["seeds"]
 

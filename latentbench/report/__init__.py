@@ -53,3 +53,10 @@ def write_tables(folder: Path, lang: str | None = None) -> None:
         summary = tables.summary_md(run.records)
     records.write_text(run.path / "summary.md", summary)
     records.write_text(run.path / "results.csv", tables.results_csv(run.records))
+
+
+def load() -> None:
+    """Import what the page and the tables take, most of a second, while there is something else to wait for."""
+    import bokeh.plotting  # noqa: F401
+
+    from latentbench.report import page, tables  # noqa: F401
