@@ -21,9 +21,10 @@ from latentbench import records
 from latentbench.worker import Unit
 
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(512 << 20)}
-"""Settings of glibc's allocator for a worker (no other heeds them). Left alone it hands the memory of every gradient
-back to the system and fetches it anew, zeroed page by page: some 500 page faults in a training step of a 512-unit MLP, a
-fifth of its processor time. With these a worker keeps up to half a gigabyte of freed memory for its next step."""
+"""Settings of glibc's allocator for a worker (no other heeds them). Left alone it may hand the memory of every gradient
+back to the system and fetch it anew, zeroed page by page: where the heap happens to end in a gradient, 500 page faults in
+a training step of a 512-unit MLP and a fifth of its processor time. With these a worker keeps up to half a gigabyte of
+freed memory for its next step."""
 
 Listen = Callable[[dict[str, Any]], None]
 
