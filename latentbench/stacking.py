@@ -26,9 +26,9 @@ State = dict[str, Tensor]
 def stacks(device: torch.device, seeds: int) -> bool:
     """Whether ``seeds`` models train faster in a stack than one after another, each process on its own core.
 
-    On a GPU a small model's step is bound by launching its kernels, and a stack launches them once. Not on a CPU:
-    processor time of seeds one after another over that of their stack, one thread of a Xeon with AVX-512, torch 2.13
-    (``benchmarks/training.py``)
+    On a GPU a small model's step is bound by launching its kernels, and a stack launches them once; this was not
+    measured, none was at hand. Not on a CPU: processor time of seeds one after another over that of their stack, one
+    thread of a Xeon with AVX-512, torch 2.13 (``benchmarks/training.py``)
 
         VAE                  weights   batch   2 seeds   3 seeds   6 seeds
         64-128-128-8            53 k      64      0.87      1.13      1.62
@@ -176,17 +176,16 @@ def fit_stacked(
         stack.base.train()
         with plan.products():
             losses = [
-                stack.step(torch.stack([train.index_select(0, r) for r in rows]), [draws[i] for i in left], rate)
+                stack.step(train[torch.stack(rows)], [draws[i] for i in left], rate)
                 for rows, rate in batches(train, plan, epoch, [orders[i] for i in left])
             ]
-        scores, sound = _evaluate(stack, val, [seeds[i] for i in left]), stack.finite()
+        scores, sound, means = _evaluate(stack, val, [seeds[i] for i in left]), stack.finite(), mean_terms(losses)
         for place, i in enumerate(left):
-            means = mean_terms([Loss(x.total[place], {k: t[place] for k, t in x.terms.items()}) for x in losses])
             seconds[i] += (time.perf_counter() - started) / len(left)
             try:
                 if not sound[place]:
                     raise Diverged(f"a weight or its gradient is not finite in epoch {epoch + 1}")
-                if watches[i].hear(means, scores[place]) or not plan.patience:
+                if watches[i].hear(means[place], scores[place]) or not plan.patience:
                     stack.write(place, models[i])
             except Diverged as diverged:
                 failed[i] = diverged

@@ -131,7 +131,7 @@ def fit(
         with plan.products():
             for (rows,), rate in batches(train, plan, watch.history.epochs, [order]):
                 losses.append(_step(model, optimiser, rate, train.index_select(0, rows), draws))
-        means = mean_terms(losses)
+        (means,) = mean_terms(losses)
         _check_finite(model, means[""], watch.history.epochs + 1)
         if watch.hear(means, evaluate(model, val, seed)) and kept:
             for k, v in model.state_dict().items():
@@ -170,14 +170,16 @@ def _step(model: nn.Module, optimiser: torch.optim.Optimizer, rate: float, x: Te
     return Loss(loss.total.detach(), loss.terms)
 
 
-def mean_terms(losses: list[Loss]) -> dict[str, float]:
-    """Mean of each term over an epoch's steps, the total under the empty name. Summed here and not step by step: a
-    small model's step is a few dozen operations, and four more for the log are felt."""
+def mean_terms(losses: list[Loss]) -> list[dict[str, float]]:
+    """Mean of each term over an epoch's steps for each model of a stack (one, where losses are scalars), the total under
+    the empty name. Summed here and not step by step: a small model's step is a few dozen operations, and four more for
+    the log are felt."""
     rows = {"": [loss.total for loss in losses]}
     for loss in losses:
         for name, term in loss.terms.items():
             rows.setdefault(name, []).append(term)
-    return {name: float(torch.stack(row).double().mean()) for name, row in rows.items()}
+    means = {name: torch.stack(row).double().mean(0).reshape(-1).tolist() for name, row in rows.items()}
+    return [dict(zip(means, each, strict=True)) for each in zip(*means.values(), strict=True)]
 
 
 def _check_finite(model: nn.Module, loss: float, epoch: int) -> None:

@@ -138,7 +138,8 @@ class VariationalAutoencoder(nn.Module):
         # Detached: at the optimal variance its own gradient vanishes.
         variance = mse.detach().clamp_min(LEAST_VARIANCE)
         if self.training:
-            self.get_buffer("variance").lerp_(variance, 0.05)
+            kept = self.get_buffer("variance")
+            kept.add_(variance - kept, alpha=0.05)  # lerp_ cannot be mapped over a stack of models
         return mse * (0.5 * pixels / variance) + (2 * math.pi * variance).log() * (0.5 * pixels)
 
 
