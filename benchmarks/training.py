@@ -274,7 +274,8 @@ BARE = """The bare loop trains the same networks by the same loss with a fused A
 each epoch; it logs, checks and keeps nothing.
 """
 SHARE = """784-512-16 autoencoder, batch 1024: operations in the matrix products of its training, a second, over the rate of
-512 x 512 float32 products in the same rounds.
+512 x 512 float32 products in the same rounds. Where other work holds the cores, two threads wait for one another, in
+products as in training: a rate of two threads below that of one shows it, and that share then says little.
 """
 STACK = """One thread: the processor time of seeds one after another over that of one stack. Worker processes on c cores gain
 up to c, so a stack would have to reach more than that; on a CPU seeds are trained alone, each exactly as by itself. On a

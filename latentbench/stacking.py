@@ -31,9 +31,9 @@ def stacks(device: torch.device, seeds: int) -> bool:
     thread of a Xeon with AVX-512, torch 2.13 (``benchmarks/training.py``)
 
         VAE                  weights   batch   2 seeds   3 seeds   6 seeds
-        64-128-128-8            53 k      64      0.87      1.13      1.62
-        64-512-8                79 k      64      0.84      1.04      1.32
-        64-512-512-8           604 k      64      0.69      0.77      0.82
+        64-128-128-8            53 k      64      0.84      1.09      1.56
+        64-512-8                79 k      64      0.82      1.02      1.36
+        64-512-512-8           604 k      64      0.69      0.75      0.79
 
     What a stack saves in calls the mapping takes back, and large weights no longer stay in the cache. Spread over two
     cores the six seeds of the smallest gain 2, and each stays exactly what it is alone.
