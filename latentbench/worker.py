@@ -22,7 +22,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -35,7 +35,8 @@ from latentbench.baselines import ANCHOR, BASELINES
 from latentbench.config import Run, make_run
 from latentbench.core import Dataset
 from latentbench.records import Record
-from latentbench.train import Diverged, Plan, fit, initialise
+from latentbench.stacking import fit_all
+from latentbench.train import Diverged, Plan, initialise
 
 Unit = dict[str, Any]
 Tell = Callable[[dict[str, Any]], None]
@@ -129,21 +130,21 @@ def _train(unit: Unit, folder: Path, tell: Tell) -> list[Record]:
     run, dataset, device = _context(unit)
     assert run.epochs is not None
     assert run.batch_size is not None
-    plan = Plan(run.epochs, run.patience, run.batch_size, run.lr)
+    plan = Plan(run.epochs, run.patience, run.batch_size, run.lr, run.precision)
     train, val = dataset.train.x.to(device), dataset.val.x.to(device)
+    text, seeds = unit["model"], unit["seeds"]
+
+    def heard(seed: int, epoch: int, loss: float, score: float) -> None:
+        cell = {"model": text, "seed": seed, "epoch": epoch, "epochs": plan.epochs}
+        tell({"progress": {**cell, "loss": loss, "val": score}})
+
+    models = [initialise(lambda: catalog.build_model(text, run, dataset.shape), seed).to(device) for seed in seeds]
+    found = fit_all(models, train, val, plan, seeds, [partial(heard, seed) for seed in seeds])
     out = []
-    for seed in unit["seeds"]:
-        row = _row(unit, unit["model"], seed)
-        model = initialise(lambda: catalog.build_model(unit["model"], run, dataset.shape), seed).to(device)
-
-        def heard(epoch: int, loss: float, score: float, seed: int = seed) -> None:
-            cell = {"model": unit["model"], "seed": seed, "epoch": epoch, "epochs": plan.epochs}
-            tell({"progress": {**cell, "loss": loss, "val": score}})
-
-        try:
-            history = fit(model, train, val, plan, seed, heard)
-        except Diverged as diverged:
-            reason = f"training diverged: {diverged}"
+    for seed, model, history in zip(seeds, models, found, strict=True):
+        row = _row(unit, text, seed)
+        if isinstance(history, Diverged):
+            reason = f"training diverged: {history}"
             out.append(replace(row, metric="train.epochs", status="failed", reason=reason, unit="epochs"))
             continue
         out += [replace(row, kind="curve", metric=k, samples=tuple(v), unit="nats") for k, v in history.curves.items()]

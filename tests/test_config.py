@@ -102,6 +102,7 @@ CHANGED = {
     "patience": 1,
     "batch_size": 16,
     "lr": 0.1,
+    "precision": "bfloat16",
     "device": "cpu",
     "metrics": "mse",
     "split_seed": 1,

@@ -194,6 +194,19 @@ def test_training_is_repeatable_and_keeps_the_best_weights():
     assert {"loss.train", "loss.val", "loss.train.nll", "loss.train.kl.mean_part"} <= history.curves.keys()
 
 
+def test_bfloat16_products_change_a_loss_little_and_nothing_outlasts_the_training():
+    """Products rounded to 8 bits move the validation loss by a percent at most, where the machine has them, else not."""
+    x, curves = torch.rand((192, *SHAPE), generator=seeded(0, "x")), {}
+    for precision in ("float32", "bfloat16"):
+        plan = Plan(epochs=4, patience=0, batch_size=32, lr=1e-3, precision=precision)
+        before = torch.get_float32_matmul_precision()
+        curves[precision] = fit(build("ae", width=64), x, x[:64], plan, 0).curves["loss.val"]
+        assert torch.get_float32_matmul_precision() == before
+    assert curves["bfloat16"] == pytest.approx(curves["float32"], rel=0.01)
+    with plan.products():
+        assert torch.get_float32_matmul_precision() == "medium"
+
+
 def test_early_stopping_stops():
     x = torch.rand((32, *SHAPE), generator=seeded(0, "x"))
     history = fit(build("ae"), x[:16], x[16:], Plan(500, 2, 16, 1e-2), 0)

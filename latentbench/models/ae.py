@@ -11,6 +11,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from latentbench.core import Loss, ModelEntry, Posterior, randn
 from latentbench.models.nets import Net, Shape, Trunk
@@ -50,7 +51,7 @@ class Autoencoder(nn.Module):
     def loss(self, x: Tensor, generator: torch.Generator) -> Loss:
         """Squared error, summed over pixels, mean over images."""
         seen = x + self.noise * randn(x.shape, generator, x) if self.noise else x
-        error = (self.decode(self.encode(seen).mu) - x).square().sum() / len(x)
+        error = F.mse_loss(self.decode(self.encode(seen).mu), x, reduction="sum") / len(x)
         return Loss(error, {"squared_error": error.detach()})
 
 

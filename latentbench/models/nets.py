@@ -81,7 +81,7 @@ def _mlp(shape: Shape, outputs: int, latent_dim: int, depth: int, width: int) ->
 def _layers(sizes: list[int]) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for i, o in itertools.pairwise(sizes):
-        layers += [nn.Linear(i, o), nn.ReLU()]
+        layers += [nn.Linear(i, o), nn.ReLU(inplace=True)]
     return layers[:-1]
 
 
@@ -100,13 +100,17 @@ def _conv(shape: Shape, outputs: int, latent_dim: int, depth: int, width: int) -
     up: list[nn.Module] = []
     for k in range(depth):
         (h, w), (h2, w2) = steps[k], steps[k + 1]
-        down += [nn.Conv2d(widths[k], widths[k + 1], 3, stride=2, padding=1), nn.ReLU()]
+        down += [nn.Conv2d(widths[k], widths[k + 1], 3, stride=2, padding=1), nn.ReLU(inplace=True)]
         # output_padding undoes the rounding of the halving: 2 * ceil(h / 2) - 1 + padding = h
         padding = (h - 2 * h2 + 1, w - 2 * w2 + 1)
         stage = [nn.ConvTranspose2d(widths[k + 1], widths[k], 3, stride=2, padding=1, output_padding=padding)]
-        up = [*stage, *([nn.ReLU()] if k else []), *up]
+        up = [*stage, *([nn.ReLU(inplace=True)] if k else []), *up]
     h, w = steps[-1]
     flat = widths[-1] * h * w
     head = [nn.Flatten(), nn.Linear(flat, outputs)]
-    tail = [nn.Linear(latent_dim, flat), nn.Unflatten(1, (widths[-1], h, w)), *([nn.ReLU()] if depth else [])]
+    tail = [
+        nn.Linear(latent_dim, flat),
+        nn.Unflatten(1, (widths[-1], h, w)),
+        *([nn.ReLU(inplace=True)] if depth else []),
+    ]
     return nn.Sequential(*down, *head), nn.Sequential(*tail, *up)

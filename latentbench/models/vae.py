@@ -99,11 +99,12 @@ class VariationalAutoencoder(nn.Module):
         posterior = self.encode(x)
         assert posterior.log_var is not None
         nll = self._nll(posterior.sample(generator), x)
-        mean_part = 0.5 * posterior.mu.square().sum() / len(x)
-        variance_part = 0.5 * (posterior.log_var.exp() - 1 - posterior.log_var).sum() / len(x)
-        kl = {"full": mean_part + variance_part, "mean": mean_part, "variance": variance_part}[self.kl]
+        mean_part = posterior.mu.square().sum() * (0.5 / len(x))
+        variance_part = (posterior.log_var.exp() - 1 - posterior.log_var).sum() * (0.5 / len(x))
+        kl = {"mean": mean_part, "variance": variance_part}.get(self.kl)
+        total = torch.add(nll, mean_part + variance_part if kl is None else kl, alpha=self._weight())
         terms = {"nll": nll, "kl.mean_part": mean_part, "kl.variance_part": variance_part}
-        return Loss(nll + self._weight() * kl, {k: v.detach() for k, v in terms.items()})
+        return Loss(total, {k: v.detach() for k, v in terms.items()})
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """Log p(x|z) in nats, (n,), summed over pixels, for images ``x`` (n, c, h, w) and latent points ``z`` (n, d).
@@ -131,14 +132,15 @@ class VariationalAutoencoder(nn.Module):
         if self.likelihood == "bernoulli":
             return F.binary_cross_entropy_with_logits(self.trunk.logits(z), x, reduction="sum") / len(x)
         pixels = x[0].numel()
-        mse = (self.decode(z) - x).square().mean()
+        mse = F.mse_loss(self.decode(z), x)
         if self.sigma is not None:
             return 0.5 * pixels * (mse / self.sigma**2 + math.log(2 * math.pi * self.sigma**2))
         # Detached: at the optimal variance its own gradient vanishes.
         variance = mse.detach().clamp_min(LEAST_VARIANCE)
         if self.training:
-            self.get_buffer("variance").lerp_(variance, 0.05)
-        return 0.5 * pixels * (mse / variance + (2 * math.pi * variance).log())
+            kept = self.get_buffer("variance")
+            kept.add_(variance - kept, alpha=0.05)  # lerp_ cannot be mapped over a stack of models
+        return mse * (0.5 * pixels / variance) + (2 * math.pi * variance).log() * (0.5 * pixels)
 
 
 VAE = ModelEntry(

@@ -73,3 +73,10 @@ def render_history(folders: Sequence[Path], out: Path | None = None, lang: str |
     with language.speaking(lang or language.ENGLISH.code):
         history.write(folders, target, revisions, found)
     return target, revisions_of.told(revisions, found)
+
+
+def load() -> None:
+    """Import what the page and the tables take, most of a second, while there is something else to wait for."""
+    import bokeh.plotting  # noqa: F401
+
+    from latentbench.report import page, tables  # noqa: F401
