@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from latentbench.core import Loss, seeded
+from latentbench.streaming import Stream, batches
 
 DECAY = 0.1
 """Share of the planned steps, at their end, over which the learning rate falls linearly to 0. Adam at a constant rate
@@ -57,10 +58,10 @@ def initialise(build: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 
 def fit(
-    model: nn.Module, train: Tensor, val: Tensor, plan: Plan, seed: int, progress: Progress | None = None
+    model: nn.Module, train: Tensor | Stream, val: Tensor, plan: Plan, seed: int, progress: Progress | None = None
 ) -> History:
-    """Train ``model`` in place on images (n, c, h, w) that lie on its device; the best weights on ``val`` are kept. A
-    model with a method ``start`` is handed the training images first.
+    """Train ``model`` in place on images (n, c, h, w) that lie on its device or are streamed to it; the best weights on
+    ``val`` are kept. A model with a method ``start`` is handed the training images first, of streamed ones the sample.
 
     The last short batch of an epoch is left out (each epoch shuffles anew), unless it is the only one. Raises
     `Diverged` where a loss or gradient is not finite; the model is then worthless.
@@ -71,17 +72,17 @@ def fit(
     size = min(plan.batch_size, len(train))
     history = History()
     if callable(start := getattr(model, "start", None)):
-        start(train)
+        start(train if isinstance(train, Tensor) else train.sample)
     best, kept = float("inf"), {k: v.clone() for k, v in model.state_dict().items()}
     for epoch in range(1, plan.epochs + 1):
         model.train()
         shuffled = torch.randperm(len(train), generator=order).to(train.device)
         sums: dict[str, Tensor] = {}
         steps = len(train) // size
-        for step in range(steps):
+        for step, x in enumerate(batches(train, shuffled[: steps * size].split(size))):
             done = (epoch - 1 + step / steps) / plan.epochs
             optimiser.param_groups[0]["lr"] = plan.lr * min(1.0, (1 - done) / DECAY)
-            loss = _step(model, optimiser, train[shuffled[step * size : (step + 1) * size]], draws)
+            loss = _step(model, optimiser, x, draws)
             for name, term in {"": loss.total.detach(), **loss.terms}.items():
                 sums[name] = sums.get(name, 0) + term
         means = {name: float(total) / steps for name, total in sums.items()}
