@@ -156,7 +156,7 @@ class Run(BaseModel):
     def memory_bytes(self) -> int:
         """``memory`` as a number."""
         number = self.memory.rstrip("BKMGTi")
-        return int(number) * 1024 ** UNITS.index(self.memory.removeprefix(number))
+        return int(number) << 10 * UNITS.index(self.memory.removeprefix(number))
 
     @property
     def id(self) -> str:

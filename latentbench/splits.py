@@ -21,9 +21,9 @@ from latentbench.streaming import Stream, real
 MINIMUM = 120
 CLASS_MINIMUM = 5
 SHARES = (0.6, 0.2, 0.2)
-SAMPLE = 1 / 8
-"""Share of the memory that each split's sample may take where the images are streamed. There are three, and a model's
-reconstructions of two of them stand beside these: what is left is for the metrics' own work."""
+SAMPLE = 1 / 16
+"""Share of the memory that each split's sample may take where the images are streamed. There are three, a model's
+reconstructions of two of them stand beside these, and a loss over one holds about five arrays of its size at once."""
 
 
 def stratified(name: str, x: NDArray[Any], y: NDArray[Any] | None, seed: int, classes: tuple[str, ...] = ()) -> Dataset:
