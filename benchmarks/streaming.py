@@ -24,7 +24,7 @@ from torch import Tensor
 from latentbench.catalog import build_model
 from latentbench.config import Run
 from latentbench.datasets import folder
-from latentbench.streaming import Stream, batches, real
+from latentbench.streaming import Stream, feed, real
 from latentbench.train import Plan, fit, initialise
 
 SIZE = (64, 64)
@@ -140,8 +140,8 @@ def main(count: int) -> None:
         print("reading batches, without training")
         in_turns(
             {
-                "in memory": lambda: batches(whole, order),
-                "mapped file": lambda: batches(stream, order),
+                "in memory": lambda: feed(whole, order),
+                "mapped file": lambda: feed(stream, order),
                 "mapped file, DataLoader, 1 worker": lambda: loader(num_workers=1),
                 "mapped file, DataLoader, 2 workers": lambda: loader(num_workers=2),
             },

@@ -27,7 +27,7 @@ reconstructions of two of them stand beside these, and a loss over one holds abo
 
 
 def stratified(name: str, x: NDArray[Any], y: NDArray[Any] | None, seed: int, classes: tuple[str, ...] = ()) -> Dataset:
-    """A Dataset from images ``x`` (n, c, h, w), float32 in [0, 1], and labels ``y`` (n,) or None, split 60 / 20 / 20.
+    """A Dataset from images ``x`` (n, c, h, w), float32 in [0, 1] or uint8, and labels ``y`` (n,) or None, split 60 / 20 / 20.
 
     Raises ValueError where there are fewer than `MINIMUM` images, a class of fewer than `CLASS_MINIMUM`, or one class.
     """
@@ -63,7 +63,7 @@ def streamed(
         share = min(1.0, most / len(index))
         rng = numpy_rng(seed, f"sample of {which}")
         drawn = parts(len(index), None if y is None else y[index], (share, 1 - share), rng)[0] if share < 1 else ...
-        held[which] = pick_bytes(pixels, y, index[drawn])
+        held[which] = pick(pixels.numpy(), y, index[drawn])
     stream = Stream(pixels, torch.from_numpy(splits["train"]), held["train"].x, sha256, torch.device("cpu"))
     whole = {which: len(index) for which, index in splits.items()}
     return Dataset(name, held["train"], held["val"], held["test"], classes, stream=stream, whole=whole)
@@ -111,12 +111,8 @@ def parts(
 
 
 def pick(x: NDArray[Any], y: NDArray[Any] | None, index: NDArray[np.int64]) -> Split:
-    """The images and labels at ``index`` as a Split."""
+    """The images and labels at ``index`` as a Split; bytes become numbers in [0, 1]."""
     labels = None if y is None else torch.from_numpy(y[index].astype(np.int64))
+    if x.dtype == np.uint8:
+        return Split(real(torch.from_numpy(x[index])), labels)
     return Split(torch.from_numpy(np.ascontiguousarray(x[index], dtype=np.float32)), labels)
-
-
-def pick_bytes(pixels: Tensor, y: NDArray[Any] | None, index: NDArray[np.int64]) -> Split:
-    """`pick` of images that are bytes."""
-    labels = None if y is None else torch.from_numpy(y[index].astype(np.int64))
-    return Split(real(pixels.index_select(0, torch.from_numpy(index))), labels)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -63,12 +63,8 @@ class Stream:
         if self.device.type != "cuda":
             yield from (real(self._read(index)) for index in order)
             return
-        with ThreadPoolExecutor(1) as reader:
-            ahead = deque(reader.submit(self._pinned, index) for index in order[:AHEAD])
-            for k in range(len(order)):
-                if k + AHEAD < len(order):
-                    ahead.append(reader.submit(self._pinned, order[k + AHEAD]))
-                yield real(ahead.popleft().result().to(self.device, non_blocking=True))
+        for pixels in read_ahead(self._pinned, order):
+            yield real(pixels.to(self.device, non_blocking=True))
 
     def blocks(self) -> Iterator[Tensor]:
         """All training images in their order, float32 on the device, a block of at most `BLOCK` bytes at a time."""
@@ -82,12 +78,22 @@ class Stream:
         return self._read(index).pin_memory()
 
 
+def read_ahead(read: Callable[[Tensor], Tensor], order: Sequence[Tensor]) -> Iterator[Tensor]:
+    """``read`` of each of ``order``, in order, by a thread that is at most `AHEAD` ahead."""
+    with ThreadPoolExecutor(1) as reader:
+        ahead = deque(reader.submit(read, index) for index in order[:AHEAD])
+        for k in range(len(order)):
+            yield ahead.popleft().result()
+            if k + AHEAD < len(order):
+                ahead.append(reader.submit(read, order[k + AHEAD]))
+
+
 def real(pixels: Tensor) -> Tensor:
     """Bytes as numbers in [0, 1]. Divided by a tensor: a CUDA device multiplies by the reciprocal of a plain number,
     which rounds otherwise than the division by which images in memory were made."""
     return pixels.float().div_(torch.full((1,), 255.0, device=pixels.device))
 
 
-def batches(images: Tensor | Stream, order: Sequence[Tensor]) -> Iterator[Tensor]:
+def feed(images: Tensor | Stream, order: Sequence[Tensor]) -> Iterator[Tensor]:
     """Batches of ``images`` (n, c, h, w), in memory or not, each of the rows that a tensor of ``order`` names."""
     return images.batches(order) if isinstance(images, Stream) else (images.index_select(0, i) for i in order)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from latentbench.core import Loss, seeded
-from latentbench.streaming import Stream, batches
+from latentbench.streaming import Stream, feed
 
 DECAY = 0.1
 """Share of the planned steps, at their end, over which the learning rate falls linearly to 0. Adam at a constant rate
@@ -79,7 +79,7 @@ def fit(
         shuffled = torch.randperm(len(train), generator=order).to(train.device)
         sums: dict[str, Tensor] = {}
         steps = len(train) // size
-        for step, x in enumerate(batches(train, shuffled[: steps * size].split(size))):
+        for step, x in enumerate(feed(train, shuffled[: steps * size].split(size))):
             done = (epoch - 1 + step / steps) / plan.epochs
             optimiser.param_groups[0]["lr"] = plan.lr * min(1.0, (1 - done) / DECAY)
             loss = _step(model, optimiser, x, draws)

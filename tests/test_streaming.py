@@ -21,7 +21,7 @@ from latentbench.core import Dataset
 from latentbench.datasets import decoded, folder
 from latentbench.metrics.memorisation import _train_count, closest, closest_in_train
 from latentbench.report.page import _streamed
-from latentbench.streaming import batches
+from latentbench.streaming import AHEAD, feed, read_ahead, real
 from latentbench.train import Plan, fit, initialise
 
 SIDE = 8
@@ -89,16 +89,36 @@ def test_the_very_images_of_the_split_in_memory(images, streamed):
     whole = folder.load(str(images), "", 0)
     assert torch.equal(torch.cat(list(streamed.stream.blocks())), whole.train.x)
     order = torch.randperm(len(whole.train.x)).split(50)
-    for ours, theirs in zip(batches(streamed.stream, order), batches(whole.train.x, order), strict=True):
+    for ours, theirs in zip(feed(streamed.stream, order), feed(whole.train.x, order), strict=True):
         assert torch.equal(ours, theirs)
 
 
 def test_every_byte_is_the_number_it_is_in_memory(tmp_path):
     values = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
     made = decoded.write(tmp_path, "all-bytes", (1, 1, 16, 16), values)
-    from latentbench.streaming import real
-
     assert torch.equal(real(made.open()), torch.from_numpy(values.astype(np.float32) / np.float32(255)))
+
+
+def test_reading_ahead_keeps_the_order_and_its_distance():
+    asked = []
+
+    def read(index: torch.Tensor) -> torch.Tensor:
+        asked.append(int(index))
+        return index * 2
+
+    order = list(torch.arange(20).split(1))
+    for k, found in enumerate(read_ahead(read, order)):
+        assert int(found) == 2 * k
+        assert asked == list(range(len(asked)))
+        assert k < len(asked) <= k + AHEAD
+    assert len(asked) == 20
+    broken = read_ahead(lambda index: index / 0 if int(index) == 2 else torch.tensor([1 // (3 - int(index))]), order)
+    with pytest.raises(ZeroDivisionError):
+        list(broken)
+    some = read_ahead(read, order)
+    next(some)
+    some.close()  # training that breaks off ends the thread
+    assert len(asked) <= 20 + 1 + AHEAD
 
 
 def test_the_samples_are_drawn_by_the_seed_from_their_split_and_in_its_proportions(images, streamed, tmp_path):

@@ -65,7 +65,7 @@ def load_within(argument: str, data_root: str, seed: int, memory: float, decode:
             pixels = np.empty(shape, np.uint8)
             for i, image in enumerate(images):
                 pixels[i] = image
-            return stratified(name, pixels.astype(np.float32) / np.float32(255), y, seed, classes)
+            return stratified(name, pixels, y, seed, classes)
         if not decode:
             raise ValueError(f"{root}: the folder changed since the run was planned")
         found = decoded.write(place, stem, shape, _unchanged(root, files, images))
