@@ -130,11 +130,13 @@ class _Callables:
         return out
 
 
-def load_dataset(name: str, data_root: str = "data", split_seed: int = 0) -> Dataset:
+def load_dataset(name: str, data_root: str = "data", split_seed: int = 0, memory: str | None = None) -> Dataset:
     """A dataset by its name (``lines``, ``npz:PATH``, ...): ``.train``, ``.val`` and ``.test``, each with images ``.x``
-    (n, c, h, w) in [0, 1], labels ``.y`` (n,) or None and known ``.factors`` (n, f) or None. Raises ValueError for an
-    unknown name and for data that is not there."""
-    return catalog.load_dataset(make_run({"dataset": name, "data_root": data_root, "split_seed": split_seed}))
+    (n, c, h, w) in [0, 1], labels ``.y`` (n,) or None and known ``.factors`` (n, f) or None; of a folder of images that
+    take more than ``memory`` (as `run` has it) these are samples, and ``.stream`` has all training images. Raises
+    ValueError for an unknown name and for data that is not there."""
+    asked = {"dataset": name, "data_root": data_root, "split_seed": split_seed}
+    return catalog.load_dataset(make_run(asked if memory is None else {**asked, "memory": memory}))
 
 
 def evaluate(

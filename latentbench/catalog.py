@@ -90,9 +90,12 @@ def find_dataset(text: str) -> tuple[DatasetEntry, str]:
     return entry, argument
 
 
-def load_dataset(run: Run) -> Dataset:
-    """The run's data, split and checked."""
+def load_dataset(run: Run, decode: bool = True) -> Dataset:
+    """The run's data, split and checked, within the run's memory where it can be streamed; ``decode``: see
+    `DatasetEntry`."""
     entry, argument = find_dataset(run.dataset)
+    if entry.load_within is not None:
+        return entry.load_within(argument, run.data_root, run.split_seed, run.memory_bytes, decode)
     return entry.load(argument, run.data_root, run.split_seed)
 
 

@@ -80,6 +80,26 @@ def parse_seeds(value: Any) -> Any:
     return tuple(int(p) for p in parts)
 
 
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+"""Sizes in bytes, each 1024 of the one before."""
+
+
+def parse_memory(value: Any) -> Any:
+    """Bytes from ``4GiB``, ``500MB`` or a number of bytes, written in the largest binary unit that makes it whole, so that
+    equal sizes are equal words. What is neither is left for the type check."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return value
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?", str(value).strip().lower())
+    if found is None:
+        raise ValueError(f"'{value}' is not a size: write e.g. 4GiB or 500MB")
+    power = " kmgt".index(found[2] or " ")
+    count = int(float(found[1]) * (1024 if found[3] else 1000) ** power)
+    if not 2**20 <= count <= 2**50:
+        raise ValueError(f"'{value}' is not a size from 1MiB to 1024TiB")
+    unit = next(k for k in (4, 3, 2, 1, 0) if count % 1024**k == 0)
+    return f"{count // 1024**unit}{UNITS[unit]}"
+
+
 def parse_names(value: Any) -> Any:
     """A comma-separated string, or a list of names, as a tuple of names; what is neither is left for the type check."""
     if isinstance(value, str):
@@ -88,6 +108,7 @@ def parse_names(value: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(parse_names)]
+Memory = Annotated[str, BeforeValidator(parse_memory)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], BeforeValidator(parse_seeds)]
 
 
@@ -117,6 +138,9 @@ class Run(BaseModel):
     metrics: Names = Field((), description="metrics to measure, comma-separated (default: all)")
     split_seed: int = Field(0, ge=0, description="seed of the train / validation / test split")
     data_root: str = Field("data", min_length=1, description="folder in which downloaded data is looked for")
+    memory: Memory = Field(
+        "4GiB", description="largest images held in memory, as float32; a larger folder:PATH is streamed from disk"
+    )
     out: str | None = Field(None, min_length=1, description="output folder (default: reports/<run id>)")
     workers: int | None = Field(None, ge=1, le=1024, description="worker processes (default: one a core)")
     resume: bool = Field(False, description="carry on an unfinished run")
@@ -131,6 +155,12 @@ class Run(BaseModel):
         """Everything that changes a number, as plain JSON values."""
         row = self.model_dump(mode="json")
         return {k: v for k, v in row.items() if k not in HOW and k != "study"}
+
+    @property
+    def memory_bytes(self) -> int:
+        """``memory`` as a number."""
+        number = self.memory.rstrip("BKMGTi")
+        return int(number) << 10 * UNITS.index(self.memory.removeprefix(number))
 
     @property
     def id(self) -> str:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from latentbench.records import Better
+from latentbench.streaming import Stream
 
 T = TypeVar("T")
 Need = Literal["labels", "decoder", "log_var", "likelihood", "judge", "train", "train_labels", "lines"]
@@ -52,7 +53,10 @@ class Truth:
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Named, pinned data in three splits. ``sha256`` covers the content of all of them, so two runs with equal hashes
-    saw the same images in the same splits. ``truth`` says what the columns of the splits' factors are."""
+    saw the same images in the same splits. ``truth`` says what the columns of the splits' factors are.
+
+    Where the images do not fit in memory the splits are samples, of ``whole`` images each, and ``stream`` holds all
+    training images."""
 
     name: str
     train: Split
@@ -60,6 +64,13 @@ class Dataset:
     test: Split
     classes: tuple[str, ...] = ()
     truth: Truth | None = None
+    stream: Stream | None = None
+    whole: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def images(self) -> Tensor | Stream:
+        """All training images, in memory or not: what a model is trained on."""
+        return self.train.x if self.stream is None else self.stream
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -70,8 +81,10 @@ class Dataset:
     @cached_property
     def sha256(self) -> str:
         """Hex digest over shapes, images, labels and factors (where there are any) of train, validation and test, in
-        that order."""
+        that order; before them over what is streamed."""
         sha = hashlib.sha256()
+        if self.stream is not None:
+            sha.update(self.stream.sha256.encode())
         for split in (self.train, self.val, self.test):
             for tensor in split:
                 if tensor is not None:
@@ -176,8 +189,9 @@ class Encoding:
     ``x``, ``x_hat`` (n, c, h, w): images and decoded posterior means; ``mu``, ``z`` (n, d): posterior means and one
     draw per image (a Dirac's draw is its mean); ``log_var`` (n, d) or None; ``labels`` (n,) int64 or None; ``decode``
     maps (m, d) to (m, c, h, w); ``train`` is the same model's Encoding of the training split (itself on that split).
-    ``factors`` (n, f) and ``truth`` say what the images were made from and how, where that is known. ``missing`` gives
-    the reason for each absent need. Draws come from `generator`, which depends on the seed and a
+    ``factors`` (n, f) and ``truth`` say what the images were made from and how, where that is known. Where ``x`` is a
+    sample, ``whole`` is the number of images it was drawn from (else 0); ``stream`` then holds all of the training split.
+    ``missing`` gives the reason for each absent need. Draws come from `generator`, which depends on the seed and a
     purpose but never on the model: all models see the same pairs and prior draws, so everything pairs by seed.
     """
 
@@ -196,6 +210,8 @@ class Encoding:
     likelihood: Likelihood | None = None
     factors: Tensor | None = None
     truth: Truth | None = None
+    stream: Stream | None = None
+    whole: int = 0
     _memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def once(self, compute: Callable[..., T], /, **params: Any) -> T:
@@ -245,7 +261,8 @@ class Metric:
     reason; ``splits`` those it is measured on; ``references(encoding, **params)`` yields what the metric reads on
     this run's own data for named anchors: ``ceiling:real``, ``floor:noise``, ``null:prior`` ...; ``expects`` gives
     the range that an anchor must lie in on any data (a null value's, say): outside it, or with a floor no worse than a
-    ceiling, the metric fails its own self-check on this data and ranks nobody.
+    ceiling, the metric fails its own self-check on this data and ranks nobody. ``every_image``: where training images
+    are streamed, all of them are gone through and not the sample.
     """
 
     name: str
@@ -261,6 +278,7 @@ class Metric:
     splits: tuple[str, ...] = ("test",)
     references: Callable[..., Mapping[str, float]] | None = None
     expects: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    every_image: bool = False
 
 
 @dataclass(frozen=True)
@@ -278,7 +296,9 @@ class ModelEntry:
 class DatasetEntry:
     """A dataset in the catalog. ``load(argument, data_root, seed)`` makes it; ``argument`` is what follows the colon
     in ``npz:PATH`` (empty for a plain name; ``takes`` names it in messages). ``defaults`` are the Run fields this
-    data asks for where the user says nothing."""
+    data asks for where the user says nothing. An entry that can stream has ``load_within(argument, data_root, seed, memory,
+    decode)``: images that take more than ``memory`` bytes stay on disk; without ``decode`` only what was laid down there
+    before is used."""
 
     name: str
     load: Callable[[str, str, int], Dataset]
@@ -286,6 +306,7 @@ class DatasetEntry:
     source: str
     takes: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    load_within: Callable[[str, str, int, float, bool], Dataset] | None = None
 
 
 def seeded(seed: int, purpose: str) -> torch.Generator:

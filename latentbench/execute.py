@@ -104,7 +104,7 @@ def plan(asked: Run) -> Planned:
     units = _units(run, dataset, params, list(chosen), device)
     folder = Path(run.out) if run.out else Path("reports") / run.id
     root = str(folder.absolute())
-    steps = len(dataset.train.x) // (run.batch_size or 1)
+    steps = len(dataset.images) // (run.batch_size or 1)
     seconds = 45 + len(run.models) * len(run.seeds) * ((run.epochs or 0) * steps * 0.0018 + 1.0)
     return Planned(
         run=run,
@@ -134,6 +134,13 @@ def _warnings(run: Run, dataset: Dataset) -> Iterator[str]:
         yield "one seed gives no interval: use at least two (--seeds 6)"
     if dataset.train.y is None:
         yield "the dataset has no labels: measures that need a judge are skipped"
+    if dataset.stream is not None:
+        held = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+        samples = ", ".join(f"{len(split.x):,} of {dataset.whole[name]:,} {name}" for name, split in held.items())
+        yield (
+            f"more than {run.memory} of images: training streams all of them from disk, measures and the judge read samples "
+            f"({samples} images)"
+        )
 
 
 def _units(

@@ -74,6 +74,8 @@ def encode(
             likelihood=likelihood,
             factors=split.factors,
             truth=dataset.truth,
+            stream=dataset.stream if name == "train" else None,
+            whole=dataset.whole.get(name, 0),
         )
 
     train = view(dataset.train, "train", None)
@@ -120,7 +122,17 @@ def _score(view: Encoding, metric: Metric, base: Record) -> Record:
     if not math.isfinite(value):
         return replace(base, status="failed", reason=f"the value is {value}, not a finite number")
     finite = None if samples is None or not all(map(math.isfinite, samples)) else tuple(map(float, samples))
-    return replace(base, value=float(value), samples=finite, detail=dict(detail))
+    return replace(base, value=float(value), samples=finite, detail={**detail, **_sampled(view, metric)})
+
+
+def _sampled(view: Encoding, metric: Metric) -> dict[str, Any]:
+    """What a record says of the images it was measured on where these are samples: how many of how many. Of training
+    images only where the metric asks for them and does not itself go through all that are streamed."""
+    views = {view.split: view}
+    if view.train is not None and metric.needs & {"train", "train_labels"} and not metric.every_image:
+        views["train"] = view.train
+    found = {name: [len(v.x), v.whole] for name, v in views.items() if v.whole}
+    return {"sampled": found} if found else {}
 
 
 def failed(metrics: Iterable[Metric], row: Record, reason: str) -> list[Record]:

@@ -57,13 +57,21 @@ def run_record(
             "sha256": dataset.sha256,
             "shape": list(dataset.shape),
             "classes": list(dataset.classes),
-            "sizes": {n: len(getattr(dataset, n).x) for n in ("train", "val", "test")},
+            "sizes": {n: dataset.whole.get(n, len(getattr(dataset, n).x)) for n in ("train", "val", "test")},
+            **_streamed(dataset),
         },
         "models": models,
         "definitions": definitions,
         **({"study": study} if study else {}),
     }
     return Record(kind="run", dataset=str(config["dataset"]), dataset_hash=dataset.sha256, detail=detail)
+
+
+def _streamed(dataset: Dataset) -> dict[str, Any]:
+    """What is said of data that was trained on from disk: how many images of each split stand for all of it."""
+    if dataset.stream is None:
+        return {}
+    return {"streamed": {"samples": {n: len(getattr(dataset, n).x) for n in ("train", "val", "test")}}}
 
 
 def describe_environment(device: str) -> dict[str, Any]:

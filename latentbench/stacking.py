@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from latentbench.core import Loss, Replay, seeded
+from latentbench.streaming import Stream
 from latentbench.train import Diverged, History, Plan, Progress, Watch, batches, begin, fit, mean_terms
 
 State = dict[str, Tensor]
@@ -43,7 +44,7 @@ def stacks(device: torch.device, seeds: int) -> bool:
 
 def fit_all(
     models: Sequence[nn.Module],
-    train: Tensor,
+    train: Tensor | Stream,
     val: Tensor,
     plan: Plan,
     seeds: Sequence[int],
@@ -52,7 +53,7 @@ def fit_all(
     """`train.fit` for each model with its seed, in a stack where that is faster and possible, else one after another. A
     seed that diverges has the exception in its place; the others go on."""
     heard = list(progress) if progress is not None else [None] * len(seeds)
-    if stacks(train.device, len(seeds)) and stackable(models, train[:2]):
+    if isinstance(train, Tensor) and stacks(train.device, len(seeds)) and stackable(models, train[:2]):
         return fit_stacked(models, train, val, plan, seeds, progress)
     out: list[History | Diverged] = []
     for model, seed, tell in zip(models, seeds, heard, strict=True):

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from latentbench.core import Loss, seeded
+from latentbench.streaming import Stream, feed
 
 DECAY = 0.1
 """Share of the planned steps, at their end, over which the learning rate falls linearly to 0. Adam at a constant rate
@@ -111,10 +112,10 @@ def initialise(build: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 
 def fit(
-    model: nn.Module, train: Tensor, val: Tensor, plan: Plan, seed: int, progress: Progress | None = None
+    model: nn.Module, train: Tensor | Stream, val: Tensor, plan: Plan, seed: int, progress: Progress | None = None
 ) -> History:
-    """Train ``model`` in place on images (n, c, h, w) that lie on its device; the best weights on ``val`` are kept. A
-    model with a method ``start`` is handed the training images first.
+    """Train ``model`` in place on images (n, c, h, w) that lie on its device or are streamed to it; the best weights on
+    ``val`` are kept. A model with a method ``start`` is handed the training images first, of streamed ones the sample.
 
     The last short batch of an epoch is left out (each epoch shuffles anew), unless it is the only one. Raises
     `Diverged` where a loss or gradient is not finite; the model is then worthless.
@@ -129,8 +130,9 @@ def fit(
         model.train()
         losses: list[Loss] = []
         with plan.products():
-            for (rows,), rate in batches(train, plan, watch.history.epochs, [order]):
-                losses.append(_step(model, optimiser, rate, train.index_select(0, rows), draws))
+            steps = list(batches(train, plan, watch.history.epochs, [order]))
+            for x, (_, rate) in zip(feed(train, [rows for (rows,), _ in steps]), steps, strict=True):
+                losses.append(_step(model, optimiser, rate, x, draws))
         (means,) = mean_terms(losses)
         _check_finite(model, means[""], watch.history.epochs + 1)
         if watch.hear(means, evaluate(model, val, seed)) and kept:
@@ -142,14 +144,14 @@ def fit(
     return watch.end(time.perf_counter() - started)
 
 
-def begin(model: nn.Module, train: Tensor) -> None:
+def begin(model: nn.Module, train: Tensor | Stream) -> None:
     """Hand the training images to a model that wants to see them before its first step."""
     if callable(start := getattr(model, "start", None)):
-        start(train)
+        start(train if isinstance(train, Tensor) else train.sample)
 
 
 def batches(
-    train: Tensor, plan: Plan, epoch: int, orders: Sequence[torch.Generator]
+    train: Tensor | Stream, plan: Plan, epoch: int, orders: Sequence[torch.Generator]
 ) -> Iterator[tuple[list[Tensor], float]]:
     """The steps of an epoch (from 0): the rows of each seed's batch in its own order, and Adam's rate."""
     size = min(plan.batch_size, len(train))

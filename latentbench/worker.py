@@ -75,7 +75,7 @@ def perform(unit: Unit, tell: Tell) -> None:
 @cache
 def _dataset(run: Run, sha256: str) -> Dataset:
     """The run's data, which must still be what was planned with."""
-    dataset = catalog.load_dataset(run)
+    dataset = catalog.load_dataset(run, decode=False)
     if dataset.sha256 != sha256:
         raise ValueError(f"dataset {run.dataset} changed since the run was planned")
     return dataset
@@ -131,7 +131,7 @@ def _train(unit: Unit, folder: Path, tell: Tell) -> list[Record]:
     assert run.epochs is not None
     assert run.batch_size is not None
     plan = Plan(run.epochs, run.patience, run.batch_size, run.lr, run.precision)
-    train, val = dataset.train.x.to(device), dataset.val.x.to(device)
+    train, val = dataset.images.to(device), dataset.val.x.to(device)
     text, seeds = unit["model"], unit["seeds"]
 
     def heard(seed: int, epoch: int, loss: float, score: float) -> None:

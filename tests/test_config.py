@@ -107,6 +107,7 @@ CHANGED = {
     "metrics": "mse",
     "split_seed": 1,
     "data_root": "elsewhere",
+    "memory": "1GiB",
     "lang": "zh",
     "out": "here",
     "workers": 3,

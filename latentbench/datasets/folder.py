@@ -4,37 +4,94 @@
 Pillow reads by its name's ending; other files are passed over, hidden ones too. All images get the size of the first
 (in the order of their names) or, where the name ends in ``@SIZE`` or ``@WIDTHxHEIGHT`` (``folder:photos@64``), that
 one, stretched where their sides differ (a mean over areas); they are grey where all of them are, else RGB.
+
+Images that would take more memory than the run may use, as float32, are decoded once to a file under the data root and
+streamed from there (`streaming`). Which file that is follows from the names, sizes and times of change of the images:
+a changed folder is decoded anew.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latentbench.core import Dataset, DatasetEntry
+from latentbench.datasets import decoded
 from latentbench.datasets.files import SMALLEST
-from latentbench.splits import stratified
+from latentbench.records import digest
+from latentbench.splits import stratified, streamed
+
+T = TypeVar("T")
+Size = tuple[int, int]
 
 LARGEST = 256
 """Pixels along the longer side."""
 GREY = ("1", "L", "LA", "I", "I;16")
+AT_ONCE = 512
+"""Files handed to the decoding threads at a time."""
 
 
 def load(argument: str, data_root: str, seed: int) -> Dataset:
-    """The folder's images, split 60 / 20 / 20. Raises ValueError, one line, for whatever cannot be used."""
+    """The folder's images in memory, split 60 / 20 / 20. Raises ValueError, one line, for whatever cannot be used."""
+    return load_within(argument, data_root, seed, math.inf, True)
+
+
+def load_within(argument: str, data_root: str, seed: int, memory: float, decode: bool) -> Dataset:
+    """The folder's images, split 60 / 20 / 20: in memory where they take at most ``memory`` bytes there, else streamed from
+    a file under ``data_root``, which is written only where ``decode`` says so. Raises ValueError, one line, for whatever
+    cannot be used, and where the images change meanwhile."""
     root, size = _where(argument)
     if not root.is_dir():
         what = "is a file" if root.exists() else "no such folder"
         raise ValueError(f"{root}: {what}; folder:PATH needs a folder of images, its sub-folders the classes")
     classes, files, y = _files(root)
-    x = _images(root, files, size)
-    return stratified(root.resolve().name, x, y, seed, classes)
+    name = root.resolve().name
+    place, stem = Path(data_root).expanduser() / "decoded", f"{name[:80]}-{_key(root, files, size)}"
+    found = None if memory == math.inf else decoded.find(place, stem)
+    if found is None:
+        mode, size = _layout(root, files, size)
+        shape = (len(files), 1 if mode == "L" else 3, size[1], size[0])
+        images = _decoded(root, files, mode, size)
+        if 4 * math.prod(shape) <= memory:
+            pixels = np.empty(shape, np.uint8)
+            for i, image in enumerate(images):
+                pixels[i] = image
+            return stratified(name, pixels, y, seed, classes)
+        if not decode:
+            raise ValueError(f"{root}: the folder changed since the run was planned")
+        found = decoded.write(place, stem, shape, _unchanged(root, files, images))
+    return streamed(name, found.open(), found.sha256, y, seed, classes, int(memory))
 
 
-def _where(argument: str) -> tuple[Path, tuple[int, int] | None]:
+def _key(root: Path, files: Sequence[Path], size: Size | None) -> str:
+    """What the decoded images depend on, as 16 hex digits; the files themselves are not read."""
+    from PIL import __version__
+
+    try:
+        stats = [(str(file.relative_to(root)), (s := file.stat()).st_size, s.st_mtime_ns) for file in files]
+    except OSError as error:
+        raise ValueError(f"{error.filename}: {error.strerror}: the folder is changing") from None
+    return digest([stats, size, __version__], 16)
+
+
+def _unchanged(root: Path, files: Sequence[Path], images: Iterator[T]) -> Iterator[T]:
+    """The images; at their end ValueError where files were changed while they were read."""
+    before = _key(root, files, None)
+    yield from images
+    if _key(root, files, None) != before:
+        raise ValueError(f"{root}: images changed while they were being decoded; start again when they are all there")
+
+
+def _where(argument: str) -> tuple[Path, Size | None]:
     """The folder and the (width, height) asked for, if any. A folder whose own name ends so is taken as it is."""
     path = Path(argument).expanduser()
     found = re.fullmatch(r"(.+)@(\d+)(?:x(\d+))?", argument)
@@ -75,23 +132,38 @@ def _files(root: Path) -> tuple[tuple[str, ...], list[Path], NDArray[np.int64] |
     return tuple(by_class), files, np.repeat(np.arange(len(counts)), counts)
 
 
-def _images(root: Path, files: list[Path], size: tuple[int, int] | None) -> NDArray[np.float32]:
-    """All images, float32 (n, c, h, w) in [0, 1]."""
-    heads = [_head(file) for file in files]
+def _layout(root: Path, files: Sequence[Path], size: Size | None) -> tuple[str, Size]:
+    """The mode and the size that all images get: grey where all are, and the size asked for or that of the first."""
+    heads = list(_in_threads(_head, files))
     size = size or heads[0][1]
     if not (min(size) >= SMALLEST and max(size) <= LARGEST):
         raise ValueError(
             f"{files[0]}: {size[0]}x{size[1]} pixels, and all images would get its size (allowed: sides of {SMALLEST} to "
             f"{LARGEST}); name a size, e.g. folder:{root}@64"
         )
-    grey = all(mode in GREY for mode, _ in heads)
-    out = np.stack([_pixels(file, "L" if grey else "RGB", size) for file in files])
-    if (out == out[:1]).all():
+    return "L" if all(mode in GREY for mode, _ in heads) else "RGB", size
+
+
+def _decoded(root: Path, files: Sequence[Path], mode: str, size: Size) -> Iterator[NDArray[np.uint8]]:
+    """All images in order, each uint8 (c, h, w); at their end ValueError where they were all the same."""
+    first, differ = None, False
+    for image in _in_threads(partial(_pixels, mode=mode, size=size), files):
+        first = image if first is None else first
+        differ = differ or bool((image != first).any())
+        yield image
+    if not differ:
         raise ValueError(f"{root}: all images are the same: there is nothing to learn")
-    return out
 
 
-def _head(file: Path) -> tuple[str, tuple[int, int]]:
+def _in_threads(function: Callable[[Path], T], files: Sequence[Path]) -> Iterator[T]:
+    """``function`` of each file, in order. Threads do: Pillow lets go of Python's lock while it decodes, and they need no
+    second interpreter. Only `AT_ONCE` results are held."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for start in range(0, len(files), AT_ONCE):
+            yield from pool.map(function, files[start : start + AT_ONCE])
+
+
+def _head(file: Path) -> tuple[str, Size]:
     """An image's mode and its (width, height) once upright; of the pixels nothing is read."""
     from PIL import Image
 
@@ -107,8 +179,8 @@ def _unreadable(file: Path, error: Exception) -> ValueError:
     return ValueError(f"{file}: cannot be read as an image: {' '.join(str(error).split())}")
 
 
-def _pixels(file: Path, mode: str, size: tuple[int, int]) -> NDArray[np.float32]:
-    """One image, (c, h, w), turned upright as its camera noted."""
+def _pixels(file: Path, mode: str, size: Size) -> NDArray[np.uint8]:
+    """One image, uint8 (c, h, w), turned upright as its camera noted."""
     from PIL import Image, ImageOps
 
     try:
@@ -120,7 +192,7 @@ def _pixels(file: Path, mode: str, size: tuple[int, int]) -> NDArray[np.float32]
         image = image if image.size == size else image.resize(size, Image.Resampling.BOX)
     except Exception as error:
         raise _unreadable(file, error) from None
-    pixels = np.asarray(image, dtype=np.float32) / np.float32(255)
+    pixels = np.asarray(image)
     return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
 
 
@@ -131,4 +203,5 @@ FOLDER = DatasetEntry(
     "a folder of yours",
     takes="PATH",
     defaults={"latent_dim": 16, "width": 256, "epochs": 100, "batch_size": 64},
+    load_within=load_within,
 )

@@ -3,7 +3,7 @@
 Samples are decoded draws of the mixture fitted to the training codes: of the samplers the one that stays where codes
 lie, for an autoencoder too, whose N(0, I) decodes to junk. Distances are Euclidean, between pixels clamped to [0, 1]: a
 copy is a copy of pixels, and no judge is needed to see it. Every training image counts, none is left out: a copy of
-an image left out would pass for new.
+an image left out would pass for new. Where training images are streamed all of them are streamed through here too.
 
 Two questions. *Memorisation* asks of each sample: is a training image nearer than any held-out one? A model that
 generalises has no reason to prefer either. Strong blur leaves its samples nearest to a handful of images in the middle,
@@ -104,6 +104,27 @@ def _train_images(e: Encoding) -> Tensor:
     return e.train.x
 
 
+def closest_in_train(images: Tensor, e: Encoding) -> Nearest:
+    """The nearest training image of each of ``images`` (m, c, h, w), among all that were trained on: streamed ones are
+    gone through in blocks, as a copy of one that the sample lacks would pass for new."""
+    train = _train_images(e)
+    if e.train is None or e.train.stream is None:
+        return closest(images, train)
+    distance = torch.full((len(images),), math.inf, dtype=torch.float64, device=images.device)
+    which = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+    start = 0
+    for block in e.train.stream.blocks():
+        found = closest(images, block)
+        which = torch.where(found.distance < distance, found.which + start, which)
+        distance = torch.minimum(found.distance, distance)
+        start += len(block)
+    return Nearest(distance, which)
+
+
+def _train_count(e: Encoding) -> int:
+    return (e.train.whole if e.train is not None else 0) or len(_train_images(e))
+
+
 def new_images(e: Encoding, sampler: str, count: int) -> Tensor:
     """``count`` decoded samples, clamped to [0, 1]. Raises Undefined where they are all one image, of which no share
     can be told."""
@@ -115,7 +136,7 @@ def new_images(e: Encoding, sampler: str, count: int) -> Tensor:
 
 def nearest_in_train(e: Encoding, sampler: str, count: int) -> Nearest:
     """The nearest training image of each of `new_images`."""
-    return closest(e.once(new_images, sampler=sampler, count=count), _train_images(e))
+    return closest_in_train(e.once(new_images, sampler=sampler, count=count), e)
 
 
 def _tie(e: Encoding) -> float:
@@ -125,7 +146,7 @@ def _tie(e: Encoding) -> float:
 def _memorisation(e: Encoding, sampler: str, count: int) -> Value:
     samples = e.once(new_images, sampler=sampler, count=count)
     in_train, in_held_out = e.once(nearest_in_train, sampler=sampler, count=count), closest(samples, e.x)
-    train, held_out = len(_train_images(e)), len(e.x)
+    train, held_out = _train_count(e), len(e.x)
     wins = in_train.distance <= in_held_out.distance
     effective = effective_images(torch.where(wins, in_train.which, train + in_held_out.which))
     if effective < FEWEST:
@@ -145,22 +166,22 @@ def _memorisation(e: Encoding, sampler: str, count: int) -> Value:
 
 def _memorisation_anchors(e: Encoding, sampler: str, count: int) -> Mapping[str, float]:
     """Real held-out images in the place of samples, each against the others; and training images in their place."""
-    train = _train_images(e)
+    train = _train_count(e)
     if len(e.x) < 2:
         return {}
     real = subsample(e.x, count, e.generator("memorisation real"))
     others = closest(real, e.x, skip=1).distance
-    found = copied_share(closest(real, train).distance, others, len(train), len(e.x) - 1, _tie(e))
-    copies = subsample(train, count, e.generator("memorisation copies"))
-    to_train, to_held_out = (closest(copies, images).distance for images in (train, e.x))
-    copied = copied_share(to_train, to_held_out, len(train), len(e.x), _tie(e))
+    found = copied_share(closest_in_train(real, e).distance, others, train, len(e.x) - 1, _tie(e))
+    copies = subsample(_train_images(e), count, e.generator("memorisation copies"))
+    to_train, to_held_out = closest_in_train(copies, e).distance, closest(copies, e.x).distance
+    copied = copied_share(to_train, to_held_out, train, len(e.x), _tie(e))
     return {"ceiling:real": found, "floor:copies": copied}
 
 
 def held_out_distances(e: Encoding, count: int) -> Tensor:
     """Distance to the nearest training image of each of at most ``count`` held-out images."""
     held_out = subsample(e.x, count, e.generator("data copying"))
-    return closest(held_out, _train_images(e)).distance
+    return closest_in_train(held_out, e).distance
 
 
 def _data_copying(e: Encoding, sampler: str, count: int) -> Value:
@@ -173,7 +194,7 @@ def _data_copying(e: Encoding, sampler: str, count: int) -> Value:
 def _data_copying_anchors(e: Encoding, sampler: str, count: int) -> Mapping[str, float]:
     """One half of the held-out images in the place of samples; and training images in their place."""
     order = torch.randperm(len(e.x), generator=e.generator("data copying halves"))[: 2 * count].to(e.x.device)
-    distance = closest(e.x[order], _train_images(e)).distance
+    distance = closest_in_train(e.x[order], e).distance
     half = len(order) // 2
     if half < 1:
         return {}
@@ -188,6 +209,7 @@ _SAMPLED: Mapping[str, Any] = {
     "better": "target",
     "needs": frozenset({"decoder", "train"}),
     "params": {"sampler": "mixture", "count": 1000},
+    "every_image": True,
 }
 
 memorisation = Metric(

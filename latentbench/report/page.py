@@ -414,6 +414,7 @@ def _protocol(run: RunFolder) -> Protocol:
         (say("run"), next((r.run for r in run.records if r.run), run.label)),
         (say("data"), say("{name}, images of {shape}", name=data.get("name", run.dataset), shape=shape)),
         (say("splits"), words.commas(splits)),
+        (say("streamed"), _streamed(data)),
         (say("data, sha256"), str(data.get("sha256") or run.dataset_hash)),
         ("latentbench", str(detail.get("version") or say("not recorded"))),
         (say("git revision"), str(detail.get("git") or say("none"))),
@@ -428,6 +429,18 @@ def _protocol(run: RunFolder) -> Protocol:
         [(k, words.plain(v)) for k, v in (detail.get("config") or {}).items()], versions, models, judge, judges,
         _downloads(run),
     )  # fmt: skip
+
+
+def _streamed(data: Mapping[str, Any]) -> str:
+    """What was measured on what, where the images did not fit in memory; empty where they did."""
+    samples = (data.get("streamed") or {}).get("samples")
+    if not samples:
+        return ""
+    return say(
+        "models were trained on all training images, read from disk; the judge and the measures saw random samples of "
+        "{train} training, {val} validation and {test} test images, memorisation and data copying all training images",
+        **{name: f"{samples.get(name, 0):,}".replace(",", words.THIN) for name in ("train", "val", "test")},
+    )
 
 
 def _flat(environment: Mapping[str, Any]) -> list[tuple[str, Any]]:
