@@ -18,6 +18,7 @@ import json
 import math
 import os
 import platform
+import resource
 import statistics
 import sys
 import tempfile
@@ -131,14 +132,19 @@ def searching(n: int = 8000, d: int = 16) -> Call:
 
 
 def seeding(seeds: int) -> Call:
-    """The trainings of a run with so many seeds, in worker processes on all cores: wall seconds, their start included."""
+    """The trainings of a run with so many seeds, in worker processes: the seconds of all of these, start included."""
+
+    def used() -> float:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return children.ru_utime + children.ru_stime
 
     def call() -> float:
         from rivals.workers import train
 
+        before = used()
         with tempfile.TemporaryDirectory() as folder:
-            asked = {"models": "vae", "seeds": seeds, "epochs": 60, "patience": 0, "out": f"{folder}/run"}
-            return train(asked)[0]
+            train({"models": "vae", "seeds": seeds, "epochs": 60, "patience": 0, "out": f"{folder}/run"})
+        return used() - before
 
     return call
 
@@ -147,7 +153,7 @@ CURVES = (
     Curve("train", "N", (1000, 2000, 4000, 8000, 16000), lambda n: fitting(n=n), "5 epochs of a VAE"),
     Curve("train", "d", (2, 8, 32, 128, 512), lambda d: fitting(d=d), "the same"),
     Curve("train", "side", (8, 12, 16, 24, 32), lambda s: fitting(side=s), "the same; networks of dense layers"),
-    Curve("train", "seeds", (1, 2, 4, 8, 16), seeding, "60 epochs of a VAE, in the workers of a run; wall time"),
+    Curve("train", "seeds", (1, 2, 4, 8, 16), seeding, "60 epochs of a VAE, in the workers of a run"),
     Curve("measure", "N", (900, 1800, 3600, 7200), lambda n: measuring(n=n), "every measure of a VAE"),
     Curve("measure", "d", (2, 4, 8, 16, 32), lambda d: measuring(d=d), "the same"),
     Curve("measure", "side", (8, 12, 16, 24, 32), lambda s: measuring(side=s), "the same"),
@@ -160,9 +166,10 @@ def exponent(points: Iterable[tuple[float, float]], level: float = LEVEL) -> Int
     """The power that y grows with: the least-squares slope of ln y over ln x with its t-interval, k - 2 degrees of
     freedom. None for its ends where there are fewer than three sizes. Raises ValueError for fewer than two, and where
     a value is not above 0."""
-    x, y = (np.log(np.asarray(v, dtype=float)) for v in zip(*points, strict=True))
-    if len(set(x)) < 2 or not (np.isfinite(x).all() and np.isfinite(y).all()):
+    x, y = (np.asarray(v, dtype=float) for v in zip(*points, strict=True))
+    if len(set(x)) < 2 or min(*x, *y) <= 0:
         raise ValueError("an exponent needs two sizes or more, and values above 0")
+    x, y = np.log(x), np.log(y)
     k, sxx = len(x), float(((x - x.mean()) ** 2).sum())
     slope = float(((x - x.mean()) * (y - y.mean())).sum() / sxx)
     if k < 3:
@@ -188,8 +195,8 @@ HEAD = """# How cost grows
 Made by `benchmarks/growth.py` (`tox -e growth`); do not edit. Neighbours and measures up to 100,000 points, and their
 memory, are in [scale.md](scale.md); the same work done by others is in [rivals.md](rivals.md).
 
-Seconds are processor seconds on one thread, except over seeds, where they are wall seconds on all cores; medians of the
-rounds. The exponent is the least-squares slope of ln seconds over ln size with its 95 % t-interval: a wide one says that
+Seconds are processor seconds on one thread, medians of the rounds; over seeds they are those of all worker processes,
+their start included. The exponent is the least-squares slope of ln seconds over ln size with its 95 % t-interval: a wide one says that
 the curve is no power law over these sizes, mostly because a fixed cost outweighs the rest at the small ones. *Last
 step*: the same slope between the two largest sizes.
 """

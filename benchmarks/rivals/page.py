@@ -71,37 +71,53 @@ def middle(rows: Rows, field: str, write: str) -> str:
     return format(statistics.median(found), write) if found else "–"
 
 
+Cell = Callable[[Contest, Rows], str]
+
+
+def field(name: str, write: str) -> Cell:
+    """A column of medians."""
+    return lambda contest, rows: middle(rows, name, write)
+
+
+BEFORE: dict[str, dict[str, Cell]] = {
+    "training": {
+        "seconds": field("seconds", ".3g"),
+        "an epoch, s": lambda c, rows: f"{statistics.median(r['seconds'] for r in rows) / c.epochs:.3g}",
+    },
+    "seeds": {"seconds": field("seconds", ".3g"), "from process start, s": field("wall", ".3g")},
+    "whole": {"seconds": field("seconds", ".3g")},
+}
+AFTER: dict[str, dict[str, Cell]] = {
+    "training": {"MSE": field("mse", ".4f"), "KL": field("kl", ".2f")},
+    "seeds": {"MSE": field("mse", ".4f")},
+    "whole": {
+        "MSE, AE": field("mse", ".4f"),
+        "MSE, VAE": field("mse_vae", ".4f"),
+        "trainings": field("trainings", ".0f"),
+        "epochs of one": field("epochs", ".0f"),
+        "measures": field("measures", ".0f"),
+    },
+}
+"""Columns of each group's table, left and right of the ratios."""
+
+
 def table(group: str, held: Mapping[str, Rows]) -> list[str]:
     """The table of a group of contests."""
-    columns: dict[str, Callable[[Contest, Rows], str]] = {"seconds": lambda c, r: middle(r, "seconds", ".3g")}
-    if group == "training":
-        columns["an epoch, s"] = lambda c, r: f"{statistics.median(x['seconds'] for x in r) / c.epochs:.3g}"
-    if group == "seeds":
-        columns["from process start, s"] = lambda c, r: middle(r, "wall", ".3g")
-    after: dict[str, Callable[[Contest, Rows], str]] = {"MSE": lambda c, r: middle(r, "mse", ".4f")}
-    if group == "training":
-        after["KL"] = lambda c, r: middle(r, "kl", ".2f")
-    if group == "whole":
-        after |= {
-            "MSE, VAE": lambda c, r: middle(r, "mse_vae", ".4f"),
-            "trainings": lambda c, r: middle(r, "trainings", ".0f"),
-            "epochs of one": lambda c, r: middle(r, "epochs", ".0f"),
-            "measures": lambda c, r: middle(r, "measures", ".0f"),
-        }
-    names = ["contest", "who", "threads", *columns, "ratio of wall time", "ratio of processor time", *after]
+    ratios = ["ratio of wall time", "ratio of processor time"]
+    names = ["contest", "who", "threads", *BEFORE[group], *ratios, *AFTER[group]]
     lines = [f"| {' | '.join(names)} |", "| --- | --- |" + " ---: |" * (len(names) - 2)]
     for contest in (c for c in CONTESTS if c.group == group and held[c.name]):
-        rows = held[contest.name]
-        ours = of(rows, contest.sides[0])
         for side in (s for s in contest.sides if s.name != PRODUCTS):
-            own = of(rows, side)
-            rival = not side.name.startswith("latentbench")
-            ratios = [told(ratio(ours, own, f)) if rival else "" for f in ("seconds", "cpu")]
-            before, behind = ([write(contest, own) for write in c.values()] for c in (columns, after))
-            threads = str(side.threads or "default")
-            cells = [contest.name if own is ours or side is contest.sides[0] else "", side.name, threads]
-            lines.append("| " + " | ".join([*cells, *before, *ratios, *behind]) + " |")
+            lines.append(f"| {' | '.join(_line(contest, side, held[contest.name]))} |")
     return lines
+
+
+def _line(contest: Contest, side: Side, rows: Rows) -> list[str]:
+    ours, own = of(rows, contest.sides[0]), of(rows, side)
+    rival = not side.name.startswith(contest.sides[0].name)
+    ratios = [told(ratio(ours, own, name)) if rival else "" for name in ("seconds", "cpu")]
+    before, after = ([write(contest, own) for write in c[contest.group].values()] for c in (BEFORE, AFTER))
+    return [contest.name, side.name, str(side.threads or "default"), *before, *ratios, *after]
 
 
 def shares(held: Mapping[str, Rows]) -> list[str]:
