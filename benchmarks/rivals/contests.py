@@ -58,14 +58,16 @@ def _seeds(model: str) -> Contest:
     return Contest(f"6 seeds, {model.upper()}", "seeds", words, sides, 4, False, EPOCHS)
 
 
-def _whole() -> Contest:
+def _whole(own_threads: bool) -> Contest:
     def side(name: str, threads: int | None) -> Side:
-        return Side(name, ("whole.py", name.split(" (")[0], str(EPOCHS)), threads)
+        return Side(name, ("whole.py", name, str(EPOCHS)), threads)
 
-    ours = (side("latentbench", None), side("latentbench, default", None))
-    sides = (*ours, side("hand-glued (1 thread)", 1), side("hand-glued (its own threads)", None))
     words = f"AE and VAE, 6 seeds, 64-{WIDTH}-8, batch 64, {EPOCHS} epochs, no early stop"
-    return Contest("AE and VAE on digits", "whole", words, sides, 4, False, EPOCHS)
+    if own_threads:
+        sides = (side("latentbench", None), side("hand-glued", None))
+        return Contest("the whole, its own threads", "whole", words, sides, 2, False, EPOCHS)
+    sides = (side("latentbench", None), side("hand-glued", 1), side("latentbench, default", None))
+    return Contest("the whole", "whole", words, sides, 4, False, EPOCHS)
 
 
 CONTESTS = (
@@ -73,5 +75,6 @@ CONTESTS = (
     *(_training(name, setting, 2) for name, setting in SETTINGS.items() if setting.batch >= 1024),
     _seeds("ae"),
     _seeds("vae"),
-    _whole(),
+    _whole(own_threads=False),
+    _whole(own_threads=True),
 )

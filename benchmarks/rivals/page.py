@@ -41,8 +41,9 @@ pass with as many threads.""",
 processes; *processor time* is that of all processes from start to end, imports included.""",
     "whole": """`latentbench` is `latentbench run --models ae,vae` with the networks, epochs and seeds of the hand-glued
 script and no early stop, to its report, with every measure; `latentbench, default` is the same command with its own
-defaults: two hidden layers and early stop. The hand-glued script measures three things and draws two maps. Pythae's VAE
-fixes the decoder's variance at 1, and on digits its posterior collapses: its error is that of the mean image, whereas
+defaults: two hidden layers and early stop. The hand-glued script measures three things and draws two maps; it runs with
+one thread for every library and once more with as many as they take by themselves. Pythae's VAE fixes the decoder's
+variance at 1, and on digits its posterior collapses: its error is that of the mean image, whereas
 latentbench's VAE learns the variance. MSE here is on test images.""",
 }
 
