@@ -65,6 +65,16 @@ def test_the_page_of_growth_is_made_from_the_committed_results(growth):
     assert growth.document(result) == (DOCS / "growth.md").read_text()
 
 
+def test_the_committed_results_are_of_the_same_work(suite):
+    """Rivals and latentbench end at about the same error, so none of them did less."""
+    rows = json.loads((DOCS / "rivals.json").read_text())["rows"]
+    for contest in (c for c in suite["contests"].CONTESTS if c.group != "whole"):
+        own = suite["race"].whole_passes(rows, contest)
+        errors = {s.name: [r["mse"] for r in own if r["side"] == s.name and "mse" in r] for s in contest.sides}
+        means = [sum(v) / len(v) for v in errors.values() if v]
+        assert not means or max(means) < 1.15 * min(means), contest.name
+
+
 def test_every_second_pass_goes_backwards(suite):
     contest = suite["contests"].CONTESTS[0]
     a, b, c = contest.sides
