@@ -36,7 +36,8 @@ ABOUT = {
     "training": """The same network, images, batches, epochs, optimiser and rate, in float32, with the validation loss
 after each epoch; imports, loading and a first small training come before the clock. *Share*: operations in the matrix
 products of the training a second, over the rate of float32 products of square matrices that was measured in the same
-pass with as many threads.""",
+pass with as many threads; by processor time both rates are taken a processor second, which other
+work on the machine disturbs less.""",
     "seeds": """Six seeds of one model. *Seconds* are those of the training, ours with the start of the worker
 processes; *processor time* is that of all processes from start to end, imports included.""",
     "whole": """`latentbench` is `latentbench run --models ae,vae` with the networks, epochs and seeds of the hand-glued
@@ -124,8 +125,8 @@ def _line(contest: Contest, side: Side, rows: Rows) -> list[str]:
 def shares(held: Mapping[str, Rows]) -> list[str]:
     """The table of shares of the machine's rate of matrix products."""
     lines = [
-        "| contest | who | operations a second, 10^9 | of the machine's, 10^9 | share |",
-        "| --- | --- | ---: | ---: | ---: |",
+        "| contest | who | operations a second, 10^9 | of the machine's, 10^9 | share | share by processor time |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for contest in CONTESTS:
         products = next((s for s in contest.sides if s.name == PRODUCTS), None)
@@ -135,8 +136,10 @@ def shares(held: Mapping[str, Rows]) -> list[str]:
         for side in (s for s in contest.sides if s is not products):
             own = of(rows, side)
             share = told(ratio(rate, own, "flops_per_second"))
+            clean = all("flops_per_cpu_second" in r for r in [*own, *rate])
+            by_processor = told(ratio(rate, own, "flops_per_cpu_second")) if clean else "–"
             speeds = [f"{statistics.median(r['flops_per_second'] for r in x) / 1e9:.1f}" for x in (own, rate)]
-            lines.append(f"| {contest.name} | {side.name} | {' | '.join(speeds)} | {share} |")
+            lines.append(f"| {contest.name} | {side.name} | {' | '.join(speeds)} | {share} | {by_processor} |")
     return lines
 
 
