@@ -99,3 +99,8 @@ def test_an_interval_is_students(table):
 
 def test_growth_is_the_slope_of_logarithms(table):
     assert table.exponent([(10, 5), (100, 500), (1000, 50_000)]) == pytest.approx(2)
+
+
+def test_the_page_is_made_from_the_committed_results(table):
+    docs = RIVALS.parents[1] / "docs"
+    assert table.document(json.loads((docs / "scale.json").read_text())) == (docs / "scale.md").read_text()

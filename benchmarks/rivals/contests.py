@@ -1,0 +1,80 @@
+"""Who runs against whom: every contest a list of sides, every side a command that prints one JSON object as its last
+line. The first side is ours; ratios are of the others over it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from training import PRODUCTS, SETTINGS, WIDTH, Setting
+
+EPOCHS = 300
+"""Of digits, as many as a default run may take."""
+
+
+class Side(NamedTuple):
+    """``command``: a script of this folder and its arguments; ``threads``: what every library is told to use, None to
+    leave each its own default."""
+
+    name: str
+    command: tuple[str, ...]
+    threads: int | None
+
+
+class Contest(NamedTuple):
+    """``words``: what is done; ``passes``: how often each side runs in a full measurement; ``mnist``: it needs those
+    files; ``epochs``: of one training."""
+
+    name: str
+    group: str
+    words: str
+    sides: tuple[Side, ...]
+    passes: int
+    mnist: bool
+    epochs: int
+
+
+GROUPS = {
+    "training": "Training one model",
+    "seeds": "Six seeds on digits",
+    "whole": "The whole, from process start to report",
+}
+
+
+def _training(name: str, setting: Setting, threads: int) -> Contest:
+    who = ["latentbench", "Pythae", "bare loop", *([PRODUCTS] if setting.batch >= 1024 else [])]
+    sides = tuple(Side(w, ("training.py", name, w, str(threads)), threads) for w in who)
+    sizes = f"{64 if setting.dataset == 'digits' else 784}-{WIDTH}-{setting.latent_dim}"
+    words = f"{sizes}, batch {setting.batch}, {setting.images:,} images, {setting.epochs} epochs"
+    label = f"{name}, {threads} thread{'s' if threads > 1 else ''}"
+    return Contest(label, "training", words, sides, 8, setting.dataset == "mnist", setting.epochs)
+
+
+def _seeds(model: str) -> Contest:
+    def side(name: str, who: str, threads: int | None) -> Side:
+        return Side(name, ("seeds.py", model, who, str(EPOCHS)), threads)
+
+    sides = (side("latentbench", "latentbench", None), side("Pythae", "Pythae", 1))
+    words = f"64-{WIDTH}-8, batch 64, {EPOCHS} epochs; ours in worker processes on all cores, Pythae's in turn"
+    return Contest(f"6 seeds, {model.upper()}", "seeds", words, sides, 4, False, EPOCHS)
+
+
+def _whole(own_threads: bool) -> Contest:
+    def side(name: str, threads: int | None) -> Side:
+        return Side(name, ("whole.py", name, str(EPOCHS)), threads)
+
+    words = f"AE and VAE, 6 seeds, 64-{WIDTH}-8, batch 64, {EPOCHS} epochs, no early stop"
+    if own_threads:
+        sides = (side("latentbench", None), side("hand-glued", None))
+        return Contest("the whole, its own threads", "whole", words, sides, 2, False, EPOCHS)
+    sides = (side("latentbench", None), side("hand-glued", 1), side("latentbench, default", None))
+    return Contest("the whole", "whole", words, sides, 4, False, EPOCHS)
+
+
+CONTESTS = (
+    *(_training(name, setting, 1) for name, setting in SETTINGS.items()),
+    *(_training(name, setting, 2) for name, setting in SETTINGS.items() if setting.batch >= 1024),
+    _seeds("ae"),
+    _seeds("vae"),
+    _whole(own_threads=False),
+    _whole(own_threads=True),
+)
