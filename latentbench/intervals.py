@@ -136,33 +136,6 @@ def t_test(difference: Interval) -> float:
     return float(2 * stdtr(difference.n - 1, -abs(difference.mean) * math.sqrt(difference.n) / difference.sd))
 
 
-def trimmed_t(values: Sequence[float], share: float = 0.2, level: float = LEVEL) -> tuple[Interval, float]:
-    """Yuen's interval and test for a trimmed mean: the ``g = floor(share n)`` lowest and highest values are set aside.
-
-    With h = n - 2g values left, their mean m and the sd s_w of all values after *winsorising* (each one set aside is
-    replaced by its nearest that is left): ``m ± t_h s_w (n - 1)^.5 / (h (h - 1))^.5``, t with h - 1 degrees of freedom
-    (Yuen 1974, Biometrika 61, 165-170). For g = 0 it is Student's. Bears a fifth of outliers at either end, where the
-    t-interval grows so wide that it says nothing.
-
-    Returns the interval (its mean is the trimmed one, its ``sd`` s_w) and the two-sided p of "the trimmed mean is 0";
-    1 for fewer than two values left. Raises ValueError as `t_interval` does, and for a share outside [0, .5).
-    """
-    if not 0 <= share < 0.5:
-        raise ValueError(f"share {share} to be set aside is not between 0 and .5")
-    plain = t_interval(values, level)
-    x, g = np.sort(np.asarray(values, float)), int(share * len(values))
-    h = len(x) - 2 * g
-    if h < 2:
-        return plain, 1.0
-    kept = x[g : len(x) - g]
-    wide = float(np.clip(x, kept[0], kept[-1]).std(ddof=1))
-    mean = float(kept.mean())
-    error = wide * math.sqrt((len(x) - 1) / (h * (h - 1)))
-    half = quantile(h, level) * error
-    p = 1.0 if mean == 0 else 0.0 if error == 0 else float(2 * stdtr(h - 1, -abs(mean) / error))
-    return Interval(mean, mean - half, mean + half, wide, len(x)), p
-
-
 @dataclass(frozen=True)
 class Unpaired:
     """The difference of two means, a - b: ``difference`` with its interval (its ``sd`` is the standard error, its ``n``
@@ -173,26 +146,52 @@ class Unpaired:
     p: float
 
 
-def welch(a: Iterable[float], b: Iterable[float], level: float = LEVEL) -> Unpaired:
-    """Welch's t for two means whose spreads may differ (Welch 1947).
+def welch(a: Iterable[float], b: Iterable[float], level: float = LEVEL, aside: float = 0.0) -> Unpaired:
+    """Welch's t for two means whose spreads may differ (Welch 1947), or for two means of their lower values.
 
     With the squared standard errors ``u = s_a^2 / n_a`` and ``v = s_b^2 / n_b``: the interval is ``m_a - m_b +- t_df
-    sqrt(u + v)``, ``df = (u + v)^2 / (u^2 / (n_a - 1) + v^2 / (n_b - 1))`` (Satterthwaite 1946). No interval and p = 1
-    where a side has one value. Where no value varies, p is 0 for different means and 1 for equal ones. Raises ValueError
-    where a side has no value, one is not finite, or ``level`` is not between 0 and 1.
+    sqrt(u + v)``, ``df = (u + v)^2 / (u^2 / (n_a - 1) + v^2 / (n_b - 1))`` (Satterthwaite 1946).
+
+    ``aside`` in [0, 1) is the share of the highest values of either side that is set aside, where noise only ever adds.
+    As in Yuen's test (1974, Biometrika 61, 165-170), here cut at one end: h values are left, their mean is m, and ``u =
+    s_w^2 (n - 1) / (h (h - 1))`` with h - 1 degrees of freedom, s_w the standard deviation after each value set aside
+    was replaced by the highest that is left.
+
+    No interval and p = 1 where a side has one value left. Where no value varies, p is 0 for different means and 1 for
+    equal ones. Raises ValueError where a side has no value, one is not finite, or ``level`` or ``aside`` is out of range.
     """
-    x, y = t_interval(a, level), t_interval(b, level)
+    if not 0 <= aside < 1:
+        raise ValueError(f"share {aside} to be set aside is not in [0, 1)")
+    (x, u, n_a), (y, v, n_b) = _side(a, level, aside), _side(b, level, aside)
     mean, n = x.mean - y.mean, x.n + y.n
-    if x.sd is None or y.sd is None:
+    if u is None or v is None:
         return Unpaired(Interval(mean, None, None, None, n), math.nan, 1.0)
-    u, v = x.sd**2 / x.n, y.sd**2 / y.n
     error = math.sqrt(u + v)
     if error == 0:
         return Unpaired(Interval(mean, mean, mean, 0.0, n), math.inf, float(mean == 0))
     # Shares of the larger, so that squares of small errors do not vanish.
-    df = ((u + v) / max(u, v)) ** 2 / ((u / max(u, v)) ** 2 / (x.n - 1) + (v / max(u, v)) ** 2 / (y.n - 1))
+    df = ((u + v) / max(u, v)) ** 2 / ((u / max(u, v)) ** 2 / (n_a - 1) + (v / max(u, v)) ** 2 / (n_b - 1))
     half = float(stdtrit(df, (1 + level) / 2)) * error
     return Unpaired(Interval(mean, mean - half, mean + half, error, n), df, float(2 * stdtr(df, -abs(mean) / error)))
+
+
+def lower(values: Iterable[float], aside: float) -> list[float]:
+    """The values in rising order without the highest, ``aside`` of them, rounded down."""
+    x = sorted(values)
+    return x[: len(x) - int(aside * len(x))]
+
+
+def _side(values: Iterable[float], level: float, aside: float) -> tuple[Interval, float | None, int]:
+    """One side of Welch's t: the interval of the values that are left, the squared standard error of their mean, and
+    how many are left."""
+    x = list(values)
+    left = lower(x, aside)
+    kept = t_interval(left, level)
+    if kept.sd is None:
+        return kept, None, len(left)
+    h, n = len(left), len(x)
+    winsorised = t_interval(left + [left[-1]] * (n - h), level)
+    return kept, (winsorised.sd or 0.0) ** 2 * (n - 1) / (h * (h - 1)), h
 
 
 def sign_flip(differences: Sequence[float]) -> float:

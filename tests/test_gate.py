@@ -191,7 +191,7 @@ def test_a_slower_working_tree_fails_the_gate(repository, tmp_path, capsys):
     assert by["test_speed.py::test_work"]["harm"]["mean"] == pytest.approx(1.0, abs=0.4)
     assert by["test_speed.py::test_other"]["verdict"] != "worse"
     assert by[launch.MEMORY]["verdict"] == "same"
-    assert len(found["pairs"]) >= 6
+    assert len(found["pairs"]) >= gate.LOOKS[0]
     assert "#### Worse" in (out / "summary.md").read_text("utf-8")
     assert {p: p.read_bytes() for p in before} == before
     assert subprocess.run(["git", "stash", "list"], capture_output=True, text=True, check=True).stdout == ""
