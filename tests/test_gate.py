@@ -15,7 +15,7 @@ from scipy import stats as scipy_stats
 
 from latentbench import changes, gate, launch, revisions
 from latentbench.cli import main
-from latentbench.intervals import t_interval, t_test, trimmed_t
+from latentbench.intervals import welch
 from latentbench.report import gate as told
 
 ASKED = gate.Gate("main")
@@ -109,32 +109,36 @@ def test_it_stops_when_decided_and_when_time_is_up(monkeypatch):
         gate.carry_out(ASKED, one, sides)
 
 
-def test_trimmed_t_is_students_where_nothing_is_set_aside():
-    x = [0.3, -0.1, 0.4, 0.2]
-    interval, p = trimmed_t(x)
-    plain = t_interval(x)
-    assert (interval.low, interval.high) == pytest.approx((plain.low, plain.high))
-    assert p == pytest.approx(t_test(plain))
+def test_setting_nothing_aside_is_welch():
+    a, b = np.random.default_rng(0).normal(0, [[1], [3]], (2, 12))
+    found = welch(a, b)
+    theirs = scipy_stats.ttest_ind(a, b, equal_var=False)
+    assert (found.p, found.df) == pytest.approx((theirs.pvalue, theirs.df))
 
 
-def test_trimmed_t_is_scipys():
-    """Two samples of which one hardly varies are one sample: scipy's Yuen-Welch test then is Yuen's."""
-    x = np.random.default_rng(0).standard_t(2, 23) + 0.4
-    still = np.random.default_rng(1).normal(0, 1e-9, 1000)
-    interval, p = trimmed_t(x)
-    theirs = scipy_stats.ttest_ind(x, still, equal_var=False, trim=0.2)
-    assert interval.mean == pytest.approx(scipy_stats.trim_mean(x, 0.2))
-    assert p == pytest.approx(theirs.pvalue, rel=1e-5)
+def test_the_slow_ones_are_set_aside():
+    """Worked by hand: 1, 2, 3 | 9, 50 against 1, 1, 4 | 4, 4; three of five are left."""
+    found = welch([50, 2, 9, 1, 3], [4, 1, 4, 1, 4], aside=0.4)
+    u, v = (np.var(x, ddof=1) * 4 / 6 for x in ([1, 2, 3, 3, 3], [1, 1, 4, 4, 4]))
+    assert found.difference.mean == pytest.approx(0.0)
+    assert found.difference.sd == pytest.approx(np.sqrt(u + v))
+    assert found.df == pytest.approx((u + v) ** 2 / (u**2 / 2 + v**2 / 2))
+    with pytest.raises(ValueError, match="set aside"):
+        welch([1.0, 2.0], [1.0, 2.0], aside=1.0)
 
 
-def test_trimmed_t_covers_and_bears_outliers():
-    rng = np.random.default_rng(2)
-    inside = [(i := trimmed_t(x)[0]).low <= 0 <= i.high for x in rng.standard_normal((2000, 10))]
-    assert 0.93 < np.mean(inside) < 0.97
-    x = np.append(rng.normal(0, 0.01, 9), 5.0)
-    assert trimmed_t(x)[0].high < 0.03 < t_interval(x).high
-    with pytest.raises(ValueError, match="not between"):
-        trimmed_t([1.0, 2.0], 0.5)
+def test_two_heaps_are_told_from_a_slowdown():
+    """Launches of which three in ten take 1.6 times longer, as where another process has the other half of the core."""
+    rng = np.random.default_rng(3)
+
+    def some(effect):
+        return rng.normal(effect, 0.02, 26) + 0.47 * (rng.random(26) < 0.3)
+
+    wide = [welch(some(0.095), some(0)).p < 1e-4 for _ in range(100)]
+    cut = [welch(some(0.095), some(0), aside=gate.ASIDE).p < 1e-4 for _ in range(100)]
+    assert np.mean(cut) > 0.9 > 0.3 > np.mean(wide)
+    false = [welch(some(0), some(0), aside=gate.ASIDE).p < 0.05 for _ in range(1000)]
+    assert np.mean(false) < 0.09
 
 
 SUITE = """
