@@ -69,12 +69,12 @@ PLANTS = (
     ),
     Plant(
         "detached variances", "the KL of the variances gives no gradient", ("vae",), "models/vae.py",
-        "0.5 * (posterior.log_var.exp() - 1 - posterior.log_var)",
-        "0.5 * (posterior.log_var.exp() - 1 - posterior.log_var).detach()",
+        "(posterior.log_var.exp() - 1 - posterior.log_var).sum()",
+        "(posterior.log_var.exp() - 1 - posterior.log_var).detach().sum()",
     ),
     Plant(
         "detached means", "the KL of the means gives no gradient", ("vae",), "models/vae.py",
-        "0.5 * posterior.mu.square().sum()", "0.5 * posterior.mu.detach().square().sum()",
+        "posterior.mu.square().sum()", "posterior.mu.detach().square().sum()",
     ),
     Plant(
         "a quarter of the epochs trained", "training stops after 27 epochs; early stopping comes after some 108",

@@ -30,6 +30,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from latentbench.changes import FAMILYWISE, Change, amount, decide
@@ -172,6 +173,8 @@ def run_gate(gate: Gate, folder: Path) -> Decision:
 
     Raises ValueError for what cannot be: no repository, no such revision, no suite, benchmarks that do not run.
     """
+    if find_spec("pytest_benchmark") is None:
+        raise ValueError("gate: pytest-benchmark is not installed; pip install 'latentbench[bench]'")
     root = repository(folder)
     suite = root / gate.suite
     if not suite.exists():

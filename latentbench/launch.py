@@ -127,8 +127,10 @@ class Launcher:
         reference = (self.place if not self.place.suffix else self.place.parent) / REFERENCE_FILE
         # The reference is always asked for: an expression must not leave it out.
         only = ["-k", f"({self.only}) or test_latentbench_reference"] if self.only else []
+        # Where plug-ins are not loaded by themselves (a launch then starts in half the time), this one must be named.
+        alone = ["-p", "pytest_benchmark.plugin"] if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD") else []
         return [
-            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(self.place),
+            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *alone, str(self.place),
             *([str(reference)] if self.place.suffix else []), "--benchmark-only", f"--benchmark-json={found}",
             f"--benchmark-timer={CLOCKS[self.clock]}", "--benchmark-max-time=0.5", "--benchmark-warmup=on",
             "--benchmark-warmup-iterations=2", *only,
