@@ -15,7 +15,6 @@ import inspect
 import json
 import os
 import sys
-import unicodedata
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -26,17 +25,18 @@ import typer
 from typer.main import get_command
 
 from latentbench import __version__
+from latentbench.cli_changes import compare, gate
 from latentbench.config import Run, load_toml, make_run, option_name, studies, with_study
+from latentbench.console import print_table, rich_table, say_line
 from latentbench.refusals import unknown
 
 if TYPE_CHECKING:
     from latentbench.execute import Outcome
-    from latentbench.gate import Decision
 
 Action = Callable[[], int]
 KINDS = ("models", "datasets", "metrics", "studies")
 HEADERS = ("name", "what it is", "parameters", "source")
-FINISHED, VERDICT, REFUSED, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+FINISHED, REFUSED, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -178,7 +178,7 @@ def _show(outcome: Outcome, asked: Run) -> None:
     failed = [r for r in outcome.records if r.status == "failed"]
     for what in dict.fromkeys((r.model or r.metric, r.seed, r.reason) for r in failed):
         model, seed, reason = what
-        _say(f"failed: {model}{'' if seed is None else f' seed {seed}'}: {reason}")
+        say_line(f"failed: {model}{'' if seed is None else f' seed {seed}'}: {reason}")
     typer.echo(str(outcome.report))
 
 
@@ -190,11 +190,11 @@ def _show_verdict(outcome: Outcome) -> None:
     for word in verdict.verdicts(outcome.records):
         typer.echo(word.headline)
     typer.echo("")
-    _print_table(*verdict.console_table(outcome.records))
+    print_table(*verdict.console_table(outcome.records))
     typer.echo(say(verdict.LEGEND))
     if published := bands.beside(outcome.records):
         typer.echo(f"\n{say('Beside published figures')}")
-        _print_table(bands.headers(), [bands.row(b) for b in published])
+        print_table(bands.headers(), [bands.row(b) for b in published])
 
 
 def _result(outcome: Outcome, lang: str) -> dict[str, Any]:
@@ -232,40 +232,11 @@ def _result(outcome: Outcome, lang: str) -> dict[str, Any]:
     }
 
 
-def _print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Numbers under headers: rich on a terminal, plain aligned text elsewhere."""
-    if sys.stdout.isatty():
-        _rich_table(headers, rows, right=True)
-        return
-    widths = [max(_width(r[k]) for r in [headers, *rows]) for k in range(len(headers))]
-    for line in [headers, *rows]:
-        first, *rest = (" " * (w - _width(c)) for c, w in zip(line, widths, strict=True))
-        typer.echo("  ".join([line[0] + first, *(gap + c for gap, c in zip(rest, line[1:], strict=True))]).rstrip())
-
-
-def _width(text: str) -> int:
-    """Columns that a text takes on a terminal: a Chinese character takes two."""
-    return sum(1 + (unicodedata.east_asian_width(sign) in "WF") for sign in text)
-
-
-def _rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: bool = False) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for k, header in enumerate(headers):
-        table.add_column(header, justify="right" if right and k else "left")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console().print(table)
-
-
 def _open(page: Path) -> None:
     import webbrowser
 
     if not webbrowser.open(page.absolute().as_uri()):
-        _say("note: no browser to open the report with")
+        say_line("note: no browser to open the report with")
 
 
 @app.command("report")
@@ -296,124 +267,8 @@ def _render(folders: Sequence[Path], out: Path | None, open_report: bool, lang: 
     return FINISHED
 
 
-@app.command("gate")
-def _gate(
-    base: str = typer.Option(..., "--base", metavar="REV", help="The revision to compare with."),
-    head: str = typer.Option(None, "--head", metavar="REV", help="The revision to judge [default: the working tree]."),
-    suite: str = typer.Option("benchmarks", "--suite", metavar="PATH", help="pytest-benchmark tests: file or folder."),
-    only: str = typer.Option("", "--only", metavar="EXPR", help="Some of them, as pytest's -k selects."),
-    threshold: list[str] = typer.Option(
-        [],
-        "--threshold",
-        metavar="[NAME=]5%",
-        help="Least change that counts, of all or of one benchmark [default: 5%].",
-    ),
-    minutes: str = typer.Option("4.5", "--minutes", metavar="X", help="Longest time for the launches."),
-    clock: str = typer.Option("cpu", "--clock", metavar="cpu|wall", help="Processor time, or wall time."),
-    seed: str = typer.Option("0", "--seed", metavar="N", help="Of the order of visits."),
-    fail_on: str = typer.Option("worse", "--fail-on", metavar="LIST", help="Verdicts that exit with 1."),
-    out: str = typer.Option(None, "--out", metavar="DIR", help="Also write summary.md and launches.json there."),
-    json_output: bool = typer.Option(False, "--json", help="Print the result as JSON."),
-) -> Action:
-    """Is this revision slower than that one? Both run the benchmarks in turns, in fresh processes."""
-
-    def carry_out() -> int:
-        from latentbench import changes, gate
-        from latentbench.report import gate as told
-        from latentbench.revisions import TREE
-
-        every, some = gate.thresholds(threshold)
-        verdicts = changes.named(fail_on)
-        seconds, order = 60 * gate.number("--minutes", minutes, 0.1, 600), int(gate.number("--seed", seed, 0, 1e9))
-        asked = gate.Gate(base, head or TREE, Path(suite), only, every, some, seconds, order, gate.clock(clock))
-        folder = told.new_folder(Path(out)) if out else None
-        decision = gate.run_gate(asked, Path.cwd())
-        if folder:
-            told.write(decision, folder)
-        if json_output:
-            typer.echo(json.dumps(told.as_json(decision), ensure_ascii=False, allow_nan=False))
-        else:
-            _show_gate(decision)
-        return VERDICT if any(c.verdict in verdicts for c in decision.changes) else FINISHED
-
-    return carry_out
-
-
-def _show_gate(decision: Decision) -> None:
-    """The verdict in a sentence, the table, what else a reader should know."""
-    from latentbench.report import changes as told
-    from latentbench.report import gate
-
-    typer.echo(told.sentence(decision.changes))
-    typer.echo("")
-    _print_table(*told.table(decision.changes, same=True))
-    for line in (*told.without(decision.changes), *gate.notes(decision)):
-        typer.echo(line)
-
-
-@app.command("compare")
-def _compare(
-    folders: list[str] = typer.Argument(
-        ..., metavar="BASE HEAD", help="Two run folders, or two pytest-benchmark JSON files or folders of them."
-    ),
-    fail_on: str = typer.Option("", "--fail-on", metavar="VERDICTS", help="Exit 1 on these: worse, or worse,unknown."),
-    threshold: list[str] = typer.Option(
-        [], "--threshold", metavar="METRIC=X", help="Least change worth a verdict: 5% of the base, or .02 in its unit."
-    ),
-    out: str = typer.Option(
-        None, "--out", metavar="FILE", help="Also write it as Markdown (with --history: the page)."
-    ),
-    json_output: bool = typer.Option(False, "--json", help="Machine-readable result on standard output."),
-    history: bool = typer.Option(False, "--history", help="Draw each metric over any number of runs, in this order."),
-    lang: str = typer.Option(None, "--lang", metavar=_metavar(Run.model_fields["lang"]), help="Language of the page."),
-) -> Action:
-    """Say what became better, worse or stayed the same between two runs, and what nobody can tell."""
-    paths = [Path(f) for f in folders]
-    if history:
-        return partial(_show_history, paths, Path(out) if out else None, lang)
-    return partial(_show_changes, paths, fail_on, threshold, Path(out) if out else None, json_output)
-
-
-def _show_changes(
-    paths: Sequence[Path], fail_on: str, threshold: Sequence[str], out: Path | None, as_json: bool
-) -> int:
-    from dataclasses import asdict
-
-    from latentbench import records
-    from latentbench.changes import headline, named
-    from latentbench.compare import compare, parse_thresholds
-    from latentbench.report import changes as told
-
-    if len(paths) != 2:
-        raise ValueError(f"compare: takes BASE and HEAD, got {len(paths)} (any number with --history)")
-    fatal = named(fail_on)
-    if out and not out.parent.is_dir():
-        raise ValueError(f"compare: {out} cannot be written: {out.parent} is not a folder")
-    found = compare(paths[0], paths[1], parse_thresholds(threshold))
-    if out:
-        records.write_text(out, told.markdown(found.changes, found.title, found.notes))
-    if as_json:
-        row = {"title": found.title, "notes": found.notes, "changes": [asdict(c) for c in found.changes]}
-        typer.echo(json.dumps(row, ensure_ascii=False, allow_nan=False))
-    else:
-        headers, rows = told.table(found.changes)
-        if rows:
-            _print_table(headers, rows)
-            typer.echo("")
-        for line in (*told.without(found.changes), *found.notes):
-            typer.echo(line)
-        typer.echo(f"{told.sentence(found.changes)}\n{headline(found.changes)}")
-    return VERDICT if any(c.verdict in fatal for c in found.changes) else FINISHED
-
-
-def _show_history(folders: Sequence[Path], out: Path | None, lang: str | None) -> int:
-    from latentbench import report
-
-    page, points = report.render_history(folders, out, lang)
-    for line in points:
-        typer.echo(line)
-    typer.echo(str(page))
-    return FINISHED
+app.command("compare")(compare)
+app.command("gate")(gate)
 
 
 @app.command("list")
@@ -427,7 +282,7 @@ def _print_listing(kind: str) -> int:
         raise unknown("list", kind, KINDS)
     rows = _listing(kind)
     if sys.stdout.isatty():
-        _rich_table(HEADERS, rows)
+        rich_table(HEADERS, rows)
     else:
         typer.echo("\n".join("\t".join(" ".join(cell.split()) for cell in row) for row in rows))
     return FINISHED
@@ -525,15 +380,9 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """A warning as one line, without the place in the code that it came from."""
-    _say(f"note: {message}")
+    say_line(f"note: {message}")
 
 
 def _refuse(message: str, code: int) -> int:
-    _say(message)
+    say_line(message)
     return code
-
-
-def _say(message: str) -> None:
-    """One line on standard error, whatever the message holds."""
-    line = " ".join(message.split())
-    print(f"latentbench: {line}".encode("utf-8", "replace").decode(), file=sys.stderr)
