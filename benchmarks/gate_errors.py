@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from latentbench.gate import Gate, run_gate
+from latentbench.gate import SECONDS, Gate, run_gate
 from latentbench.launch import MEMORY
 from latentbench.report.gate import as_json
 from latentbench.revisions import git
@@ -94,15 +94,22 @@ def load(processes: int) -> Iterator[None]:
             process.wait()
 
 
-def one(kind: str, number: int, busy: int) -> dict[str, object]:
+def one(kind: str, number: int, busy: int, seconds: float) -> dict[str, object]:
     """One gate run on a scratch clone; a refusal, where the machine is too busy for six pairs, is written down too."""
     with tempfile.TemporaryDirectory(prefix="latentbench-planted-") as home:
         clone = Path(home) / "clone"
         git(ROOT, "clone", "--quiet", "--shared", str(ROOT), str(clone))
         what = plant(clone, kind, number)
-        asked = Gate("HEAD" if not what else "HEAD~1", "HEAD", SUITE, seed=number)
+        asked = Gate("HEAD" if not what else "HEAD~1", "HEAD", SUITE, seconds=seconds, seed=number)
         before = os.getloadavg()[0]
-        row: dict[str, object] = {"kind": kind, "number": number, "planted": what, "verdicts": {}, "pairs": []}
+        row: dict[str, object] = {
+            "kind": kind,
+            "number": number,
+            "planted": what,
+            "verdicts": {},
+            "pairs": [],
+            "limit": seconds,
+        }
         began = time.time()
         with load(busy if kind == "load" else 0):
             try:
@@ -138,6 +145,7 @@ def main() -> None:
     parser.add_argument("--lane", default="0/1")
     parser.add_argument("--only", default="")
     parser.add_argument("--busy", type=int, default=2, help="processes beside the runs under load; 0 on a busy machine")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="longest time for the launches of a run")
     words = parser.parse_args()
     # A launch of these benchmarks needs no other plug-in, and starts in half the time without them.
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
@@ -145,7 +153,7 @@ def main() -> None:
     for place, (kind, number) in enumerate(plan()):
         if place % lanes != lane or (words.only and kind != words.only) or (kind, number) in done(words.out):
             continue
-        row = one(kind, number, words.busy)
+        row = one(kind, number, words.busy, words.seconds)
         append(words.out, row)
         print(kind, number, row["verdicts"], row["stopped"], f"{row['seconds']} s", flush=True)
 
