@@ -139,7 +139,9 @@ class Launcher:
 
 def _run(command: Sequence[str], checkout: Checkout) -> tuple[int, str]:
     """Run to the end: exit code, and what was said."""
-    environment = {**os.environ, **FIXED}
+    # Launched from a parallel test run, pytest-benchmark would take itself for a part of it and refuse to measure.
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_XDIST", "PYTEST_CURRENT"))}
+    environment = {**inherited, **FIXED}
     environment["PYTHONPATH"] = os.pathsep.join([*checkout.import_path, *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         command, cwd=checkout.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
