@@ -1,6 +1,6 @@
 """How often the speed gate errs, measured: real gate runs of equal revisions and of planted changes.
 
-    python benchmarks/gate_errors.py docs/gate.json [--lane N/M] [--only KIND]
+    python benchmarks/gate_errors.py docs/gate.jsonl [--lane N/M] [--only KIND]
 
 Kinds: ``quiet`` and ``load``, a revision against itself, the second beside two processes that keep both cores busy;
 ``slow5``, ``slow10``, ``slow20``, a function burns that share of its own time more (which of the three benchmarked ones

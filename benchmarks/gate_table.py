@@ -1,4 +1,4 @@
-"""docs/gate.md from the raw runs of `gate_errors.py`: ``python benchmarks/gate_table.py docs/gate.json docs/gate.md``.
+"""docs/gate.md from the raw runs of `gate_errors.py`: ``python benchmarks/gate_table.py docs/gate.jsonl docs/gate.md``.
 
 Counts come with Clopper-Pearson intervals (95 %). Beside the real runs, launches are *resampled*: made-up sessions whose
 pairs are drawn with replacement from those of all runs of equal revisions, the sides of each pair swapped at random, and
@@ -17,7 +17,7 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from latentbench.gate import LOOKS, Gate, Pair, judge
+from latentbench.gate import LOOKS, SECONDS, Gate, Pair, judge
 from latentbench.launch import Launch
 
 SESSIONS = 2000
@@ -93,18 +93,9 @@ def resampled(rows: Sequence[Row], count: int = SESSIONS) -> dict[str, str]:
     return out
 
 
-def page(rows: Sequence[Row]) -> str:
-    """The page."""
-    lines = [
-        "# How often the speed gate errs",
-        "",
-        "Written by `benchmarks/gate_table.py` from `gate.json`, the raw runs of `benchmarks/gate_errors.py`: whole gate runs on",
-        "two cores, each with its own checkouts and fresh processes, of three short benchmarks and the peak memory. Slowdowns",
-        "burn a share of one function's own time; which of the three is slowed takes turns. In brackets: 95 % Clopper-Pearson.",
-        "",
-        "| what | runs | caught | false alarms | undecided | pairs | seconds | load |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
+def counts(rows: Sequence[Row]) -> list[str]:
+    """The lines of the table of real runs."""
+    lines = []
     for kind, words in KINDS.items():
         of = [r for r in rows if r["kind"] == kind]
         if not of:
@@ -117,9 +108,26 @@ def page(rows: Sequence[Row]) -> str:
         middle = [sorted(x)[len(of) // 2] for x in ([len(r["pairs"]) for r in of], [r["seconds"] for r in of])]
         load = sorted(max(r["load"]) for r in of)
         lines.append(
-            f"| {words} | {len(of)} | {caught} | {false} | {open_} | {middle[0]} | {middle[1]:.0f} | "
+            f"| {words} | {len(of)} | {caught} | {false} | {open_} | {middle[0]} | {middle[1]:.0f} | {max(r.get('limit', SECONDS) for r in of):.0f} | "
             f"{load[0]:.1f} to {load[-1]:.1f} |"
         )
+    return lines
+
+
+def page(rows: Sequence[Row]) -> str:
+    """The page."""
+    lines = [
+        "# How often the speed gate errs",
+        "",
+        "Written by `benchmarks/gate_table.py` from `gate.jsonl`, the raw runs of `benchmarks/gate_errors.py`: whole gate runs on",
+        "two cores, each with its own checkouts and fresh processes, of three short benchmarks and the peak memory. Slowdowns",
+        "burn a share of one function's own time; which of the three is slowed takes turns. Competing work: the test suite on both",
+        "cores, or processes that never rest. In brackets: 95 % Clopper-Pearson.",
+        "",
+        "| what | runs | caught | false alarms | undecided | pairs | seconds | limit, s | load |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        *counts(rows),
+    ]
     every = [r for r in rows if not r["planted"]]
     stops = Counter(r["stopped"].split(":")[0] for r in rows)
     lines += [

@@ -19,6 +19,7 @@ from latentbench.intervals import welch
 from latentbench.report import gate as told
 
 ASKED = gate.Gate("main")
+ROOT = Path(__file__).parents[1]
 
 
 def pairs(n, noise=0.03, slow=0.0, seed=0, shift_of_reference=0.0, outliers=0.0):
@@ -248,3 +249,17 @@ def test_markdown_tells_pairs_and_reference():
     assert "8 pairs of process launches" in text
     assert "reference workload" in text
     assert changes.of_verdict(changes_, "worse")[0].name == "test_a"
+
+
+def test_the_page_of_error_rates_tells_the_raw_runs(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import gate_table
+
+    rows = gate_table.read(ROOT / "docs/gate.jsonl")
+    page = (ROOT / "docs/gate.md").read_text("utf-8")
+    assert len(gate_table.counts(rows)) >= 4
+    assert [line for line in gate_table.counts(rows) if line not in page] == []
+    # Power over resampled sessions, few of them here.
+    shares = gate_table.resampled(rows, 80)
+    assert shares["a false alarm"].startswith("0 of 80")
+    assert int(shares["20% slower, caught"].split()[0]) >= 18
