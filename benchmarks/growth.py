@@ -35,6 +35,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from latentbench.intervals import LEVEL, Interval, quantile
+from latentbench.machine import processor
 
 DOCS = Path(__file__).parents[1] / "docs"
 ROUNDS = 3
@@ -260,7 +261,7 @@ def main() -> None:
     packages = ("torch", "numpy", "scikit-learn")
     out |= {
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
         "versions": {p: version(p) for p in packages},
     }
     with threadpool_limits(1):
@@ -282,12 +283,6 @@ def _walk(curve: Curve, rounds: int, out: dict[str, Any], path: Path) -> None:
             out["rows"].append({**row, "load": os.getloadavg()[0]})
             print(f"{curve.what} over {curve.axis} = {size}, round {number}: {row['seconds']:.3g} s", flush=True)
             path.write_text(json.dumps(out, indent=1) + "\n")
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

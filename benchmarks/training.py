@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rivals.bare import loss_of
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from latentbench.catalog import build_model, load_dataset
 from latentbench.config import make_run
@@ -84,14 +84,7 @@ def bare(model: Any, train: Tensor, val: Tensor, epochs: int, batch: int) -> Non
     optimiser = torch.optim.Adam(model.parameters(), lr=LR, fused=True)
     train, val = train.flatten(1), val.flatten(1)
 
-    def loss(x: Tensor) -> Tensor:
-        if not vae:
-            return F.mse_loss(decoder(encoder(x)), x, reduction="sum") / len(x)
-        mu, log_var = encoder(x).chunk(2, dim=1)
-        z = mu + (0.5 * log_var).exp() * torch.randn_like(mu)
-        kl = 0.5 * (mu.square() + log_var.exp() - 1 - log_var).sum()
-        return (0.5 * F.mse_loss(decoder(z), x, reduction="sum") + kl) / len(x)
-
+    loss = loss_of(encoder, decoder, vae)
     for _ in range(epochs):
         for rows in torch.randperm(len(train)).split(batch):
             optimiser.zero_grad()

@@ -177,8 +177,8 @@ def evaluate(
     chosen = catalog.find_metrics(_names(metrics))
     asked = make_run({"device": device, "seeds": [seed], "lang": lang})
     where = torch.device("cuda" if execute.pick_device(asked) == "cuda" else "cpu")
-    if out is not None and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
-        raise ValueError(f"out: {out} is not an empty folder; choose a new one")
+    if out is not None:
+        records.unused(Path(out))
     dataset, trained_on = _given(name, seed, x_test, y_test, x_train, y_train)
     has_train = trained_on is not None
     missing, judge = _judge(dataset, has_train, seed, where)

@@ -16,7 +16,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, get_args
@@ -25,7 +25,7 @@ import typer
 from typer.main import get_command
 
 from latentbench import __version__
-from latentbench.cli_changes import compare, gate
+from latentbench.cli_changes import FINISHED, Action, compare, gate
 from latentbench.config import Run, load_toml, make_run, option_name, studies, with_study
 from latentbench.console import print_table, rich_table, say_line
 from latentbench.refusals import unknown
@@ -33,10 +33,9 @@ from latentbench.refusals import unknown
 if TYPE_CHECKING:
     from latentbench.execute import Outcome
 
-Action = Callable[[], int]
 KINDS = ("models", "datasets", "metrics", "studies")
 HEADERS = ("name", "what it is", "parameters", "source")
-FINISHED, REFUSED, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
+REFUSED, SOME_FAILED, INTERRUPTED = 2, 3, 130
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

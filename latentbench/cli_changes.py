@@ -40,7 +40,7 @@ def gate(
     """Is this revision slower than that one? Both run the benchmarks in turns, in fresh processes."""
 
     def carry_out() -> int:
-        from latentbench import changes, gate
+        from latentbench import changes, gate, records
         from latentbench.report import gate as told
         from latentbench.revisions import TREE
 
@@ -48,7 +48,7 @@ def gate(
         verdicts = changes.named(fail_on)
         seconds, order = 60 * gate.number("--minutes", minutes, 0.1, 600), int(gate.number("--seed", seed, 0, 1e9))
         asked = gate.Gate(base, head or TREE, Path(suite), only, every, some, seconds, order, gate.clock(clock))
-        folder = told.new_folder(Path(out)) if out else None
+        folder = records.unused(Path(out)) if out else None
         decision = gate.run_gate(asked, Path.cwd())
         if folder:
             told.write(decision, folder)

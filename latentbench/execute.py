@@ -222,8 +222,8 @@ def execute(asked: Run, argv: Sequence[str], progress: bool = True) -> Outcome:
         return Outcome(folder, folder / "report.html", rows, _failed_cells(rows), finished_before=True)
     if state and not asked.resume:
         raise ValueError(f"out: {folder} holds this run, unfinished; add --resume to carry on")
-    if not state and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"out: {folder} is not an empty folder; choose a new one")
+    if not state:
+        records.unused(folder)
     return _carry_out(planned, argv, progress)
 
 

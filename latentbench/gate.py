@@ -36,6 +36,7 @@ from pathlib import Path
 from latentbench.changes import FAMILYWISE, Change, amount, decide
 from latentbench.intervals import lower, t_interval, welch
 from latentbench.launch import CLOCKS, MEMORY, REFERENCE, REFERENCE_FILE, REFERENCE_SOURCE, Clock, Launch, Launcher
+from latentbench.launches import as_share
 from latentbench.refusals import unknown
 from latentbench.revisions import TREE, Checkout, check_out, git, lay_over, repository, resolve
 
@@ -122,9 +123,7 @@ def _change(name: str, pairs: Sequence[Pair], gate: Gate) -> Change:
         return replace(blank, reason=f"it ran in {len(both)} of {len(pairs)} pairs only")
     base, head = zip(*both, strict=True)
     found = welch(map(math.log, head), map(math.log, base), aside=ASIDE)
-    d = found.difference
-    low, high = (None if v is None else math.expm1(v) for v in (d.low, d.high))
-    harm = replace(d, mean=math.expm1(d.mean), low=low, high=high)
+    harm = as_share(found.difference, blank.better)
     usual = [math.exp(t_interval(lower(map(math.log, side), ASIDE)).mean) for side in (base, head)]
     return replace(blank, base=usual[0], head=usual[1], harm=harm, p=found.p)
 

@@ -140,7 +140,7 @@ def ratio(
         d, p = found.difference, found.p
     else:
         d, p = _allowed(statistics.fmean(y) - statistics.fmean(x), [(base, x), (head, y)], noise)
-    return replace(blank, base=_middle(base), head=_middle(head), harm=_harm(d, blank.better), p=p)
+    return replace(blank, base=_middle(base), head=_middle(head), harm=as_share(d, blank.better), p=p)
 
 
 def _allowed(
@@ -163,9 +163,9 @@ def _error(rounds: Sequence[float]) -> float:
     return math.sqrt(math.pi / 2) * statistics.stdev(map(math.log, rounds)) / math.sqrt(len(rounds))
 
 
-def _harm(d: Interval, better: Better) -> Interval:
-    """The change as a share of the base, above 0 where it is worse: head / base - 1 of times, 1 - head / base of
-    rates."""
+def as_share(d: Interval, better: Better) -> Interval:
+    """A difference of logarithms, head minus base, as harm: the change as a share of the base, above 0 where it is worse:
+    head / base - 1 of times, 1 - head / base of rates."""
     mean, low, high = (None if v is None else math.expm1(v) for v in (d.mean, d.low, d.high))
     assert mean is not None
     if better == "higher":

@@ -10,13 +10,13 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from latentbench import __version__
 from latentbench.core import Dataset, Metric
+from latentbench.machine import processor
 from latentbench.records import Record
 
 
@@ -84,21 +84,13 @@ def describe_environment(device: str) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
         "threads": int(os.environ.get("LATENTBENCH_THREADS", "1")),
         "device": device,
         **versions,
     }
-
-
-def _cpu() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _revision() -> str | None:

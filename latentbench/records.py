@@ -139,6 +139,13 @@ def read(path: Path) -> list[Record]:
     return out
 
 
+def unused(folder: Path) -> Path:
+    """The folder, where nothing is there yet or it is empty. Raises ValueError where a result could be overwritten."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"out: {folder} is not an empty folder; choose a new one")
+    return folder
+
+
 def write(path: Path, records: Iterable[Record]) -> None:
     """Write records as JSON lines, atomically."""
     write_text(path, "".join(r.to_json() + "\n" for r in records))

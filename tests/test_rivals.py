@@ -28,7 +28,10 @@ def load(path, monkeypatch):
 @pytest.fixture
 def suite(monkeypatch):
     """The modules of benchmarks/rivals that need no rival, by name."""
-    return {n: load(BENCHMARKS / "rivals" / f"{n}.py", monkeypatch) for n in ("training", "contests", "race", "page")}
+    return {
+        n: load(BENCHMARKS / "rivals" / f"{n}.py", monkeypatch)
+        for n in ("bare", "training", "contests", "race", "page")
+    }
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ from typing import Any
 
 from contests import CONTESTS, GROUPS, Contest, Side
 
+from latentbench.machine import processor
+
 HERE = Path(__file__).parent
 PACKAGES = ("torch", "numpy", "scikit-learn", "pythae", "umap-learn", "matplotlib")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -83,7 +85,7 @@ def main() -> None:
     out = json.loads(asked.out.read_text()) if asked.out.exists() else {"rows": []}
     out |= {
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
         "versions": {p: version(p) for p in PACKAGES},
         "skipped": {},
     }
@@ -106,12 +108,6 @@ def main() -> None:
                 asked.out.write_text(json.dumps({**out, "rows": [*others, *kept]}, indent=1) + "\n")
         out["rows"] = [*others, *kept]
     asked.out.write_text(json.dumps(out, indent=1) + "\n")
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

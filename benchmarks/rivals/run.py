@@ -19,6 +19,8 @@ from pathlib import Path
 
 from cases import CASES, Case
 
+from latentbench.machine import processor
+
 HERE = Path(__file__).parent
 PACKAGES = ("torch", "numpy", "scikit-learn", "prdc", "torchmetrics")
 OURS = "latentbench"
@@ -60,7 +62,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=[c.name for c in CASES])
     parser.add_argument("--most", type=int, default=100_000, help="largest N")
     asked = parser.parse_args()
-    machine = {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version()}
+    machine = {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()}
     out = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine,
@@ -77,12 +79,6 @@ def main() -> None:
                     out["runs"] = [*out["runs"], runs[-1]]
                     asked.out.write_text(json.dumps(out))
                 agree(case, runs)
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

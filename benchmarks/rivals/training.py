@@ -26,8 +26,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from bare import loss_of
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 WIDTH, LR, SEED = 512, 1e-3, 0
 """Units of the hidden layer (Pythae's default, which it has no option for), Adam's rate, the seed."""
@@ -138,13 +138,7 @@ def bare(setting: Setting, train: Tensor, val: Tensor) -> Callable[[], Trained]:
     decoder = nn.Sequential(nn.Linear(d, WIDTH), nn.ReLU(), nn.Linear(WIDTH, pixels), nn.Sigmoid())
     optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=LR, fused=True)
 
-    def loss(x: Tensor) -> Tensor:
-        if not vae:
-            return F.mse_loss(decoder(encoder(x)), x, reduction="sum") / len(x)
-        mu, log_var = encoder(x).chunk(2, dim=1)
-        z = mu + (0.5 * log_var).exp() * torch.randn_like(mu)
-        kl = 0.5 * (mu.square() + log_var.exp() - 1 - log_var).sum()
-        return (0.5 * F.mse_loss(decoder(z), x, reduction="sum") + kl) / len(x)
+    loss = loss_of(encoder, decoder, vae)
 
     def call() -> Trained:
         for _ in range(setting.epochs):

@@ -51,13 +51,6 @@ def as_json(decision: Decision) -> dict[str, Any]:
     }
 
 
-def new_folder(path: Path) -> Path:
-    """The folder to write to, which must not hold a result. Raises ValueError where it does."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValueError(f"out: {path} is not an empty folder; choose a new one")
-    return path
-
-
 def write(decision: Decision, folder: Path) -> None:
     """Write ``summary.md`` and ``launches.json``, all values behind it."""
     folder.mkdir(parents=True, exist_ok=True)
