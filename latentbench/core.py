@@ -132,6 +132,9 @@ class Model(Protocol):
 
     A model of a proper likelihood may also have a method ``log_likelihood(x, z) -> (n,)``, log p(x|z) in nats summed
     over pixels, and name its family in an attribute ``likelihood``; then `Likelihood` measures apply to it.
+
+    A model whose loss does the same operations at every training step (no branch on the data, nothing counted or
+    annealed; draws through `randn`) may say ``traceable = True``: it trains to the same weights, faster (`steps`).
     """
 
     latent_dim: int

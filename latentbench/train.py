@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from latentbench.core import Loss, seeded
+from latentbench.steps import Steps
 from latentbench.streaming import Stream, feed
 
 DECAY = 0.1
@@ -122,17 +123,18 @@ def fit(
     """
     started = time.perf_counter()
     order, draws = seeded(seed, "batches"), seeded(seed, "posterior draws")
-    optimiser = torch.optim.Adam(model.parameters(), lr=plan.lr, fused=True)
     watch = Watch(plan, progress)
     begin(model, train)
     kept = {k: v.clone() for k, v in model.state_dict().items()} if plan.patience else {}
+    size = min(plan.batch_size, len(train))
+    update = Steps(model, draws, plan.epochs * (len(train) // size))
     while not watch.over:
         model.train()
         losses: list[Loss] = []
         with plan.products():
             steps = list(batches(train, plan, watch.history.epochs, [order]))
             for x, (_, rate) in zip(feed(train, [rows for (rows,), _ in steps]), steps, strict=True):
-                losses.append(_step(model, optimiser, rate, x, draws))
+                losses.append(update(x, rate))
         (means,) = mean_terms(losses)
         _check_finite(model, means[""], watch.history.epochs + 1)
         if watch.hear(means, evaluate(model, val, seed)) and kept:
@@ -162,16 +164,6 @@ def batches(
         yield list(rows), plan.lr * min(1.0, (1 - done) / DECAY)
 
 
-def _step(model: nn.Module, optimiser: torch.optim.Optimizer, rate: float, x: Tensor, draws: torch.Generator) -> Loss:
-    """One update; what it returns holds no graph, so that an epoch's losses can be kept and read once."""
-    optimiser.param_groups[0]["lr"] = rate
-    optimiser.zero_grad(set_to_none=True)
-    loss: Loss = model.loss(x, draws)  # type: ignore[operator]
-    loss.total.backward()
-    optimiser.step()
-    return Loss(loss.total.detach(), loss.terms)
-
-
 def mean_terms(losses: list[Loss]) -> list[dict[str, float]]:
     """Mean of each term over an epoch's steps for each model of a stack (one, where losses are scalars), the total under
     the empty name. Summed here and not step by step: a small model's step is a few dozen operations, and four more for
@@ -185,19 +177,16 @@ def mean_terms(losses: list[Loss]) -> list[dict[str, float]]:
 
 
 def _check_finite(model: nn.Module, loss: float, epoch: int) -> None:
-    """Once an epoch, not once a step: a NaN in a gradient stays in Adam's state and in every later weight and loss,
-    so nothing slips through, and the device need not be waited for. The norm of all of them is finite where each is,
+    """Once an epoch, not once a step: a gradient that is not finite stays in Adam's moments and makes every later weight
+    so, nothing slips through, and the device need not be waited for. The norm of all of them is finite where each is,
     and one pass over memory; only where it is not is the culprit looked for."""
     if not math.isfinite(loss):
         raise Diverged(f"the training loss became {loss} in epoch {epoch}")
-    weights = dict(model.named_parameters())
-    gradients = [w.grad for w in weights.values() if w.grad is not None]
-    if bool(torch.isfinite(nn.utils.get_total_norm([w.detach() for w in weights.values()] + gradients))):
-        return
-    for name, weight in weights.items():
-        for what, tensor in (("weight", weight), ("gradient of", weight.grad)):
-            if tensor is not None and not bool(torch.isfinite(tensor).all()):
-                raise Diverged(f"the {what} {name} is not finite in epoch {epoch}")
+    weights = {name: weight.detach() for name, weight in model.named_parameters()}
+    if not bool(torch.isfinite(nn.utils.get_total_norm(weights.values()))):
+        for name, weight in weights.items():
+            if not bool(torch.isfinite(weight).all()):
+                raise Diverged(f"the weight {name} is not finite in epoch {epoch}")
 
 
 @torch.no_grad()

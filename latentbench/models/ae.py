@@ -25,6 +25,7 @@ class Autoencoder(nn.Module):
     """
 
     decoder_variance = None
+    traceable = True
 
     def __init__(
         self, shape: Shape, latent_dim: int, *, depth: int = 2, width: int = 256, net: Net = "auto", noise: float = 0.0

@@ -81,6 +81,11 @@ class VariationalAutoencoder(nn.Module):
         variance = self.get_buffer("variance")
         return float(variance) * self.beta
 
+    @property
+    def traceable(self) -> bool:
+        """Every step does the same, but for a warm-up, which weighs each anew."""
+        return not self.warmup
+
     def start(self, x: Tensor) -> None:
         """Begin where the training images ``x`` are: see `nets.Trunk.start`."""
         self.trunk.start(x)

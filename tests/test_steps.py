@@ -1,0 +1,170 @@
+"""A traced step is the ordinary step, to the last bit; where it cannot be, the ordinary one is made."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from latentbench import catalog, steps
+from latentbench.config import make_run
+from latentbench.core import Loss, seeded
+from latentbench.models.ae import Autoencoder
+from latentbench.steps import EagerStep, Steps, TracedStep, traced_step
+from latentbench.train import Plan, fit, initialise
+
+SHAPE = (1, 6, 6)
+TRAIN = torch.rand((100, *SHAPE), generator=seeded(0, "train"))
+VAL = torch.rand((40, *SHAPE), generator=seeded(0, "val"))
+PLAN = Plan(epochs=5, patience=3, batch_size=32, lr=1e-2)
+TRACED = [
+    "ae",
+    "ae:noise=.3",
+    "ae:net=conv",
+    "vae",
+    "vae:kl=mean",
+    "vae:sigma=.5",
+    "vae:likelihood=bernoulli",
+    "vae:net=conv",
+]
+
+
+def build(text: str) -> nn.Module:
+    run = make_run({"models": text, "latent_dim": 3, "width": 16})
+    return initialise(lambda: catalog.build_model(text, run, SHAPE), 0)
+
+
+def both_ways(model: nn.Module, monkeypatch, plan: Plan = PLAN):
+    """The model trained with the traced step where there is one, and without: weights, buffers and curves of each."""
+    found = []
+    for worthwhile in (1, 10**9):
+        monkeypatch.setattr(steps, "WORTHWHILE", worthwhile)
+        trained = copy.deepcopy(model)
+        torch.manual_seed(5)
+        history = fit(trained, TRAIN, VAL, plan, 3)
+        found.append((trained.state_dict(), history.curves, history.best))
+    return found
+
+
+def assert_same(one, two):
+    assert one[1:] == two[1:]
+    assert one[0].keys() == two[0].keys()
+    for name, tensor in one[0].items():
+        assert torch.equal(tensor, two[0][name]), name
+
+
+def is_traced(model: nn.Module) -> bool:
+    update = Steps(copy.deepcopy(model).train(), seeded(0, "draws"), steps.WORTHWHILE)
+    update(TRAIN[:32], 1e-3)
+    return isinstance(update.way, TracedStep)
+
+
+@pytest.mark.parametrize("text", TRACED)
+def test_a_traced_step_gives_the_same_weights_to_the_last_bit(text, monkeypatch):
+    model = build(text)
+    assert is_traced(model)
+    assert_same(*both_ways(model, monkeypatch))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_so_it_does_at_every_precision(precision, monkeypatch):
+    assert_same(*both_ways(build("vae"), monkeypatch, Plan(4, 0, 32, 1e-3, precision)))
+
+
+def test_a_warm_up_weighs_every_step_anew_and_is_not_traced():
+    assert not is_traced(build("vae:warmup=9"))
+
+
+def test_few_steps_are_not_worth_a_trace():
+    update = Steps(build("ae"), seeded(0, "draws"), steps.WORTHWHILE - 1)
+    update(TRAIN[:32], 1e-3)
+    assert isinstance(update.way, EagerStep)
+
+
+def test_finding_the_way_leaves_the_model_and_its_draws_as_they_were():
+    model, draws = build("vae").train(), seeded(0, "draws")
+    before, state, own = copy.deepcopy(model.state_dict()), draws.get_state(), torch.get_rng_state()
+    assert traced_step(model, TRAIN[:32], draws) is not None
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert torch.equal(draws.get_state(), state)
+    assert torch.equal(torch.get_rng_state(), own)
+    assert all(weight.requires_grad for weight in model.parameters())
+
+
+class Counts(Autoencoder):
+    """Weighs each loss by how many came before."""
+
+    seen = 0
+
+    def loss(self, x, generator):
+        self.seen += 1
+        return Loss(super().loss(x, generator).total * self.seen, {})
+
+
+class Draws(Autoencoder):
+    """Draws without `core.randn`."""
+
+    def loss(self, x, generator):
+        noisy = x + 0.1 * torch.randn(x.shape, generator=generator)
+        return Loss((self.decode(self.encode(noisy).mu) - x).square().mean(), {})
+
+
+class Looks(Autoencoder):
+    """Takes a number out of the batch."""
+
+    def loss(self, x, generator):
+        return Loss(super().loss(x, generator).total * float(x.mean()), {})
+
+
+class Branches(Autoencoder):
+    """Does one thing for a light batch and another for a dark one."""
+
+    def loss(self, x, generator):
+        error = (self.decode(self.encode(x).mu) - x).flatten(1)
+        return Loss(error.abs().sum() if x.mean() > 0.4 else error.square().sum(), {})
+
+
+@pytest.mark.parametrize("kind", [Counts, Draws, Looks, Branches])
+def test_a_model_that_promises_too_much_is_trained_the_ordinary_way(kind, monkeypatch):
+    model = initialise(lambda: kind(SHAPE, 3, width=16), 0)
+    assert model.traceable
+    assert not is_traced(model)
+    monkeypatch.setattr(steps, "WORTHWHILE", 1)
+    assert is_traced(build("ae")), "nothing is traced here: this test says nothing"
+    # The attempt leaves nothing behind either: what is counted is counted from where it was.
+    if kind is not Draws:
+        assert_same(*both_ways(model, monkeypatch))
+
+
+class Layers(nn.Module):
+    """Batch statistics, dropout, a weight without a use and one that is not to be learned."""
+
+    traceable = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 36))
+        self.unused = nn.Parameter(torch.ones(3))
+        self.fixed = nn.Parameter(torch.ones(36), requires_grad=False)
+
+    def loss(self, x, generator):
+        error = (self.net(x) * self.fixed - x.flatten(1)).square().sum() / len(x)
+        return Loss(error, {"error": error.detach()})
+
+
+def test_layers_with_a_state_or_draws_of_their_own(monkeypatch):
+    model = initialise(Layers, 0)
+    assert is_traced(model)
+    traced, eager = both_ways(model, monkeypatch)
+    assert_same(traced, eager)
+    assert torch.equal(traced[0]["unused"], torch.ones(3))
+    assert traced[0]["net.2.num_batches_tracked"] == 15
+
+
+def test_a_model_says_so_or_is_left_alone(monkeypatch):
+    monkeypatch.setattr(steps, "WORTHWHILE", 1)
+    model = initialise(Layers, 0)
+    model.traceable = False
+    assert not is_traced(model)
