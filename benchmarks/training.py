@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ import torch
 from rivals.bare import loss_of
 from torch import Tensor, nn
 
+from latentbench import steps
 from latentbench.catalog import build_model, load_dataset
 from latentbench.config import make_run
 from latentbench.core import seeded
@@ -121,11 +123,16 @@ def median(values: Sequence[float]) -> Row:
     return {"median": statistics.median(values), "low": values[low], "high": values[n - 1 - low], "n": n}
 
 
+def _plan(n: int, batch: int, planned: int = 2 * steps.WORTHWHILE) -> Plan:
+    """Epochs for so many steps."""
+    return Plan(epochs=max(1, planned // (n // batch)), patience=0, batch_size=batch, lr=LR)
+
+
 def loops(count: int) -> Iterator[Row]:
     """Our loop against the bare one."""
     for name, (kind, side, latent, depth, width, batch, n) in LOOPS.items():
         train, val = made(side, n), made(side, n // 6)
-        plan = Plan(epochs=2, patience=0, batch_size=batch, lr=LR)
+        plan = _plan(n, batch) if batch < 1024 else Plan(epochs=2, patience=0, batch_size=batch, lr=LR)
         model = ours(kind, side, latent, depth, width, 0)
 
         def mine(model=model, train=train, val=val, plan=plan) -> None:
@@ -137,6 +144,26 @@ def loops(count: int) -> Iterator[Row]:
         own, theirs = rounds(mine, other, count)
         ratio = median([b / a for a, b in zip(own, theirs, strict=True)])
         yield {"table": "loop", "what": name, "batch": batch, "step_ms": _step_ms(own, plan, n), "ratio": ratio}
+
+
+def traces(count: int) -> Iterator[Row]:
+    """A training with its step traced, the tracing included, against the same without."""
+    for name, (kind, side, latent, depth, width, batch, n) in LOOPS.items():
+        if batch >= 1024:
+            continue
+        train, val = made(side, n), made(side, n // 6)
+        plan, model = _plan(n, batch), ours(kind, side, latent, depth, width, 0)
+
+        def train_if(worthwhile: float, model=model, train=train, val=val, plan=plan) -> None:
+            kept, steps.WORTHWHILE = steps.WORTHWHILE, worthwhile
+            try:
+                fit(copy.deepcopy(model), train, val, plan, 0)
+            finally:
+                steps.WORTHWHILE = kept
+
+        own, theirs = rounds(partial(train_if, 0), partial(train_if, math.inf), count)
+        ratio = median([b / a for a, b in zip(own, theirs, strict=True)])
+        yield {"table": "trace", "what": name, "batch": batch, "steps": plan.epochs * (n // batch), "ratio": ratio}
 
 
 def _step_ms(times: Sequence[float], plan: Plan, n: int) -> float:
@@ -238,6 +265,14 @@ def page(result: Row) -> str:
     lines = [HEAD, f"{machine}.", "\n## Our loop and a bare one\n", BARE]
     lines += ["| what | batch | ms a step | ratio |", "| --- | ---: | ---: | ---: |"]
     lines += [f"| {r['what']} | {r['batch']} | {r['step_ms']:.2f} | {_shown(r['ratio'])} |" for r in of("loop")]
+    if of("trace"):
+        lines += [
+            "\n## The step traced once\n",
+            TRACE,
+            "| what | batch | steps | ratio |",
+            "| --- | ---: | ---: | ---: |",
+        ]
+        lines += [f"| {r['what']} | {r['batch']} | {r['steps']:,} | {_shown(r['ratio'])} |" for r in of("trace")]
     lines += ["\n## Share of the machine's product rate\n", SHARE]
     lines += ["| threads | product rate, GFLOP/s | share |", "| ---: | ---: | ---: |"]
     lines += [f"| {r['threads']} | {r['peak_gflops']:.0f} | {_shown(r['share'])} |" for r in of("share")]
@@ -265,6 +300,9 @@ def _shown(row: Row) -> str:
 
 BARE = """The bare loop trains the same networks by the same loss with a fused Adam and looks at the validation loss after
 each epoch; it logs, checks and keeps nothing.
+"""
+TRACE = """A training from its start to its end, with the step asked for anew each time, over the same with the step traced
+once, the time of tracing included. The weights are the same to the last bit.
 """
 SHARE = """784-512-16 autoencoder, batch 1024: operations in the matrix products of its training, a second, over the rate of
 512 x 512 float32 products in the same rounds. Where other work holds the cores, two threads wait for one another, in
@@ -294,7 +332,7 @@ def main() -> None:
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
         load, rows = [os.getloadavg()[0]], []
-        for measured in (loops, shares, stacks, precision):
+        for measured in (loops, traces, shares, stacks, precision):
             for row in measured(asked.rounds):
                 print(json.dumps(row), flush=True)
                 rows.append(row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from training import PRODUCTS, SETTINGS, WIDTH, Setting
+from training import HALF, PRODUCTS, SETTINGS, WIDTH, Setting
 
 EPOCHS = 300
 """Of digits, as many as a default run may take."""
@@ -41,7 +41,9 @@ GROUPS = {
 
 
 def _training(name: str, setting: Setting, threads: int) -> Contest:
-    who = ["latentbench", "Pythae", "bare loop", *([PRODUCTS] if setting.batch >= 1024 else [])]
+    who = ["latentbench", "Pythae", "bare loop"]
+    who += [HALF] if setting.dataset == "mnist" else []
+    who += [PRODUCTS] if setting.batch >= 1024 else []
     sides = tuple(Side(w, ("training.py", name, w, str(threads)), threads) for w in who)
     sizes = f"{64 if setting.dataset == 'digits' else 784}-{WIDTH}-{setting.latent_dim}"
     words = f"{sizes}, batch {setting.batch}, {setting.images:,} images, {setting.epochs} epochs"

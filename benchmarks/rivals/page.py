@@ -12,7 +12,7 @@ from typing import Any
 
 from contests import CONTESTS, GROUPS, Contest, Side
 from race import Row, whole_passes
-from training import PRODUCTS
+from training import HALF, PRODUCTS
 
 from latentbench.intervals import Interval, t_interval
 
@@ -33,8 +33,8 @@ done: *MSE* is the squared error of a pixel through the posterior means, *KL* in
 """
 
 ABOUT = {
-    "training": """The same network, images, batches, epochs, optimiser and rate, in float32, with the validation loss
-after each epoch; imports, loading and a first small training come before the clock. *Share*: operations in the matrix
+    "training": """The same network, images, batches, epochs, optimiser and rate, in float32 (`latentbench, bfloat16`: with
+`--precision bfloat16`, see [training.md](training.md)), with the validation loss after each epoch; imports, loading and a first small training come before the clock. *Share*: operations in the matrix
 products of the training a second, over the rate of float32 products of square matrices that was measured in the same
 pass with as many threads; by processor time both rates are taken a processor second, which other
 work on the machine disturbs less.""",
@@ -122,6 +122,19 @@ def _line(contest: Contest, side: Side, rows: Rows) -> list[str]:
     return [contest.name, side.name, str(side.threads or "default"), *before, *ratios, *after]
 
 
+def halves(held: Mapping[str, Rows]) -> list[str]:
+    """How many times as long the rivals take as we do with products in bfloat16."""
+    lines = []
+    for contest in CONTESTS:
+        if not any(s.name == HALF for s in contest.sides) or not (rows := held[contest.name]):
+            continue
+        half = [r for r in rows if r["side"] == HALF]
+        rivals = [s for s in contest.sides if s.name not in (HALF, PRODUCTS)]
+        told_ = ", ".join(f"{s.name} {told(ratio(half, of(rows, s), 'seconds'))}" for s in rivals)
+        lines.append(f"- *{contest.name}*, times as long as latentbench with bfloat16 products: {told_}")
+    return lines
+
+
 def shares(held: Mapping[str, Rows]) -> list[str]:
     """The table of shares of the machine's rate of matrix products."""
     lines = [
@@ -167,6 +180,8 @@ def document(result: Mapping[str, Any]) -> str:
         lines += [f"- *{c.name}*: {c.words}; {_passes(held[c.name], result['skipped'].get(c.name))}" for c in there]
         if any(held[c.name] for c in there):
             lines += ["", *table(group, held)]
+        if group == "training" and (found := halves(held)):
+            lines += ["", *found]
         if group == "training" and any(PRODUCTS in {r["side"] for r in held[c.name]} for c in there):
             lines += ["", *shares(held)]
     return "\n".join(lines) + "\n"

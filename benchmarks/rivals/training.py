@@ -1,9 +1,9 @@
 """One training, timed, in a process of its own: ``python training.py SETTING WHO THREADS`` prints one JSON object.
 
-Who trains: ``latentbench`` (`latentbench.train.fit`), ``Pythae`` (its trainer with its default networks), ``bare loop``
+Who trains: ``latentbench`` (`latentbench.train.fit`; ``latentbench, bfloat16``: the same with ``--precision bfloat16``), ``Pythae`` (its trainer with its default networks), ``bare loop``
 (what one writes by hand: the data in one tensor, a fused Adam, nothing kept but the weights). All of them train pixels-
 512-d networks with ReLU and a sigmoid at the end, on the same images in batches of the same size, for as many epochs,
-with Adam at the same rate, in float32, and look at the validation loss after each epoch. The loss is the squared error,
+with Adam at the same rate, in float32 but where it says otherwise, and look at the validation loss after each epoch. The loss is the squared error,
 summed over pixels, for the autoencoder; half of that plus the KL for the VAE. ``matrix products`` trains nothing: it
 measures the rate of float32 products that a training is held against.
 
@@ -24,6 +24,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import torch
 from bare import loss_of
@@ -34,6 +36,7 @@ WIDTH, LR, SEED = 512, 1e-3, 0
 
 Coder = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 Trained = tuple[Coder, Callable[[Tensor], Tensor]]
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def images(setting: Setting) -> tuple[Tensor, Tensor]:
     return data.train.x[: setting.images].contiguous(), data.val.x
 
 
-def ours(setting: Setting, train: Tensor, val: Tensor) -> Callable[[], Trained]:
+def ours(setting: Setting, train: Tensor, val: Tensor, precision: Precision = "float32") -> Callable[[], Trained]:
     from latentbench.catalog import build_model
     from latentbench.config import make_run
     from latentbench.train import Plan, fit, initialise
@@ -87,7 +90,7 @@ def ours(setting: Setting, train: Tensor, val: Tensor) -> Callable[[], Trained]:
     model = initialise(lambda: build_model(text, run, (c, h, w)), SEED)
 
     def call() -> Trained:
-        fit(model, train, val, Plan(setting.epochs, 0, setting.batch, LR), SEED)
+        fit(model, train, val, Plan(setting.epochs, 0, setting.batch, LR, precision), SEED)
         return lambda x: tuple(model.encode(x)), model.decode  # type: ignore[return-value]
 
     return call
@@ -163,7 +166,8 @@ def bare(setting: Setting, train: Tensor, val: Tensor) -> Callable[[], Trained]:
     return call
 
 
-SIDES = {"latentbench": ours, "Pythae": pythae, "bare loop": bare}
+HALF = "latentbench, bfloat16"
+SIDES = {"latentbench": ours, "Pythae": pythae, "bare loop": bare, HALF: partial(ours, precision="bfloat16")}
 PRODUCTS = "matrix products"
 
 
