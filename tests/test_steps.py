@@ -12,7 +12,7 @@ from latentbench import catalog, steps
 from latentbench.config import make_run
 from latentbench.core import Loss, seeded
 from latentbench.models.ae import Autoencoder
-from latentbench.steps import EagerStep, Steps, TracedStep, traced_step
+from latentbench.steps import CudaGraph, EagerStep, Steps, TracedStep, traced_step
 from latentbench.train import Plan, fit, initialise
 
 SHAPE = (1, 6, 6)
@@ -168,3 +168,46 @@ def test_a_model_says_so_or_is_left_alone(monkeypatch):
     model = initialise(Layers, 0)
     model.traceable = False
     assert not is_traced(model)
+
+
+class FakeGraph:
+    """What a CUDA graph does, without a GPU: runs again what was recorded, from the same places to the same places."""
+
+    def replay(self) -> None:
+        again = self.run(*self.inputs)
+        for held, result in zip(self.results, again, strict=True):
+            held.copy_(result)
+
+
+def test_a_recorded_graph_gives_the_same_weights(monkeypatch):
+    """Its inputs copied in, its results copied out before the next call overwrites them. The graph itself is a stand-in."""
+
+    def recorded(run, inputs):
+        graph = CudaGraph.__new__(CudaGraph)
+        graph.inputs, graph.graph = [tensor.clone() for tensor in inputs], FakeGraph()
+        with torch.no_grad():
+            graph.results = run(*graph.inputs)
+        vars(graph.graph).update(run=run, inputs=graph.inputs, results=graph.results)
+        return graph
+
+    script = steps._script
+    drawn = [(32, *SHAPE), (32, 3)]
+    monkeypatch.setattr(steps, "_script", lambda o: recorded(script(o), [torch.zeros(shape) for shape in drawn]))
+    model = build("vae")
+    assert is_traced(model)
+    assert_same(*both_ways(model, monkeypatch))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_on_a_gpu_a_step_is_a_graph_and_gives_the_same_weights(monkeypatch):
+    model, found = build("vae").cuda().train(), []
+    update = Steps(copy.deepcopy(model), seeded(0, "draws"), steps.WORTHWHILE)
+    update(TRAIN[:32].cuda(), 1e-3)
+    assert isinstance(update.way, TracedStep)
+    assert isinstance(update.way._run, CudaGraph)
+    for worthwhile in (1, 10**9):
+        monkeypatch.setattr(steps, "WORTHWHILE", worthwhile)
+        trained = copy.deepcopy(model)
+        fit(trained, TRAIN.cuda(), VAL.cuda(), PLAN, 3)
+        found.append(trained.state_dict())
+    assert all(torch.equal(tensor, found[1][name]) for name, tensor in found[0].items())
