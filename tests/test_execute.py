@@ -154,7 +154,8 @@ def test_a_diverged_seed_is_a_failed_record(tmp_path):
 
 def test_interrupt_exits_130_with_the_line_that_resumes(tmp_path):
     out = tmp_path / "interrupted"
-    process = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    endless = command(out, "--epochs=100000", "--patience=0")  # it must not be over before it is interrupted
+    process = subprocess.Popen(endless, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not (out / "run.json").exists() and process.poll() is None:
         time.sleep(0.02)
     time.sleep(1)
