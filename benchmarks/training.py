@@ -123,9 +123,9 @@ def median(values: Sequence[float]) -> Row:
     return {"median": statistics.median(values), "low": values[low], "high": values[n - 1 - low], "n": n}
 
 
-def _plan(n: int, batch: int, planned: int = 2 * steps.WORTHWHILE) -> Plan:
-    """Epochs for so many steps."""
-    return Plan(epochs=max(1, planned // (n // batch)), patience=0, batch_size=batch, lr=LR)
+def _plan(n: int, batch: int) -> Plan:
+    """Epochs for some 1,000 steps: enough for them to be traced."""
+    return Plan(epochs=2 * steps.WORTHWHILE // (n // batch), patience=0, batch_size=batch, lr=LR)
 
 
 def loops(count: int) -> Iterator[Row]:

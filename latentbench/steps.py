@@ -112,8 +112,7 @@ class TracedStep:
             self._weights, rest[len(self._terms) :], self._mean, self._square, [], [self._count] * len(self._weights),
             lr=rate, beta1=BETAS[0], beta2=BETAS[1], weight_decay=0.0, eps=EPS, amsgrad=False, maximize=False,
         )  # fmt: skip
-        # Copied: a graph writes its next results to the same place.
-        return Loss(total.clone(), {name: term.clone() for name, term in zip(self._terms, rest, strict=False)})
+        return Loss(total, dict(zip(self._terms, rest, strict=False)))
 
     def restart(self, draws: torch.Generator) -> None:
         """Forget the updates made so far, and draw from ``draws``."""
@@ -123,7 +122,8 @@ class TracedStep:
 
 class CudaGraph:
     """A list of operations recorded on a GPU and launched as one: a small model's step is bound by the launching of its
-    kernels. It reads its inputs and writes its results always at the same place, and calls overwrite the last results."""
+    kernels. It reads its inputs and writes its results always at the same place: scalars (losses, which are kept) are copied
+    from there, gradients are the caller's until the next call."""
 
     def __init__(self, run: Callable[..., list[Tensor]], inputs: Sequence[Tensor]) -> None:
         self.inputs = [tensor.clone() for tensor in inputs]
@@ -142,7 +142,7 @@ class CudaGraph:
         for held, given in zip(self.inputs, inputs, strict=True):
             held.copy_(given)
         self.graph.replay()
-        return self.results
+        return [result if result.ndim else result.clone() for result in self.results]
 
 
 @contextmanager

@@ -34,10 +34,10 @@ done: *MSE* is the squared error of a pixel through the posterior means, *KL* in
 
 ABOUT = {
     "training": """The same network, images, batches, epochs, optimiser and rate, in float32 (`latentbench, bfloat16`: with
-`--precision bfloat16`, see [training.md](training.md)), with the validation loss after each epoch; imports, loading and a first small training come before the clock. *Share*: operations in the matrix
-products of the training a second, over the rate of float32 products of square matrices that was measured in the same
-pass with as many threads; by processor time both rates are taken a processor second, which other
-work on the machine disturbs less.""",
+`--precision bfloat16`, see [training.md](training.md)), with the validation loss after each epoch; imports, loading and a
+first small training come before the clock. *Share*: operations in the matrix products of the training a second, over the
+rate of float32 products of square matrices that was measured in the same pass with as many threads; by processor time
+both rates are taken a processor second, which other work on the machine disturbs less.""",
     "seeds": """Six seeds of one model. *Seconds* are those of the training, ours with the start of the worker
 processes; *processor time* is that of all processes from start to end, imports included.""",
     "whole": """`latentbench` is `latentbench run --models ae,vae` with the networks, epochs and seeds of the hand-glued
@@ -130,8 +130,8 @@ def halves(held: Mapping[str, Rows]) -> list[str]:
             continue
         half = [r for r in rows if r["side"] == HALF]
         rivals = [s for s in contest.sides if s.name not in (HALF, PRODUCTS)]
-        told_ = ", ".join(f"{s.name} {told(ratio(half, of(rows, s), 'seconds'))}" for s in rivals)
-        lines.append(f"- *{contest.name}*, times as long as latentbench with bfloat16 products: {told_}")
+        each = ", ".join(f"{s.name} {told(ratio(half, of(rows, s), 'seconds'))}" for s in rivals)
+        lines.append(f"- *{contest.name}*, times as long as latentbench with bfloat16 products: {each}")
     return lines
 
 

@@ -1,11 +1,12 @@
 """One training, timed, in a process of its own: ``python training.py SETTING WHO THREADS`` prints one JSON object.
 
-Who trains: ``latentbench`` (`latentbench.train.fit`; ``latentbench, bfloat16``: the same with ``--precision bfloat16``), ``Pythae`` (its trainer with its default networks), ``bare loop``
-(what one writes by hand: the data in one tensor, a fused Adam, nothing kept but the weights). All of them train pixels-
-512-d networks with ReLU and a sigmoid at the end, on the same images in batches of the same size, for as many epochs,
-with Adam at the same rate, in float32 but where it says otherwise, and look at the validation loss after each epoch. The loss is the squared error,
-summed over pixels, for the autoencoder; half of that plus the KL for the VAE. ``matrix products`` trains nothing: it
-measures the rate of float32 products that a training is held against.
+Who trains: ``latentbench`` (`latentbench.train.fit`; ``latentbench, bfloat16``: the same with ``--precision bfloat16``),
+``Pythae`` (its trainer with its default networks), ``bare loop`` (what one writes by hand: the data in one tensor, a fused
+Adam, nothing kept but the weights). All of them train pixels-512-d networks with ReLU and a sigmoid at the end, on the same
+images in batches of the same size, for as many epochs, with Adam at the same rate, in float32 but where it says otherwise,
+and look at the validation loss after each epoch. The loss is the squared error, summed over pixels, for the autoencoder;
+half of that plus the KL for the VAE. ``matrix products`` trains nothing: it measures the rate of float32 products that a
+training is held against.
 
 The number of training images is a multiple of the batch size, so nobody has a short batch that another leaves out.
 """
