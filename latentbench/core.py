@@ -81,7 +81,8 @@ class Dataset:
     @cached_property
     def sha256(self) -> str:
         """Hex digest over shapes, images, labels and factors (where there are any) of train, validation and test, in
-        that order; before them over what is streamed."""
+        that order; before them over what is streamed. Equal numbers have one hash: -0 counts as 0, since which of the
+        two an operation leaves depends on the processor."""
         sha = hashlib.sha256()
         if self.stream is not None:
             sha.update(self.stream.sha256.encode())
@@ -89,7 +90,8 @@ class Dataset:
             for tensor in split:
                 if tensor is not None:
                     sha.update(repr((tuple(tensor.shape), str(tensor.dtype))).encode())
-                    sha.update(tensor.contiguous().cpu().numpy().tobytes())
+                    tensor = tensor.cpu() + 0.0 if tensor.is_floating_point() else tensor.contiguous().cpu()
+                    sha.update(tensor.numpy().tobytes())
         return sha.hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""One torch thread for every test: the sums come out the same and processes do not fight over cores."""
+"""One torch thread for every test, unless OMP_NUM_THREADS says otherwise: processes do not fight over cores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from latentbench.datasets import vision
 
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.fixture

@@ -25,15 +25,16 @@ SECTORS = 10
 IMAGES = {"train": 3200, "validation": 800, "test": 1000}
 
 
-def render(angle: Tensor) -> Tensor:
-    """Images (m, 1, 32, 32), float64 in [0, 1], of lines at ``angle`` (m, 1), in radians: 0 points right, pi/2 up."""
+def render(angle: Tensor, snap: bool = False) -> Tensor:
+    """Images (m, 1, 32, 32), float64 in [0, 1], of lines at ``angle`` (m, 1), in radians: 0 points right, pi/2 up.
+    ``snap`` as in `coverage`."""
     angle = angle.double().reshape(-1)
     along = torch.stack([angle.cos(), -angle.sin()], 1)  # rows are counted downwards
     across = torch.stack([angle.sin(), angle.cos()], 1) * (WIDTH / 2)
     centre = torch.full_like(along, SIZE / 2)
     tip = centre + LENGTH * along
     corners = torch.stack([centre - across, tip - across, tip + across, centre + across], 1)
-    return coverage(corners, SIZE)[:, None]
+    return coverage(corners, SIZE, snap)[:, None]
 
 
 def load(argument: str, data_root: str, seed: int) -> Dataset:
@@ -45,10 +46,8 @@ def load(argument: str, data_root: str, seed: int) -> Dataset:
 
 def _draw(split: str, count: int, seed: int) -> Split:
     angle = torch.from_numpy(numpy_rng(seed, f"lines {split}").uniform(0, 2 * math.pi, (count, 1)))
-    # Rounded, so that machines whose sines differ in the last place draw the same images.
-    x = ((render(angle) * 2**16).round() / 2**16).float()
     sector = (angle[:, 0] * SECTORS / (2 * math.pi)).long().clamp(max=SECTORS - 1)
-    return Split(x, sector, angle)
+    return Split(render(angle, snap=True).float(), sector, angle)
 
 
 LINES = DatasetEntry(

@@ -60,9 +60,10 @@ def area(corners: Tensor) -> Tensor:
     return ((x * y.roll(-1) - y * x.roll(-1)).sum() / 2).abs()
 
 
-def render(factors: Tensor) -> Tensor:
+def render(factors: Tensor, snap: bool = False) -> Tensor:
     """Images (m, 1, 32, 32), float64 in [0, 1], of ``factors`` (m, 6): the kind's number in `KINDS`, then those of
-    `FACTORS` in their order. Columns run to the right and rows downwards; a rotation turns anticlockwise."""
+    `FACTORS` in their order. Columns run to the right and rows downwards; a rotation turns anticlockwise. ``snap`` as in
+    `coverage`."""
     images = torch.zeros((len(factors), SIZE, SIZE), dtype=torch.float64)
     kinds, values = factors[:, 0].long(), factors[:, 1:].double()
     for number, kind in enumerate(KINDS):
@@ -70,7 +71,7 @@ def render(factors: Tensor) -> Tensor:
         along, across = (outline(kind)[None] * size[:, None, None]).unbind(2)
         c, s = rotation.cos()[:, None], rotation.sin()[:, None]
         corners = torch.stack([x[:, None] + c * along - s * across, y[:, None] - s * along - c * across], 2)
-        images[kinds == number] = intensity[:, None, None] * coverage(corners, SIZE)
+        images[kinds == number] = intensity[:, None, None] * coverage(corners, SIZE, snap)
     return images[:, None]
 
 
@@ -81,12 +82,13 @@ def load(argument: str, data_root: str, seed: int) -> Dataset:
 
 
 def _draw(split: str, count: int, seed: int) -> Split:
-    low, high = zip(*FACTORS.values(), strict=True)
-    values = torch.from_numpy(numpy_rng(seed, f"shapes {split}").uniform(low, high, (count, len(FACTORS))))
+    low, high = torch.tensor(list(FACTORS.values()), dtype=torch.float64).T
+    # A product and a sum, each rounded: some compilers make one operation of those inside a library's own range.
+    share = torch.from_numpy(numpy_rng(seed, f"shapes {split}").random((count, len(FACTORS))))
+    values = low + (high - low) * share
     kind = torch.arange(count) % len(KINDS)
     factors = torch.cat([kind[:, None].double(), values], 1)
-    # Rounded, so that machines whose sines differ in the last place draw the same images.
-    return Split(((render(factors) * 2**16).round() / 2**16).float(), kind, factors)
+    return Split(render(factors, snap=True).float(), kind, factors)
 
 
 SHAPES = DatasetEntry(
