@@ -26,7 +26,7 @@ def dataset():
 def models(dataset):
     from latentbench.catalog import build_model
     from latentbench.config import Run
-    from latentbench.train import Plan, fit, initialise
+    from latentbench.training.fit import Plan, fit, initialise
 
     run = Run(latent_dim=8)
     trained = {}
@@ -39,7 +39,7 @@ def models(dataset):
 
 @pytest.fixture(scope="session")
 def judge(dataset):
-    from latentbench.judge import train_judge
+    from latentbench.measuring.judge import train_judge
 
     return train_judge(dataset, steps=300)
 
@@ -48,7 +48,7 @@ def judge(dataset):
 def encodings(dataset, models, judge):
     import torch
 
-    from latentbench import measure
+    from latentbench.measuring import scoring
 
     cpu = torch.device("cpu")
-    return {text: measure.encode(model, dataset, 0, cpu, judge) for text, model in models.items()}
+    return {text: scoring.encode(model, dataset, 0, cpu, judge) for text, model in models.items()}

@@ -23,18 +23,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from latentbench.gate import SECONDS, Gate, run_gate
-from latentbench.launch import MEMORY
-from latentbench.report.gate import as_json
-from latentbench.revisions import git
+from latentbench.gate.checkouts import git
+from latentbench.gate.launcher import MEMORY
+from latentbench.gate.speed_gate import SECONDS, Gate, run_gate
+from latentbench.report.exports.gate import as_json
 
 ROOT = Path(__file__).parents[1]
 SUITE = Path("benchmarks/test_speed_records.py")
 RUNS = {"load": 20, "quiet": 20, "slow10": 20, "slow20": 20, "slow5": 6, "memory10": 6}
 PLACES = (
     ("latentbench/records.py", "read", "test_read"),
-    ("latentbench/stats.py", "summarise", "test_summarise"),
-    ("latentbench/across.py", "iqm_interval", "test_iqm"),
+    ("latentbench/stats/cells.py", "summarise", "test_summarise"),
+    ("latentbench/stats/over_datasets.py", "iqm_interval", "test_iqm"),
 )
 BURN = """
 

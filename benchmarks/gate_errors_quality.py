@@ -32,12 +32,12 @@ import numpy as np
 from scipy.stats import binomtest
 
 from latentbench import records
-from latentbench.changes import Change, decide, of_verdict
-from latentbench.compare import compare_records
-from latentbench.intervals import t_interval
-from latentbench.matched import between, identity, is_claim
+from latentbench.comparing.change import Change, decide, of_verdict
+from latentbench.comparing.matching import between, identity, is_claim
+from latentbench.comparing.runs import compare_records
 from latentbench.records import Record
-from latentbench.stats import Cell, Seed, summarise
+from latentbench.stats.cells import Cell, Seed, summarise
+from latentbench.stats.intervals import t_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = 6
@@ -45,7 +45,7 @@ BLOCKS = 20
 KINDS = ("judge", "reference", "train", "measure")
 """Kinds of work whose records are claims or say which metrics are sound; maps and timings are neither."""
 PLAN = (
-    "import json, sys; from latentbench.execute import plan; from latentbench.config import make_run; "
+    "import json, sys; from latentbench.running.execute import plan; from latentbench.config import make_run; "
     "print(json.dumps(plan(make_run(json.loads(sys.argv[1]))).units))"
 )
 
@@ -139,7 +139,7 @@ def perform(source: Path, todo: Iterable[dict[str, Any]]) -> None:
             path.write_text(json.dumps(unit), "utf-8")
             paths.append(str(path))
     if paths:
-        python(source, "-m", "latentbench.worker", *paths)
+        python(source, "-m", "latentbench.running.worker", *paths)
 
 
 def trained(source: Path, seeds: Sequence[int], lent: Path | None = None, own: Sequence[str] = ()) -> list[Any]:

@@ -17,8 +17,8 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from latentbench.gate import LOOKS, SECONDS, Gate, Pair, judge
-from latentbench.launch import Launch
+from latentbench.gate.launcher import Launch
+from latentbench.gate.speed_gate import LOOKS, SECONDS, Gate, Pair, judge
 
 SESSIONS = 2000
 """Resampled sessions of each kind."""

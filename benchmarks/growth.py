@@ -34,8 +34,8 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from latentbench.intervals import LEVEL, Interval, quantile
 from latentbench.machine import processor
+from latentbench.stats.intervals import LEVEL, Interval, quantile
 
 DOCS = Path(__file__).parents[1] / "docs"
 ROUNDS = 3
@@ -71,7 +71,7 @@ def digits(n: int, side: int) -> Any:
     """A Dataset of n digits of side x side pixels, split 60 / 20 / 20."""
     from sklearn.datasets import load_digits
 
-    from latentbench.splits import stratified
+    from latentbench.datasets.splits import stratified
 
     bunch, draw = load_digits(), np.random.default_rng(0)
     index = np.arange(n) if n <= len(bunch.target) else draw.integers(0, len(bunch.target), n)
@@ -84,7 +84,7 @@ def digits(n: int, side: int) -> Any:
 def _model(dataset: Any, d: int) -> Any:
     from latentbench.catalog import build_model
     from latentbench.config import make_run
-    from latentbench.train import initialise
+    from latentbench.training.fit import initialise
 
     run = make_run({"models": "vae", "width": 512, "latent_dim": d})
     return initialise(lambda: build_model("vae", run, dataset.shape), 0)
@@ -92,7 +92,7 @@ def _model(dataset: Any, d: int) -> Any:
 
 def fitting(n: int = N, d: int = D, side: int = SIDE) -> Call:
     """Five epochs of a VAE."""
-    from latentbench.train import Plan, fit
+    from latentbench.training.fit import Plan, fit
 
     dataset = digits(n, side)
     model = _model(dataset, d)
@@ -113,11 +113,11 @@ def _measured_once() -> None:
 
 
 def _measures(n: int, d: int, side: int) -> Callable[[], None]:
-    from latentbench import measure
     from latentbench.catalog import find_metrics
-    from latentbench.judge import train_judge
+    from latentbench.measuring import scoring
+    from latentbench.measuring.judge import train_judge
     from latentbench.records import Record
-    from latentbench.train import Plan, fit
+    from latentbench.training.fit import Plan, fit
 
     dataset = digits(n, side)
     model = _model(dataset, d)
@@ -127,8 +127,8 @@ def _measures(n: int, d: int, side: int) -> Callable[[], None]:
     metrics = list(find_metrics(()).values())
 
     def work() -> None:
-        encoding = measure.encode(model, dataset, 0, torch.device("cpu"), judge)
-        rows = measure.score(encoding, metrics, Record(dataset="digits"))
+        encoding = scoring.encode(model, dataset, 0, torch.device("cpu"), judge)
+        rows = scoring.score(encoding, metrics, Record(dataset="digits"))
         if broken := [r.metric for r in rows if r.status == "failed"]:
             raise RuntimeError(f"measures failed: {broken}")
 
@@ -137,7 +137,7 @@ def _measures(n: int, d: int, side: int) -> Callable[[], None]:
 
 def searching(n: int = 8000, d: int = 16) -> Call:
     """The 5 nearest neighbours of n normal points among themselves."""
-    from latentbench.neighbours import nearest
+    from latentbench.geometry.neighbours import nearest
 
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((n, d)))
     nearest(x[:500], k=5)

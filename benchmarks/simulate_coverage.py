@@ -19,8 +19,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from latentbench.across import interquartile_mean, iqm_interval
-from latentbench.intervals import UNBOUNDED, Bounds, Interval, holm, quantile, seeds_to_separate, t_interval, t_test
+from latentbench.stats.intervals import (
+    UNBOUNDED,
+    Bounds,
+    Interval,
+    holm,
+    quantile,
+    seeds_to_separate,
+    t_interval,
+    t_test,
+)
+from latentbench.stats.over_datasets import interquartile_mean, iqm_interval
 
 STUDIES = 2000
 SEEDS = (6, 10, 20)

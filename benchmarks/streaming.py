@@ -25,7 +25,7 @@ from latentbench.catalog import build_model
 from latentbench.config import Run
 from latentbench.datasets import folder
 from latentbench.streaming import Stream, feed, real
-from latentbench.train import Plan, fit, initialise
+from latentbench.training.fit import Plan, fit, initialise
 
 SIZE = (64, 64)
 BATCH = 64

@@ -8,7 +8,7 @@ import pytest
 
 from latentbench.catalog import metrics
 from latentbench.core import Undefined
-from latentbench.exhibits import latent_map
+from latentbench.measuring.artifacts import latent_map
 
 METRICS = metrics()
 

@@ -1,4 +1,4 @@
-"""What a run does most: encode, decode, sample, train. The same calls that `latentbench.timing` times in a run."""
+"""What a run does most: encode, decode, sample, train. The same calls that `latentbench.measuring.timing` times in a run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import copy
 import pytest
 import torch
 
-from latentbench import timing
 from latentbench.catalog import build_model
 from latentbench.config import make_run
-from latentbench.judge import train_judge
-from latentbench.train import Plan, fit, initialise
+from latentbench.measuring import cost_of_a_call, timing
+from latentbench.measuring.judge import train_judge
+from latentbench.training.fit import Plan, fit, initialise
 
 CPU = torch.device("cpu")
 
@@ -42,7 +42,7 @@ def test_epoch_of_large_batches(benchmark, threads):
     plan = Plan(epochs=1, patience=0, batch_size=1024, lr=1e-3)
     torch.set_num_threads(threads)
     try:
-        operations = timing.flops(lambda: fit(copy.deepcopy(model), x, x[:1024], plan, 0))
+        operations = cost_of_a_call.flops(lambda: fit(copy.deepcopy(model), x, x[:1024], plan, 0))
         benchmark.pedantic(fit, (copy.deepcopy(model), x, x[:1024], plan, 0), rounds=7, warmup_rounds=1)
         peak = timing.matmul_peak().value
     finally:

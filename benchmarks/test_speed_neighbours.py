@@ -7,11 +7,11 @@ import pytest
 import torch
 from fakes import normal
 
+from latentbench.geometry.neighbours import nearest, ranks
 from latentbench.metrics.posterior import bhattacharyya_overlap
 from latentbench.metrics.prior_coverage import prdc
 from latentbench.metrics.prior_holes import hole_share
 from latentbench.metrics.representation import trustworthiness
-from latentbench.neighbours import nearest, ranks
 
 SIZES = [2_000, 10_000, pytest.param(50_000, marks=pytest.mark.large)]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import pytest
 
 from latentbench import records
-from latentbench.across import iqm_interval
 from latentbench.records import Record
-from latentbench.stats import summarise
+from latentbench.stats.cells import summarise
+from latentbench.stats.over_datasets import iqm_interval
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 import synthetic_run
 
 from latentbench import records, report
-from latentbench.stats import summarise
+from latentbench.stats.cells import summarise
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import torch
 
 from latentbench.catalog import build_model
 from latentbench.config import Run
-from latentbench.neighbours import nearest
-from latentbench.train import Plan, fit, initialise
+from latentbench.geometry.neighbours import nearest
+from latentbench.training.fit import Plan, fit, initialise
 
 
 def test_epoch(benchmark, dataset):

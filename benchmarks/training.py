@@ -30,15 +30,15 @@ import torch
 from rivals.bare import loss_of
 from torch import Tensor, nn
 
-from latentbench import steps
 from latentbench.catalog import build_model, load_dataset
 from latentbench.config import make_run
-from latentbench.core import seeded
-from latentbench.pool import MEMORY
-from latentbench.provenance import describe_environment
-from latentbench.stacking import fit_stacked
-from latentbench.timing import PEAK_SIDE
-from latentbench.train import Plan, fit, initialise
+from latentbench.measuring.timing import PEAK_SIDE
+from latentbench.randomness import seeded
+from latentbench.running.local_pool import MEMORY
+from latentbench.running.provenance import describe_environment
+from latentbench.training import steps
+from latentbench.training.fit import Plan, fit, initialise
+from latentbench.training.stacking import fit_stacked
 
 LR = 1e-3
 Row = dict[str, Any]

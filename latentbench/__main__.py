@@ -2,7 +2,7 @@
 
 import sys
 
-from latentbench.cli import main
+from latentbench.cli.app import main
 
 if __name__ == "__main__":
     sys.exit(main())

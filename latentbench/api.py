@@ -15,11 +15,14 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from latentbench import catalog, execute, exhibits, measure, provenance, records, worker
+from latentbench import catalog, records
 from latentbench.config import Run, make_run, with_study
-from latentbench.core import Dataset, Posterior, Split, numpy_rng
-from latentbench.judge import CalibratedJudge, train_judge
+from latentbench.core import Dataset, Posterior, Split
+from latentbench.measuring import artifacts, scoring
+from latentbench.measuring.judge import CalibratedJudge, train_judge
+from latentbench.randomness import numpy_rng
 from latentbench.records import Record
+from latentbench.running import execute, plan, provenance, worker
 
 if TYPE_CHECKING:
     import pandas
@@ -41,7 +44,7 @@ class Result:
         """A DataFrame with the columns of results.csv: one row a metric, seed and split, and the aggregates."""
         import pandas
 
-        from latentbench.report import tables
+        from latentbench.report.exports import tables
 
         return pandas.DataFrame(tables.flat_rows(self.records), columns=list(tables.FIELDS))
 
@@ -176,7 +179,7 @@ def evaluate(
         raise TypeError(f"log_likelihood: {log_likelihood!r} is not callable")
     chosen = catalog.find_metrics(_names(metrics))
     asked = make_run({"device": device, "seeds": [seed], "lang": lang})
-    where = torch.device("cuda" if execute.pick_device(asked) == "cuda" else "cpu")
+    where = torch.device("cuda" if plan.pick_device(asked) == "cuda" else "cpu")
     if out is not None:
         records.unused(Path(out))
     dataset, trained_on = _given(name, seed, x_test, y_test, x_train, y_train)
@@ -186,16 +189,16 @@ def evaluate(
     model = _Callables(_either(encode), _either(decode), dataset.shape, density)
     # The model was trained on all of these images, also on those the judge's thresholds were set on.
     whole = replace(dataset, train=trained_on or dataset.test)
-    encoding = measure.encode(model, whole, seed, where, judge, missing)
+    encoding = scoring.encode(model, whole, seed, where, judge, missing)
     if not has_train:
         missing = {"train": NO_TRAIN, "train_labels": NO_TRAIN}
         encoding = replace(encoding, train=None, missing={**encoding.missing, **missing}, _memo={})
     d = encoding.mu.shape[1]
     sha = dataset.sha256
     row = Record(dataset=_called(x_test), dataset_hash=sha, model=name, latent_dim=d, seed=seed)
-    rows = measure.score(encoding, chosen.values(), row)
+    rows = scoring.score(encoding, chosen.values(), row)
     anchors = replace(row, model="", seed=None)
-    rows += measure.references(encoding, chosen.values(), anchors)
+    rows += scoring.references(encoding, chosen.values(), anchors)
     if judge is not None:
         rows += judge.records(replace(anchors, model="judge"))
     if out is None:
@@ -323,12 +326,12 @@ def _write(
     except OSError as error:
         raise ValueError(f"out: cannot write to {folder}: {error.strerror}") from None
     prefix = "artifacts/evaluate"
-    arrays, detail = exhibits.data(dataset)
-    rows.append(exhibits.write(arrays, detail, place, prefix, replace(row, model="", seed=None), "data", "data"))
-    rows += exhibits.exhibit(encoding, place, prefix, row, "0")
-    if len(encoding.mu) > exhibits.NEIGHBOURS:
-        arrays, detail = exhibits.latent_map(encoding.mu[exhibits.map_index(len(encoding.mu))], encoding.seed)
-        rows.append(exhibits.write(arrays, detail, place, prefix, row, "map", "map-0"))
+    arrays, detail = artifacts.data(dataset)
+    rows.append(artifacts.write(arrays, detail, place, prefix, replace(row, model="", seed=None), "data", "data"))
+    rows += artifacts.exhibit(encoding, place, prefix, row, "0")
+    if len(encoding.mu) > artifacts.NEIGHBOURS:
+        arrays, detail = artifacts.latent_map(encoding.mu[artifacts.map_index(len(encoding.mu))], encoding.seed)
+        rows.append(artifacts.write(arrays, detail, place, prefix, row, "map", "map-0"))
     environment = provenance.describe_environment(str(encoding.mu.device.type))
     config = {"models": [row.model], "dataset": row.dataset, "latent_dim": row.latent_dim, "seeds": list(asked.seeds)}
     said = {**config, "lang": asked.lang}

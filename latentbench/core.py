@@ -11,15 +11,15 @@ The *Encoding* is the hinge: models know nothing of metrics, metrics nothing of 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from latentbench.randomness import randn, seeded
 from latentbench.records import Better
 from latentbench.streaming import Stream
 
@@ -312,40 +312,3 @@ class DatasetEntry:
     takes: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     load_within: Callable[[str, str, int, float, bool], Dataset] | None = None
-
-
-def seeded(seed: int, purpose: str) -> torch.Generator:
-    """A CPU generator whose stream depends on ``seed`` and the words of ``purpose`` only: streams of different
-    purposes are independent, and adding one moves no other."""
-    key = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(key[:8], "little") >> 1)
-
-
-class Replay(torch.Generator):
-    """Stands in for a generator where none may draw, inside `torch.func.vmap`: `randn` hands out ``draws`` in their order,
-    made beforehand. Without draws it gives zeros; ``asked`` holds the shapes that it was asked for."""
-
-    def __new__(cls, draws: Sequence[Tensor] | None = None) -> Replay:  # noqa: D102 - a generator takes no draws
-        return super().__new__(cls)
-
-    def __init__(self, draws: Sequence[Tensor] | None = None) -> None:
-        self.draws, self.asked = draws, list[tuple[int, ...]]()
-
-    def hand_out(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """The next of the draws."""
-        self.asked.append(shape)
-        return like.new_zeros(shape) if self.draws is None else self.draws[len(self.asked) - 1]
-
-
-def randn(shape: torch.Size | tuple[int, ...], generator: torch.Generator, like: Tensor) -> Tensor:
-    """Standard normal draws with the dtype and device of ``like``. They are drawn where the generator lives, so the
-    same seed gives the same numbers on every device."""
-    if isinstance(generator, Replay):
-        return generator.hand_out(tuple(shape), like)
-    return torch.randn(shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
-
-
-def numpy_rng(seed: int, purpose: str) -> np.random.Generator:
-    """The numpy twin of `seeded`."""
-    key = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
-    return np.random.default_rng(int.from_bytes(key[:8], "little"))

@@ -15,11 +15,12 @@ from torch import Tensor
 
 import latentbench as lb
 from latentbench import api
-from latentbench.baselines import PrincipalComponents
 from latentbench.catalog import metrics
-from latentbench.core import Dataset, seeded
+from latentbench.core import Dataset
 from latentbench.datasets import digits
-from latentbench.judge import CalibratedJudge, train_judge
+from latentbench.measuring.baselines import PrincipalComponents
+from latentbench.measuring.judge import CalibratedJudge, train_judge
+from latentbench.randomness import seeded
 from latentbench.testing.reparametrise import stretch as stretched
 from latentbench.testing.reparametrise import turn as turned
 

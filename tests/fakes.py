@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from latentbench.catalog import metrics
-from latentbench.core import Encoding, Metric, Verdict, randn, seeded
+from latentbench.core import Encoding, Metric, Verdict
+from latentbench.randomness import randn, seeded
 from latentbench.testing.examples import CentroidJudge, Linear, blobs, encode, normal_log_prob
 from latentbench.testing.examples import example_encoding as fake_encoding
 from latentbench.testing.lines import lines_encoding, small_line

@@ -20,7 +20,7 @@ from jinja2 import nodes
 
 import latentbench
 from latentbench import api
-from latentbench.report import language
+from latentbench.report.wording import language
 
 PACKAGE = Path(latentbench.__file__).parent
 REPORT = PACKAGE / "report"

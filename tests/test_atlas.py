@@ -8,8 +8,8 @@ import pytest
 import torch
 from fakes import fake_encoding, latent_encoding, normal
 
-from latentbench.atlas import FINE, GRID, atlas, plane, regions, spectrum
 from latentbench.core import Undefined
+from latentbench.measuring.hole_atlas import FINE, GRID, atlas, plane, regions, spectrum
 
 
 def ring(n, purpose):

@@ -6,7 +6,7 @@ import pytest
 
 from latentbench.config import make_run, studies, with_study
 from latentbench.records import Record
-from latentbench.report.bands import beside, row
+from latentbench.report.sections.published import beside, row
 
 NOTE = {
     "name": "s",

@@ -16,10 +16,11 @@ import pytest
 import torch
 from synthetic_run import build
 
-from latentbench import __version__, execute, records
+from latentbench import __version__, records
 from latentbench.catalog import datasets
-from latentbench.cli import main
+from latentbench.cli.app import main
 from latentbench.config import Run, make_run
+from latentbench.running import assemble, execute, plan
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +166,7 @@ def test_used_and_unwritable_folders(capsys, empty_folder):
 
 
 def test_a_folder_that_holds_a_run_is_never_overwritten(capsys, empty_folder):
-    run = execute.plan(make_run({"seeds": 1})).run
+    run = plan.plan(make_run({"seeds": 1})).run
     Path("o").mkdir()
     state = {"id": run.id, "status": "unfinished"}
     Path("o/run.json").write_text(json.dumps(state))
@@ -175,7 +176,7 @@ def test_a_folder_that_holds_a_run_is_never_overwritten(capsys, empty_folder):
 
 
 def test_an_unfinished_run_names_resume(capsys, monkeypatch, empty_folder):
-    run = execute.plan(make_run({"seeds": 2})).run
+    run = plan.plan(make_run({"seeds": 2})).run
     Path("o").mkdir()
     Path("o/run.json").write_text(json.dumps({"id": run.id, "status": "unfinished"}))
     assert "--resume" in refusal(["run", "--seeds", "2", "--out", "o"], capsys)
@@ -293,8 +294,8 @@ def test_a_saved_configuration_is_whole_and_asks_the_same_again(capsys, empty_fo
     assert {**kept, **datasets()["digits"].defaults} == kept  # what the data asks for, where the user says nothing
     assert kept["latent_dim"] == 8
     assert (kept["dry_run"], kept["resume"]) == (False, False)  # what belongs to one call only
-    again = execute.plan(make_run(kept)).run
-    assert again.id == execute.plan(make_run({"models": "vae:beta=4"})).run.id
+    again = plan.plan(make_run(kept)).run
+    assert again.id == plan.plan(make_run({"models": "vae:beta=4"})).run.id
     assert [p.name for p in empty_folder.iterdir()] == ["saved.toml"]
     capsys.readouterr()
 
@@ -312,9 +313,9 @@ def test_a_configuration_that_cannot_run_is_not_saved(capsys, empty_folder):
     assert list(empty_folder.iterdir()) == []
 
 
-def outcome(folder: Path, failed: int = 0) -> execute.Outcome:
+def outcome(folder: Path, failed: int = 0) -> assemble.Outcome:
     rows = records.read(folder / "records.jsonl")
-    return execute.Outcome(folder, folder / "report.html", rows, failed)
+    return assemble.Outcome(folder, folder / "report.html", rows, failed)
 
 
 @pytest.fixture(scope="module")
@@ -424,7 +425,7 @@ def test_json_is_all_there_is_on_standard_output(capsys, instead, finished):
 def test_progress_is_asked_for_where_nothing_speaks_against_it(capsys, instead, finished):
     seen = []
 
-    def look(run: Run, words: list[str], progress: bool) -> execute.Outcome:
+    def look(run: Run, words: list[str], progress: bool) -> assemble.Outcome:
         seen.append((words, progress))
         return outcome(finished)
 
@@ -447,7 +448,7 @@ def test_report_needs_no_torch(finished):
     code = f"""
 import sys
 sys.modules["torch"] = None  # importing it fails
-from latentbench.cli import main
+from latentbench.cli.app import main
 sys.exit(main(["report", {str(finished)!r}]))
 """
     done = subprocess.run(

@@ -13,13 +13,14 @@ import pytest
 from scipy import stats as scipy_stats
 from synthetic_run import Synthetic, build
 
-from latentbench import launches, records
-from latentbench.changes import Change, decide, headline
-from latentbench.cli import main
-from latentbench.compare import Comparison, compare, compare_records, parse_thresholds
-from latentbench.intervals import t_interval, t_test, welch
+from latentbench import records
+from latentbench.cli.app import main
+from latentbench.comparing import benchmark_files
+from latentbench.comparing.change import Change, decide, headline
+from latentbench.comparing.runs import Comparison, compare, compare_records, parse_thresholds
 from latentbench.records import SELF_CHECK, Record
-from latentbench.report.changes import markdown, sentence, table
+from latentbench.report.exports.comparison import markdown, sentence, table
+from latentbench.stats.intervals import t_interval, t_test, welch
 
 
 def rows(values, metric="quality", model="vae", better="lower", first=0, **fields) -> list[Record]:
@@ -309,7 +310,7 @@ def test_one_launch_a_side_needs_a_clear_change(tmp_path):
     sides = {name: bench(tmp_path, name, [t], rounds=1000) for name, t in (("a", 1.0), ("b", 1.15), ("c", 3.0))}
     found = compare(sides["a"] / "0.json", sides["b"] / "0.json")
     assert only(found).verdict == "unknown"
-    assert launches.ALLOWANCE in found.notes
+    assert benchmark_files.ALLOWANCE in found.notes
     assert only(compare(sides["a"], sides["c"])).verdict == "worse"
 
 

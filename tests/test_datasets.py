@@ -16,12 +16,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from latentbench import splits
 from latentbench.catalog import datasets, load_dataset
 from latentbench.config import make_run
-from latentbench.core import Dataset, numpy_rng
-from latentbench.datasets import vision
+from latentbench.core import Dataset
+from latentbench.datasets import splits, vision
 from latentbench.metrics.representation import trustworthiness
+from latentbench.randomness import numpy_rng
 from latentbench.testing import ContractBroken, check_dataset
 
 

@@ -11,9 +11,10 @@ from test_datasets import check, load
 
 from latentbench.catalog import datasets
 from latentbench.config import Run
-from latentbench.core import Dataset, Split, Truth, seeded
+from latentbench.core import Dataset, Split, Truth
 from latentbench.datasets import lines, shapes
 from latentbench.datasets.polygons import coverage
+from latentbench.randomness import seeded
 
 MADE = ("lines", "shapes")
 PIXELS = torch.arange(32, dtype=torch.float64) + 0.5

@@ -9,9 +9,9 @@ from cheats import once_trained
 
 import latentbench as lb
 from latentbench import api
-from latentbench.baselines import PrincipalComponents
-from latentbench.core import seeded
 from latentbench.datasets import digits
+from latentbench.measuring.baselines import PrincipalComponents
+from latentbench.randomness import seeded
 
 DATA = digits.load("", "", 0)
 GIVEN = {"x_test": DATA.test.x, "y_test": DATA.test.y, "x_train": DATA.train.x, "y_train": DATA.train.y}

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 import latentbench as lb
-from latentbench import execute, records
+from latentbench import records
 from latentbench.config import make_run
+from latentbench.running import execute, plan
 
 SMALL = {
     "models": "ae,vae",
@@ -209,16 +210,16 @@ def test_changed_data_is_another_run(tmp_path):
 
 
 def test_plan_needs_no_folder_and_names_its_cells():
-    planned = execute.plan(make_run({"models": "ae", "seeds": "3-4"}))
+    planned = plan.plan(make_run({"models": "ae", "seeds": "3-4"}))
     assert planned.cells == (("ae", 3), ("ae", 4))
     assert planned.run.latent_dim == 8
     keys = {u["key"] for u in planned.units}
     assert len(keys) == len(planned.units)
-    other = execute.plan(make_run({"models": "ae", "seeds": "3-4", "metrics": "mse"}))
+    other = plan.plan(make_run({"models": "ae", "seeds": "3-4", "metrics": "mse"}))
     trains = [{u["key"] for u in p.units if u["kind"] == "train"} for p in (planned, other)]
     assert trains[0] == trains[1], "another choice of metrics trains nothing again"
 
 
 def test_overcomplete_is_a_warning():
-    planned = execute.plan(make_run({"models": "ae", "seeds": 1, "latent_dim": 64}))
+    planned = plan.plan(make_run({"models": "ae", "seeds": 1, "latent_dim": 64}))
     assert any("overcomplete" in w for w in planned.warnings)

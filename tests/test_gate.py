@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from latentbench import changes, gate, launch, revisions
-from latentbench.cli import main
-from latentbench.intervals import welch
-from latentbench.report import gate as told
+from latentbench.cli.app import main
+from latentbench.comparing import change
+from latentbench.gate import checkouts, launcher, speed_gate
+from latentbench.report.exports import gate as told
+from latentbench.stats.intervals import welch
 
-ASKED = gate.Gate("main")
+ASKED = speed_gate.Gate("main")
 ROOT = Path(__file__).parents[1]
 
 
@@ -31,25 +32,25 @@ def pairs(n, noise=0.03, slow=0.0, seed=0, shift_of_reference=0.0, outliers=0.0)
         return 0.01 * np.exp(rng.gauss(0, noise) + effect + (0.3 if rng.random() < outliers else 0.0))
 
     def one(effect, reference):
-        seconds = {"test_a": value(effect), "test_b": value(0.0), launch.REFERENCE: value(reference)}
-        return launch.Launch({**seconds, launch.MEMORY: 1e8 * np.exp(rng.gauss(0, 0.001))}, 1.0)
+        seconds = {"test_a": value(effect), "test_b": value(0.0), launcher.REFERENCE: value(reference)}
+        return launcher.Launch({**seconds, launcher.MEMORY: 1e8 * np.exp(rng.gauss(0, 0.001))}, 1.0)
 
     return [(one(0.0, 0.0), one(np.log1p(slow), shift_of_reference)) for _ in range(n)]
 
 
 def verdicts(found):
-    return {c.name: c.verdict for c in gate.judge(found, ASKED)[0]}
+    return {c.name: c.verdict for c in speed_gate.judge(found, ASKED)[0]}
 
 
 def test_visits_are_balanced_whatever_the_seed():
     for seed in range(20):
-        first = list(islice(gate.order(seed), 40))
+        first = list(islice(speed_gate.order(seed), 40))
         assert all(a != b for a, b in zip(first[::2], first[1::2], strict=True))
-    assert len({tuple(islice(gate.order(seed), 40)) for seed in range(20)}) > 1
+    assert len({tuple(islice(speed_gate.order(seed), 40)) for seed in range(20)}) > 1
 
 
 def test_a_slowdown_is_found_and_only_where_it_is():
-    assert verdicts(pairs(20, slow=0.1)) == {"test_a": "worse", "test_b": "same", launch.MEMORY: "same"}
+    assert verdicts(pairs(20, slow=0.1)) == {"test_a": "worse", "test_b": "same", launcher.MEMORY: "same"}
     assert verdicts(pairs(20, slow=-0.1))["test_a"] == "better"
 
 
@@ -63,8 +64,8 @@ def test_equal_revisions_are_not_called_worse(noise):
     """Six looks at each of 300 made-up sessions, slow processes among them; at .25 % a session one is expected."""
     alarms = 0
     for seed in range(300):
-        found = pairs(gate.LOOKS[-1], noise, outliers=0.1, seed=seed)
-        alarms += any("worse" in verdicts(found[:n]).values() for n in gate.LOOKS)
+        found = pairs(speed_gate.LOOKS[-1], noise, outliers=0.1, seed=seed)
+        alarms += any("worse" in verdicts(found[:n]).values() for n in speed_gate.LOOKS)
     assert alarms <= 3
 
 
@@ -73,26 +74,26 @@ def test_a_change_below_the_threshold_is_no_verdict():
 
 
 def test_nothing_stands_where_the_reference_moved():
-    decided, reference = gate.judge(pairs(20, slow=0.1, shift_of_reference=0.2), ASKED)
+    decided, reference = speed_gate.judge(pairs(20, slow=0.1, shift_of_reference=0.2), ASKED)
     assert {c.verdict for c in decided} == {"unknown"}
     assert reference.verdict == "worse"
     assert "reference" in decided[0].reason
 
 
 def test_a_benchmark_of_one_side_is_named():
-    found = [(a, launch.Launch({"test_new": 0.01, **b.values}, 1.0)) for a, b in pairs(6)]
-    decided = {c.name: c for c in gate.judge(found, ASKED)[0]}
+    found = [(a, launcher.Launch({"test_new": 0.01, **b.values}, 1.0)) for a, b in pairs(6)]
+    decided = {c.name: c for c in speed_gate.judge(found, ASKED)[0]}
     assert decided["test_new"].reason == "it did not run at BASE"
 
 
 def test_thresholds_of_single_benchmarks():
     asked = replace(ASKED, thresholds={"test_a": 0.2})
-    assert {c.name: c.verdict for c in gate.judge(pairs(20, slow=0.1), asked)[0]}["test_a"] == "same"
-    assert gate.thresholds(["10%", "test_a=20%"]) == (0.1, {"test_a": 0.2})
+    assert {c.name: c.verdict for c in speed_gate.judge(pairs(20, slow=0.1), asked)[0]}["test_a"] == "same"
+    assert speed_gate.thresholds(["10%", "test_a=20%"]) == (0.1, {"test_a": 0.2})
 
 
 def test_it_stops_when_decided_and_when_time_is_up(monkeypatch):
-    sides = tuple(revisions.Checkout(n, "0" * 40, Path()) for n in "ab")
+    sides = tuple(checkouts.Checkout(n, "0" * 40, Path()) for n in "ab")
     made = {
         side.name: iter(made)
         for side, made in zip(sides, zip(*pairs(200, noise=0.01, slow=1.0), strict=True), strict=True)
@@ -101,13 +102,13 @@ def test_it_stops_when_decided_and_when_time_is_up(monkeypatch):
     def one(side):
         return next(made[side.name])
 
-    found = gate.carry_out(ASKED, one, sides)
-    assert len(found.pairs) == gate.LOOKS[0]
+    found = speed_gate.carry_out(ASKED, one, sides)
+    assert len(found.pairs) == speed_gate.LOOKS[0]
     assert found.stopped == "a benchmark is worse"
     clock = iter(range(0, 100_000, 60))
-    monkeypatch.setattr(gate.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(speed_gate.time, "monotonic", lambda: next(clock))
     with pytest.raises(ValueError, match="do not fit into 270 s"):
-        gate.carry_out(ASKED, one, sides)
+        speed_gate.carry_out(ASKED, one, sides)
 
 
 def test_setting_nothing_aside_is_welch():
@@ -136,9 +137,9 @@ def test_two_heaps_are_told_from_a_slowdown():
         return rng.normal(effect, 0.02, 26) + 0.47 * (rng.random(26) < 0.3)
 
     wide = [welch(some(0.095), some(0)).p < 1e-4 for _ in range(100)]
-    cut = [welch(some(0.095), some(0), aside=gate.ASIDE).p < 1e-4 for _ in range(100)]
+    cut = [welch(some(0.095), some(0), aside=speed_gate.ASIDE).p < 1e-4 for _ in range(100)]
     assert np.mean(cut) > 0.9 > 0.3 > np.mean(wide)
-    false = [welch(some(0), some(0), aside=gate.ASIDE).p < 0.05 for _ in range(1000)]
+    false = [welch(some(0), some(0), aside=speed_gate.ASIDE).p < 0.05 for _ in range(1000)]
     assert np.mean(false) < 0.09
 
 
@@ -195,8 +196,8 @@ def test_a_slower_working_tree_fails_the_gate(repository, tmp_path, capsys):
     by = {c["name"]: c for c in found["changes"]}
     assert by["test_speed.py::test_work"]["harm"]["mean"] == pytest.approx(1.0, abs=0.4)
     assert by["test_speed.py::test_other"]["verdict"] != "worse"
-    assert by[launch.MEMORY]["verdict"] == "same"
-    assert len(found["pairs"]) >= gate.LOOKS[0]
+    assert by[launcher.MEMORY]["verdict"] == "same"
+    assert len(found["pairs"]) >= speed_gate.LOOKS[0]
     assert "#### Worse" in (out / "summary.md").read_text("utf-8")
     assert {p: p.read_bytes() for p in before} == before
     assert subprocess.run(["git", "stash", "list"], capture_output=True, text=True, check=True).stdout == ""
@@ -240,23 +241,23 @@ def test_outside_a_repository(tmp_path, monkeypatch, capsys):
 
 
 def test_markdown_tells_pairs_and_reference():
-    changes_, reference = gate.judge(pairs(8, slow=0.2), ASKED)
-    decision = gate.Decision(
+    changes_, reference = speed_gate.judge(pairs(8, slow=0.2), ASKED)
+    decision = speed_gate.Decision(
         tuple(changes_), reference, tuple(pairs(8)), "a benchmark is worse", "main (1)", "x (2)", 30
     )
     text = told.markdown(decision)
     assert "Speed: x (2) against main (1)" in text
     assert "8 pairs of process launches" in text
     assert "reference workload" in text
-    assert changes.of_verdict(changes_, "worse")[0].name == "test_a"
+    assert change.of_verdict(changes_, "worse")[0].name == "test_a"
 
 
 def test_the_page_of_error_rates_tells_the_raw_runs(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import gate_table
 
-    rows = gate_table.read(ROOT / "docs/gate.jsonl")
-    page = (ROOT / "docs/gate.md").read_text("utf-8")
+    rows = gate_table.read(ROOT / "docs/speed_gate.jsonl")
+    page = (ROOT / "docs/speed_gate.md").read_text("utf-8")
     assert len(gate_table.counts(rows)) >= 4
     assert [line for line in gate_table.counts(rows) if line not in page] == []
     # Power over resampled sessions, few of them here.

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from synthetic_run import Synthetic, build
 
-from latentbench import history, records
-from latentbench.cli import main
-from latentbench.matched import identity
+from latentbench import records
+from latentbench.cli.app import main
+from latentbench.comparing import history
+from latentbench.comparing.matching import identity
 from latentbench.records import Record
-from latentbench.report.svg import tick_label
-from latentbench.stats import summarise
+from latentbench.report.drawing.svg import tick_label
+from latentbench.stats.cells import summarise
 
 
 def revisions(table, names=("quality",), better="lower", first=lambda k: 0, **fields):

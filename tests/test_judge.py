@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from latentbench import judge as judges
-from latentbench.core import Dataset, Split, seeded
+from latentbench.core import Dataset, Split
 from latentbench.datasets import digits
+from latentbench.measuring import judge as judges
+from latentbench.randomness import seeded
 
 
 @pytest.fixture(scope="module")

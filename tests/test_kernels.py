@@ -4,8 +4,8 @@ import pytest
 from fakes import normal
 from sklearn.metrics.pairwise import polynomial_kernel, rbf_kernel
 
-from latentbench import neighbours
-from latentbench.kernels import between, cubic, gaussian, mmd2, within
+from latentbench.geometry import neighbours
+from latentbench.geometry.kernels import between, cubic, gaussian, mmd2, within
 
 
 @pytest.mark.parametrize("block", [10**6, 500, 7])

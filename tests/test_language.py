@@ -17,11 +17,14 @@ from synthetic_run import Synthetic, build
 
 import latentbench as lb
 from latentbench import records, report
-from latentbench.cli import main
+from latentbench.cli.app import main
 from latentbench.config import Run, make_run
 from latentbench.records import Record
-from latentbench.report import language, page, tables, verdict
-from latentbench.report.language import plural, recognised, say, speaking
+from latentbench.report import page, verdict
+from latentbench.report.exports import tables
+from latentbench.report.sections import maps
+from latentbench.report.wording import language
+from latentbench.report.wording.language import plural, recognised, say, speaking
 
 OTHERS = [code for code in language.codes() if code != "en"]
 CJK = "[\u3400-\u9fff]"
@@ -135,7 +138,7 @@ def test_the_page_script_says_only_what_it_is_given():
     used = set(re.findall(r'say\((?:done \? )?"(\w+)"', script)) | set(
         re.findall(r'say\(done \? "\w+" : "(\w+)"', script)
     )
-    assert used == page.SCRIPT.keys()
+    assert used == maps.SCRIPT.keys()
 
 
 # --- what a reader gets ---

@@ -4,10 +4,12 @@ import pytest
 import torch
 
 import latentbench as lb
-from latentbench import catalog, execute
+from latentbench import catalog
 from latentbench.config import make_run
-from latentbench.report import measured, scores
+from latentbench.report import columns, measured
 from latentbench.report.folder import load
+from latentbench.report.sections import scores
+from latentbench.running import plan
 
 SMALL = {"models": "ae,vae,ae:latent_dim=2,vae:latent_dim=1", "latent_dim": 4, "seeds": 2, "epochs": 2, "quiet": True}
 
@@ -38,7 +40,7 @@ def test_claims_and_scores_hold_at_one_size(run):
         (1, ["vae:latent_dim=1"]),
     ]
     assert len({t.reference("mse", "baseline:pca") for t in tables}) == 3
-    every = scores.tables(scores.columns(load([run.folder])))
+    every = scores.tables(columns.columns(load([run.folder])))
     assert [(t.size, [c.model for c in t.columns]) for t in every] == [(t.latent_dim, t.models) for t in tables]
     page = run.report.read_text("utf-8")
     assert "d&nbsp;=&nbsp;2" in page
@@ -53,7 +55,7 @@ def test_a_trained_model_comes_back_at_its_size(run):
 @pytest.mark.parametrize("word", ["0", "x", "-1", "2.5", "5000"])
 def test_a_latent_size_that_is_none_is_refused(word):
     with pytest.raises(ValueError, match=r"latent_dim in .*is not allowed \(allowed: 1 to 4096\)"):
-        execute.plan(make_run({"models": f"ae:latent_dim={word}"}))
+        plan.plan(make_run({"models": f"ae:latent_dim={word}"}))
 
 
 def test_a_misspelt_size_is_named():

@@ -6,9 +6,9 @@ import pytest
 import torch
 from fakes import example, fake_encoding, normal, normal_log_prob
 
-from latentbench import decoding
 from latentbench.catalog import metrics
 from latentbench.core import Encoding, Likelihood, Metric
+from latentbench.metrics import decoding
 from latentbench.testing import METRIC_CHECKS, ContractBroken, check_metric
 from latentbench.testing.metrics import PRECISION, example_for, number, precision_hardly_matters, tensors
 

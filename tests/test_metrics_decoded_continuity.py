@@ -7,7 +7,7 @@ import torch
 from fakes import blobs, encode, fake_encoding, known_answer, normal
 
 from latentbench.catalog import metrics
-from latentbench.core import Posterior, Undefined, Verdict, seeded
+from latentbench.core import Posterior, Undefined, Verdict
 from latentbench.metrics.decoded_continuity import (
     along,
     betweenness,
@@ -20,6 +20,7 @@ from latentbench.metrics.decoded_continuity import (
     step_lengths,
     tortuosity,
 )
+from latentbench.randomness import seeded
 
 PIXEL = ("path.tortuosity", "path.jump", "midpoint.betweenness", "midpoint.nonblend")
 JUDGED = ("path.validity_gain", "path.class_changes", "midpoint.betweenness_features", "midpoint.validity_gain")

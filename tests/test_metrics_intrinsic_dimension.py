@@ -7,8 +7,9 @@ from fakes import fake_encoding, known_answer, latent_encoding, normal, referenc
 from scipy.spatial.distance import cdist
 
 from latentbench.catalog import metrics
-from latentbench.core import Undefined, seeded
+from latentbench.core import Undefined
 from latentbench.metrics.intrinsic_dimension import likeliest_dimension, two_nearest
+from latentbench.randomness import seeded
 
 BOTH = ("intrinsic_dim.twonn", "intrinsic_dim.mle")
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from fakes import encode, fake_encoding, known_answer, normal, reference, value
 
-from latentbench import measure
 from latentbench.catalog import metrics
 from latentbench.core import Dataset, Posterior, Split, Undefined
+from latentbench.measuring import scoring
 from latentbench.metrics.jacobian import ZERO, condition, method_of, spectrum, whitening
 from latentbench.records import Record
 
@@ -147,8 +147,8 @@ def test_a_measured_model_is_differentiated_by_autograd(frozen):
         model = Net().eval().requires_grad_(not frozen)
     x = fake_encoding().x
     data = Dataset("blobs", *[Split(x, None)] * 3)
-    e = measure.encode(model, data, 0, torch.device("cpu"))
-    rows = measure.score(e, [metrics()[n] for n in (*NAMES, "geodesic.ratio")], Record())
+    e = scoring.encode(model, data, 0, torch.device("cpu"))
+    rows = scoring.score(e, [metrics()[n] for n in (*NAMES, "geodesic.ratio")], Record())
     assert [(r.status, r.detail.get("method")) for r in rows] == [("ok", "autograd")] * 3, [r.reason for r in rows]
     assert not e.decode(e.mu).requires_grad
 

@@ -10,10 +10,10 @@ from fakes import encode, fake_encoding, known_answer, normal, normal_log_prob, 
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
-from latentbench import measure
 from latentbench.catalog import build_model, metrics
 from latentbench.config import make_run
 from latentbench.core import Dataset, Likelihood, Posterior, Split
+from latentbench.measuring import scoring
 from latentbench.metrics.likelihood import effective_share, importance_bound, importance_weights
 
 EIGENVALUES = torch.tensor([9.0, 5.0, 3.0, 2.0] + [0.5] * 8, dtype=torch.float64)
@@ -140,7 +140,7 @@ def model(text, seed=0):
 
 
 def view(text, x):
-    return measure.encode(model(text), dataset(x), 0, torch.device("cpu"))
+    return scoring.encode(model(text), dataset(x), 0, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(

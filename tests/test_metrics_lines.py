@@ -11,13 +11,15 @@ from fakes import fake_encoding, known_answer, lines_encoding, reference
 from scipy.spatial import distance
 
 import latentbench as lb
-from latentbench import catalog, measure
+from latentbench import catalog
 from latentbench.config import make_run
-from latentbench.core import Undefined, seeded
+from latentbench.core import Undefined
 from latentbench.datasets.lines import render
+from latentbench.measuring import scoring
 from latentbench.metrics.lines import arc_excess, smoothness
 from latentbench.metrics.nearest_line import nearest_lines, wrap
-from latentbench.train import Plan, fit, initialise
+from latentbench.randomness import seeded
+from latentbench.training.fit import Plan, fit, initialise
 
 METRICS = catalog.find_metrics(("lines.*",))
 FIRST, LAST, T = 5 * math.pi / 7, 3 * math.pi / 2, 16
@@ -183,7 +185,7 @@ def test_ends_decoded_wrongly_are_a_detour():
 def test_anchors_lie_where_they_must(metric):
     e = lines_encoding()
     found = metric.references(e, **metric.params)
-    assert measure.faults(replace(metric, expects={}), found) == []
+    assert scoring.faults(replace(metric, expects={}), found) == []
 
 
 def test_data_that_are_no_lines_are_skipped_with_the_reason():
@@ -232,7 +234,7 @@ PAPER = ("vae:likelihood=bernoulli", "ae:noise=0.5", "ae")
 
 @pytest.fixture
 def no_denormals():
-    """As in a worker: see `latentbench.worker.main`."""
+    """As in a worker: see `latentbench.running.worker.main`."""
     torch.set_flush_denormal(True)
     yield
     torch.set_flush_denormal(False)
@@ -256,4 +258,4 @@ def _trained(spec, seed):
     history = fit(model, data.train.x, data.val.x, Plan(run.epochs, 0, run.batch_size, run.lr), seed)
     assert history.epochs * (len(data.train.x) // run.batch_size) == 3000
     metric = METRICS["lines.distance"]
-    return metric.compute(measure.encode(model, data, seed, torch.device("cpu")), **metric.params).value
+    return metric.compute(scoring.encode(model, data, seed, torch.device("cpu")), **metric.params).value

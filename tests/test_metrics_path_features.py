@@ -7,8 +7,9 @@ import torch
 from fakes import encode, fake_encoding, known_answer, normal, value
 
 from latentbench.catalog import metrics
-from latentbench.core import Posterior, Undefined, Verdict, seeded
+from latentbench.core import Posterior, Undefined, Verdict
 from latentbench.metrics.path_features import consistency, squared_speed, times
+from latentbench.randomness import seeded
 
 NAMES = ("path.consistency", "path.length_per_feature")
 

@@ -10,7 +10,7 @@ from fakes import fake_encoding, known_answer, latent_encoding, normal, referenc
 
 from latentbench.catalog import metrics
 from latentbench.core import Undefined
-from latentbench.measure import faults
+from latentbench.measuring.scoring import faults
 from latentbench.metrics import divergence, posterior
 
 POSTERIOR = ("kl", "kl.mean_part", "kl.variance_part", "overlap", "punctual_index", "variance_law", "active_units",
@@ -142,7 +142,7 @@ def test_overlap_is_zero_for_points_and_one_for_the_collapsed():
 def test_overlap_is_the_same_in_any_blocks(monkeypatch):
     e = fake_encoding(0.5)
     whole = value("overlap", e)
-    monkeypatch.setattr("latentbench.neighbours.BLOCK", 50)
+    monkeypatch.setattr("latentbench.geometry.neighbours.BLOCK", 50)
     assert value("overlap", e) == pytest.approx(whole, rel=1e-12)
 
 

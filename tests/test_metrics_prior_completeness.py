@@ -17,9 +17,10 @@ from fakes import (
 from scipy.stats import norm
 
 from latentbench.catalog import metrics
-from latentbench.core import Posterior, Undefined, Verdict, seeded
+from latentbench.core import Posterior, Undefined, Verdict
 from latentbench.metrics.prior_completeness import class_ratios, label_shares, normalised_entropy, total_variation
-from latentbench.samplers import SAMPLERS
+from latentbench.metrics.samplers import SAMPLERS
+from latentbench.randomness import seeded
 
 
 def pixel(codes, judge):

@@ -14,10 +14,10 @@ from fakes import (
 )
 from prdc import compute_prdc
 
-from latentbench import neighbours
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined
-from latentbench.measure import score
+from latentbench.geometry import neighbours
+from latentbench.measuring.scoring import score
 from latentbench.metrics.prior_coverage import Prdc, prdc
 from latentbench.records import Record
 

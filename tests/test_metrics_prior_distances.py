@@ -13,8 +13,8 @@ from sklearn.metrics.pairwise import polynomial_kernel
 
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined
+from latentbench.datasets.torchvision_guard import torchvision
 from latentbench.metrics.prior_distances import Moments, frechet, moments
-from latentbench.torchvision_guard import torchvision
 
 FRECHET = [n for n in metrics() if n.startswith("judge_frechet")]
 KID = [n for n in metrics() if n.startswith("judge_kid")]
@@ -142,7 +142,7 @@ def torchmetric(kind, e, fake, **more):
 )
 @pytest.mark.parametrize("sigma", [None, 0.3])
 def test_frechet_is_torchmetrics(sigma):
-    from latentbench.samplers import prior_samples
+    from latentbench.metrics.samplers import prior_samples
 
     e = fake_encoding(sigma, dtype=torch.float64)
     fakes = {s: prior_samples(e, s, 2000)[: len(e.x)] for s in ("normal", "gaussian", "mixture")}
@@ -160,7 +160,7 @@ def test_frechet_is_torchmetrics(sigma):
 
 @reference("judge_kid", "judge_kid.gaussian", "judge_kid.mixture")
 def test_kernel_distance_is_torchmetrics_and_scikit_learns():
-    from latentbench.samplers import prior_samples
+    from latentbench.metrics.samplers import prior_samples
 
     e = fake_encoding(dtype=torch.float64)
     n = len(e.x)

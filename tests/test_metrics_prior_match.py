@@ -12,10 +12,11 @@ from scipy.stats import norm
 from sklearn.metrics.pairwise import rbf_kernel
 
 from latentbench.catalog import metrics
-from latentbench.core import Undefined, seeded
-from latentbench.kernels import gaussian as rbf
-from latentbench.kernels import mmd2
+from latentbench.core import Undefined
+from latentbench.geometry.kernels import gaussian as rbf
+from latentbench.geometry.kernels import mmd2
 from latentbench.metrics.prior_match import directions, mmd2_to_normal, sliced_w2, w2_to_normal
+from latentbench.randomness import seeded
 
 
 def codes(z):

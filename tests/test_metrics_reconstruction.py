@@ -7,9 +7,9 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.metrics import r2_score
 
-from latentbench import torchvision_guard
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined
+from latentbench.datasets import torchvision_guard
 from latentbench.metrics.reconstruction import explained_share, mean_squared_error
 
 

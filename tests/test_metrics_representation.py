@@ -140,7 +140,7 @@ def test_silhouette_counts_a_class_of_one_as_scikit_learn_does(monkeypatch):
     x, y = normal((61, 3), "x"), torch.tensor([0, 1] * 30 + [2])
     theirs = silhouette_score(x.numpy(), y.numpy())
     assert silhouette_width(x, y) == pytest.approx(theirs, rel=1e-9)
-    monkeypatch.setattr("latentbench.neighbours.BLOCK", 300)
+    monkeypatch.setattr("latentbench.geometry.neighbours.BLOCK", 300)
     assert silhouette_width(x, y) == pytest.approx(theirs, rel=1e-9)
 
 

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from latentbench import catalog
-from latentbench.baselines import MeanImage, PrincipalComponents
 from latentbench.config import make_run
-from latentbench.core import Loss, Posterior, seeded
+from latentbench.core import Loss, Posterior
+from latentbench.measuring.baselines import MeanImage, PrincipalComponents
 from latentbench.models.nets import Trunk
+from latentbench.randomness import seeded
 from latentbench.testing import ContractBroken, check_model
-from latentbench.train import Diverged, Plan, fit, initialise
+from latentbench.training.fit import Diverged, Plan, fit, initialise
 
 SPECS = ["ae", "ae:noise=1", "vae", "vae:beta=4", "vae:likelihood=bernoulli", "vae:sigma=1", "vae:kl=mean",
          "vae:kl=variance", "vae:net=conv", "ae:net=conv", "vae:depth=0"]  # fmt: skip

@@ -14,11 +14,11 @@ import pytest
 import torch
 from fakes import normal, value
 
-from latentbench import measure
 from latentbench.catalog import build_model, metrics
 from latentbench.config import make_run
 from latentbench.core import Dataset, Split
-from latentbench.train import Plan, fit, initialise
+from latentbench.measuring import scoring
+from latentbench.training.fit import Plan, fit, initialise
 
 EIGENVALUES = torch.tensor([9.0, 5.0, 3.0, 2.0] + [0.5] * 8, dtype=torch.float64)
 OPTIMUM = -17.0538847
@@ -46,7 +46,7 @@ def train(text, x, epochs, lr=1e-2, batch=200, latent_dim=4, seed=0):
 
 def view(model, x):
     """The model's encoding of the images it was trained on: no other sample's error stands in the way."""
-    return measure.encode(model, Dataset("linear", *(Split(x, None) for _ in range(3))), 0, torch.device("cpu"))
+    return scoring.encode(model, Dataset("linear", *(Split(x, None) for _ in range(3))), 0, torch.device("cpu"))
 
 
 def check_probabilistic_pca(epochs, batch, tolerance):

@@ -7,9 +7,9 @@ from fakes import normal
 from scipy.stats import rankdata
 from sklearn.neighbors import NearestNeighbors
 
-from latentbench import neighbours
-from latentbench.core import seeded
-from latentbench.neighbours import distances, nearest, ranks
+from latentbench.geometry import neighbours
+from latentbench.geometry.neighbours import distances, nearest, ranks
+from latentbench.randomness import seeded
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e4])

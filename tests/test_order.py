@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from latentbench.catalog import metrics
-from latentbench.core import seeded
-from latentbench.judge import shuffle_pixels
+from latentbench.measuring.judge import shuffle_pixels
+from latentbench.randomness import seeded
 
 
 def blur(x: Tensor, width: float) -> Tensor:

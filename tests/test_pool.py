@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from latentbench.pool import MEMORY, surroundings
+from latentbench.running.local_pool import MEMORY, surroundings
 
 FAULTS = """
 import resource, numpy

@@ -11,11 +11,12 @@ from test_datasets import load
 from test_datasets_made import PINNED
 
 from latentbench.catalog import metrics
-from latentbench.core import Dataset, Split, seeded
+from latentbench.core import Dataset, Split
 from latentbench.datasets import lines, shapes
 from latentbench.datasets.polygons import GRID, coverage
+from latentbench.geometry.neighbours import count_inside, nearest, ranks
 from latentbench.metrics import nearest_line
-from latentbench.neighbours import count_inside, nearest, ranks
+from latentbench.randomness import seeded
 from latentbench.testing.metrics import number
 
 SEEDS = range(2)

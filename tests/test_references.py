@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from latentbench.metrics.prior_holes import hole_share
-from latentbench.samplers import prior_codes
+from latentbench.metrics.samplers import prior_codes
 
 
 @reference("hole", "hole.gaussian")

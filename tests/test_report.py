@@ -16,8 +16,10 @@ from synthetic_run import Synthetic, build
 
 from latentbench import records, report
 from latentbench.records import Record
-from latentbench.report import images, svg, verdict, words
-from latentbench.report.page import script_data
+from latentbench.report import verdict
+from latentbench.report.drawing import images, svg
+from latentbench.report.templates import script_data
+from latentbench.report.wording import words
 
 VOID = {"meta", "link", "img", "br", "col", "input", "hr"}
 HOSTILE = "<script>alert(1)</script>"

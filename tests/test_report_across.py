@@ -9,9 +9,10 @@ from synthetic_run import Synthetic, build
 
 from latentbench import report
 from latentbench.records import Record
-from latentbench.report import across, measured, scores
+from latentbench.report import columns, measured
+from latentbench.report.exports.tables import flat_rows, summary_md
 from latentbench.report.folder import load
-from latentbench.report.tables import flat_rows, summary_md
+from latentbench.report.sections import over_datasets
 from latentbench.report.verdict import console_table
 
 
@@ -23,7 +24,7 @@ def folders(tmp_path_factory):
 
 def lines(folders):
     runs = load(folders)
-    return across.lines(runs, scores.columns(runs))
+    return over_datasets.lines(runs, columns.columns(runs))
 
 
 def test_a_line_a_measure_with_floor_and_ceiling_and_model(folders):

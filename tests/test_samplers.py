@@ -4,8 +4,9 @@ import pytest
 import torch
 from fakes import fake_encoding, latent_encoding, normal
 
-from latentbench.core import Undefined, seeded
-from latentbench.samplers import fit_gaussian, fit_mixture, prior_codes
+from latentbench.core import Undefined
+from latentbench.metrics.samplers import fit_gaussian, fit_mixture, prior_codes
+from latentbench.randomness import seeded
 
 
 def test_the_gaussian_has_the_moments_of_the_codes():

@@ -11,8 +11,8 @@ import pytest
 N = 8000
 CALLS = {
     "prdc": "from latentbench.metrics.prior_coverage import prdc; prdc(x, 0.9 * x.flip(0), 5)",
-    "nearest": "from latentbench.neighbours import nearest; nearest(x, k=5)",
-    "heaped": "from latentbench.neighbours import nearest; nearest(x.round(decimals=-1), k=5)",
+    "nearest": "from latentbench.geometry.neighbours import nearest; nearest(x, k=5)",
+    "heaped": "from latentbench.geometry.neighbours import nearest; nearest(x.round(decimals=-1), k=5)",
     "trustworthiness": "from latentbench.metrics.representation import trustworthiness; "
     "trustworthiness(x, x[:, :8], 10)",
     "hole": "from latentbench.metrics.prior_holes import hole_share; hole_share(x, x, x.flip(0), 5, 0.99)",

@@ -7,10 +7,10 @@ from fakes import normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentbench import neighbours, screen
-from latentbench.core import seeded
-from latentbench.neighbours import count_inside, nearest
-from latentbench.screen import Screen, precisions, separation
+from latentbench.geometry import candidate_pairs, neighbours
+from latentbench.geometry.candidate_pairs import Screen, precisions, separation
+from latentbench.geometry.neighbours import count_inside, nearest
+from latentbench.randomness import seeded
 
 
 def clusters(n, d, spread, purpose):
@@ -140,7 +140,7 @@ def test_pairs_are_settled_alike_in_any_company(monkeypatch, d):
     row, column = ALL
     whole = separation(a, b, row, column)
     np.testing.assert_array_equal(whole, separation(b, a, column, row))
-    monkeypatch.setattr(screen, "SETTLE", 1)
+    monkeypatch.setattr(candidate_pairs, "SETTLE", 1)
     np.testing.assert_array_equal(whole, separation(a, b, row, column))
 
 

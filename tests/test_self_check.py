@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 from fakes import fake_encoding
 
-from latentbench import measure
 from latentbench.core import Metric
+from latentbench.measuring import scoring
 from latentbench.records import SELF_CHECK, Record
-from latentbench.report import scores, verdict
+from latentbench.report import columns, verdict
+from latentbench.report.sections import scores
 from latentbench.report.verdict.claims import claims, difference
-from latentbench.stats import leaders, summarise
+from latentbench.stats.cells import leaders, summarise
 
 GIVEN = Metric(
     name="given",
@@ -26,7 +27,7 @@ GIVEN = Metric(
 def check(better="higher", expects=None, **anchors):
     named = {name.replace("_", ":"): value for name, value in anchors.items()}
     metric = replace(GIVEN, better=better, expects=expects or {}, references=lambda e: named)
-    rows = measure.references(fake_encoding(), [metric], Record(dataset="d", seed=None))
+    rows = scoring.references(fake_encoding(), [metric], Record(dataset="d", seed=None))
     (found,) = (r for r in rows if r.model == SELF_CHECK)
     assert {r.model: r.value for r in rows if r is not found} == named
     return found.value, " ".join(found.detail.get("why", ()))
@@ -55,7 +56,7 @@ def test_a_metric_that_cannot_read_its_anchors_fails_its_self_check():
     def broken(e):
         raise RuntimeError("no such thing")
 
-    (row,) = measure.references(fake_encoding(), [replace(GIVEN, references=broken)], Record())
+    (row,) = scoring.references(fake_encoding(), [replace(GIVEN, references=broken)], Record())
     assert (row.model, row.value, row.detail["why"]) == (SELF_CHECK, 0.0, ["RuntimeError: no such thing"])
 
 
@@ -85,7 +86,7 @@ def test_the_page_and_the_console_mark_it(tmp_path):
 
     head = Record(kind="run", dataset="d", run="r", detail={"config": {"models": ["a", "b"]}})
     records.write(tmp_path / "records.jsonl", [head, *rows("validity.normal", False)])
-    (table,) = scores.tables(scores.columns(load([tmp_path])))
+    (table,) = scores.tables(columns.columns(load([tmp_path])))
     (row,) = (r for g in table.groups for r in g.rows)
     assert row.unproven.startswith("null:equal")
     assert {s.standing for s in row.scores} == {""}

@@ -7,12 +7,14 @@ import copy
 import pytest
 import torch
 
-from latentbench import catalog, stacking
+from latentbench import catalog
 from latentbench.config import make_run
-from latentbench.core import Loss, Replay, randn, seeded
+from latentbench.core import Loss
 from latentbench.models.ae import Autoencoder
-from latentbench.stacking import fit_all, fit_stacked, stackable, stacks
-from latentbench.train import Diverged, Plan, fit, initialise
+from latentbench.randomness import Replay, randn, seeded
+from latentbench.training import stacking
+from latentbench.training.fit import Diverged, Plan, fit, initialise
+from latentbench.training.stacking import fit_all, fit_stacked, stackable, stacks
 
 SHAPE = (1, 6, 6)
 TRAIN = torch.rand((96, *SHAPE), generator=seeded(0, "train"))

@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from latentbench.intervals import EXACT, MOST_SEEDS
 from latentbench.records import Record
 from latentbench.report.verdict.claims import difference
-from latentbench.stats import (
+from latentbench.stats.cells import (
     Interval,
     holm,
     leaders,
@@ -29,6 +28,7 @@ from latentbench.stats import (
     t_test,
     tied,
 )
+from latentbench.stats.intervals import EXACT, MOST_SEEDS
 
 numbers = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12).filter(lambda v: np.std(v) > 1e-3)
 
@@ -160,7 +160,7 @@ def test_many_seeds_are_sampled_and_agree_with_all_patterns(monkeypatch):
     d = np.random.default_rng(3).normal(0.35, 1, EXACT + 1)
     sampled = sign_flip(d)
     assert sampled == sign_flip(d)
-    monkeypatch.setattr("latentbench.intervals.EXACT", EXACT + 1)
+    monkeypatch.setattr("latentbench.stats.intervals.EXACT", EXACT + 1)
     assert sampled != sign_flip(d)
     assert sampled == pytest.approx(sign_flip(d), abs=0.006)
 

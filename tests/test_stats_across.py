@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from latentbench.across import (
+from latentbench.records import SELF_CHECK, Record
+from latentbench.stats.cells import summarise
+from latentbench.stats.intervals import t_interval
+from latentbench.stats.over_datasets import (
     across_datasets,
     anchors,
     interquartile_mean,
     iqm_interval,
     stratified_bootstrap,
 )
-from latentbench.intervals import t_interval
-from latentbench.records import SELF_CHECK, Record
-from latentbench.stats import summarise
 
 FLOORS = {"floor:noise": 0.1, "floor:mean": 0.0}
 
@@ -182,6 +182,6 @@ def test_models_and_metrics_are_apart_and_in_order():
 
 
 def test_importing_it_is_cheap():
-    code = "import sys, latentbench.across; print([m for m in ('torch', 'pandas', 'scipy.stats') if m in sys.modules])"
+    code = "import sys, latentbench.stats.over_datasets; print([m for m in ('torch', 'pandas', 'scipy.stats') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

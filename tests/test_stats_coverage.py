@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latentbench.intervals import UNBOUNDED, seeds_to_separate, t_interval
+from latentbench.stats.intervals import UNBOUNDED, seeds_to_separate, t_interval
 
 ROOT = Path(__file__).parents[1]
 SCRIPT, PAGE = ROOT / "benchmarks" / "simulate_coverage.py", ROOT / "docs" / "coverage.md"

@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from latentbench import catalog, steps
+from latentbench import catalog
 from latentbench.config import make_run
-from latentbench.core import Loss, seeded
+from latentbench.core import Loss
 from latentbench.models.ae import Autoencoder
-from latentbench.steps import CudaGraph, EagerStep, Steps, TracedStep, traced_step
-from latentbench.train import Plan, fit, initialise
+from latentbench.randomness import seeded
+from latentbench.training import steps
+from latentbench.training.fit import Plan, fit, initialise
+from latentbench.training.steps import CudaGraph, EagerStep, Steps, TracedStep, traced_step
 
 SHAPE = (1, 6, 6)
 TRAIN = torch.rand((100, *SHAPE), generator=seeded(0, "train"))

@@ -14,15 +14,17 @@ import pytest
 import torch
 from PIL import Image
 
-from latentbench import execute, measure, records, worker
+from latentbench import records
 from latentbench.catalog import build_model, find_metrics
 from latentbench.config import Run, make_run
 from latentbench.core import Dataset
 from latentbench.datasets import decoded, folder
+from latentbench.measuring import scoring
 from latentbench.metrics.memorisation import _train_count, closest, closest_in_train
-from latentbench.report.page import _streamed
+from latentbench.report.sections.protocol import _streamed
+from latentbench.running import plan, worker
 from latentbench.streaming import AHEAD, feed, read_ahead, real
-from latentbench.train import Plan, fit, initialise
+from latentbench.training.fit import Plan, fit, initialise
 
 SIDE = 8
 COUNT = 2000
@@ -156,7 +158,7 @@ def test_a_run_says_what_it_streamed_and_what_was_measured_on_samples(tmp_path, 
         "dataset": f"folder:{root}", "memory": "1MiB", "data_root": str(tmp_path), "out": str(tmp_path / "out"),
         "models": "ae", "seeds": 1, "epochs": 1, "metrics": "mse,r2,memorisation", "device": "cpu",
     })  # fmt: skip
-    planned = execute.plan(run)
+    planned = plan.plan(run)
     assert "124 of 1,200 train" in next(w for w in planned.warnings if "streams" in w)
     # The workers take what the plan has laid down, and decode nothing.
     monkeypatch.setattr(folder, "_pixels", lambda *a, **k: pytest.fail("decoded again"))
@@ -170,7 +172,7 @@ def test_a_run_says_what_it_streamed_and_what_was_measured_on_samples(tmp_path, 
     assert rows["r2", "test"].detail["sampled"] == {"test": [124, 400], "train": [124, 1200]}
     said = rows["memorisation", "test"]
     assert said.status == "skipped" or (said.detail["train"], said.detail["sampled"]) == (1200, {"test": [124, 400]})
-    from latentbench.provenance import run_record
+    from latentbench.running.provenance import run_record
 
     head = run_record({"dataset": run.dataset}, planned.dataset, [], {}, "", {})
     data = head.detail["dataset"]
@@ -183,7 +185,7 @@ def test_a_run_says_what_it_streamed_and_what_was_measured_on_samples(tmp_path, 
 def test_a_copy_of_an_image_that_the_sample_lacks_is_found(images, streamed):
     whole = folder.load(str(images), "", 0)
     model = initialise(lambda: build_model("ae", Run(latent_dim=4, width=16), whole.shape), 0)
-    one = measure.encode(model, streamed, 0, torch.device("cpu"))
+    one = scoring.encode(model, streamed, 0, torch.device("cpu"))
     found = closest_in_train(whole.train.x[100:300], one)
     assert torch.equal(found.which, torch.arange(100, 300))
     assert not found.distance.any()
@@ -192,7 +194,7 @@ def test_a_copy_of_an_image_that_the_sample_lacks_is_found(images, streamed):
     assert torch.equal(real[0].distance, real[1].distance)
     metric = find_metrics(("memorisation",))["memorisation"]
     anchors = metric.references(one, **metric.params)
-    assert not measure.faults(metric, anchors)
+    assert not scoring.faults(metric, anchors)
     assert _train_count(one) == 1200
 
 
@@ -323,7 +325,7 @@ import torch
 from latentbench.catalog import build_model
 from latentbench.config import Run
 from latentbench.datasets import folder
-from latentbench.train import Plan, fit, initialise
+from latentbench.training.fit import Plan, fit, initialise
 
 torch.set_num_threads(1)
 

@@ -11,8 +11,8 @@ from synthetic_run import Synthetic, build
 
 from latentbench import records
 from latentbench.records import Record
-from latentbench.report.tables import FIELDS, flat_rows, markdown_table, results_csv, summary_md
-from latentbench.stats import t_interval
+from latentbench.report.exports.tables import FIELDS, flat_rows, markdown_table, results_csv, summary_md
+from latentbench.stats.cells import t_interval
 
 COLUMNS = "dataset, model, params, latent_dim, seed, split, metric, metric_params, value, unit, better, low, high, status, reason"
 BASE = {"dataset": "digits", "split": "test", "metric": "hole", "unit": "share", "better": "lower", "latent_dim": 8}

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from latentbench import timing
 from latentbench.core import Posterior
+from latentbench.measuring import cost_of_a_call, timing
 from latentbench.models.ae import Autoencoder
 from latentbench.models.vae import VariationalAutoencoder
 from latentbench.records import Record
@@ -130,7 +130,7 @@ def test_flops_of_a_training_step_by_hand():
     layer = nn.Linear(5, 7)
     x = torch.rand(3, 5)
     # forward and the weights' gradient; the input asks for none
-    assert timing.flops(lambda: layer(x).sum().backward()) == 2 * (2 * 3 * 5 * 7)
+    assert cost_of_a_call.flops(lambda: layer(x).sum().backward()) == 2 * (2 * 3 * 5 * 7)
 
 
 def test_peak_memory_by_hand():
@@ -141,10 +141,10 @@ def test_peak_memory_by_hand():
         y = y + 1  # 8000 while the old one lives
         return y.double()  # 4000 and 8000
 
-    assert timing.peak_memory(two_then_one, CPU) == 12000
-    assert timing.peak_memory(lambda: x.view(10, 100).add_(1), CPU) == 0  # views and work in place make nothing
-    assert timing.peak_memory(lambda: [x + i for i in range(5)], CPU) == 5 * 4000
-    assert timing.peak_memory(lambda: [float((x + i).sum()) for i in range(5)], CPU) < 2 * 4000
+    assert cost_of_a_call.peak_memory(two_then_one, CPU) == 12000
+    assert cost_of_a_call.peak_memory(lambda: x.view(10, 100).add_(1), CPU) == 0  # views and work in place make nothing
+    assert cost_of_a_call.peak_memory(lambda: [x + i for i in range(5)], CPU) == 5 * 4000
+    assert cost_of_a_call.peak_memory(lambda: [float((x + i).sum()) for i in range(5)], CPU) < 2 * 4000
 
 
 def test_a_training_step_holds_gradients_and_both_moments(records):

@@ -9,12 +9,12 @@ from types import ModuleType
 
 import pytest
 
-from latentbench import torchvision_guard
+from latentbench.datasets import torchvision_guard
 
 WORKS = """
 import warnings
 warnings.simplefilter("error")
-from latentbench.torchvision_guard import torchvision
+from latentbench.datasets.torchvision_guard import torchvision
 found = torchvision()
 import torch, torchvision as again
 assert again is found and torchvision() is found
@@ -117,7 +117,7 @@ def test_another_error_of_a_real_import_is_passed_on(tmp_path):
     code = f"""
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
-from latentbench.torchvision_guard import torchvision
+from latentbench.datasets.torchvision_guard import torchvision
 try:
     torchvision()
 except RuntimeError as error:
@@ -127,5 +127,5 @@ except RuntimeError as error:
 
 
 def test_importing_the_guard_loads_neither_torch_nor_torchvision():
-    code = "import sys, latentbench.torchvision_guard; print([m for m in ('torch', 'torchvision') if m in sys.modules])"
+    code = "import sys, latentbench.datasets.torchvision_guard; print([m for m in ('torch', 'torchvision') if m in sys.modules])"
     assert python(code) == "[]"

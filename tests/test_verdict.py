@@ -15,7 +15,7 @@ from latentbench.records import Record
 from latentbench.report.measured import tables
 from latentbench.report.verdict import LEGEND, console_table, diagnosis, dimensions, verdicts
 from latentbench.report.verdict.claims import between, claims, standing, value, versus
-from latentbench.stats import Interval, summarise
+from latentbench.stats.cells import Interval, summarise
 
 DIRECTION = {"hole": "lower", "path.tortuosity": "lower", "mse": "lower", "variance_law": "target"}
 JITTER = np.array([-0.02, 0.01, 0.0, 0.02, -0.01, 0.0])

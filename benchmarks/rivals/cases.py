@@ -71,7 +71,7 @@ def _their_prdc(dtype: type, jobs: int | None) -> Make:
 
 
 def _nearest(n: int) -> Callable[[], Answer]:
-    from latentbench.neighbours import nearest
+    from latentbench.geometry.neighbours import nearest
 
     a, b = (torch.from_numpy(points(n, seed)) for seed in (1, 0))
     return lambda: (float(nearest(a, b, K).distance.mean()),)
@@ -133,7 +133,7 @@ def _frechet(n: int) -> Callable[[], Answer]:
 
 
 def _kernel(n: int) -> Callable[[], Answer]:
-    from latentbench.kernels import cubic, mmd2
+    from latentbench.geometry.kernels import cubic, mmd2
 
     real, fake = (torch.from_numpy(points(n, seed)) for seed in (0, 1))
     return lambda: (mmd2(real, fake, cubic),)
@@ -150,7 +150,7 @@ class _Features(torch.nn.Module):
 
 def _torchmetrics(kind: str) -> Make:
     def make(n: int) -> Callable[[], Answer]:
-        from latentbench.torchvision_guard import torchvision
+        from latentbench.datasets.torchvision_guard import torchvision
 
         torchvision()
         real, fake = (torch.from_numpy(points(n, seed)) for seed in (0, 1))

@@ -14,7 +14,7 @@ from contests import CONTESTS, GROUPS, Contest, Side
 from race import Row, whole_passes
 from training import HALF, PRODUCTS
 
-from latentbench.intervals import Interval, t_interval
+from latentbench.stats.intervals import Interval, t_interval
 
 Rows = Sequence[Row]
 

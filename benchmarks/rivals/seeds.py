@@ -26,7 +26,7 @@ SEEDS, LATENT, BATCH = 6, 8, 64
 
 def ours(model: str, epochs: int, folder: Path) -> tuple[float, list[float]]:
     """Seconds and errors of the training units of a run."""
-    from latentbench.worker import restore
+    from latentbench.running.worker import restore
 
     text = "vae:sigma=1" if model == "vae" else "ae"
     asked = {"models": text, "depth": 1, "width": WIDTH, "latent_dim": LATENT, "batch_size": BATCH, "lr": LR}

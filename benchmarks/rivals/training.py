@@ -1,6 +1,6 @@
 """One training, timed, in a process of its own: ``python training.py SETTING WHO THREADS`` prints one JSON object.
 
-Who trains: ``latentbench`` (`latentbench.train.fit`; ``latentbench, bfloat16``: the same with ``--precision bfloat16``),
+Who trains: ``latentbench`` (`latentbench.training.fit.fit`; ``latentbench, bfloat16``: the same with ``--precision bfloat16``),
 ``Pythae`` (its trainer with its default networks), ``bare loop`` (what one writes by hand: the data in one tensor, a fused
 Adam, nothing kept but the weights). All of them train pixels-512-d networks with ReLU and a sigmoid at the end, on the same
 images in batches of the same size, for as many epochs, with Adam at the same rate, in float32 but where it says otherwise,
@@ -82,7 +82,7 @@ def images(setting: Setting) -> tuple[Tensor, Tensor]:
 def ours(setting: Setting, train: Tensor, val: Tensor, precision: Precision = "float32") -> Callable[[], Trained]:
     from latentbench.catalog import build_model
     from latentbench.config import make_run
-    from latentbench.train import Plan, fit, initialise
+    from latentbench.training.fit import Plan, fit, initialise
 
     # Pythae's VAE has a decoder variance of 1: the same loss but for a constant.
     text = "vae:sigma=1" if setting.model == "vae" else "ae"
@@ -98,7 +98,7 @@ def ours(setting: Setting, train: Tensor, val: Tensor, precision: Precision = "f
 
 
 def pythae(setting: Setting, train: Tensor, val: Tensor) -> Callable[[], Trained]:
-    from latentbench.torchvision_guard import torchvision
+    from latentbench.datasets.torchvision_guard import torchvision
 
     torchvision()
     logging.disable(logging.INFO)

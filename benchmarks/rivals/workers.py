@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from latentbench.config import make_run
-from latentbench.execute import Planned, plan
-from latentbench.pool import Pool
-from latentbench.worker import folder_of
+from latentbench.running.local_pool import Pool
+from latentbench.running.plan import Planned, plan
+from latentbench.running.worker import folder_of
 
 
 def train(asked: Mapping[str, Any]) -> tuple[float, Planned]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from latentbench.core import Dataset, DatasetEntry
-from latentbench.splits import stratified
+from latentbench.datasets.splits import stratified
 
 
 def load(argument: str, data_root: str, seed: int) -> Dataset:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentbench.core import Dataset, DatasetEntry
-from latentbench.splits import stratified
+from latentbench.datasets.splits import stratified
 
 CHANNELS = (1, 3, 4)
 SMALLEST = 4

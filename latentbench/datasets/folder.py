@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from latentbench.core import Dataset, DatasetEntry
 from latentbench.datasets import decoded
 from latentbench.datasets.files import SMALLEST
+from latentbench.datasets.splits import stratified, streamed
 from latentbench.records import digest
-from latentbench.splits import stratified, streamed
 
 T = TypeVar("T")
 Size = tuple[int, int]

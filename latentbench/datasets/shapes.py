@@ -17,8 +17,9 @@ import math
 import torch
 from torch import Tensor
 
-from latentbench.core import Dataset, DatasetEntry, Split, Truth, numpy_rng
+from latentbench.core import Dataset, DatasetEntry, Split, Truth
 from latentbench.datasets.polygons import coverage
+from latentbench.randomness import numpy_rng
 
 SIZE = 32
 KINDS = ("ellipse", "bar", "triangle", "cross")

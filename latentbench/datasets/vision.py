@@ -21,9 +21,10 @@ from urllib.request import getproxies
 import numpy as np
 from numpy.typing import NDArray
 
-from latentbench.core import Dataset, DatasetEntry, numpy_rng
-from latentbench.splits import parts, pick
-from latentbench.torchvision_guard import torchvision
+from latentbench.core import Dataset, DatasetEntry
+from latentbench.datasets.splits import parts, pick
+from latentbench.datasets.torchvision_guard import torchvision
+from latentbench.randomness import numpy_rng
 
 VALIDATION = 1 / 6
 PATIENCE = 20.0

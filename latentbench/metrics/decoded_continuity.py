@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from latentbench.core import Encoding, Metric, Need, Undefined, Value, Verdict
-from latentbench.decoding import CHUNK, decode, features, verdicts
-from latentbench.neighbours import flat
+from latentbench.geometry.neighbours import flat
+from latentbench.metrics.decoding import CHUNK, decode, features, verdicts
 
 NO_PATH = 0.01
 """A chord below this share of the root mean squared distance of two images of the data is no path."""

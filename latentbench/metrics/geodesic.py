@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from latentbench.core import Encoding, Metric, Undefined, Value
-from latentbench.decoding import CHUNK, decode
+from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoded_continuity import along, has_path, length, over_paths, path_pairs, step_lengths
+from latentbench.metrics.decoding import CHUNK, decode
 from latentbench.metrics.jacobian import code_scale, directional, jacobians, method_of
-from latentbench.neighbours import flat
 
 DAMPINGS = (1e-4, 1e-2, 1.0)
 """Tried at every step, in units of the mean diagonal of the normal equations; the one of least energy is taken."""

@@ -15,9 +15,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value, randn
-from latentbench.decoding import subsample
-from latentbench.neighbours import blocks
+from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.geometry.neighbours import blocks
+from latentbench.metrics.decoding import subsample
+from latentbench.randomness import randn
 
 SATURATED = 0.95
 """Share of ln n above which the estimate is said to be saturated."""

@@ -14,10 +14,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value, randn
-from latentbench.decoding import subsample
+from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.geometry.neighbours import flat, nearest
+from latentbench.metrics.decoding import subsample
 from latentbench.metrics.posterior import active
-from latentbench.neighbours import flat, nearest
+from latentbench.randomness import randn
 
 
 def neighbour_distances(points: Tensor, k: int) -> Tensor:

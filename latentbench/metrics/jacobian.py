@@ -23,9 +23,9 @@ import torch.autograd.forward_ad as forward
 from torch import Tensor
 
 from latentbench.core import Encoding, Metric, Undefined, Value
-from latentbench.decoding import CHUNK, decoder_of, subsample
+from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoded_continuity import NO_PATH, image_distance
-from latentbench.neighbours import flat
+from latentbench.metrics.decoding import CHUNK, decoder_of, subsample
 
 Method = Literal["autograd", "central differences"]
 Decoder = Callable[[Tensor], Tensor]

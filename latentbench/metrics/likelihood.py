@@ -23,8 +23,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value, randn
-from latentbench.decoding import CHUNK, subsample
+from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.metrics.decoding import CHUNK, subsample
+from latentbench.randomness import randn
 
 
 def importance_weights(

@@ -27,9 +27,9 @@ import torch
 from torch import Tensor
 
 from latentbench.core import Encoding, Metric, Need, Undefined, Value
+from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoded_continuity import along, decode_between, has_path, length, path_pairs
 from latentbench.metrics.nearest_line import Render, nearest_lines, wrap
-from latentbench.neighbours import flat
 
 CLOSE = math.pi / 8
 """Ends nearer than this leave no room to tell an even turn from the error of the angles."""

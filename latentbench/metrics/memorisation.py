@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from latentbench.core import Encoding, Metric, Undefined, Value
-from latentbench.decoding import subsample
-from latentbench.neighbours import blocks, flat
-from latentbench.samplers import alike, prior_samples
+from latentbench.geometry.neighbours import blocks, flat
+from latentbench.metrics.decoding import subsample
+from latentbench.metrics.samplers import alike, prior_samples
 
 SHARED = 2000
 """Samples decoded at once, the first of which are used here: other measures need as many."""

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.neighbours import flat
+from latentbench.geometry.neighbours import flat
 
 Render = Callable[[Tensor], Tensor]
 

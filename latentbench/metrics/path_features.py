@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from latentbench.core import Encoding, Metric, Need, Undefined, Value
-from latentbench.decoding import CHUNK, decode, features
+from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoded_continuity import (
     chord_of,
     decoded_paths,
@@ -29,7 +29,7 @@ from latentbench.metrics.decoded_continuity import (
     over_paths,
     path_pairs,
 )
-from latentbench.neighbours import flat
+from latentbench.metrics.decoding import CHUNK, decode, features
 
 LEAST = 0.5
 """A ratio whose exact value is at least 1 and that reads below this has missed the path's jumps."""

@@ -16,9 +16,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value, randn
-from latentbench.decoding import subsample
-from latentbench.neighbours import blocks
+from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.geometry.neighbours import blocks
+from latentbench.metrics.decoding import subsample
+from latentbench.randomness import randn
 
 ACTIVE = 0.01
 """Share of a dimension's variance that its means must carry for it to count as active (Burda et al. 2016)."""

@@ -2,7 +2,7 @@
 all that the data hold?
 
 *Validity* is the share of samples the judge accepts, read between real test images (ceiling) and noise, shuffled
-pixels and the mean image (floors), under each of the three samplers of `latentbench.samplers`. It says nothing about
+pixels and the mean image (floors), under each of the three samplers of `latentbench.metrics.samplers`. It says nothing about
 variety: the labels of the valid samples do. Where the judge's word ends, `prior_coverage` and `prior_distances`
 compare features, `prior_holes` and `prior_match` the codes alone.
 """
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from latentbench.core import Encoding, Metric, Need, Undefined, Value, Verdict
-from latentbench.decoding import judge_of, verdicts
-from latentbench.samplers import anchor_images, judged_samples
+from latentbench.metrics.decoding import judge_of, verdicts
+from latentbench.metrics.samplers import anchor_images, judged_samples
 
 
 def label_shares(labels: Tensor, classes: int) -> Tensor:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from latentbench.core import Encoding, Metric, Need, Undefined, Value
-from latentbench.neighbours import count_inside, nearest
-from latentbench.samplers import alike, real_features, sample_features, train_features
+from latentbench.geometry.neighbours import count_inside, nearest
+from latentbench.metrics.samplers import alike, real_features, sample_features, train_features
 
 
 class Prdc(NamedTuple):

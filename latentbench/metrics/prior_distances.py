@@ -25,10 +25,10 @@ import torch
 from torch import Tensor
 
 from latentbench.core import Encoding, Metric, Need, Undefined, Value
-from latentbench.decoding import decode, features
-from latentbench.kernels import between, cubic, within
-from latentbench.neighbours import flat
-from latentbench.samplers import alike, anchor_images, real_features, sample_features, train_features
+from latentbench.geometry.kernels import between, cubic, within
+from latentbench.geometry.neighbours import flat
+from latentbench.metrics.decoding import decode, features
+from latentbench.metrics.samplers import alike, anchor_images, real_features, sample_features, train_features
 
 
 class Moments(NamedTuple):

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value, randn
-from latentbench.decoding import subsample
-from latentbench.neighbours import nearest
-from latentbench.samplers import null_repeats, prior_codes, train_codes
+from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.geometry.neighbours import nearest
+from latentbench.metrics.decoding import subsample
+from latentbench.metrics.samplers import null_repeats, prior_codes, train_codes
+from latentbench.randomness import randn
 
 
 def hole_share(points: Tensor, codes: Tensor, held_out: Tensor, k: int, quantile: float) -> float:

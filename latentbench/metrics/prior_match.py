@@ -16,12 +16,13 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value, randn
-from latentbench.decoding import subsample
-from latentbench.kernels import gaussian, within
+from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.geometry.kernels import gaussian, within
+from latentbench.geometry.neighbours import flat
+from latentbench.metrics.decoding import subsample
 from latentbench.metrics.posterior import active
-from latentbench.neighbours import flat
-from latentbench.samplers import null_repeats
+from latentbench.metrics.samplers import null_repeats
+from latentbench.randomness import randn
 
 
 def mmd2_to_normal(z: Tensor, h2: float) -> float:

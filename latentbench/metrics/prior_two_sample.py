@@ -21,10 +21,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value, randn
+from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.geometry.neighbours import flat
 from latentbench.metrics.prior_match import codes as drawn_codes
 from latentbench.metrics.prior_match import normal_null
-from latentbench.neighbours import flat
+from latentbench.randomness import randn
 
 RIDGES = tuple(10.0**p for p in range(-3, 4))
 

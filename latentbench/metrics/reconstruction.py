@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from latentbench.core import Encoding, Metric, Undefined
-from latentbench.decoding import CHUNK, decode
+from latentbench.metrics.decoding import CHUNK, decode
 
 
 def mean_squared_error(x: Tensor, x_hat: Tensor) -> float:

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from latentbench.core import Encoding, Metric, Undefined, Value
-from latentbench.decoding import subsample
-from latentbench.neighbours import blocks, flat, nearest, ranks
+from latentbench.geometry.neighbours import blocks, flat, nearest, ranks
+from latentbench.metrics.decoding import subsample
 
 
 def trustworthiness(original: Tensor, reduced: Tensor, k: int) -> float:

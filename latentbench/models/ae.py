@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latentbench.core import Loss, ModelEntry, Posterior, randn
+from latentbench.core import Loss, ModelEntry, Posterior
 from latentbench.models.nets import Net, Shape, Trunk
+from latentbench.randomness import randn
 
 
 class Autoencoder(nn.Module):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from latentbench import records
-from latentbench.report import language
+from latentbench.report.wording import language
 
 __all__ = ["render", "render_history", "write_tables"]
 
@@ -46,7 +46,7 @@ def write_tables(folder: Path, lang: str | None = None) -> None:
     ``lang``, by default the language the run was asked in; the table of numbers is the same in all. Raises ValueError
     where it is not a run folder, or for a language that is not there."""
     from latentbench.report import folder as folders
-    from latentbench.report import tables
+    from latentbench.report.exports import tables
 
     (run,) = folders.load([Path(folder)])
     with language.speaking(lang or run.lang):
@@ -62,7 +62,7 @@ def render_history(folders: Sequence[Path], out: Path | None = None, lang: str |
     the language of its prose, by default English. Raises ValueError, in one line, for fewer than two run folders, one
     that cannot be read, or other data under the same name.
     """
-    from latentbench import history as revisions_of
+    from latentbench.comparing import history as revisions_of
     from latentbench.report import history
 
     target = Path(out) if out is not None else Path("history.html")
@@ -79,4 +79,5 @@ def load() -> None:
     """Import what the page and the tables take, most of a second, while there is something else to wait for."""
     import bokeh.plotting  # noqa: F401
 
-    from latentbench.report import page, tables  # noqa: F401
+    from latentbench.report import page  # noqa: F401
+    from latentbench.report.exports import tables  # noqa: F401

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from latentbench import records
 from latentbench.records import Record
-from latentbench.report import language, words
-from latentbench.report.language import marked, say
+from latentbench.report.wording import language, words
+from latentbench.report.wording.language import marked, say
 
 Array = NDArray[Any]
 

@@ -13,12 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from latentbench.changes import VERDICTS, Verdict
-from latentbench.history import Break, Revision, Series
-from latentbench.report import figures, svg, words
-from latentbench.report.language import marked, plural, say, spoken
-from latentbench.report.page import HERE, environment
-from latentbench.report.svg import Axis, drawing, line, marks, polyline, tag, text
+from latentbench.comparing.change import VERDICTS, Verdict
+from latentbench.comparing.history import Break, Revision, Series
+from latentbench.report.drawing import figures, svg
+from latentbench.report.drawing.svg import Axis, drawing, line, marks, polyline, tag, text
+from latentbench.report.templates import HERE, environment
+from latentbench.report.wording import words
+from latentbench.report.wording.language import marked, plural, say, spoken
 
 SIZE = (380, 210)
 """Width and height of a panel."""

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from latentbench.records import Record, run_record, values
-from latentbench.report import words
-from latentbench.report.language import marked, say
-from latentbench.stats import Cell, Interval, Seed, leaders, references, summarise
+from latentbench.report.wording import words
+from latentbench.report.wording.language import marked, say
+from latentbench.stats.cells import Cell, Interval, Seed, leaders, references, summarise
 
 COPYING = 0.95
 """Memorisation above which a model's draws are its training images: they are valid because they are real."""

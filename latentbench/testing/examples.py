@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Judge, Likelihood, Posterior, Verdict, seeded
+from latentbench.core import Encoding, Judge, Likelihood, Posterior, Verdict
+from latentbench.randomness import seeded
 
 
 class CentroidJudge:

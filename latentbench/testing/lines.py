@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Judge, Posterior, Truth, seeded
+from latentbench.core import Encoding, Judge, Posterior, Truth
 from latentbench.datasets.polygons import coverage
+from latentbench.randomness import seeded
 from latentbench.testing.examples import CentroidJudge, encode
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from latentbench.core import Model, seeded
+from latentbench.core import Model
+from latentbench.randomness import seeded
 from latentbench.testing.broken import demand
 
 IMAGES = 7

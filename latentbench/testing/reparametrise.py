@@ -12,7 +12,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Likelihood, seeded
+from latentbench.core import Encoding, Likelihood
+from latentbench.randomness import seeded
 
 Coordinates = Callable[[int], tuple[Tensor, Tensor]]
 """From a latent size d: Q (d, d) and s (d,), float64."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from latentbench.report.columns import Column
 from latentbench.report.folder import RunFolder
-from latentbench.report.scores import Column
 from latentbench.report.story import capacity, mu_sigma
 from latentbench.report.story.nouns import Story
 

@@ -14,15 +14,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from latentbench.report import words
+from latentbench.report.columns import Column
 from latentbench.report.folder import RunFolder
-from latentbench.report.language import marked, say
-from latentbench.report.scores import Column
 from latentbench.report.story import pictures
 from latentbench.report.story.evidence import Measured, Part, difference, measured, value_of, verdict
 from latentbench.report.story.nouns import Claim, Picture, Rung, Story
 from latentbench.report.verdict.claims import between
-from latentbench.stats import Cell, Interval, paired, t_interval
+from latentbench.report.wording import words
+from latentbench.report.wording.language import marked, say
+from latentbench.stats.cells import Cell, Interval, paired, t_interval
 
 ENOUGH = 0.95
 CLOSE = 0.02

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from latentbench.records import Record
-from latentbench.report import words
-from latentbench.report.language import marked, say
 from latentbench.report.verdict.claims import between, phrase, value
-from latentbench.stats import Cell, Interval, paired, summarise, t_interval
+from latentbench.report.wording import words
+from latentbench.report.wording.language import marked, say
+from latentbench.stats.cells import Cell, Interval, paired, summarise, t_interval
 
 Standing = Literal["supported", "not supported", "undecided"]
 STANDINGS: tuple[Standing, ...] = marked(("supported", "not supported", "undecided"))

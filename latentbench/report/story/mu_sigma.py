@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from latentbench.report import sheets, words
+from latentbench.report.columns import Column
+from latentbench.report.drawing import sheets
 from latentbench.report.folder import Absent, Array, RunFolder
-from latentbench.report.language import marked, say
-from latentbench.report.scores import Column
 from latentbench.report.story import closed_forms, pictures
 from latentbench.report.story.evidence import (
     COUNTED,
@@ -30,6 +29,8 @@ from latentbench.report.story.evidence import (
 )
 from latentbench.report.story.nouns import Claim, Picture, Rung, Story
 from latentbench.report.story.told import Told, captioned
+from latentbench.report.wording import words
+from latentbench.report.wording.language import marked, say
 
 AE, FREE, MEANS, VARIANCES, VAE = "ae", "vae:beta=0", "vae:kl=mean", "vae:kl=variance", "vae"
 LADDER = (AE, FREE, MEANS, VARIANCES, VAE)
@@ -193,7 +194,7 @@ def _irregular(t: Told) -> Claim:
 def multiple_sampler(t: Told, model: str) -> Part:
     """The fitted mixture's valid share minus that of N(0, I), for one model."""
     from latentbench.report.verdict.claims import between
-    from latentbench.stats import paired
+    from latentbench.stats.cells import paired
 
     a, b = t.m.cell(model, "validity.mixture"), t.m.cell(model, "validity.normal")
     says = say("valid draws of {model} from a mixture fitted to its codes minus from N(0, I)", model=model)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from latentbench.report.scores import Column
+from latentbench.report.columns import Column
 from latentbench.report.story.evidence import Part, Standing
 
 

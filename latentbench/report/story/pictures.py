@@ -13,12 +13,13 @@ import numpy as np
 from markupsafe import Markup
 
 from latentbench.records import digest
-from latentbench.report import sheets, svg, words
-from latentbench.report.figures import class_class, clipped, marker, model_class
+from latentbench.report.drawing import sheets, svg
+from latentbench.report.drawing.figures import class_class, clipped, marker, model_class
+from latentbench.report.drawing.svg import Axis, drawing, line, marks, polyline, tag, text
 from latentbench.report.folder import Array, Arrays
-from latentbench.report.language import say
-from latentbench.report.svg import Axis, drawing, line, marks, polyline, tag, text
-from latentbench.stats import Interval
+from latentbench.report.wording import words
+from latentbench.report.wording.language import say
+from latentbench.stats.cells import Interval
 
 SIDE = 420
 """Width and height of a drawn plane."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from latentbench.report import exhibits, sheets, words
+from latentbench.report.columns import Column
+from latentbench.report.drawing import sheets
 from latentbench.report.folder import Absent, RunFolder
-from latentbench.report.language import marked, say
-from latentbench.report.scores import Column
+from latentbench.report.sections import classes
 from latentbench.report.story import pictures
 from latentbench.report.story.evidence import Measured, measured
 from latentbench.report.story.nouns import Picture
+from latentbench.report.wording import words
+from latentbench.report.wording.language import marked, say
 
 
 class Told:
@@ -22,7 +24,7 @@ class Told:
         self.m: Measured = measured(run.records)
         self.columns: Mapping[str, Column] = {c.model: c for c in columns if c.run is run}
         self.size = next((d for m in models if (d := run.latent_dim_of(m)) is not None), None)
-        self.names = exhibits.names_of(run)
+        self.names = classes.names_of(run)
 
     def number(self, model: str) -> int:
         """The model's number on the page: its colour and marker."""

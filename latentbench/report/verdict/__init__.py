@@ -13,8 +13,6 @@ import math
 from collections.abc import Sequence
 
 from latentbench.records import Record
-from latentbench.report import words
-from latentbench.report.language import marked, say
 from latentbench.report.measured import Table, tables
 from latentbench.report.verdict.claims import Verdict
 from latentbench.report.verdict.complete import complete
@@ -22,6 +20,8 @@ from latentbench.report.verdict.continuous import continuous
 from latentbench.report.verdict.cost import cost
 from latentbench.report.verdict.posterior import diagnosis, dimensions, posterior
 from latentbench.report.verdict.sure import sure
+from latentbench.report.wording import words
+from latentbench.report.wording.language import marked, say
 
 __all__ = ["COLUMNS", "LEGEND", "Table", "Verdict", "console_table", "diagnosis", "dimensions", "tables", "verdicts"]
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from latentbench.report import words
-from latentbench.report.language import marked, plural, say
-from latentbench.stats import LEVEL, Cell, Interval, Paired, comparable, leaders, paired
+from latentbench.report.wording import words
+from latentbench.report.wording.language import marked, plural, say
+from latentbench.stats.cells import LEVEL, Cell, Interval, Paired, comparable, leaders, paired
 
 
 @dataclass(frozen=True)

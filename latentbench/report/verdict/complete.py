@@ -6,10 +6,10 @@ Three samplers are named and shown, because the sampler decides as much as the m
 
 from __future__ import annotations
 
-from latentbench.report import words
-from latentbench.report.language import marked, say
 from latentbench.report.measured import Table
 from latentbench.report.verdict.claims import Verdict, between, claims, difference, means, of, shares, standing
+from latentbench.report.wording import words
+from latentbench.report.wording.language import marked, say
 
 SAMPLERS = ("normal", "gaussian", "mixture")
 COLLAPSED = marked(

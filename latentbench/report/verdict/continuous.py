@@ -6,11 +6,11 @@ on what the judge accepts along the way *beyond* what it accepts of the cross-fa
 
 from __future__ import annotations
 
-from latentbench.report import words
-from latentbench.report.language import marked, say
 from latentbench.report.measured import Table
 from latentbench.report.verdict.claims import Verdict, claims, decided, means, of, standing, value
-from latentbench.stats import t_interval
+from latentbench.report.wording import words
+from latentbench.report.wording.language import marked, say
+from latentbench.stats.cells import t_interval
 
 SIDES = {
     1: marked("more often valid than a cross-fade's for {models}"),

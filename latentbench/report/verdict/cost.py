@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from latentbench.report import words
-from latentbench.report.language import marked, say
 from latentbench.report.measured import Table
 from latentbench.report.verdict.claims import Verdict, claims, means, of, standing, value
-from latentbench.stats import Cell, t_interval, tied
+from latentbench.report.wording import words
+from latentbench.report.wording.language import marked, say
+from latentbench.stats.cells import Cell, t_interval, tied
 
 SPEEDS = marked({"encode": "encoding", "decode": "decoding", "sample": "sampling", "train_step": "training"})
 AGAINST_PCA = {1: marked("better: {models}"), -1: marked("worse: {models}"), 0: marked("tied: {models}")}

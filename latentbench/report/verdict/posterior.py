@@ -10,10 +10,10 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
-from latentbench.report import words
-from latentbench.report.language import marked, say
 from latentbench.report.measured import Table
 from latentbench.report.verdict.claims import Verdict, claims, difference, value
+from latentbench.report.wording import words
+from latentbench.report.wording.language import marked, say
 
 PUNCTUAL = 0.02
 """Posteriors narrower than this share of the spread of their means are points."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from latentbench.records import Record
-from latentbench.report import words
-from latentbench.report.language import marked, say
 from latentbench.report.measured import Table, untold
 from latentbench.report.verdict.claims import Verdict, decided
-from latentbench.stats import Cell, sign_flip
+from latentbench.report.wording import words
+from latentbench.report.wording.language import marked, say
+from latentbench.stats.cells import Cell, sign_flip
 
 JUNK = 0.05
 """Share of a kind of junk that a judge may accept and still pass its self-check."""

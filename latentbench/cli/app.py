@@ -1,0 +1,390 @@
+"""The command line: parse, call one function, set the exit code.
+
+The options of ``run`` are made from the fields of `latentbench.config.Run`: one home of names, types and help. typer
+only takes the words apart: a command gives back the *action* they ask for, and `main` carries it out, so that every
+refusal and every Ctrl-C passes one place. Nothing heavy is imported before an action needs it: ``--help`` and a typo's
+refusal are instant.
+
+Exit codes: 0 finished; 1 a verdict that ``--fail-on`` names; 2 wrong input (one line on standard error, nothing
+written); 3 finished, but some cells failed; 130 interrupted, with the line that resumes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, get_args
+
+import typer
+from typer.main import get_command
+
+from latentbench import __version__
+from latentbench.cli.compare_and_gate import FINISHED, Action, compare, gate
+from latentbench.cli.console import print_table, rich_table, say_line
+from latentbench.config import Run, load_toml, make_run, option_name, studies, with_study
+from latentbench.refusals import unknown
+
+if TYPE_CHECKING:
+    from latentbench.running.assemble import Outcome
+
+KINDS = ("models", "datasets", "metrics", "studies")
+HEADERS = ("name", "what it is", "parameters", "source")
+REFUSED, SOME_FAILED, INTERRUPTED = 2, 3, 130
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.callback(invoke_without_command=True)
+def _program(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+) -> None:
+    """Train autoencoders and variational autoencoders on the same data, measure what the regularisation buys, and say
+    how sure it is."""
+    if version:
+        typer.echo(f"latentbench {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+def _run(context: typer.Context, **options: Any) -> Action:
+    """Train every model with every seed, measure, and write a run folder with its report."""
+    config, save_config = options.pop("config"), options.pop("save_config")
+    given = {k: v for k, v in options.items() if v is not None}
+    return partial(_carry_out, config, save_config, given, list(context.obj or ["run"]))
+
+
+def _carry_out(config: str | None, save_config: str | None, given: dict[str, Any], words: list[str]) -> int:
+    """``run``: what the command line says wins over the TOML file, and that over the study."""
+    asked = make_run(with_study({**(load_toml(config) if config else {}), **given}))
+    from latentbench.running import execute, plan
+
+    if save_config:
+        _save_config(plan.plan(asked).run, Path(save_config))
+        return FINISHED
+    if asked.dry_run:
+        _dry_run(asked)
+        return FINISHED
+    outcome = execute.execute(asked, words, progress=not (asked.quiet or asked.json_output))
+    _show(outcome, asked)
+    if asked.open_report:
+        _open(outcome.report)
+    return SOME_FAILED if outcome.failed else FINISHED
+
+
+def _run_options() -> list[inspect.Parameter]:
+    """The parameters of ``run``: one an option of Run, under its TOML name, all of them text that Run then checks."""
+    files = {"config": "TOML file with any of these options", "save_config": "write all options as TOML, then stop"}
+    out = [inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
+    for key, text in files.items():
+        out.append(_parameter(key, str, typer.Option(None, _flag(key), metavar="FILE", help=text)))
+    for name, field in Run.model_fields.items():
+        key = option_name(name)
+        if field.annotation is bool:
+            # A pair, so that the command line can also take back what a file says.
+            pair = f"{_flag(key)}/--no-{_flag(key)[2:]}"
+            out.append(_parameter(key, bool, typer.Option(None, pair, help=field.description)))
+        else:
+            default = "" if field.default in (None, ()) else f" [default: {_words(field.default)}]"
+            text = f"{field.description}{default}"
+            out.append(_parameter(key, str, typer.Option(None, _flag(key), metavar=_metavar(field), help=text)))
+    return out
+
+
+def _parameter(name: str, kind: type, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+def _flag(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
+
+
+def _metavar(field: Any) -> str:
+    """What stands for a field's value in the help: its choices, or its kind."""
+    options = [o for o in get_args(field.annotation) if o is not type(None)]
+    if options and all(isinstance(o, str) for o in options):
+        return "|".join(options)
+    kind = options[0] if len(options) == 1 else field.annotation
+    return {int: "N", float: "X"}.get(kind, "LIST" if field.metadata and kind not in (str, int, float) else "TEXT")
+
+
+def _words(value: Any) -> str:
+    """A default as one would write it: seeds 0 to N - 1 are the count N."""
+    if value == tuple(range(len(value) if isinstance(value, tuple) else 0)):
+        return str(len(value))
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+# typer reads a signature: this one is made from Run's fields, their one home.
+_run.__signature__ = inspect.Signature(_run_options())  # type: ignore[attr-defined]
+_run.__annotations__ = {p.name: p.annotation for p in _run_options()}
+app.command("run")(_run)
+
+
+def _save_config(run: Run, path: Path) -> None:
+    """Write a run's effective options, without what belongs to this one call. An other file is never overwritten."""
+    from latentbench.records import write_text
+
+    text = run.model_copy(update={"resume": False, "dry_run": False}).to_toml()
+    try:
+        if path.exists() and path.read_bytes() != text.encode():
+            raise ValueError(f"save-config: {path} exists and holds something else; name another file")
+        write_text(path, text)
+    except OSError as error:
+        raise ValueError(f"save-config: cannot write {path}: {error.strerror}") from None
+    typer.echo(str(path))
+
+
+def _dry_run(asked: Run) -> None:
+
+    from latentbench.running import plan
+
+    planned = plan.plan(asked)
+    cells = [{"model": m, "seed": s} for m, s in planned.cells]
+    for warning in planned.warnings:
+        warnings.warn(warning, stacklevel=2)
+    if asked.json_output:
+        row = {
+            "id": planned.run.id,
+            "folder": str(planned.folder),
+            "cells": cells,
+            "expected_cpu_seconds": planned.expected_seconds,
+        }
+        typer.echo(json.dumps(row, ensure_ascii=False))
+        return
+    for cell in cells:
+        typer.echo(f"{cell['model']}\tseed {cell['seed']}")
+    typer.echo(f"{len(cells)} cells, about {planned.expected_seconds:.0f} CPU-seconds, into {planned.folder}")
+
+
+def _show(outcome: Outcome, asked: Run) -> None:
+    """What a finished run prints: the verdict in words, the score table, where the page lies."""
+    if asked.json_output:
+        typer.echo(json.dumps(_result(outcome, asked.lang), ensure_ascii=False, allow_nan=False, default=dict))
+        return
+    if not asked.quiet:
+        from latentbench.report.wording import language
+
+        with language.speaking(asked.lang):
+            _show_verdict(outcome)
+    failed = [r for r in outcome.records if r.status == "failed"]
+    for what in dict.fromkeys((r.model or r.metric, r.seed, r.reason) for r in failed):
+        model, seed, reason = what
+        say_line(f"failed: {model}{'' if seed is None else f' seed {seed}'}: {reason}")
+    typer.echo(str(outcome.report))
+
+
+def _show_verdict(outcome: Outcome) -> None:
+    """The headlines, the score table and, beside published figures, what was measured; in the language in force."""
+    from latentbench.report import verdict
+    from latentbench.report.sections import published
+    from latentbench.report.wording.language import say
+
+    for word in verdict.verdicts(outcome.records):
+        typer.echo(word.headline)
+    typer.echo("")
+    print_table(*verdict.console_table(outcome.records))
+    typer.echo(say(verdict.LEGEND))
+    if found := published.beside(outcome.records):
+        typer.echo(f"\n{say('Beside published figures')}")
+        print_table(published.headers(), [published.row(b) for b in found])
+
+
+def _result(outcome: Outcome, lang: str) -> dict[str, Any]:
+    """A run's result for machines: where it lies, how each cell went, the verdicts, one row a model and metric."""
+    from latentbench.report import verdict
+    from latentbench.report.wording import language
+    from latentbench.stats.cells import summarise
+
+    with language.speaking(lang):
+        verdicts = verdict.verdicts(outcome.records)
+
+    rows = [r for r in outcome.records if r.kind == "value" and r.seed is not None and not r.is_reference]
+    failed = {(r.model, r.seed) for r in rows if r.status == "failed"}
+    cells = dict.fromkeys((r.model, r.seed) for r in rows)
+    fields = "dataset model latent_dim metric metric_params split unit better status reason".split()
+    return {
+        "folder": str(outcome.folder),
+        "report": str(outcome.report),
+        "status": "some cells failed" if outcome.failed else "finished",
+        "finished_before": outcome.finished_before,
+        "cells": [{"model": m, "seed": s, "status": "failed" if (m, s) in failed else "ok"} for m, s in cells],
+        "verdicts": [
+            {"question": v.question, "headline": v.headline, "sentences": list(v.sentences)} for v in verdicts
+        ],
+        "aggregates": [
+            {
+                **{name: getattr(c, name) for name in fields},
+                **(
+                    {k: getattr(c.interval, k) for k in ("mean", "low", "high", "n", "approximate")}
+                    if c.interval
+                    else {}
+                ),
+            }
+            for c in summarise(outcome.records)
+        ],
+    }
+
+
+def _open(page: Path) -> None:
+    import webbrowser
+
+    if not webbrowser.open(page.absolute().as_uri()):
+        say_line("note: no browser to open the report with")
+
+
+@app.command("report")
+def _report(
+    folders: list[str] = typer.Argument(..., metavar="DIR...", help="Run folders; several stand side by side."),
+    out: str = typer.Option(None, "--out", metavar="FILE", help="Where to write the page."),
+    open_report: bool = typer.Option(False, "--open", help="Open it in the browser."),
+    lang: str = typer.Option(
+        None, "--lang", metavar=_metavar(Run.model_fields["lang"]), help="Its language (default: that of the run)."
+    ),
+) -> Action:
+    """Render one run again, or several side by side, from their records alone."""
+    return partial(_render, [Path(f) for f in folders], Path(out) if out else None, open_report, lang)
+
+
+def _render(folders: Sequence[Path], out: Path | None, open_report: bool, lang: str | None) -> int:
+    for folder in folders:
+        if not (folder / "records.jsonl").is_file():
+            raise ValueError(f"report: {folder} is not a finished run's folder: it holds no records.jsonl")
+    from latentbench import report
+
+    page = report.render(folders, out, lang)
+    if len(folders) == 1 and out is None:
+        report.write_tables(folders[0], lang)
+    typer.echo(str(page))
+    if open_report:
+        _open(page)
+    return FINISHED
+
+
+app.command("compare")(compare)
+app.command("gate")(gate)
+
+
+@app.command("list")
+def _list(kind: str = typer.Argument(..., metavar="|".join(KINDS), help="What to list.")) -> Action:
+    """List what there is, a line each: name, what it is, parameters, source."""
+    return partial(_print_listing, kind)
+
+
+def _print_listing(kind: str) -> int:
+    if kind not in KINDS:
+        raise unknown("list", kind, KINDS)
+    rows = _listing(kind)
+    if sys.stdout.isatty():
+        rich_table(HEADERS, rows)
+    else:
+        typer.echo("\n".join("\t".join(" ".join(cell.split()) for cell in row) for row in rows))
+    return FINISHED
+
+
+def _listing(kind: str) -> list[tuple[str, str, str, str]]:
+    """Rows of `HEADERS`, all text."""
+    if kind == "studies":
+        return [(s.name, s.summary, _pairs(s.settings), s.source) for s in studies().values()]
+    from latentbench import catalog
+
+    if kind == "models":
+        return [
+            (e.name, e.summary, _pairs({n: p.default for n, p in catalog.model_fields(e.build).items()}), e.source)
+            for e in catalog.models().values()
+        ]
+    if kind == "datasets":
+        return [
+            (d.name, d.summary, " ".join([f"{d.name}:{d.takes}"] * bool(d.takes) + [_pairs(d.defaults)]), d.source)
+            for d in catalog.datasets().values()
+        ]
+    return [
+        (m.name, f"{m.summary} ({m.unit}, better: {m.better})", _pairs(m.params), m.source)
+        for m in catalog.metrics().values()
+    ]
+
+
+def _pairs(fields: Any) -> str:
+    return " ".join(f"{k}={','.join(map(str, v)) if isinstance(v, list | tuple) else v}" for k, v in fields.items())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program on these words (default: those of the command line); returns the exit code.
+
+    What a user can get wrong ends in one line on standard error, never in a traceback.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            action = _parse(words)
+            return action if isinstance(action, int) else action()
+        except KeyboardInterrupt as interrupt:
+            line = getattr(interrupt, "resume_line", "")
+            return _refuse(f"interrupted; carry on with: {line}" if line else "interrupted", INTERRUPTED)
+        except ValueError as error:
+            return _refuse(str(error), REFUSED)
+        except BrokenPipeError:
+            # Whoever read the output has gone (`| head`). Python's own flush at exit must not find the closed pipe.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FINISHED
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            return _refuse(f"{where}{error.strerror or error}", REFUSED)
+
+
+@cache
+def _commands() -> Any:
+    return get_command(app)
+
+
+def _parse(words: list[str]) -> Action | int:
+    """The action that the words ask for, or 0 where there is none left to do (help, version).
+
+    Raises ValueError for words that cannot be taken apart.
+    """
+    try:
+        action = _commands().main(args=words, prog_name="latentbench", standalone_mode=False, obj=words)
+    except Exception as error:
+        # The parser's own errors, known by what they can do: typer may carry a copy of click with classes of its own.
+        if not hasattr(error, "format_message"):
+            raise
+        raise ValueError(_usage(error, words)) from None
+    return action or 0
+
+
+def _usage(error: Any, words: Sequence[str]) -> str:
+    """A parser's error in the house's form, with the nearest right name."""
+    command = _commands().commands.get(words[0])
+    if type(error).__name__ == "NoSuchOption":
+        names = [o for p in (command or _commands()).params for o in p.opts if o.startswith("--")]
+        return str(unknown("option", error.option_name, [*names, "--help"]))
+    if command is None and not words[0].startswith("-"):
+        return str(unknown("command", words[0], _commands().commands))
+    message = error.format_message().rstrip(".")
+    return f"{words[0]}: {message[:1].lower()}{message[1:]}"
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning as one line, without the place in the code that it came from."""
+    say_line(f"note: {message}")
+
+
+def _refuse(message: str, code: int) -> int:
+    say_line(message)
+    return code

@@ -1,0 +1,196 @@
+"""Two runs of the same question: what became better, worse, stayed the same, or cannot be told.
+
+A metric of a model is compared where both sides measured the same thing: dataset, model spec, metric with its
+parameters, split and latent size. Symbols: ``b(v)`` the badness of a value (lower is better, whatever the direction; the
+distance to the target where there is one); ``h`` the harm, the mean of ``b(head) - b(base)``.
+
+    two seeds or more in common     paired by seed: the t-interval of the differences
+    else                            Welch's t of the two sets of seeds
+    threshold                       the larger of 5 % of |mean at base| and, for shares, 1 % of the width of their bounds
+    exact counts (cost.*)           compared as they are
+    timings                         only on one machine, by `launches.ratio`: each run is one launch
+
+Baselines, floors, ceilings, null values and the judge are the instrument, not the claim: they get no verdict. What
+failed its self-check on either side stays unknown. `changes.decide` gives the verdicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from latentbench import records
+from latentbench.comparing import benchmark_files
+from latentbench.comparing.change import FAMILYWISE, Change, amount, decide
+from latentbench.comparing.matching import Key, Matched, alone, change, identity, is_claim, labels
+from latentbench.records import Record
+from latentbench.refusals import unknown
+from latentbench.stats.cells import Cell, summarise
+
+MACHINE = ("cpu", "cores", "gpu", "threads", "device", "torch")
+"""What must be equal for two timings to be compared."""
+SESSIONS = (
+    "Timings of two runs are one launch each, at different times, and get a verdict only where they differ several times "
+    "over: `latentbench gate` runs both revisions in turns and can tell more."
+)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The least change worth a verdict: a share of the base's magnitude where ``relative``, else in the metric's unit."""
+
+    value: float
+    relative: bool
+
+    def of(self, base: float) -> float:
+        """In the metric's unit."""
+        return self.value * abs(base) if self.relative else self.value
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``title`` names both sides, ``notes`` say what else differs between them."""
+
+    title: str
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...]
+
+
+def parse_thresholds(words: Iterable[str]) -> dict[str, Threshold]:
+    """``METRIC=5%`` (of the base) and ``METRIC=.02`` (in its unit). Raises ValueError for anything else."""
+    out = {}
+    for word in words:
+        name, equals, text = word.rpartition("=")
+        if not (name.strip() and equals):
+            raise ValueError(f"threshold: {word!r} names no metric; METRIC=5% of the base, or METRIC=.02 in its unit")
+        out[name.strip()] = Threshold(*amount(text.strip(), word))
+    return out
+
+
+def compare(
+    base: Path, head: Path, thresholds: Mapping[str, Threshold] | None = None, alpha: float = FAMILYWISE
+) -> Comparison:
+    """Compare two run folders, or two pytest-benchmark JSON files or folders of them.
+
+    Raises ValueError, one line naming what differs, where the two cannot be compared: a folder that is neither, one of
+    each kind, other data under the same name, timings of different machines, nothing in common, a threshold of a metric
+    that neither has.
+    """
+    for path in (base, head):
+        if not path.exists():
+            raise ValueError(f"compare: {path} does not exist")
+        if (path / "run.json").is_file() and not (path / "records.jsonl").is_file():
+            raise ValueError(f"compare: {path} is an unfinished run; finish it with --resume")
+    kinds = [(p / "records.jsonl").is_file() for p in (base, head)]
+    if kinds[0] != kinds[1]:
+        other = base if kinds[1] else head
+        raise ValueError(f"compare: a run folder and timings cannot be compared: {other} holds no records.jsonl")
+    if kinds[0]:
+        return compare_records(
+            records.read(base / "records.jsonl"),
+            records.read(head / "records.jsonl"),
+            thresholds,
+            alpha,
+            (str(base), str(head)),
+        )
+    before, after = benchmark_files.read(base), benchmark_files.read(head)
+    found = benchmark_files.changes(before, after)
+    if all(c.harm is None for c in found):
+        raise ValueError(f"compare: {base} and {head} have no benchmark in common")
+    notes = () if min(len(before), len(after)) > 1 else (benchmark_files.ALLOWANCE,)
+    return Comparison(f"{head} against {base}", tuple(decide(_with(found, thresholds or {}), alpha)), notes)
+
+
+def compare_records(
+    base: Sequence[Record],
+    head: Sequence[Record],
+    thresholds: Mapping[str, Threshold] | None = None,
+    alpha: float = FAMILYWISE,
+    names: tuple[str, str] = ("base", "head"),
+) -> Comparison:
+    """The same for records at hand. Raises ValueError as `compare` does."""
+    records.same_data(base, head)
+    machine = _machines(base, head)
+    b, h = ({identity(c): c for c in summarise(side) if is_claim(c)} for side in (base, head))
+    label = labels([*b.values(), *h.values()])
+    if not b.keys() & h.keys():
+        raise ValueError(f"compare: {names[0]} and {names[1]} measured nothing in common: {_apart(b, h)}")
+    found = {key: _matched(key, b, h, machine) for key in dict.fromkeys([*b, *h])}
+    held = {key: m for key, m in found.items() if m is not None}
+    asked = _with([replace(m.change, subject=label[key]) for key, m in held.items()], thresholds or {})
+    told = [
+        replace(c, verdict="worse") if m.lost else c for c, m in zip(decide(asked, alpha), held.values(), strict=True)
+    ]
+    notes = [*_notes(base, head, b, h), *([SESSIONS] if any(c.relative for c in told) else [])]
+    return Comparison(f"{names[1]} against {names[0]}", tuple(told), tuple(notes))
+
+
+def _matched(key: Key, b: Mapping[Key, Cell], h: Mapping[Key, Cell], machine: str) -> Matched | None:
+    if key in b and key in h:
+        return change(b[key], h[key], machine)
+    return alone(b[key], "base", b, h) if key in b else alone(h[key], "head", b, h)
+
+
+def _machines(base: Sequence[Record], head: Sequence[Record]) -> str:
+    """In what the machines differ; empty where both are described alike."""
+    described = []
+    for side in (base, head):
+        row = records.run_record(side)
+        held = (row.detail.get("environment") or {}) if row else {}
+        if not held:
+            return "not recorded"
+        described.append({name: held.get(name) for name in MACHINE})
+    return benchmark_files.difference(*described)
+
+
+def _apart(b: Mapping[Key, Cell], h: Mapping[Key, Cell]) -> str:
+    """The first field in which no cell of one side meets one of the other."""
+    if not b or not h:
+        return f"{'base' if not b else 'head'} measured no model"
+    for place, name in enumerate(("dataset", "model", "metric", "metric_params", "split", "latent_dim")):
+        ours, theirs = (sorted({k[place] for k in side}) for side in (b, h))
+        if not set(ours) & set(theirs):
+            return f"{name} {', '.join(ours[:5])} against {', '.join(theirs[:5])}"
+    return "no metric of a model on both sides"
+
+
+def _with(found: Sequence[Change], thresholds: Mapping[str, Threshold]) -> list[Change]:
+    """The changes with the thresholds that were asked for, by metric or, for timings, by benchmark."""
+    names = {n for c in found for n in (c.metric, *((c.subject,) if c.metric == "time" else ()))}
+    if missing := [n for n in thresholds if n not in names]:
+        raise unknown("metric of a threshold", missing[0], names)
+    out = []
+    for c in found:
+        asked = thresholds.get(c.subject) if c.metric == "time" else None
+        asked = asked or thresholds.get(c.metric)
+        if asked is not None:
+            size = abs(c.base or 0.0)
+            told = asked.of(size) / (size or 1.0) if c.relative else asked.of(size)
+            c = replace(c, threshold=told)
+        out.append(c)
+    return out
+
+
+def _notes(base: Sequence[Record], head: Sequence[Record], b: Mapping[Key, Cell], h: Mapping[Key, Cell]) -> list[str]:
+    """What differs between the sides and is no reason to refuse: parameters, training, versions, the judge."""
+    out = []
+    for model in dict.fromkeys(c.model for c in h.values()):
+        sides = [next((c.params for c in side.values() if c.model == model), None) for side in (b, h)]
+        if sides[0] is not None and sides[1] is not None and (told := benchmark_files.difference(sides[0], sides[1])):
+            out.append(f"parameters of {model} differ: {told}")
+    details = [(r.detail if (r := records.run_record(side)) else {}) for side in (base, head)]
+    for part, left_out in (
+        ("config", ("models", "seeds", "out", "workers", "resume", "quiet", "lang", "study")),
+        ("environment", ()),
+    ):
+        one, two = ({k: v for k, v in (d.get(part) or {}).items() if k not in left_out} for d in details)
+        if told := benchmark_files.difference(one, two):
+            out.append(f"{part} differs: {told}")
+    judged = [
+        {f"{c.model} {c.metric}": c.values.get(None) for c in summarise(side) if c.model.startswith("judge")}
+        for side in (base, head)
+    ]
+    if told := benchmark_files.difference(*judged):
+        out.append(f"the judge differs, and with it what it scores: {told}")
+    return out

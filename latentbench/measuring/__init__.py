@@ -1,0 +1,1 @@
+"""What came out of a model: every metric's word, the judge, baselines, anchors, timings, pictures."""

@@ -1,0 +1,229 @@
+"""Exhibits: what the page shows, measured here and written as arrays; the report only draws.
+
+Each role is a function from an Encoding to named arrays (and small details): ``data`` and ``map`` (held-out points and
+their UMAP coordinates), ``strips`` (interpolations beside their cross-fades), ``samples`` (from each prior, judged),
+``posterior`` (sigma and mu), ``reconstructions``. Images are uint8, (k, h, w) or (k, h, w, 3). They reuse what the
+metrics computed on the same Encoding, so a picture shows the very samples that were scored.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latentbench.core import Dataset, Encoding, Undefined
+from latentbench.geometry.neighbours import nearest
+from latentbench.measuring.hole_atlas import atlas as holes_of
+from latentbench.measuring.hole_atlas import plane as latent_plane
+from latentbench.measuring.hole_atlas import spectrum
+from latentbench.metrics import decoded_continuity as continuity
+from latentbench.metrics import divergence, posterior, representation
+from latentbench.metrics.decoding import verdicts
+from latentbench.metrics.samplers import prior_samples
+from latentbench.randomness import seeded
+from latentbench.records import Record, file_digest
+
+Arrays = dict[str, NDArray[Any]]
+
+MAP_POINTS = 1000
+STRIPS = 6
+FRAMES = 16
+SAMPLES = 40
+RECONSTRUCTIONS = 16
+NEIGHBOURS = 15
+
+
+def pixels(x: Tensor) -> NDArray[np.uint8]:
+    """Images (..., c, h, w) with values in [0, 1] as uint8 (..., h, w) for one channel, (..., h, w, 3) for more."""
+    x = x.detach().cpu().nan_to_num(0).clamp(0, 1).movedim(-3, -1)
+    x = x[..., 0] if x.shape[-1] < 3 else x[..., :3]
+    return (x * 255).round().byte().numpy()
+
+
+def map_index(n: int) -> Tensor:
+    """Which of ``n`` held-out images the maps show: all, or `MAP_POINTS` of them in a fixed random choice."""
+    return torch.randperm(n, generator=seeded(0, "map points"))[:MAP_POINTS].sort().values
+
+
+def data(dataset: Dataset) -> tuple[Arrays, dict[str, Any]]:
+    """Thumbnails and labels of the points on the maps, and the spectrum of the training images."""
+    index = map_index(len(dataset.test.x))
+    arrays: Arrays = {"thumbs": pixels(dataset.test.x[index]), "index": index.numpy()}
+    arrays["eigenvalues"] = spectrum(dataset.train.x)
+    if dataset.test.y is not None:
+        arrays["label"] = dataset.test.y[index].numpy()
+    return arrays, {"classes": list(dataset.classes)}
+
+
+def latent_map(codes: Tensor, seed: int) -> tuple[Arrays, dict[str, Any]]:
+    """UMAP coordinates (m, 2) of latent points (m, d), with the trustworthiness (k = 10) of the map.
+
+    McInnes, Healy & Melville 2018, with exact neighbours, a PCA start and 200 epochs. For the eye only: no score is
+    ever computed on these coordinates. A latent space of one or two dimensions is its own map.
+    """
+    if codes.shape[1] <= 2:
+        plane = torch.nn.functional.pad(codes.detach().cpu().float(), (0, 2 - codes.shape[1]))
+        return {"xy": plane.numpy()}, {"trustworthiness": 1.0, "k": 10, "neighbours": 0, "n": len(plane)}
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import umap
+
+        _cache_compiled(umap)
+        points = codes.detach().cpu().double()
+        k = min(NEIGHBOURS, len(points) - 1)
+        found = nearest(points, k=k - 1)
+        itself = torch.arange(len(points))[:, None]
+        knn = (
+            torch.cat([itself, found.indices], 1).numpy(),
+            torch.cat([torch.zeros(len(points), 1), found.distance.float()], 1).numpy(),
+        )
+        mapper = umap.UMAP(
+            n_neighbors=k, precomputed_knn=knn, init="pca", n_epochs=200, n_jobs=1, random_state=seed, min_dist=0.1
+        )
+        xy = mapper.fit_transform(points.float().numpy())
+    trust = representation.trustworthiness(points, torch.from_numpy(xy), 10)
+    return {"xy": xy.astype(np.float32)}, {"trustworthiness": trust, "k": 10, "neighbours": k, "n": len(points)}
+
+
+def _cache_compiled(umap: Any) -> None:
+    """Keep numba's compiled code of umap's loops on disk: compiling them costs more than drawing the map."""
+    for module in (umap.umap_, umap.layouts):
+        for function in vars(module).values():
+            if hasattr(function, "enable_caching"):
+                try:
+                    function.enable_caching()
+                except Exception:
+                    continue
+
+
+def strips(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
+    """Decoded straight lines between two posterior means, and the pixel cross-fade of the same two ends."""
+    ends, frames = continuity.decoded_paths(e, frames=FRAMES, pairs=60)
+    if e.labels is not None:
+        different = e.labels[ends[:, 0]] != e.labels[ends[:, 1]]
+        order = (~different).int().argsort(stable=True)[:STRIPS]
+        ends, frames = ends[order], frames[order]
+    ends, frames = ends[:STRIPS], frames[:STRIPS]
+    fade = continuity.cross_fade(frames)
+    arrays: Arrays = {"frames": pixels(frames), "fade": pixels(fade)}
+    for name, images in (("", frames), ("fade_", fade)):
+        steps = (images[:, 1:] - images[:, :-1]).flatten(2).norm(dim=2)
+        arrays[f"{name}steps"] = (steps / steps.sum(1, keepdim=True).clamp_min(1e-12)).cpu().numpy()
+        if e.judge is not None:
+            word = verdicts(e, images.flatten(0, 1))
+            for field in ("valid", "label", "confidence"):
+                key = f"{name or 'frame_'}{field}"
+                arrays[key] = getattr(word, field).view(images.shape[:2]).cpu().numpy()
+    if e.labels is not None:
+        arrays["label"] = e.labels[ends].cpu().numpy()
+    return arrays, {"frames": FRAMES}
+
+
+def samples(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
+    """Decoded draws of N(0, I), of a Gaussian and of a mixture fitted to the training codes, each with its verdict."""
+    arrays: Arrays = {}
+    for sampler in ("normal", "gaussian", "mixture"):
+        images = e.once(prior_samples, sampler=sampler, count=2000)[:SAMPLES]
+        arrays[f"{sampler}_images"] = pixels(images)
+        if e.judge is not None:
+            word = verdicts(e, images)
+            for field in ("valid", "label", "confidence", "distance"):
+                arrays[f"{sampler}_{field}"] = getattr(word, field).cpu().numpy()
+    return arrays, {"count": SAMPLES}
+
+
+def posteriors(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
+    """Where the posteriors lie and how wide they are, per dimension, and for some held-out images."""
+    some = slice(0, 300)
+    arrays = {
+        "mu_mean": e.mu.mean(0),
+        "mu_sd": e.mu.std(0),
+        "active": posterior.active(e.mu, e.log_var),
+        "mu": e.mu[some],
+    }
+    if e.log_var is not None:
+        mean_part, variance_part = divergence.kl_parts(e.mu, e.log_var)
+        sigma = (0.5 * e.log_var).exp()
+        kl = mean_part + variance_part
+        arrays |= {
+            "sigma": sigma[some],
+            "sigma_mean": sigma.mean(0),
+            "kl": kl.mean(0) if kl.ndim == 2 else kl,
+            "variance_law": posterior.variance_sum(e.mu, e.log_var),
+        }
+    return {k: v.cpu().numpy() for k, v in arrays.items()}, {}
+
+
+def reconstructions(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
+    """Held-out images above what comes back."""
+    if e.x_hat is None:
+        raise Undefined("needs decoder")
+    first = slice(0, RECONSTRUCTIONS)
+    arrays: Arrays = {"x": pixels(e.x[first]), "x_hat": pixels(e.x_hat[first])}
+    if e.labels is not None:
+        arrays["label"] = e.labels[first].cpu().numpy()
+    return arrays, {}
+
+
+def atlas(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
+    """The regions of N(0, I) that no code supports, ranked, with what the decoder emits there."""
+    found, detail = holes_of(e, e.mu[map_index(len(e.mu)).to(e.mu.device)])
+    return _arrays(found), detail
+
+
+def plane(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
+    """The whole latent plane of a model with two latent dimensions."""
+    found, detail = latent_plane(e)
+    return _arrays(found), detail
+
+
+def _arrays(found: Mapping[str, Tensor]) -> Arrays:
+    """Tensors as arrays, images as pixels."""
+    return {k: pixels(v) if k in ("pictures", "grid") else v.cpu().numpy() for k, v in found.items()}
+
+
+ROLES = {
+    "strips": strips,
+    "samples": samples,
+    "posterior": posteriors,
+    "reconstructions": reconstructions,
+    "atlas": atlas,
+    "plane": plane,
+}
+
+
+def exhibit(e: Encoding, folder: Path, prefix: str, row: Record, stem: str) -> list[Record]:
+    """Write every role of `ROLES` that this encoding can show into ``folder``; their artifact records."""
+    out = []
+    for role, make in ROLES.items():
+        if e.decode is None and role != "posterior":
+            continue
+        try:
+            with torch.no_grad():
+                arrays, detail = make(e)
+        except Undefined:
+            continue
+        out.append(write(arrays, detail, folder, prefix, row, role, f"{role}-{stem}"))
+    return out
+
+
+def write(
+    arrays: Arrays, detail: dict[str, Any], folder: Path, prefix: str, row: Record, role: str, stem: str
+) -> Record:
+    """Write arrays as ``folder/stem.npz`` and say so in an artifact record; ``prefix`` is the folder's final place."""
+    from dataclasses import replace
+
+    path = folder / f"{stem}.npz"
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+    return replace(
+        row, kind="artifact", metric=role, detail=detail, path=f"{prefix}/{path.name}", sha256=file_digest(path)
+    )

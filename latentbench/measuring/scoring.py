@@ -1,0 +1,201 @@
+"""Encode and score: one model's view of the data, and every metric's word on it as a Record.
+
+A metric that fails becomes a record that says so, not a crash; one whose needs are not met is skipped with the reason;
+a value that is not a finite number is a failure, never a number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latentbench.core import Dataset, Encoding, Judge, Likelihood, Metric, Posterior, Split, Undefined, Value
+from latentbench.randomness import seeded
+from latentbench.records import SELF_CHECK, Record
+
+CHUNK = 4096
+WITHOUT = {
+    "log_var": "the posterior is a point: it has no variance",
+    "likelihood": "the model has no likelihood p(x|z), only an error",
+}
+"""Why a model may lack what a metric needs."""
+
+
+@torch.inference_mode()
+def encode(
+    model: Any,
+    dataset: Dataset,
+    seed: int,
+    device: torch.device,
+    judge: Judge | None = None,
+    missing: Mapping[str, str] | None = None,
+) -> Encoding:
+    """The model's Encoding of the test split, its ``train`` the same model's Encoding of the training split."""
+
+    def decode(z: Tensor) -> Tensor:
+        with torch.no_grad():  # not inference_mode: a metric may push tangents through (forward-mode derivatives)
+            out: Tensor = model.decode(z)
+        return out
+
+    def log_prob(x: Tensor, z: Tensor) -> Tensor:
+        with torch.inference_mode():
+            out: Tensor = model.log_likelihood(x, z)
+        return out
+
+    known = getattr(model, "log_likelihood", None) is not None
+    likelihood = Likelihood(getattr(model, "likelihood", ""), log_prob) if known else None
+
+    def view(split: Split, name: str, train: Encoding | None) -> Encoding:
+        x = split.x.to(device)
+        parts = [model.encode(part) for part in x.split(CHUNK)]
+        mu = torch.cat([p.mu for p in parts])
+        log_var = None if parts[0].log_var is None else torch.cat([p.log_var for p in parts])
+        return Encoding(
+            split=name,
+            x=x,
+            mu=mu,
+            log_var=log_var,
+            z=Posterior(mu, log_var).sample(seeded(seed, f"posterior of {name}")),
+            x_hat=torch.cat([decode(part) for part in mu.split(CHUNK)]),
+            labels=None if split.y is None else split.y.to(device),
+            decode=decode,
+            train=train,
+            judge=judge,
+            seed=seed,
+            missing={
+                "lines": "the images are not lines with a known angle (dataset 'lines')",
+                **WITHOUT,
+                **(missing or {}),
+            },
+            likelihood=likelihood,
+            factors=split.factors,
+            truth=dataset.truth,
+            stream=dataset.stream if name == "train" else None,
+            whole=dataset.whole.get(name, 0),
+        )
+
+    train = view(dataset.train, "train", None)
+    return view(dataset.test, "test", replace(train, train=train, _memo={}))
+
+
+def declared(metric: Metric) -> dict[str, Any]:
+    """The fields of a Record that a metric's declaration fills."""
+    return {
+        "metric": metric.name,
+        "metric_params": dict(metric.params),
+        "unit": metric.unit,
+        "better": metric.better,
+        "target": metric.target,
+        "bounds": metric.bounds,
+    }
+
+
+def score(encoding: Encoding, metrics: Iterable[Metric], row: Record) -> list[Record]:
+    """One record for each metric and split it is measured on; ``row`` holds what they share (model, seed, ...)."""
+    out = []
+    for metric in metrics:
+        for split in metric.splits:
+            view = encoding if split == encoding.split else encoding.train
+            base = replace(row, split=split, **declared(metric))
+            if view is None or split != view.split:
+                out.append(replace(base, status="skipped", reason=encoding.missing.get("train", "needs train")))
+            else:
+                out.append(_score(view, metric, base))
+    return out
+
+
+def _score(view: Encoding, metric: Metric, base: Record) -> Record:
+    if absent := view.absent(metric.needs):
+        return replace(base, status="skipped", reason=absent)
+    try:
+        with torch.no_grad():
+            result = metric.compute(view, **metric.params)
+    except Undefined as undefined:
+        return replace(base, status="skipped", reason=str(undefined))
+    except Exception as error:  # whatever a user's decoder raises is a result of measuring it
+        return replace(base, status="failed", reason=_one_line(error))
+    value, samples, detail = result if isinstance(result, Value) else (result, None, {})
+    if not math.isfinite(value):
+        return replace(base, status="failed", reason=f"the value is {value}, not a finite number")
+    finite = None if samples is None or not all(map(math.isfinite, samples)) else tuple(map(float, samples))
+    return replace(base, value=float(value), samples=finite, detail={**detail, **_sampled(view, metric)})
+
+
+def _sampled(view: Encoding, metric: Metric) -> dict[str, Any]:
+    """What a record says of the images it was measured on where these are samples: how many of how many. Of training
+    images only where the metric asks for them and does not itself go through all that are streamed."""
+    views = {view.split: view}
+    if view.train is not None and metric.needs & {"train", "train_labels"} and not metric.every_image:
+        views["train"] = view.train
+    found = {name: [len(v.x), v.whole] for name, v in views.items() if v.whole}
+    return {"sampled": found} if found else {}
+
+
+def failed(metrics: Iterable[Metric], row: Record, reason: str) -> list[Record]:
+    """The records of a cell that has no model: every metric failed for the same reason."""
+    return [
+        replace(row, split=split, status="failed", reason=reason, **declared(metric))
+        for metric in metrics
+        for split in metric.splits
+    ]
+
+
+def references(encoding: Encoding, metrics: Iterable[Metric], row: Record) -> list[Record]:
+    """What each metric reads on the run's own real images and on junk: its ceilings, floors and null values, and
+    whether it passes its self-check on them."""
+    out = []
+    for metric in metrics:
+        if metric.references is None or encoding.absent(metric.needs - {"log_var", "likelihood"}):
+            continue
+        base = replace(row, split="test", **declared(metric))
+        try:
+            with torch.no_grad():
+                found = metric.references(encoding, **metric.params)
+            why = faults(metric, found)
+        except Undefined:
+            continue
+        except Exception as error:  # a metric that cannot read its own anchors is not to be believed
+            found, why = {}, [_one_line(error)]
+        out += [replace(base, model=name, value=float(v)) for name, v in found.items() if math.isfinite(v)]
+        check = replace(base, model=SELF_CHECK, unit="passed", better="none", target=None, bounds=(0.0, 1.0))
+        out.append(replace(check, value=0.0 if why else 1.0, detail={"why": why} if why else {}))
+    return out
+
+
+def faults(metric: Metric, anchors: Mapping[str, float]) -> list[str]:
+    """Why a metric is not to be believed on this data, one sentence a fault; empty where it passes its self-check: every
+    anchor is a finite number within the metric's bounds and its expected range, and no floor is as good as a ceiling."""
+    low, high = metric.bounds
+    out = []
+    for name, value in anchors.items():
+        if not math.isfinite(value):
+            out.append(f"{name} is {value}")
+        elif (low is not None and value < low) or (high is not None and value > high):
+            out.append(f"{name} is {value:.4g}, outside the bounds {low} to {high}")
+        elif name in metric.expects and not metric.expects[name][0] <= value <= metric.expects[name][1]:
+            least, most = metric.expects[name]
+            out.append(f"{name} is {value:.4g}, expected {least:.4g} to {most:.4g}")
+    if metric.better == "none":
+        return out
+    goodness = {name: _goodness(metric, value) for name, value in anchors.items() if math.isfinite(value)}
+    for floor in (n for n in goodness if n.startswith("floor:")):
+        for ceiling in (n for n in goodness if n.startswith("ceiling:")):
+            if goodness[floor] >= goodness[ceiling]:
+                out.append(f"{floor} ({anchors[floor]:.4g}) is as good as {ceiling} ({anchors[ceiling]:.4g})")
+    return out
+
+
+def _goodness(metric: Metric, value: float) -> float:
+    if metric.better == "target" and metric.target is not None:
+        return -abs(value - metric.target)
+    return value if metric.better == "higher" else -value
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

@@ -1,0 +1,423 @@
+"""Throughput and cost: how fast a model encodes, decodes, samples and trains on this machine, and what that takes.
+
+A *target* is one (metric, model, batch size): a call that handles ``b`` images. It is timed in *blocks*: a block is
+``inner`` calls in a row, as many as last at least `BLOCK_SECONDS`, so the clock's own cost and resolution do not
+count. After a warm-up every target has `BLOCKS` blocks, taken in rounds: a round visits every target once, the
+models of one batch size directly after one another, and who goes first rotates from round to round. Whatever drifts
+on the machine (its clock, its other users) so falls on all models alike. Raw samples, in images a second, are kept.
+
+    value       b * inner / seconds, the median over blocks (samples/s)
+    spread      interquartile range over median of the blocks
+    rankable    spread <= `RANKABLE`: beyond it these blocks cannot tell two models apart that differ by 10 %
+    flops       floating-point operations of one call, counted in matrix products and convolutions only (2 m n k each)
+    peak_share  flops a second over the float32 matrix-product rate measured in the same rounds with as many threads
+
+Calls run on deep copies, under the caller's thread count, and torch's global generators are put back afterwards:
+neither the models nor anything drawn later depends on having been timed.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import nn
+
+from latentbench.measuring.cost_of_a_call import Call, flops, peak_memory
+from latentbench.randomness import randn, seeded
+from latentbench.records import Record
+
+BLOCKS = 25
+"""Timed blocks of a target: odd, so that the median rate is the inverse of the median time."""
+
+BLOCK_SECONDS = 0.002
+"""Shortest block: some thousand times the clock's resolution, half a scheduler's time slice."""
+
+CALL_SECONDS = 0.5
+"""Longest call worth its blocks; a larger batch is skipped with that reason."""
+
+RANKABLE = 0.2
+"""Widest spread that still ranks. The median of 25 blocks has a standard error of about .93 IQR / sqrt(25), so at a
+spread of .2 it is known to within 7 % either way (95 %): two models that differ by 10 % are only just told apart."""
+
+BATCHES = {"cpu": (1, 64, 512), "cuda": (1, 64, 512, 4096)}
+"""Batch sizes by kind of device: one image, a usual batch, one that fills the machine."""
+
+PEAK_SIDE = {"cpu": 512, "cuda": 4096}
+"""Side of the square matrices whose product gives the machine's measured peak."""
+
+OPERATIONS = ("encode", "decode", "sample", "train_step")
+
+COUNTED = 8
+"""Images in the call whose operations are counted; the count of one image is its share."""
+
+
+@dataclass(eq=False)
+class Target:
+    """One thing to time. ``call`` handles ``batch`` images; ``flops`` are those of one call; ``memory`` is the peak of
+    one call in bytes; ``seconds`` holds a time a call for every block, ``latency`` those of calls waited for."""
+
+    metric: str
+    model: str
+    batch: int
+    device: torch.device
+    call: Call
+    flops: int = 0
+    memory: int | None = None
+    inner: int = 1
+    seconds: list[float] = field(default_factory=list)
+    latency: list[float] = field(default_factory=list)
+    status: Literal["ok", "failed", "skipped"] = "ok"
+    reason: str = ""
+
+    def leave_out(self, status: Literal["failed", "skipped"], reason: str) -> None:
+        """Time this target no further; its record says why."""
+        self.status, self.reason, self.call = status, reason, _nothing
+
+    def attempt(self, do: Callable[[Target], None]) -> None:
+        """``do(self)`` unless left out; a call that raises makes this target failed and no other."""
+        if self.status == "ok":
+            try:
+                do(self)
+            except Exception as error:
+                self.leave_out("failed", _one_line(error))
+
+
+def _nothing() -> None:
+    return None
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def time_models(
+    models: Mapping[str, Any],
+    shape: tuple[int, int, int],
+    device: torch.device | str = "cpu",
+    batches: Sequence[int] | None = None,
+    train_batch: int | None = None,
+    *,
+    blocks: int = BLOCKS,
+) -> list[Record]:
+    """Throughput and cost of each model on images of ``shape`` (c, h, w), as records without run and dataset.
+
+    Args:
+        models: `core.Model` modules by the name their records carry. They may live anywhere: copies are moved.
+        shape: channels, height and width of an image.
+        device: where to time.
+        batches: batch sizes b (default: `BATCHES` of the device).
+        train_batch: one batch size more for the training step: the one the models were trained with.
+        blocks: timed blocks of a target, at least 20.
+
+    Returns:
+        ``throughput.matmul_peak`` (FLOP/s, model ""); for every model ``cost.parameters`` and ``cost.flops.encode |
+        decode`` (FLOP an image), lower is cheaper; for every model and batch size ``throughput.encode | decode |
+        sample | train_step`` (samples/s, > 0, higher is better). A call that raises gives a ``failed`` record with the
+        reason, one longer than `CALL_SECONDS` a ``skipped`` one.
+
+    Raises:
+        ValueError: for a batch size below 1 or fewer than 20 blocks.
+        RuntimeError: where CUDA is asked for and there is none.
+    """
+    device = torch.device(device)
+    sizes = sorted({*(batches if batches is not None else BATCHES.get(device.type, BATCHES["cpu"]))})
+    if not sizes:
+        raise ValueError("batches: at least one is needed")
+    if (smallest := min(*sizes, sizes[0] if train_batch is None else train_batch)) < 1:
+        raise ValueError(f"batches: {smallest} is not a batch size; it must be at least 1")
+    if blocks < 20:
+        raise ValueError(f"blocks: {blocks} is too few to state a spread; at least 20 are needed")
+    load = _load()
+    with _own_generators(device):
+        peak = _peak_target(device)
+        groups, costs = _prepare(models, shape, device, sizes, train_batch)
+        _time([[peak], *groups], blocks)
+    rows = [_peak_record(peak, load)]
+    rows += [r for name in models for r in costs[name]]
+    return rows + [_record(t, rows[0].value, load) for group in groups for t in group]
+
+
+def matmul_peak(device: torch.device | str = "cpu", *, blocks: int = BLOCKS) -> Record:
+    """The machine's float32 matrix-product rate as a record, FLOP/s, higher is better: the median over blocks of
+    2 n^3 / seconds for square matrices of side n = `PEAK_SIDE`, under the caller's thread count and float32 precision
+    setting (`torch.get_float32_matmul_precision`, kept in the detail)."""
+    device = torch.device(device)
+    load = _load()
+    with _own_generators(device):
+        peak = _peak_target(device)
+        _time([[peak]], blocks)
+    return _peak_record(peak, load)
+
+
+def operation(what: str, model: Any, batch: int, shape: tuple[int, int, int], device: torch.device) -> Call:
+    """A call that does ``what`` to ``batch`` images, on its own copy of ``model`` moved to ``device``.
+
+    ``encode``: x to q(z|x); ``decode``: z to images; ``sample``: draw z ~ N(0, I) and decode it; ``train_step``: loss,
+    gradient and Adam's update as in training. Inputs are fixed random numbers: speed does not depend on their values.
+    """
+    return _call(what, _twin(model, device, what == "train_step"), batch, shape, device)
+
+
+class _Twin(NamedTuple):
+    """A copy of a model on the device: in evaluation mode, or in training mode with its optimiser."""
+
+    model: Any
+    optimiser: torch.optim.Optimizer | None
+
+
+def _twin(model: Any, device: torch.device, training: bool) -> _Twin:
+    twin = copy.deepcopy(model)
+    if isinstance(twin, nn.Module):
+        twin = twin.to(device).train(training)
+        if not any(p.requires_grad for p in twin.parameters()):
+            twin.requires_grad_(training)  # a trained model comes frozen; one with frozen parts keeps them so
+    return _Twin(twin, torch.optim.Adam(twin.parameters(), lr=1e-4, fused=True) if training else None)
+
+
+def _call(what: str, twin: _Twin, batch: int, shape: tuple[int, int, int], device: torch.device) -> Call:
+    model, optimiser = twin
+    g = seeded(0, "throughput")
+    x = torch.rand((batch, *shape), generator=g).to(device)
+    if optimiser is not None:
+        draws = seeded(0, "throughput, posterior draws")
+
+        def step() -> None:
+            optimiser.zero_grad(set_to_none=True)
+            model.loss(x, draws).total.backward()
+            optimiser.step()
+
+        return step
+    z = torch.randn((batch, int(model.latent_dim)), generator=g).to(device)
+    prior = torch.Generator(device).manual_seed(0)
+    forward: dict[str, Call] = {
+        "encode": lambda: model.encode(x),
+        "decode": lambda: model.decode(z),
+        "sample": lambda: model.decode(randn(z.shape, prior, z)),
+    }
+    return torch.inference_mode()(forward[what])
+
+
+def time_block(call: Call, calls: int, device: torch.device) -> float:
+    """Seconds of ``calls`` calls in a row: on CUDA between two events of the stream; on a CPU by the clock."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            torch.cuda.synchronize(device)
+            start.record()
+            for _ in range(calls):
+                call()
+            end.record()
+            end.synchronize()
+            return float(start.elapsed_time(end)) / 1000
+    started = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return time.perf_counter() - started
+
+
+def _calibrate(target: Target) -> None:
+    """Warm up, then choose how many calls make a block."""
+    seconds = min(time_block(target.call, 1, target.device) for _ in range(3))
+    if seconds > CALL_SECONDS:
+        target.leave_out("skipped", f"one call takes {seconds:.1f} s, more than {CALL_SECONDS} s: too long to repeat")
+        return
+    calls = 1
+    while (seconds := time_block(target.call, calls, target.device)) < BLOCK_SECONDS:
+        calls = max(calls + 1, min(10 * calls, math.ceil(1.2 * calls * BLOCK_SECONDS / max(seconds, 1e-9))))
+    target.inner = calls
+
+
+def _block(target: Target) -> None:
+    target.seconds.append(time_block(target.call, target.inner, target.device) / target.inner)
+    if target.device.type == "cuda":
+        # Calls in a row overlap with their launching; one call alone, waited for, is what a caller waits.
+        started = time.perf_counter()
+        target.call()
+        torch.cuda.synchronize(target.device)
+        target.latency.append(time.perf_counter() - started)
+    else:
+        target.latency.append(target.seconds[-1])
+
+
+def _time(groups: Sequence[Sequence[Target]], blocks: int) -> None:
+    """Fill the targets' samples in rounds; the order within a group rotates from round to round."""
+    for target in (t for group in groups for t in group):
+        target.attempt(_calibrate)
+    for number in range(blocks):
+        for group in groups:
+            first = number % max(1, len(group))
+            for target in (*group[first:], *group[:first]):
+                target.attempt(_block)
+
+
+def _prepare(
+    models: Mapping[str, Any],
+    shape: tuple[int, int, int],
+    device: torch.device,
+    sizes: Sequence[int],
+    train_batch: int | None,
+) -> tuple[list[list[Target]], dict[str, list[Record]]]:
+    """The targets, those of one operation and batch size in a group, and each model's costs."""
+    groups: list[list[Target]] = []
+    costs: dict[str, list[Record]] = {name: _costs(name, model, shape, device) for name, model in models.items()}
+    for what in OPERATIONS:
+        trains = what == "train_step"
+        # One copy for all batch sizes: copies of large models, with Adam's state, would fill a GPU.
+        twins = {name: cache(partial(_twin, model, device, trains)) for name, model in models.items()}
+        for batch in sorted({*sizes, train_batch or sizes[0]}) if trains else sizes:
+            group = [Target(f"throughput.{what}", name, batch, device, _nothing) for name in models]
+            for target in group:
+                target.attempt(partial(_equip, what=what, model=models[target.model], shape=shape))
+                if target.status == "ok":
+                    target.call = _call(what, twins[target.model](), batch, shape, device)
+            groups.append(group)
+    return groups, costs
+
+
+def _equip(target: Target, what: str, model: Any, shape: tuple[int, int, int]) -> None:
+    """Measure a call's memory and operations, on copies that then go: the memory is that of a first training step,
+    which makes gradients and Adam's state."""
+    if what == "train_step" and not (isinstance(model, nn.Module) and hasattr(model, "loss")):
+        target.leave_out("skipped", "needs a torch.nn.Module with a loss")
+        return
+    target.memory = peak_memory(operation(what, model, target.batch, shape, target.device), target.device)
+    target.flops = flops(operation(what, model, target.batch, shape, target.device))
+
+
+def _flops_an_image(what: str, model: Any, shape: tuple[int, int, int], device: torch.device) -> int | str:
+    """Operations an image, or why they cannot be counted."""
+    try:
+        return flops(operation(what, model, COUNTED, shape, device)) // COUNTED
+    except Exception as error:
+        return _one_line(error)
+
+
+def _costs(name: str, model: Any, shape: tuple[int, int, int], device: torch.device) -> list[Record]:
+    """What does not depend on the machine: parameters and operations an image."""
+    module = isinstance(model, nn.Module)
+    found: dict[str, tuple[int | str, str]] = {
+        "cost.parameters": (
+            sum(p.numel() for p in model.parameters()) if module else "not a torch.nn.Module",
+            "parameters",
+        ),
+        "cost.flops.encode": (_flops_an_image("encode", model, shape, device), "FLOP/image"),
+        "cost.flops.decode": (_flops_an_image("decode", model, shape, device), "FLOP/image"),
+    }
+    rows = []
+    for metric, (count, unit) in found.items():
+        blank = Record(model=name, metric=metric, unit=unit, better="lower", bounds=(0.0, None))
+        if isinstance(count, str):
+            rows.append(replace(blank, status="skipped", reason=count))
+        else:
+            rows.append(replace(blank, value=float(count)))
+    return rows
+
+
+def _peak_target(device: torch.device) -> Target:
+    side = PEAK_SIDE.get(device.type, PEAK_SIDE["cpu"])
+    g = seeded(0, "matrix product")
+    a, b = (torch.rand((side, side), generator=g).to(device) for _ in range(2))
+    out = torch.empty_like(a)
+    return Target("throughput.matmul_peak", "", 1, device, lambda: torch.mm(a, b, out=out), flops=2 * side**3)
+
+
+def spread(rates: Sequence[float]) -> float:
+    """Interquartile range over the median of at least two rates, >= 0; lower is quieter."""
+    low, middle, high = statistics.quantiles(rates, n=4)
+    return (high - low) / middle
+
+
+def _peak_record(peak: Target, load: float | None) -> Record:
+    blank = Record(
+        metric=peak.metric,
+        metric_params={"device": peak.device.type, "dtype": "float32"},
+        unit="FLOP/s",
+        better="higher",
+        bounds=(0.0, None),
+        status=peak.status,
+        reason=peak.reason,
+    )
+    if peak.status != "ok":
+        return blank
+    rates = tuple(peak.flops / s for s in peak.seconds)
+    about = {
+        "side": PEAK_SIDE.get(peak.device.type, PEAK_SIDE["cpu"]),
+        "precision": torch.get_float32_matmul_precision(),
+        "device": _device_name(peak.device),
+    }
+    return replace(
+        blank,
+        value=statistics.median(rates),
+        samples=rates,
+        detail={**about, **_circumstances(peak, rates, load)},
+    )
+
+
+def _record(target: Target, peak: float | None, load: float | None) -> Record:
+    blank = Record(
+        model=target.model,
+        metric=target.metric,
+        metric_params={"batch": target.batch, "device": target.device.type},
+        unit="samples/s",
+        better="higher",
+        bounds=(0.0, None),
+        status=target.status,
+        reason=target.reason,
+    )
+    if target.status != "ok":
+        return blank
+    rates = tuple(target.batch / s for s in target.seconds)
+    return replace(
+        blank,
+        value=statistics.median(rates),
+        samples=rates,
+        detail={
+            "latency_ms": 1000 * statistics.median(target.latency),
+            "peak_memory_bytes": target.memory,
+            "peak_memory_is": "tensors made by one call, without weights and input",
+            "flops": target.flops,
+            "peak_share": target.flops / statistics.median(target.seconds) / peak if peak else None,
+            **_circumstances(target, rates, load),
+        },
+    )
+
+
+def _circumstances(target: Target, rates: Sequence[float], load: float | None) -> dict[str, Any]:
+    wide = spread(rates)
+    return {
+        "spread": wide,
+        "rankable": wide <= RANKABLE,
+        "threads": torch.get_num_threads(),
+        "load": load,
+        "blocks": len(rates),
+        "inner": target.inner,
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _load() -> float | None:
+    """The one-minute load average before anything is timed; None where the system keeps none."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+@contextmanager
+def _own_generators(device: torch.device) -> Iterator[None]:
+    """Put torch's global generators back afterwards: a model with dropout draws from them."""
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("device: cuda is not available on this machine")
+    here = [torch.cuda.current_device() if str(device) == "cuda" else device.index] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=here):
+        yield

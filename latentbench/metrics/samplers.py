@@ -1,0 +1,161 @@
+"""Samplers: what "a point drawn from the prior" may mean, and the images such points decode to.
+
+Three are tried on every model, because the sampler decides as much as the model does: the prior N(0, I) itself, a
+full-covariance Gaussian and a mixture of 10 Gaussians, both fitted to the training split's codes (one draw of q(z|x)
+an image; a plain autoencoder's means). The standard normal noise behind them depends on the seed alone, so every
+model is asked about the same draws.
+
+From codes to pictures to the judge's word, each step is a plain function for `Encoding.once`: codes, decoded samples,
+verdicts on them, their features. So ten measures of the same samples decode and judge them once.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentbench.core import Encoding, Undefined, Verdict
+from latentbench.geometry.neighbours import flat
+from latentbench.metrics.decoding import decode, features, subsample, verdicts
+from latentbench.randomness import randn
+
+SAMPLERS = ("normal", "gaussian", "mixture")
+ALIKE = 1e-4
+"""Samples whose features vary less than this share of the real images' are one image, not a distribution."""
+
+
+class Mixture(NamedTuple):
+    """A mixture of c Gaussians: ``weight`` (c,), ``mean`` (c, d), ``root`` (c, d, d) with root root^T = covariance;
+    float64 on the CPU."""
+
+    weight: Tensor
+    mean: Tensor
+    root: Tensor
+
+
+def fit_gaussian(codes: Tensor) -> Mixture:
+    """The Gaussian with the mean and the full covariance of ``codes`` (n, d), as a mixture of one. Directions without
+    variance stay without."""
+    codes = flat(codes).cpu()
+    mean = codes.mean(0)
+    covariance = (codes - mean).T @ (codes - mean) / len(codes)
+    value, vector = torch.linalg.eigh(covariance)
+    root = vector * value.clamp(min=0).sqrt() @ vector.T  # symmetric, so the draw pairs across models
+    return Mixture(torch.ones(1, dtype=torch.float64), mean[None], root[None])
+
+
+def fit_mixture(codes: Tensor, components: int, generator: torch.Generator) -> Mixture:
+    """A mixture of ``components`` full-covariance Gaussians fitted to ``codes`` (n, d) by EM from a seeded k-means
+    start (scikit-learn's GaussianMixture), on standardised coordinates so that its ridge of 1e-6 is relative.
+
+    With fewer than two codes a component there are as many components as that allows; raises Undefined for n < 2.
+    """
+    from sklearn.mixture import GaussianMixture
+
+    codes = flat(codes).cpu()
+    if len(codes) < 2:
+        raise Undefined(f"a mixture needs two training codes, there is {len(codes)}")
+    mean, sd = codes.mean(0), codes.std(0, correction=0)
+    sd = torch.where(sd > 0, sd, 1.0)
+    seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
+    model = GaussianMixture(max(1, min(components, len(codes) // 2)), random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # unconverged EM, or fewer distinct codes than components, is still a mixture
+        model.fit(((codes - mean) / sd).numpy())
+    root = torch.linalg.cholesky(torch.from_numpy(np.asarray(model.covariances_)))
+    means = torch.from_numpy(np.asarray(model.means_))
+    return Mixture(torch.from_numpy(np.asarray(model.weights_)), mean + sd * means, sd[:, None] * root)
+
+
+def draw(mixture: Mixture, noise: Tensor, generator: torch.Generator) -> Tensor:
+    """Samples (m, d) of a mixture from standard normal ``noise`` (m, d) float64; ``generator`` picks components."""
+    if len(mixture.weight) == 1:
+        return mixture.mean + noise @ mixture.root[0].T
+    chosen = torch.multinomial(mixture.weight, len(noise), replacement=True, generator=generator)
+    return mixture.mean[chosen] + torch.einsum("mij,mj->mi", mixture.root[chosen], noise)
+
+
+def train_codes(e: Encoding, most: int) -> Tensor:
+    """At most ``most`` training codes (n, d): one draw of q(z|x) per image, the mean for a Dirac."""
+    if e.train is None:
+        raise Undefined(e.missing.get("train", "needs train"))
+    return subsample(e.train.z, most, e.generator("codes"))
+
+
+def fitted(e: Encoding, sampler: str) -> Mixture:
+    """What ``sampler`` (one of `SAMPLERS`) draws from. Raises ValueError for another name."""
+    if sampler == "normal":
+        d = e.mu.shape[1]
+        one = torch.ones(1, dtype=torch.float64)
+        return Mixture(one, torch.zeros(1, d, dtype=torch.float64), torch.eye(d, dtype=torch.float64)[None])
+    if sampler == "gaussian":
+        return fit_gaussian(e.once(train_codes, most=5000))
+    if sampler == "mixture":
+        return fit_mixture(e.once(train_codes, most=5000), 10, e.generator("mixture fit"))
+    raise ValueError(f"sampler: '{sampler}' is not one of {', '.join(SAMPLERS)}")
+
+
+def prior_codes(e: Encoding, sampler: str, count: int) -> Tensor:
+    """``count`` latent points (count, d) drawn by ``sampler``, from the same noise for every sampler and model."""
+    mixture = e.once(fitted, sampler=sampler)
+    noise = randn((count, e.mu.shape[1]), e.generator("prior"), mixture.mean)
+    return draw(mixture, noise, e.generator("mixture component")).to(e.mu)
+
+
+def prior_samples(e: Encoding, sampler: str, count: int) -> Tensor:
+    """Raw decoded images (count, c, h, w) of `prior_codes`."""
+    return decode(e, e.once(prior_codes, sampler=sampler, count=count))
+
+
+def judged_samples(e: Encoding, sampler: str, count: int) -> Verdict:
+    """The judge's verdict on each of `prior_samples`; fields (count,)."""
+    return verdicts(e, e.once(prior_samples, sampler=sampler, count=count))
+
+
+def real_features(e: Encoding, count: int) -> Tensor:
+    """The judge's features (n, f) of at most ``count`` real images of the split."""
+    return features(e, subsample(e.x, count, e.generator("real features")))
+
+
+def train_features(e: Encoding, count: int) -> Tensor:
+    """The judge's features (n, f) of as many real training images as `real_features` has of the split's, or of all
+    there are. The judge was trained on them."""
+    if e.train is None:
+        raise Undefined(e.missing.get("train", "needs train"))
+    most = min(len(e.x), count)
+    return features(e, subsample(e.train.x, most, e.generator("real against real")))
+
+
+def sample_features(e: Encoding, sampler: str, count: int) -> Tensor:
+    """The judge's features (count, f) of `prior_samples`."""
+    return features(e, e.once(prior_samples, sampler=sampler, count=count))
+
+
+def alike(real: Tensor, fake: Tensor) -> bool:
+    """Whether ``fake`` (m, f) is one image over and over: its features vary by less than `ALIKE` of the variance of
+    ``real`` (n, f)."""
+    spread = [float(flat(f).var(0, correction=0).sum()) for f in (real, fake)]
+    return spread[1] <= ALIKE * spread[0]
+
+
+def anchor_images(e: Encoding, count: int) -> Mapping[str, Tensor]:
+    """Images that no model has a part in, at most ``count`` of each kind: real images of the split; uniform noise;
+    real images with their pixels shuffled, each in its own way; the mean image (of the training split, where there is
+    one), once."""
+    generator = e.generator("anchors")
+    x = subsample(e.x, count, generator)
+    noise = torch.rand(x.shape, generator=generator, device=generator.device).to(x)
+    order = torch.rand(len(x), 1, x[0, 0].numel(), generator=generator, device=generator.device).argsort(-1)
+    shuffled = x.flatten(2).gather(2, order.to(x.device).expand(-1, x.shape[1], -1)).view_as(x)
+    mean = (e.x if e.train is None else e.train.x).mean(0, keepdim=True)
+    return {"ceiling:real": x, "floor:noise": noise, "floor:shuffle": shuffled, "floor:mean": mean}
+
+
+def null_repeats(count: int) -> int:
+    """How often a null value from ``count`` points is measured, to be averaged: small samples are cheap and noisy."""
+    return max(1, round(2000 / max(1, count)))

@@ -1,0 +1,1 @@
+"""What leaves a run beside its page: tables, summaries, comparisons in Markdown."""

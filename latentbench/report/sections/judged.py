@@ -1,0 +1,27 @@
+"""The judge's word on one image."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from latentbench.report.wording.language import marked, say
+
+
+class Verdict(NamedTuple):
+    """The judge's word on one image: ``valid`` or refused, the class it reads, how sure it is."""
+
+    valid: bool
+    label: str
+    confidence: str
+
+    @property
+    def mark(self) -> str:
+        """A sign that needs no colour."""
+        return "✓" if self.valid else "×"
+
+    @property
+    def words(self) -> str:
+        """The verdict as a sentence."""
+        text = marked("valid, reads {label}{sure}" if self.valid else "refused, reads {label}{sure}")
+        sure = say(", confidence {confidence}", confidence=self.confidence) if self.confidence else ""
+        return say(text, label=self.label, sure=sure)

@@ -1,0 +1,135 @@
+"""The protocol: everything needed to have a run again, and its data."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from latentbench.report.exports import tables
+from latentbench.report.folder import RunFolder
+from latentbench.report.wording import words
+from latentbench.report.wording.language import marked, say
+from latentbench.stats.cells import summarise
+
+ATTACHED = 500_000
+"""Bytes up to which the packed records travel inside the page; beyond them the page points to the run folder."""
+
+
+JUDGE_ROWS = marked({
+    "judge.accuracy": ("Accuracy on real test images", "how well it tells the classes apart"),
+    "judge.pass.real": ("Accepts of real test images", "the ceiling of every validity"),
+    "judge.pass.noise": ("Accepts of uniform noise", "a floor; above 5 % the self-check fails"),
+    "judge.pass.gaussian_noise": ("Accepts of Gaussian noise", "a floor; above 5 % the self-check fails"),
+    "judge.pass.shuffle": ("Accepts of images with shuffled pixels", "a floor; above 5 % the self-check fails"),
+    "judge.pass.mean": ("Accepts of the mean image", "a floor; above 5 % the self-check fails"),
+})  # fmt: skip
+
+
+JUDGES = marked({"judge": "judge", "judge:second": "second judge"})
+
+
+SPLITS = marked(("train", "validation", "test"))
+
+
+class Protocol(NamedTuple):
+    """How one run was made: everything needed to have it again, and its data."""
+
+    run: RunFolder
+    command: str
+    facts: Sequence[tuple[str, str]]
+    settings: Sequence[tuple[str, str]]
+    versions: Sequence[tuple[str, str]]
+    models: Sequence[tuple[str, str]]
+    judge: Sequence[tuple[str, str, Sequence[str]]]
+    judges: Sequence[str]
+    downloads: Sequence[tuple[str, str, str]]
+
+
+def protocol(run: RunFolder) -> Protocol:
+    """The protocol of one run."""
+    detail = run.detail
+    data, environment = detail.get("dataset") or {}, detail.get("environment") or {}
+    sizes = data.get("sizes") or {}
+    shape = " × ".join(map(str, data.get("shape") or [])) or say("unknown size")
+    splits = (f"{say(k)} {v:,}".replace(",", words.THIN) for k, v in sizes.items() if isinstance(v, int))
+    facts = [
+        (say("run"), next((r.run for r in run.records if r.run), run.label)),
+        (say("data"), say("{name}, images of {shape}", name=data.get("name", run.dataset), shape=shape)),
+        (say("splits"), words.commas(splits)),
+        (say("streamed"), _streamed(data)),
+        (say("data, sha256"), str(data.get("sha256") or run.dataset_hash)),
+        ("latentbench", str(detail.get("version") or say("not recorded"))),
+        (say("git revision"), str(detail.get("git") or say("none"))),
+        (say("started"), str(detail.get("started") or say("not recorded"))),
+        (say("took"), f"{words.number(float(detail['seconds']))}{words.THIN}s" if detail.get("seconds") else ""),
+    ]
+    versions = [(k, words.plain(v)) for k, v in _flat(environment)]
+    models = [(str(m), words.plain(d)) for m, d in (detail.get("models") or {}).items()]
+    judge, judges = _judge(run)
+    return Protocol(
+        run, str(detail.get("command") or ""), [(k, v) for k, v in facts if v],
+        [(k, words.plain(v)) for k, v in (detail.get("config") or {}).items()], versions, models, judge, judges,
+        _downloads(run),
+    )  # fmt: skip
+
+
+def _streamed(data: Mapping[str, Any]) -> str:
+    """What was measured on what, where the images did not fit in memory; empty where they did."""
+    samples = (data.get("streamed") or {}).get("samples")
+    if not samples:
+        return ""
+    return say(
+        "models were trained on all training images, read from disk; the judge and the measures saw random samples of "
+        "{train} training, {val} validation and {test} test images, memorisation and data copying all training images",
+        **{name: f"{samples.get(name, 0):,}".replace(",", words.THIN) for name in ("train", "val", "test")},
+    )
+
+
+def _flat(environment: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Names and values, one level of nesting opened."""
+    out: list[tuple[str, Any]] = []
+    for key, value in environment.items():
+        out += list(value.items()) if isinstance(value, Mapping) else [(key, value)]
+    return out
+
+
+def _judge(run: RunFolder) -> tuple[list[tuple[str, str, list[str]]], list[str]]:
+    """The self-check: a row a quantity, a column a judge."""
+    rows = [c for c in summarise(run.records) if c.model.split(":")[0] == "judge"]
+    judges = list(dict.fromkeys(c.model for c in rows))
+    out = []
+    for metric in dict.fromkeys(c.metric for c in rows):
+        title, about = map(say, JUDGE_ROWS.get(metric, (metric, "")))
+        found = {c.model: c for c in rows if c.metric == metric}
+        out.append((title, about, [_judge_value(found.get(j)) for j in judges]))
+    return out, [say(JUDGES.get(j, j)) for j in judges]
+
+
+def _judge_value(cell: Any) -> str:
+    if cell is None:
+        return "—"
+    if cell.interval is None:
+        return say("{status}: {why}", status=say(cell.status), why=words.reason(cell.reason))
+    return (
+        words.percent(cell.interval.mean)
+        if cell.unit in ("share", "accuracy", "")
+        else words.number(cell.interval.mean)
+    )
+
+
+def _downloads(run: RunFolder) -> list[tuple[str, str, str]]:
+    """(file name, size in words, data URI): the table as it is, the records compressed."""
+    table = tables.results_csv(run.records).encode("utf-8")
+    packed = gzip.compress((run.path / "records.jsonl").read_bytes(), 9, mtime=0)
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in run.label)
+    files = [(f"{stem}-records.jsonl.gz", "application/gzip", packed)] if len(packed) <= ATTACHED else []
+    if len(table) <= 300_000:
+        files.insert(0, (f"{stem}-results.csv", "text/csv;charset=utf-8", table))
+    else:
+        files.insert(0, (f"{stem}-results.csv.gz", "application/gzip", gzip.compress(table, 9, mtime=0)))
+    return [
+        (name, words.engineering(len(raw), "B"), f"data:{kind};base64,{base64.b64encode(raw).decode('ascii')}")
+        for name, kind, raw in files
+    ]

@@ -1,0 +1,167 @@
+"""Speed: how many images a second, and under which conditions that was timed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+
+from latentbench.report.columns import Column
+from latentbench.report.drawing import figures
+from latentbench.report.folder import Absent, RunFolder
+from latentbench.report.sections.training import span
+from latentbench.report.wording import words
+from latentbench.report.wording.language import marked, say
+from latentbench.stats.cells import summarise
+
+KINDS = marked({
+    "encode": ("Encode", "images to posteriors"),
+    "decode": ("Decode", "latent points to images"),
+    "sample": ("Sample", "draw from N(0, I) and decode"),
+    "train_step": ("Train step", "loss, gradient and update of one batch"),
+})  # fmt: skip
+
+
+CONDITIONS = (
+    ("blocks", marked("{n} timed block each"), marked("{n} timed blocks each")),
+    ("threads", marked("{n} thread"), marked("{n} threads")),
+    ("load", marked("load average {n} at the start"), marked("load average {n} at the start")),
+)
+"""What timings were taken under: the name in their records, and how one of it and more are said."""
+
+
+UNKNOWN = marked("as its record names it")
+
+
+class SpeedRow(NamedTuple):
+    """One line of the speed table."""
+
+    model: str
+    kind: str
+    device: str
+    batch: str
+    speed: str
+    spread: str
+    latency: str
+    peak: str
+    memory: str
+    rankable: bool
+
+
+class Speeds(NamedTuple):
+    """Throughput: a figure for each kind of work and device, the table, who cannot be ranked, and what it ran on."""
+
+    plots: Sequence[tuple[str, str, Markup]]
+    rows: Sequence[SpeedRow]
+    unranked: Sequence[str]
+    conditions: str
+
+
+def speeds(columns: Sequence[Column]) -> Speeds:
+    """Samples per second of every model. Raises Absent where no run measured any."""
+    numbers = {(id(c.run), c.model): c for c in columns}
+    found: dict[tuple[str, str], list[figures.Speed]] = {}
+    rows, unranked, seen = [], [], []
+    for run in dict.fromkeys(c.run for c in columns):
+        for r in run.records:
+            column = numbers.get((id(run), r.model))
+            kind = r.metric.removeprefix("throughput.")
+            if column is None or not r.metric.startswith("throughput.") or r.value is None:
+                continue
+            device, batch = str(r.metric_params.get("device", "")), int(r.metric_params.get("batch", 0))
+            ok = bool(r.detail.get("rankable", True))
+            times = np.asarray([s for s in (r.samples or (r.value,)) if s and s > 0] or [max(r.value, 1e-9)])
+            low, high = (float(q) for q in np.quantile(times, (0.25, 0.75)))
+            found.setdefault((kind, device), []).append(figures.Speed(column.m, batch, r.value, low, high, ok))
+            title = say(KINDS.get(kind, (kind, ""))[0])
+            rows.append(_speed_row(column.label, title, device, batch, r.value, r.detail, ok))
+            if not ok:
+                text = marked("{model}, {work}, batch {batch}")
+                unranked.append(say(text, model=column.label, work=title.lower(), batch=batch))
+            seen.append(r.detail)
+    if not rows:
+        raise Absent(say("Not drawn: no speed was measured in this run."))
+    plots = []
+    for (kind, device), every in found.items():
+        title, about = map(say, KINDS.get(kind, (kind, UNKNOWN)))
+        best = max(every, key=lambda s: s.median)
+        label = say(
+            "{work} on {device}: samples per second over batch sizes {batches}; highest {best}. The table below holds the "
+            "numbers.",
+            work=title,
+            device=device,
+            batches=words.commas(str(b) for b in sorted({s.batch for s in every})),
+            best=words.engineering(best.median),
+        )
+        plots.append((f"{title} ({device})" if device else title, about, figures.throughput(every, label)))
+    if len(unranked) > 6:
+        text = marked("{some} of {n} timings, named in the table below")
+        unranked = [say(text, some=len(unranked), n=len(rows))]
+    return Speeds(plots, rows, unranked, _conditions(seen))
+
+
+def _speed_row(
+    model: str, kind: str, device: str, batch: int, value: float, detail: Mapping[str, Any], ok: bool
+) -> SpeedRow:
+    latency, memory = detail.get("latency_ms"), detail.get("peak_memory_bytes")
+    return SpeedRow(
+        model, kind, device, str(batch), words.engineering(value), words.percent(detail.get("spread")),
+        f"{words.number(latency)}{words.THIN}ms" if latency is not None else "—", words.percent(detail.get("peak_share")),
+        words.engineering(memory, "B") if memory is not None else "—", ok,
+    )  # fmt: skip
+
+
+def _conditions(seen: Sequence[Mapping[str, Any]]) -> str:
+    """What the timings were taken under, in a sentence; only what the records say."""
+    parts = []
+    for key, one, many in CONDITIONS:
+        values = sorted({d[key] for d in seen if isinstance(d.get(key), int | float)})
+        if values:
+            parts.append(say(one if values == [1] else many, n=span(f"{values[0]:.3g}", f"{values[-1]:.3g}")))
+    return words.commas(parts)
+
+
+def speeds_or_reason(columns: Sequence[Column]) -> tuple[Speeds | None, str]:
+    """The table of speeds, or why there is none."""
+    try:
+        return speeds(columns), ""
+    except Absent as reason:
+        return None, str(reason)
+
+
+def costs(columns: Sequence[Column]) -> list[tuple[Column, Sequence[str]]]:
+    """Parameters, FLOPs and training of each model, as recorded."""
+    out: list[tuple[Column, Sequence[str]]] = []
+    for column in columns:
+        found = {
+            c.metric: c.interval.mean for c in summarise(column.run.records) if c.model == column.model and c.interval
+        }
+        declared = (column.run.detail.get("models") or {}).get(column.model) or {}
+        parameters = found.get("cost.parameters", declared.get("parameters"))
+        row = [
+            words.engineering(parameters),
+            words.engineering(found.get("cost.flops.encode"), "FLOP"),
+            words.engineering(found.get("cost.flops.decode"), "FLOP"),
+            words.number(found.get("train.epochs")),
+            f"{words.number(found['train.seconds'])}{words.THIN}s" if "train.seconds" in found else "—",
+        ]
+        if any(v != "—" for v in row):
+            out.append((column, row))
+    return out
+
+
+def peaks(runs: Sequence[RunFolder]) -> list[str]:
+    """The measured matrix-product peak that shares of peak are shares of."""
+    return [
+        say(
+            "{speed} on {device}",
+            speed=words.engineering(r.value, "FLOP/s"),
+            device=r.metric_params.get("device") or say("this device"),
+        )
+        + (f" ({run.label})" if len(runs) > 1 else "")
+        for run in runs
+        for r in run.records
+        if r.metric == "throughput.matmul_peak" and r.value is not None
+    ]

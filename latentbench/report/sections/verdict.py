@@ -1,0 +1,46 @@
+"""The verdict: the page's questions, each with its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from latentbench.report import verdict
+from latentbench.report.folder import RunFolder
+from latentbench.report.wording.language import marked, say
+
+QUESTIONS = marked({
+    "continuous": ("Is it continuous?", "Two close latent points should decode to similar, meaningful images."),
+    "complete": ("Is it complete?", "A point drawn from the prior should decode to something meaningful."),
+    "cost": ("What did it cost?", "Regularising a latent space takes something from reconstruction and time."),
+    "posterior": ("Why mu and sigma?", "What the cloud around each code does that a point cannot."),
+    "how sure": ("How sure is this?", "What these answers rest on."),
+})  # fmt: skip
+
+
+class Answer(NamedTuple):
+    """One question with its answer in a sentence and the sentences that carry the numbers."""
+
+    key: str
+    question: str
+    meaning: str
+    headline: str
+    sentences: Sequence[str]
+    run: str
+
+
+def answers(runs: Sequence[RunFolder]) -> list[Answer]:
+    """Every run's answers, in the order of `QUESTIONS`."""
+    out = []
+    for run in runs:
+        for v in verdict.verdicts(run.records):
+            question, meaning = map(say, QUESTIONS.get(v.question, (v.question.capitalize(), "")))
+            headline = _capital(v.parts[1], run.models)
+            out.append(Answer(v.question, question, meaning, headline, v.sentences, run.label))
+    order = list(QUESTIONS)
+    return sorted(out, key=lambda a: order.index(a.key) if a.key in order else len(order))
+
+
+def _capital(sentence: str, models: Sequence[str]) -> str:
+    """A sentence with a capital, unless it opens with a model's name."""
+    return sentence if sentence.startswith(tuple(models)) else sentence[:1].upper() + sentence[1:]

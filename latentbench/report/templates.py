@@ -1,0 +1,45 @@
+"""Where the page's templates come from and what they may call."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from latentbench.report.drawing import images
+from latentbench.report.wording.language import plural, say
+
+HERE = Path(__file__).parent
+
+
+def environment() -> jinja2.Environment:
+    """Where templates come from and what they may call; text is escaped, and a name that is not there is an error."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    made.globals.update(shown_size=images.shown_size, say=_say, plural=_plural, told=say)
+    return made
+
+
+def _say(text: str, /, **places: object) -> Markup:
+    """`say` for the sentences of the template: they may hold tags, what fills their places is escaped. A text that does
+    not stand in the template itself is never given to this but to ``told``, whose answer is escaped."""
+    told = Markup(say(text))
+    return told.format(**places) if places else told
+
+
+def _plural(one: str, many: str, count: int, /, **places: object) -> Markup:
+    """`plural` for the template."""
+    return Markup(plural(one, many, count, **{name: escape(value) for name, value in places.items()}))
+
+
+def script_data(value: Any) -> Markup:
+    """JSON fit to stand inside a script element: no ``<``, ``>`` or ``&`` that could end it or start another."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)

@@ -1,0 +1,1 @@
+"""How the page speaks: its languages, numbers and families of measures."""

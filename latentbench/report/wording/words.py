@@ -1,0 +1,265 @@
+"""How the page speaks: numbers in one form throughout, and the families of measures with a sentence for each.
+
+A family is found by a metric's name; one that no family knows is shown under "Other measures" from what its record
+declares, so a record of a metric no longer installed still has its row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from latentbench.report.wording.language import marked, recognised, say
+
+MINUS = "\N{MINUS SIGN}"
+THIN = "\N{NARROW NO-BREAK SPACE}"
+
+
+class Family(NamedTuple):
+    """A group of measures: ``key`` for links, ``title``, a sentence ``about`` it, and the name ``prefixes`` in it."""
+
+    key: str
+    title: str
+    about: str
+    prefixes: tuple[str, ...]
+
+
+FAMILIES = (
+    Family(
+        "continuity",
+        marked("Decoded continuity"),
+        marked(
+            "Do two close latent points decode to similar, meaningful things? Measured on the straight line between the "
+            "codes of two images. Pixel smoothness alone rewards blur, so the same is measured on the cross-fade "
+            "(the two end images blended pixel by pixel) as a control."
+        ),
+        ("path.", "midpoint.", "jacobian.", "geodesic.", "lines."),
+    ),
+    Family(
+        "completeness",
+        marked("Prior completeness"),
+        marked(
+            "Does a point drawn from the prior decode to something meaningful? The prior is the distribution new latent "
+            "points are drawn from. The judge is a classifier trained on real images that may refuse an image; an image "
+            "it does not refuse is valid. Validity is read between the share of real images it accepts (ceiling) and the "
+            "share of junk it accepts (floors)."
+        ),
+        ("validity", "valid_label", "precision", "recall", "density", "coverage", "hole", "judge_", "prior."),
+    ),
+    Family(
+        "posterior",
+        marked("Posterior: mu and sigma"),
+        marked(
+            "The posterior is where the encoder believes an image lies in latent space. An autoencoder answers with a "
+            "point; a VAE answers with a cloud of mean mu and width sigma in each dimension. KL is the distance of that "
+            "cloud from the prior, in nats."
+        ),
+        ("kl", "active_units", "punctual_index", "overlap", "variance_law", "mutual_information", "decoder_variance"),
+    ),
+    Family(
+        "reconstruction",
+        marked("Reconstruction"),
+        marked(
+            "How much of an image survives the way through the latent space? Read beside two baselines: the mean image, "
+            "and PCA, the best linear compression to the same number of dimensions."
+        ),
+        ("mse", "r2", "psnr", "elbo", "nll"),
+    ),
+    Family(
+        "representation",
+        marked("Representation"),
+        marked("Is what the codes keep useful: can classes be told apart in it, are neighbours kept, are images memorised?"),
+        ("probe.", "trustworthiness", "neighbourhood_continuity", "silhouette", "intrinsic_dim", "memorisation",
+         "data_copying"),
+    ),
+    Family(
+        "cost",
+        marked("Cost"),
+        marked("What the model takes to train and to run; speeds have a section of their own below."),
+        ("cost.", "train."),
+    ),
+)  # fmt: skip
+OTHER = Family(
+    "other",
+    marked("Other measures"),
+    marked("Measures this version of the page knows only from their records."),
+    (),
+)
+
+SAMPLERS = marked({
+    "normal": ("N(0, I)", "the standard normal prior: what a VAE promises to be able to decode"),
+    "gaussian": ("Fitted Gaussian", "one Gaussian with the mean and covariance of the training codes"),
+    "mixture": ("Fitted mixture", "ten Gaussians fitted to the training codes: knows where codes lie, prior or not"),
+})  # fmt: skip
+
+REFERENCES = marked({
+    "ceiling:real": "real images",
+    "ceiling:cross-fade": "cross-fade",
+    "ceiling:true-lines": "true lines",
+    "floor:cross-fade": "cross-fade",
+    "floor:long-way": "the long way round",
+    "floor:noise": "noise",
+    "floor:shuffle": "shuffled pixels",
+    "floor:mean": "mean image",
+    "floor:majority": "majority class",
+    "null:prior": "codes drawn from N(0, I)",
+    "floor:collapsed": "posterior = prior",
+    "floor:copies": "training images",
+    "ceiling:matched": "posteriors that make up the prior",
+    "ceiling:isolated": "isolated posteriors",
+    "null:collapsed": "posterior = prior",
+    "null:matched": "posteriors that make up the prior",
+    "null:points": "points",
+    "null:labels": "labels dealt out anew",
+    "null:normal": "as many points of N(0, I)",
+    "null:images": "the images themselves",
+    "baseline:mean": "mean image",
+    "baseline:pca": "PCA",
+})  # fmt: skip
+
+_FIXED = marked({
+    "cost.parameters": "number of trained weights",
+    "cost.flops.encode": "floating-point operations to encode one image",
+    "cost.flops.decode": "floating-point operations to decode one latent point",
+    "train.epochs": "passes over the training data before early stopping",
+    "train.seconds": "time one training took; depends on the machine and what else it did",
+    "decoder_variance": "variance of a pixel around its decoded mean that the loss implies: what one nat of KL is "
+    "weighed against",
+})  # fmt: skip
+
+
+STATUSES = marked(("failed", "skipped"))
+"""What else than a value a record may say."""
+
+
+def family(metric: str) -> Family:
+    """The family a metric's name belongs to."""
+    return next((f for f in FAMILIES if metric.startswith(f.prefixes)), OTHER)
+
+
+def own_definition(metric: str) -> str:
+    """A sentence about what is recorded beside the metrics (costs and training), empty for anything else."""
+    if metric.endswith(".second_judge"):
+        first = metric.removesuffix(".second_judge")
+        return say("{metric} by a second judge, trained apart: a check on the first one's word", metric=first)
+    return say(_FIXED.get(metric, ""))
+
+
+def reference(model: str) -> str:
+    """A reference row's name in words: ``floor:noise`` is "noise"."""
+    return say(REFERENCES.get(model, model.partition(":")[2] or model))
+
+
+def number(value: float | None, decimals: int | None = None) -> str:
+    """A number for a reader: three significant digits, or fixed ``decimals``; thousands parted, a true minus sign."""
+    if value is None or not math.isfinite(value):
+        return "\N{EM DASH}"
+    fitted = decimals is None
+    if decimals is None:
+        decimals = 0 if float(value).is_integer() else places(abs(value))
+    if abs(value) >= 1e7:
+        text = engineering(abs(value))
+    else:
+        text = f"{abs(value):,.{decimals}f}".replace(",", THIN)
+        if fitted and float(text.replace(THIN, "")) == 0 and value != 0:
+            text = _small(abs(value))
+    return (MINUS if value < 0 and text.strip("0.") else "") + text
+
+
+def tidy(value: float | None) -> str:
+    """A number without trailing zeros, for what stands beside a score."""
+    if value is not None and 0 < abs(value) < 1e-6:
+        return "≈ 0"
+    text = number(value)
+    return text.rstrip("0").rstrip(".") if "." in text and "×" not in text else text
+
+
+def places(size: float) -> int:
+    """Decimals that leave three significant digits of a number of this size, between 0 and 5."""
+    if size == 0 or size >= 1000:
+        return 0
+    return min(5, max(0, 2 - math.floor(math.log10(size))))
+
+
+def _small(size: float) -> str:
+    """A number too small for its decimals: ``3.1 × 10⁻⁷``."""
+    mantissa, power = f"{size:.1e}".split("e")
+    return f"{mantissa}{THIN}×{THIN}10{str(int(power)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+def decimals_for(halves: Iterable[float]) -> int | None:
+    """Decimals that say enough of every half-width and not too much of any: one significant digit of the smallest, but
+    at most three of the largest, and at least two of it. None where there is no half-width above 0."""
+    sizes = [h for h in halves if h > 0 and math.isfinite(h)]
+    if not sizes:
+        return None
+    two = 1 - math.floor(math.log10(max(sizes)))
+    return min(5, max(0, two, min(-math.floor(math.log10(min(sizes))), two + 1)))
+
+
+def spread(mean: float, half: float, decimals: int | None = None) -> tuple[str, str]:
+    """A mean and the half-width of its interval with the same decimals: two significant digits of the half-width,
+    unless ``decimals`` are given and leave something of it."""
+    if half <= 0 or not math.isfinite(half):
+        return number(mean), number(0.0)
+    if decimals is None or round(half, decimals) == 0:
+        decimals = min(5, max(0, 1 - math.floor(math.log10(half))))
+    if abs(mean) >= 1e7:
+        return engineering(mean), engineering(half)
+    return number(mean, decimals), number(half, decimals)
+
+
+def engineering(value: float | None, unit: str = "") -> str:
+    """A large number with its SI prefix: ``169 k``, ``4.60 G``."""
+    if value is None or not math.isfinite(value):
+        return "\N{EM DASH}"
+    for power, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= power:
+            scaled = value / power
+            return f"{scaled:.{places(abs(scaled))}f}{THIN}{prefix}{unit}"
+    return f"{value:.{places(abs(value))}f}" + (f"{THIN}{unit}" if unit else "")
+
+
+def percent(value: float | None) -> str:
+    """A share as a percentage without decimals (one below 10 %)."""
+    if value is None or not math.isfinite(value):
+        return "\N{EM DASH}"
+    return f"{100 * value:.{1 if 0 < abs(value) < 0.0995 else 0}f}{THIN}%"
+
+
+def plain(value: Any) -> str:
+    """A configuration value as a reader writes it: lists with commas, None as "none"."""
+    if value is None:
+        return say("none")
+    if isinstance(value, bool):
+        return say("yes") if value else say("no")
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {plain(v)}" for k, v in value.items()) or say("none")
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(v) for v in value) or say("none")
+    return str(value)
+
+
+def listed(items: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    if len(items) < 2:
+        return "".join(items)
+    return say("{first} and {last}", first=commas(items[:-1]), last=items[-1])
+
+
+def commas(items: Iterable[str]) -> str:
+    """``a, b, c``."""
+    return say(", ").join(items)
+
+
+def clauses(items: Iterable[str]) -> str:
+    """``a; b; c``."""
+    return say("; ").join(items)
+
+
+def reason(text: str) -> str:
+    """Why there is no value, in the words of a record: whole, or each of its clauses, where the catalog knows it."""
+    if not text:
+        return say("no reason recorded")
+    return recognised(text) or clauses(recognised(part) or part for part in text.split("; "))

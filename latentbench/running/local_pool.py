@@ -1,0 +1,129 @@
+"""Worker processes that units are handed to: the local executor.
+
+It knows nothing of a unit but its JSON file and its answer: a cluster engine can take its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from latentbench import records
+from latentbench.running.worker import Unit
+
+MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(512 << 20)}
+"""Settings of glibc's allocator for a worker (no other heeds them). Left alone it may hand the memory of every gradient
+back to the system and fetch it anew, zeroed page by page: where the heap happens to end in a gradient, 500 page faults in
+a training step of a 512-unit MLP and a fifth of its processor time. With these a worker keeps up to half a gigabyte of
+freed memory for its next step."""
+
+Listen = Callable[[dict[str, Any]], None]
+
+
+class Pool:
+    """Worker processes that take units over a pipe. One that dies (killed, out of memory) fails the unit it had and is
+    replaced; closing the pipe ends them, also when this process is killed."""
+
+    def __init__(self, count: int, jobs: Path, listen: Listen) -> None:
+        self.jobs, self.listen = jobs, listen
+        self.events: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
+        self.idle: list[int] = []
+        self.busy: dict[int, Unit] = {}
+        self.processes: dict[int, subprocess.Popen[str]] = {}
+        self.count = 0
+        for _ in range(count):
+            self._start()
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for process in self.processes.values():
+            if kind is not None:
+                process.kill()
+            with contextlib.suppress(OSError):
+                process.stdin.close()  # type: ignore[union-attr]
+        for process in self.processes.values():
+            process.wait()
+
+    def _start(self) -> None:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "latentbench.running.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None,
+            text=True,
+            encoding="utf-8",
+            env=surroundings(os.environ),
+            # Ctrl-C is the parent's to handle: it ends its workers itself.
+            process_group=0 if hasattr(os, "setpgid") else None,
+        )
+        number = self.count
+        self.count += 1
+        self.processes[number] = process
+        self.idle.append(number)
+        threading.Thread(target=self._hear, args=(number, process), daemon=True).start()
+
+    def _hear(self, number: int, process: subprocess.Popen[str]) -> None:
+        for line in process.stdout or ():
+            with contextlib.suppress(ValueError):
+                self.events.put((number, json.loads(line)))
+        self.events.put((number, None))
+
+    def submit(self, unit: Unit) -> None:
+        """Give a unit to an idle worker."""
+        number = self.idle.pop(0)
+        path = self.jobs / f"{unit['kind']}-{unit['key']}.json"
+        records.write_text(path, json.dumps(unit, default=dict))
+        self.busy[number] = unit
+        with contextlib.suppress(OSError):  # a dead worker is heard of through its closed output
+            stdin = self.processes[number].stdin
+            assert stdin is not None
+            stdin.write(f"{path.absolute()}\n")
+            stdin.flush()
+
+    def next_finished(self) -> tuple[Unit, str]:
+        """Wait for a unit to end: the unit and, where it failed, the reason."""
+        while True:
+            number, message = self.events.get()
+            if message is None:
+                process = self.processes.pop(number)
+                code = process.wait()
+                if number in self.idle:
+                    self.idle.remove(number)
+                unit = self.busy.pop(number, None)
+                self._start()
+                if unit is not None:
+                    return unit, f"the worker process died ({_death(code)})"
+            elif "progress" in message:
+                self.listen(message)
+            else:
+                self.idle.append(number)
+                return self.busy.pop(number), message.get("reason", "")
+
+
+def surroundings(own: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables of a worker, given one's ``own``: one thread each unless LATENTBENCH_THREADS says
+    otherwise, and `MEMORY` where the user has not set it."""
+    # A worker runs this very package, also where it is not installed and the working folder is another one.
+    home = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, [home, own.get("PYTHONPATH", "")]))
+    out = {**MEMORY, **own, "NUMBA_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
+    threads = own.get("LATENTBENCH_THREADS", "1")
+    return out | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+
+
+def _death(code: int) -> str:
+    with contextlib.suppress(ValueError):
+        if code < 0:
+            return signal.Signals(-code).name
+    return f"exit code {code}"

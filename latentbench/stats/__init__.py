@@ -1,0 +1,1 @@
+"""From records to statistics: cells over seeds, intervals, aggregates over data sets."""

@@ -1,0 +1,1 @@
+"""Training: the one optimiser loop, its traced step, seeds in one stack."""

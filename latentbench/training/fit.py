@@ -1,0 +1,201 @@
+"""fit(): the only optimiser loop. It knows no model: each owns its loss.
+
+Adam on shuffled batches, its rate falling to 0 over the last tenth of the planned steps; after each epoch the loss on the
+validation split decides when to stop (``patience`` epochs without improvement) and which weights are kept. Weights,
+batch order and posterior draws each come from their own stream of the seed, the same for every model: runs pair by seed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from latentbench.core import Loss
+from latentbench.randomness import seeded
+from latentbench.streaming import Stream, feed
+from latentbench.training.steps import Steps
+
+DECAY = 0.1
+"""Share of the planned steps, at their end, over which the learning rate falls linearly to 0. Adam at a constant rate
+keeps jittering about its optimum: a linear autoencoder stays half a percent above PCA's error, however long it trains."""
+
+Progress = Callable[[int, float, float], None]
+
+
+class Diverged(ArithmeticError):
+    """Training met a loss or a gradient that is not finite; the message says where."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train: see `latentbench.config.Run` for the meaning and the defaults of each field."""
+
+    epochs: int
+    patience: int
+    batch_size: int
+    lr: float
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    @contextmanager
+    def products(self) -> Iterator[None]:
+        """What matrix products of float32 tensors are rounded to while steps are made: bfloat16 where that is asked for
+        and the processor or GPU multiplies it, with sums in float32. Weights, losses and Adam stay float32."""
+        before = torch.get_float32_matmul_precision()
+        if self.precision == "bfloat16":
+            torch.set_float32_matmul_precision("medium")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+
+@dataclass
+class History:
+    """What training left behind: ``curves`` name -> one value an epoch; ``epochs`` run; ``best`` the epoch (from 1)
+    whose weights were kept; ``seconds`` of wall time."""
+
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    epochs: int = 0
+    best: int = 0
+    seconds: float = 0.0
+
+
+class Watch:
+    """One seed's training as it is heard of: its ``history``, when it is ``over``, whether an epoch is the best yet."""
+
+    def __init__(self, plan: Plan, progress: Progress | None = None) -> None:
+        self.plan, self.progress, self.history = plan, progress, History()
+        self._best = math.inf
+
+    def hear(self, means: dict[str, float], score: float) -> bool:
+        """Log an epoch of training losses and its validation loss; True where that is the lowest yet. Raises `Diverged`
+        where it is not finite."""
+        history = self.history
+        history.epochs += 1
+        curves = {f"loss.train.{name}" if name else "loss.train": mean for name, mean in means.items()}
+        for name, value in {**curves, "loss.val": score}.items():
+            history.curves.setdefault(name, []).append(value)
+        if not math.isfinite(score):
+            raise Diverged(f"the validation loss became {score} in epoch {history.epochs}")
+        better = score < self._best
+        if better:
+            self._best, history.best = score, history.epochs
+        if self.progress is not None:
+            self.progress(history.epochs, means[""], score)
+        return better
+
+    @property
+    def over(self) -> bool:
+        """True after the last planned epoch, or as many without improvement as the plan has patience for."""
+        plan, history = self.plan, self.history
+        idle = history.epochs - history.best
+        return history.epochs >= plan.epochs or (plan.patience > 0 and idle >= plan.patience)
+
+    def end(self, seconds: float) -> History:
+        """The history, whole; without patience the last weights are the ones kept."""
+        self.history.seconds = seconds
+        if not self.plan.patience:
+            self.history.best = self.history.epochs
+        return self.history
+
+
+def initialise(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """``build()`` with weights drawn from the seed's own stream; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeded(seed, "weights").initial_seed())
+        return build()
+
+
+def fit(
+    model: nn.Module, train: Tensor | Stream, val: Tensor, plan: Plan, seed: int, progress: Progress | None = None
+) -> History:
+    """Train ``model`` in place on images (n, c, h, w) that lie on its device or are streamed to it; the best weights on
+    ``val`` are kept. A model with a method ``start`` is handed the training images first, of streamed ones the sample.
+
+    The last short batch of an epoch is left out (each epoch shuffles anew), unless it is the only one. Raises
+    `Diverged` where a loss or gradient is not finite; the model is then worthless.
+    """
+    started = time.perf_counter()
+    order, draws = seeded(seed, "batches"), seeded(seed, "posterior draws")
+    watch = Watch(plan, progress)
+    begin(model, train)
+    kept = {k: v.clone() for k, v in model.state_dict().items()} if plan.patience else {}
+    size = min(plan.batch_size, len(train))
+    update = Steps(model, draws, plan.epochs * (len(train) // size))
+    while not watch.over:
+        model.train()
+        losses: list[Loss] = []
+        with plan.products():
+            steps = list(batches(train, plan, watch.history.epochs, [order]))
+            for x, (_, rate) in zip(feed(train, [rows for (rows,), _ in steps]), steps, strict=True):
+                losses.append(update(x, rate))
+        (means,) = mean_terms(losses)
+        _check_finite(model, means[""], watch.history.epochs + 1)
+        if watch.hear(means, evaluate(model, val, seed)) and kept:
+            for k, v in model.state_dict().items():
+                kept[k].copy_(v)
+    if kept:
+        model.load_state_dict(kept)
+    model.eval()
+    return watch.end(time.perf_counter() - started)
+
+
+def begin(model: nn.Module, train: Tensor | Stream) -> None:
+    """Hand the training images to a model that wants to see them before its first step."""
+    if callable(start := getattr(model, "start", None)):
+        start(train if isinstance(train, Tensor) else train.sample)
+
+
+def batches(
+    train: Tensor | Stream, plan: Plan, epoch: int, orders: Sequence[torch.Generator]
+) -> Iterator[tuple[list[Tensor], float]]:
+    """The steps of an epoch (from 0): the rows of each seed's batch in its own order, and Adam's rate."""
+    size = min(plan.batch_size, len(train))
+    steps = len(train) // size
+    shuffled = [torch.randperm(len(train), generator=order)[: steps * size].to(train.device) for order in orders]
+    for step, rows in enumerate(zip(*(order.split(size) for order in shuffled), strict=True)):
+        done = (epoch + step / steps) / plan.epochs
+        yield list(rows), plan.lr * min(1.0, (1 - done) / DECAY)
+
+
+def mean_terms(losses: list[Loss]) -> list[dict[str, float]]:
+    """Mean of each term over an epoch's steps for each model of a stack (one, where losses are scalars), the total under
+    the empty name. Summed here and not step by step: a small model's step is a few dozen operations, and four more for
+    the log are felt."""
+    rows = {"": [loss.total for loss in losses]}
+    for loss in losses:
+        for name, term in loss.terms.items():
+            rows.setdefault(name, []).append(term)
+    means = {name: torch.stack(row).double().mean(0).reshape(-1).tolist() for name, row in rows.items()}
+    return [dict(zip(means, each, strict=True)) for each in zip(*means.values(), strict=True)]
+
+
+def _check_finite(model: nn.Module, loss: float, epoch: int) -> None:
+    """Once an epoch, not once a step: a gradient that is not finite stays in Adam's moments and makes every later weight
+    so, nothing slips through, and the device need not be waited for. The norm of all of them is finite where each is,
+    and one pass over memory; only where it is not is the culprit looked for."""
+    if not math.isfinite(loss):
+        raise Diverged(f"the training loss became {loss} in epoch {epoch}")
+    weights = {name: weight.detach() for name, weight in model.named_parameters()}
+    if not bool(torch.isfinite(nn.utils.get_total_norm(weights.values()))):
+        for name, weight in weights.items():
+            if not bool(torch.isfinite(weight).all()):
+                raise Diverged(f"the weight {name} is not finite in epoch {epoch}")
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, x: Tensor, seed: int, batch: int = 2000) -> float:
+    """Mean loss over images ``x`` in evaluation mode, with the same draws at every call."""
+    model.eval()
+    draws = seeded(seed, "validation draws")
+    total = 0.0
+    for part in x.split(batch):
+        total += float(model.loss(part, draws).total) * len(part)  # type: ignore[operator]
+    return total / len(x)
