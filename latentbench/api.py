@@ -21,7 +21,7 @@ from latentbench.core import Dataset, Posterior, Split
 from latentbench.measuring import artifacts, scoring
 from latentbench.measuring.judge import CalibratedJudge, train_judge
 from latentbench.randomness import numpy_rng
-from latentbench.records import Record
+from latentbench.records import JUDGE, Record
 from latentbench.running import execute, plan, provenance, worker
 
 if TYPE_CHECKING:
@@ -165,13 +165,17 @@ def evaluate(
     calibrated on a fifth of the training images set apart; without them the measures that need them are skipped with
     that reason. Instead of all four, ``x_test`` may be a Dataset (``lb.load_dataset("lines")``): its test split is
     measured, and what is known of it (the angle of every line, for the metrics ``lines.*``) is known here too.
-    ``metrics``: names, all by default. ``out``: a new folder for records, tables and report; ``lang``: the
+    ``metrics``: names, all by default. ``name``: what the model is called in tables and on the page, any but those of
+    references and judges (``judge``, ``floor:…``). ``out``: a new folder for records, tables and report; ``lang``: the
     language of its prose, ``en`` or ``zh``.
     ``log_likelihood(x, z)``: log p(x|z) in nats of images and latent points, (n,), summed over pixels, for a model that
     has a likelihood: without it ``elbo`` and ``nll.iw`` are skipped.
 
     Raises ValueError for images, labels, names or a folder that cannot be used, TypeError for callables that are not.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name: {name!r} is not a string")
+    records.model_name("name", name)
     for what, function in (("encode", encode), ("decode", decode)):
         if not callable(function):
             raise TypeError(f"{what}: {function!r} is not callable")
@@ -200,7 +204,7 @@ def evaluate(
     anchors = replace(row, model="", seed=None)
     rows += scoring.references(encoding, chosen.values(), anchors)
     if judge is not None:
-        rows += judge.records(replace(anchors, model="judge"))
+        rows += judge.records(replace(anchors, model=JUDGE, role="judge"))
     if out is None:
         return Result(rows)
     return _write(Path(out), rows, encoding, dataset, row, chosen, asked)

@@ -3,7 +3,7 @@
 Adding one is adding one file: a module-level `Metric`, `ModelEntry` or `DatasetEntry` in the folder of its kind (or
 behind the entry-point group ``latentbench.metrics | models | datasets``) is in every list, the command line, the
 contract tests and the report. A plug-in that fails to load is left out with a warning that names it; a name declared
-twice is an error naming both origins.
+twice is an error naming both origins, and so is a model that bears the name of a reference or a judge.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from latentbench.config import Run, Spec, parse_spec
 from latentbench.core import Dataset, DatasetEntry, Metric, ModelEntry
+from latentbench.records import model_name
 from latentbench.refusals import unknown
 
 E = TypeVar("E", Metric, ModelEntry, DatasetEntry)
@@ -36,6 +37,9 @@ def _collect(kind: type[E], group: str) -> Mapping[str, E]:
     origin: dict[str, str] = {}
 
     def add(entry: E, where: str) -> None:
+        if isinstance(entry, ModelEntry):
+            model_name(f"model of {where}", entry.name)
+            model_name(f"model of {where}, with a field", f"{entry.name}:field=value")
         if entry.name in found and found[entry.name] is not entry:
             raise ValueError(f"{group[:-1]} '{entry.name}' is declared twice: in {origin[entry.name]} and in {where}")
         found[entry.name], origin[entry.name] = entry, where

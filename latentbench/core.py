@@ -264,10 +264,10 @@ class Metric:
     meaning. ``better`` is the good direction (``target``: closest to ``target``; ``none``: descriptive); ``bounds``
     the lowest and highest possible value; ``needs`` what the Encoding must hold, else the metric is skipped with the
     reason; ``splits`` those it is measured on; ``references(encoding, **params)`` yields what the metric reads on
-    this run's own data for named anchors: ``ceiling:real``, ``floor:noise``, ``null:prior`` ...; ``expects`` gives
-    the range that an anchor must lie in on any data (a null value's, say): outside it, or with a floor no worse than a
-    ceiling, the metric fails its own self-check on this data and ranks nobody. ``every_image``: where training images
-    are streamed, all of them are gone through and not the sample.
+    this run's own data for anchors named ``kind:name``: ``ceiling:real``, ``floor:noise``, ``null:prior`` ..., the kind
+    being the role of their records; ``expects`` gives the range that an anchor must lie in on any data (a null value's,
+    say): outside it, or with a floor no worse than a ceiling, the metric fails its own self-check on this data and ranks
+    nobody. ``every_image``: where training images are streamed, all of them are gone through and not the sample.
     """
 
     name: str

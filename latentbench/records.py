@@ -11,10 +11,17 @@ Kinds
     ``curve``     a series in ``samples`` (a loss per epoch, a step curve)
     ``artifact``  a file of the run folder: ``metric`` is its role, ``path`` its place, ``sha256`` its content
 
-Rows that are not a model of the run are told apart by the prefix of ``model``: ``baseline:mean`` and
-``baseline:pca`` are measured like models; ``ceiling:…``, ``floor:…`` and ``null:…`` are what a metric yields on the
-run's own real images, on junk, and where nothing is wrong; ``check:self`` is 1 where a metric passed its self-check on
-these, else 0 with the reasons in ``detail["why"]``.
+Roles: what the thing named in ``model`` is to the run; nothing is told from the name itself
+    ``model``     a model of the run, by its spec. A row that names none (the run's own, the data's pictures, the
+                  machine's peak) keeps this default: `Record.is_model` asks for both
+    ``baseline``  measured like a model and costs no training (``baseline:pca``)
+    ``ceiling``, ``floor``, ``null``  what a metric reads on the run's own real images, on junk, and where nothing is wrong
+    ``judge``     the judge and the second judge, on their own self-check
+    ``check``     ``check:self``: 1 where a metric passed its self-check on its anchors, else 0 with the reasons in
+                  ``detail["why"]``
+
+Schema 1 had no role and told these apart by how ``model`` begins. The names are still written so, and `model_name` keeps
+models from bearing them.
 
 Standard library only: records are read on machines with no torch, years later, of metrics no longer installed.
 """
@@ -29,17 +36,23 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-SCHEMA = 1
+SCHEMA = 2
 """Number of the record layout this version writes; `upgrade` lifts older ones to it."""
 
 Kind = Literal["run", "value", "curve", "artifact"]
 Status = Literal["ok", "failed", "skipped"]
 Better = Literal["higher", "lower", "target", "none"]
 
-REFERENCE_PREFIXES = ("baseline:", "ceiling:", "floor:", "null:", "check:")
-SELF_CHECK = "check:self"
+Role = Literal["model", "baseline", "floor", "ceiling", "null", "judge", "check"]
+ROLES: tuple[Role, ...] = get_args(Role)
+ANCHORS: tuple[Role, ...] = ("ceiling", "floor", "null")
+"""Roles of what a metric is read against, and the first words of its anchors' names: ``ceiling:real``."""
+JUDGE, SECOND_JUDGE, SELF_CHECK = "judge", "judge:second", "check:self"
+"""What ``model`` says in the rows of the two judges and of a metric's self-check."""
+RESERVED = tuple(f"{role}:" for role in sorted(ROLES) if role != "model")
+"""How no model's name may begin: so begin the names of what is no model."""
 TIMINGS = ("throughput.", "train.seconds")
 """How the names of metrics start that depend on the machine's speed."""
 
@@ -50,13 +63,14 @@ class Record:
 
     ``value`` is None unless ``status`` is ``ok`` and is never NaN or infinite. ``bounds`` are the metric's lowest and
     highest possible value (None: unbounded). ``better`` says which direction is good; ``target`` means closest to
-    ``target``. ``samples`` are raw numbers behind the value (times, per-pair values), ``detail`` small named extras.
+    ``target``. ``role`` is what ``model`` names. ``samples`` are raw numbers behind the value (times, per-pair values), ``detail`` small named extras.
     """
 
     kind: Kind = "value"
     dataset: str = ""
     dataset_hash: str = ""
     model: str = ""
+    role: Role = "model"
     params: Mapping[str, Any] = field(default_factory=dict)
     latent_dim: int | None = None
     seed: int | None = None
@@ -79,6 +93,8 @@ class Record:
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise ValueError(f"record {self.model}/{self.metric}: role {self.role!r} is not one of {', '.join(ROLES)}")
         if self.value is not None and not math.isfinite(self.value):
             raise ValueError(f"record {self.model}/{self.metric}: value {self.value} is not a finite number")
         if self.value is not None and self.status != "ok":
@@ -86,8 +102,13 @@ class Record:
 
     @property
     def is_reference(self) -> bool:
-        """True for baselines, floors, ceilings and null values: rows that are not a model of the run."""
-        return self.model.startswith(REFERENCE_PREFIXES)
+        """True for baselines, floors, ceilings, null values and self-checks: what models are read against."""
+        return is_reference(self.role)
+
+    @property
+    def is_model(self) -> bool:
+        """True where a model of the run is named: no reference, no judge, not the run as a whole."""
+        return is_model(self.role, self.model)
 
     @property
     def is_timing(self) -> bool:
@@ -122,7 +143,47 @@ def upgrade(row: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"not a latentbench record: schema is {schema!r}, expected a number from 1 to {SCHEMA}")
     if schema > SCHEMA:
         raise ValueError(f"record schema {schema} is newer than this version reads ({SCHEMA}): update latentbench")
-    return row
+    return row if schema == SCHEMA else {**row, "role": _named_role(str(row.get("model") or "")), "schema": SCHEMA}
+
+
+def _named_role(model: str) -> Role:
+    """The role that a name of schema 1 stood for."""
+    if model == "judge":
+        return "judge"
+    return next((role for role in ROLES if role != "model" and model.startswith(f"{role}:")), "model")
+
+
+def is_reference(role: Role) -> bool:
+    """Whether a row of this role is one that models are read against; a judge is an instrument and no reference."""
+    return role not in ("model", "judge")
+
+
+def is_model(role: Role, model: str) -> bool:
+    """Whether a row of this role and name is about a model of the run."""
+    return role == "model" and model != ""
+
+
+def anchor_role(name: str) -> Role:
+    """What an anchor of a metric is, by its name ``kind:name``. Raises ValueError where the kind is none of ``ANCHORS``."""
+    kind, colon, rest = name.partition(":")
+    for role in ANCHORS:
+        if kind == role and colon and rest:
+            return role
+    raise ValueError(f"anchor '{name}' is not named kind:name (kinds: {', '.join(ANCHORS)})")
+
+
+def model_name(what: str, name: str) -> str:
+    """The name, where a model may bear it; ``what`` says in a refusal what it is the name of. Raises ValueError for an
+    empty one and for one that stands for a reference or a judge in every run."""
+    if not name.strip():
+        raise ValueError(f"{what}: '{name}' is not allowed: a model needs a name")
+    if reserved := "judge" if name == "judge" else next((word for word in RESERVED if name.startswith(word)), ""):
+        words = ", ".join(f"'{word}'" for word in RESERVED)
+        raise ValueError(
+            f"{what}: '{name}' is not allowed: '{reserved}' is reserved for what models are measured with and read "
+            f"against (allowed: any name but 'judge' that does not begin with one of {words})"
+        )
+    return name
 
 
 def read(path: Path) -> list[Record]:

@@ -306,7 +306,7 @@ def _values(spec: Synthetic) -> Iterator[Record]:
                     yield replace(row, value=min(max(value, low), high))
         for model, value in refs.items():
             if spec.judge or not judged:
-                yield replace(base, model=model, value=value, latent_dim=None)
+                yield replace(base, model=model, role=model.partition(":")[0], value=value, latent_dim=None)  # type: ignore[arg-type]
     if spec.judge:
         for name, value in (
             ("accuracy", 0.969),
@@ -316,7 +316,7 @@ def _values(spec: Synthetic) -> Iterator[Record]:
             ("pass.mean", 0.0),
         ):
             for who in ("judge", "judge:second"):
-                yield Record(model=who, metric=f"judge.{name}", split="test", unit="share", value=value)
+                yield Record(model=who, role="judge", metric=f"judge.{name}", split="test", unit="share", value=value)
     for model in spec.models:
         for part, value in (("parameters", 168_992.0), ("flops.encode", 1.65e5), ("flops.decode", 1.66e5)):
             yield Record(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from typing import Literal
 
@@ -68,6 +69,14 @@ def test_a_name_declared_twice_names_both_origins(monkeypatch):
     with pytest.raises(
         ValueError, match=r"model 'ae' is declared twice: in latentbench\.models\.ae and in .*SECOND_AE"
     ):
+        collect()
+
+
+@pytest.mark.parametrize(("name", "word"), [("floor:mine", "floor:"), ("judge", "judge"), ("baseline", "baseline:")])
+def test_a_plug_in_bears_no_name_of_a_reference_or_a_judge(monkeypatch, name, word):
+    monkeypatch.setattr(f"{__name__}.RESERVED", replace(ENTRY, name=name), raising=False)
+    plug_in(monkeypatch, ("mine", f"{__name__}:RESERVED"))
+    with pytest.raises(ValueError, match=f"model of .*RESERVED.*: '{name}.*' is not allowed: '{word}' is reserved"):
         collect()
 
 

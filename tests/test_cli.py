@@ -57,6 +57,8 @@ WRONG = [
     (["run", "--models", "vae:beta=nan"], ["beta", "nan"]),
     (["run", "--models", "no_such_module.here:Model"], ["no_such_module"]),
     (["run", "--models", "mse:"], ["mse:"]),
+    (["run", "--models", "ae,baseline:MyModel"], ["baseline:MyModel", "'baseline:' is reserved", "allowed: any name"]),
+    (["run", "--models", "judge"], ["'judge' is reserved", "allowed: any name but 'judge'"]),
     (["run", "--seeds", "a-b"], ["seeds", "a-b"]),
     (["run", "--seeds", "1,1"], ["seeds", "twice"]),
     (["run", "--seeds=-3"], ["seeds", "-3"]),

@@ -183,7 +183,7 @@ def test_a_model_that_failed_does_not_pass_silently(head, verdict, words):
 
 
 def test_what_failed_its_self_check_is_unknown():
-    check = rows([0.0], model=SELF_CHECK, detail={"why": ["it does not tell noise apart"]})
+    check = rows([0.0], model=SELF_CHECK, role="check", detail={"why": ["it does not tell noise apart"]})
     bad = [replace(r, seed=None) for r in check]
     for base, head in ((rows(noise(1)) + bad, rows(noise(1) + 1)), (rows(noise(1)), rows(noise(1) + 1) + bad)):
         found = only(compare_records(base, head))
@@ -193,14 +193,24 @@ def test_what_failed_its_self_check_is_unknown():
 
 
 def test_references_and_the_judge_make_no_claim_but_the_judge_is_named():
+    named = ("floor:noise", "baseline:pca", "judge", "judge:second")
+
     def side(shift):
         return [
             *rows([1.0, 1.0]),
-            *(r for m in ("floor:noise", "baseline:pca", "judge") for r in rows([shift], model=m)),
+            *(r for m in named for r in rows([shift], model=m, role=m.partition(":")[0])),
         ]
 
-    found = compare_records(side(1.0), [replace(r, seed=None) if r.model == "judge" else r for r in side(2.0)])
+    found = compare_records(side(1.0), [replace(r, seed=None) if r.role == "judge" else r for r in side(2.0)])
     assert [c.subject for c in found.changes] == ["vae"]
+    (note,) = (n for n in found.notes if n.startswith("the judge differs"))
+    assert "judge:second quality" in note
+
+
+def test_a_model_is_compared_whatever_its_name_begins_with():
+    found = compare_records(*(rows(noise(k), model="judgement") + rows(noise(k), model="floor:mine") for k in (1, 2)))
+    assert {c.subject for c in found.changes} == {"judgement", "floor:mine"}
+    assert not [n for n in found.notes if "judge differs" in n]
 
 
 def test_other_data_under_one_name_are_refused():

@@ -93,6 +93,31 @@ def test_numpy_callables_and_the_report(tmp_path):
         evaluate(encode, PCA.decode, out=tmp_path / "mine")
 
 
+@pytest.mark.parametrize(
+    "name", ["judge", "judge:second", "baseline:pca", "floor:x", "ceiling:x", "null:x", "check:self"]
+)
+def test_a_name_that_stands_for_a_reference_or_a_judge_is_refused(name):
+    with pytest.raises(ValueError, match=f"name: '{name}' is not allowed: .* is reserved .*allowed: any name but"):
+        evaluate(PCA.encode, PCA.decode, name=name)
+
+
+def test_a_name_is_a_word():
+    with pytest.raises(ValueError, match="name: '' is not allowed: a model needs a name"):
+        evaluate(PCA.encode, PCA.decode, name="")
+    with pytest.raises(TypeError, match="name: 3 is not a string"):
+        evaluate(PCA.encode, PCA.decode, name=3)
+
+
+def test_what_is_measured_beside_the_model_says_its_role():
+    found = evaluate(lambda x: PCA.encode(x).mu, PCA.decode, metrics="validity.normal,hole", name="baseline").records
+    roles = {r.model: r.role for r in found}
+    assert roles.pop("baseline") == "model"
+    assert roles.pop("judge") == "judge"
+    assert roles.pop("check:self") == "check"
+    assert {"ceiling:real", "floor:noise", "null:prior"} <= roles.keys()
+    assert all(model.startswith(f"{role}:") for model, role in roles.items())
+
+
 def test_without_labels_or_training_data():
     result = evaluate(lambda x: PCA.encode(x).mu, PCA.decode, y_test=None, x_train=None, y_train=None)
     rows = {r.metric: r for r in result.records if r.split == "test" and not r.is_reference}

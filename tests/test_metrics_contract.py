@@ -55,6 +55,15 @@ BROKEN = {
 }
 
 
+@pytest.mark.parametrize("name", ["real", "best:real", "judge:real", "check:self"])
+def test_an_anchor_of_no_known_kind_breaks_the_contract(name):
+    anchored = Metric("latent.spread", spread, "none", (0.0, None), "latent units", "spread of the means", "this test")
+    anchored = replace(anchored, references=lambda e: {name: 1.0})
+    for metric in (anchored, replace(anchored, expects={name: (0.0, 2.0)})):
+        with pytest.raises(ContractBroken, match=rf"latent\.spread: anchor '{name}' is not named kind:name"):
+            check_metric(metric)
+
+
 @pytest.mark.parametrize("check", METRIC_CHECKS, ids=lambda check: check.__name__)
 def test_a_metric_that_breaks_its_contract_is_caught(check):
     good = Metric("latent.spread", spread, "none", (0.0, None), "latent units", "spread of the means", "this test")

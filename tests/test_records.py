@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from latentbench import records
-from latentbench.records import SCHEMA, Record
+from latentbench.records import ROLES, SCHEMA, Record
 
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -28,6 +28,7 @@ def any_record(draw) -> Record:
         dataset=draw(text),
         dataset_hash=draw(text),
         model=draw(text),
+        role=draw(st.sampled_from(ROLES)),
         params=draw(table),
         latent_dim=draw(st.none() | st.integers(0, 4096)),
         seed=draw(st.none() | st.integers(0, 2**31)),
@@ -108,7 +109,7 @@ def test_what_is_no_record_is_refused(schema):
 @pytest.mark.parametrize(
     "line",
     [b"{", b"[]", b'"x"', b"7", b'{"schema": 99}', b'{"a": 1}', b'{"schema": 1, "value": NaN}', b"\xff\xfe",
-     b'{"schema": 1, "value": "1"}', b'{"schema": 1, "samples": 3}', b'{"schema": 1, "status": "failed", "value": 1}'],
+     b'{"schema": 2, "role": "floors"}', b'{"schema": 2, "role": ""}', b'{"schema": 1, "value": "1"}', b'{"schema": 1, "samples": 3}', b'{"schema": 1, "status": "failed", "value": 1}'],
 )  # fmt: skip
 def test_a_broken_line_names_file_and_line(tmp_path, line):
     path = tmp_path / "records.jsonl"
@@ -168,18 +169,50 @@ def test_a_digest_is_of_content():
         records.digest(float("nan"))
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_references_are_told_from_models_by_their_role(role):
+    row = Record(model="floor:mine", role=role)
+    assert row.is_reference is (role not in ("model", "judge"))
+    assert row.is_model is (role == "model")
+    assert not Record(role=role).is_model
+
+
 @pytest.mark.parametrize(
-    ("model", "reference"),
+    ("model", "role"),
     [
-        ("baseline:pca", True),
-        ("ceiling:real", True),
-        ("floor:noise", True),
-        ("null:prior", True),
-        ("vae:beta=4", False),
+        ("baseline:pca", "baseline"), ("ceiling:real", "ceiling"), ("floor:noise", "floor"), ("null:prior", "null"),
+        ("check:self", "check"), ("judge", "judge"), ("judge:second", "judge"), ("vae:beta=4", "model"), ("", "model"),
+        ("floor", "model"), ("judgement", "model"), ("baselines:Mine", "model"), ("model:mine", "model"),
     ],
+)  # fmt: skip
+def test_a_row_of_schema_1_gets_the_role_its_name_stood_for_and_one_of_schema_2_does_not(model, role):
+    row = {"schema": 1, "kind": "value", "model": model, "metric": "mse", "value": 0.5}
+    found = Record.from_json(json.dumps(row))
+    assert (found.model, found.role, found.schema, found.value) == (model, role, 2, 0.5)
+    assert Record.from_json(json.dumps({**row, "schema": 2})).role == "model"
+    assert Record.from_json(found.to_json()) == found
+
+
+@pytest.mark.parametrize(("name", "word"), [
+    ("judge", "judge"), ("judge:second", "judge:"), ("judge:mine", "judge:"), ("baseline:MyModel", "baseline:"),
+    ("floor:x", "floor:"), ("ceiling:x", "ceiling:"), ("null:x", "null:"), ("check:self", "check:"),
+])  # fmt: skip
+def test_no_model_bears_the_name_of_a_reference_or_a_judge(name, word):
+    with pytest.raises(ValueError, match=f"^name: '{name}' is not allowed: '{word}' is reserved .*allowed: any name"):
+        records.model_name("name", name)
+
+
+@pytest.mark.parametrize(
+    "name", ["mine", "vae:beta=4", "my.floor:Model", "floors:Model", "baseline", "judgement", "x y"]
 )
-def test_references_are_told_from_models(model, reference):
-    assert Record(model=model).is_reference is reference
+def test_other_names_are_a_models_to_bear(name):
+    assert records.model_name("name", name) == name
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_a_model_needs_a_name(name):
+    with pytest.raises(ValueError, match=r"name: .* a model needs a name"):
+        records.model_name("name", name)
 
 
 def test_timings_are_told_from_measures():

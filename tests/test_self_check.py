@@ -29,7 +29,9 @@ def check(better="higher", expects=None, **anchors):
     metric = replace(GIVEN, better=better, expects=expects or {}, references=lambda e: named)
     rows = scoring.references(fake_encoding(), [metric], Record(dataset="d", seed=None))
     (found,) = (r for r in rows if r.model == SELF_CHECK)
+    assert found.role == "check"
     assert {r.model: r.value for r in rows if r is not found} == named
+    assert all(r.model.startswith(f"{r.role}:") for r in rows)
     return found.value, " ".join(found.detail.get("why", ()))
 
 
@@ -60,11 +62,19 @@ def test_a_metric_that_cannot_read_its_anchors_fails_its_self_check():
     assert (row.model, row.value, row.detail["why"]) == (SELF_CHECK, 0.0, ["RuntimeError: no such thing"])
 
 
+@pytest.mark.parametrize("name", ["real", "ceiling", "ceiling:", "check:self", "baseline:pca", "model:x", ""])
+def test_an_anchor_without_a_known_kind_is_no_anchor(name):
+    anchored = replace(GIVEN, references=lambda e: {"floor:noise": 0.1, name: 0.9})
+    (row,) = scoring.references(fake_encoding(), [anchored], Record())
+    assert (row.role, row.value) == ("check", 0.0)
+    assert row.detail["why"] == [f"ValueError: anchor '{name}' is not named kind:name (kinds: ceiling, floor, null)"]
+
+
 def rows(metric, passed):
     base = Record(dataset="d", split="test", metric=metric, unit="share", better="higher", bounds=(0.0, 1.0), run="r")
     out = [replace(base, model=m, seed=s, value=v + s / 100) for m, v in (("a", 0.1), ("b", 0.8)) for s in range(6)]
     why = {} if passed else {"why": ["null:equal is 0.4, expected 0 to 0.1"]}
-    return [*out, replace(base, model=SELF_CHECK, value=float(passed), detail=why)]
+    return [*out, replace(base, model=SELF_CHECK, role="check", value=float(passed), detail=why)]
 
 
 @pytest.mark.parametrize("metric", ["validity.normal", "a.plug-in"])

@@ -209,7 +209,8 @@ def test_errors_on_both_sides_of_a_target_do_not_cancel():
 
 def test_nothing_leads_alone_and_references_never():
     assert leaders([cell("a", [1.0, 2.0])]) == ()
-    assert leaders([cell("a", [1.0, 1.1]), cell("baseline:pca", [5.0, 5.1])]) == ()
+    assert leaders([cell("a", [1.0, 1.1]), cell("baseline:pca", [5.0, 5.1], role="baseline")]) == ()
+    assert leaders([cell("a", [1.0, 1.1]), cell("baseline:mine", [5.0, 5.1])]) == ("baseline:mine",)
     assert leaders([cell("a", [1.0, 1.1]), cell("b", [0.0, 0.1])], excluded=["a", "b"]) == ()
 
 
@@ -270,12 +271,16 @@ def test_summarise_keeps_apart_what_differs_and_keeps_the_order():
 
 def test_references_by_name():
     anchors = [
-        Record(dataset="d", model=m, metric="m", split="test", value=v)
-        for m, v in (("ceiling:real", 0.9), ("floor:noise", 0.0))
+        Record(dataset=d, model=f"{role}:{name}", role=role, metric="m", split="test", value=v)
+        for d, role, name, v in (
+            ("d", "ceiling", "real", 0.9),
+            ("d", "floor", "noise", 0.0),
+            ("e", "floor", "mean", 0.1),
+        )
     ]
-    cells = summarise(
-        [*rows("a", [1.0]), *anchors, Record(dataset="e", model="floor:mean", metric="m", split="test", value=0.1)]
-    )
+    judge = Record(dataset="d", model="judge", role="judge", metric="m", split="test", value=0.7)
+    cells = summarise([*rows("a", [1.0]), *rows("floor:mine", [2.0]), *anchors, judge])
+    assert [c.model for c in cells if c.is_model] == ["a", "floor:mine"]
     found = references(cells, "d", "m")
     assert {name: c.interval.mean for name, c in found.items()} == {"ceiling:real": 0.9, "floor:noise": 0.0}
     assert references(cells, "d", "other") == {}

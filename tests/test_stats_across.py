@@ -39,7 +39,10 @@ def measured(
     ends = {**floors, **({} if ceiling is None else {"ceiling:real": ceiling})}
     return [
         *(Record(**base, model=model, seed=s, value=v) for s, v in enumerate(values)),
-        *(Record(**{**base, "latent_dim": None}, model=name, value=v) for name, v in ends.items()),
+        *(
+            Record(**{**base, "latent_dim": None}, model=name, role=name.partition(":")[0], value=v)
+            for name, v in ends.items()
+        ),
     ]  # fmt: skip
 
 
@@ -158,7 +161,14 @@ def test_anchors_are_those_of_the_same_run_and_latent_size():
 
 def test_a_metric_that_failed_its_self_check_is_not_gathered():
     check = Record(
-        dataset="a", run="a", metric="validity.normal", split="test", model=SELF_CHECK, value=0.0, latent_dim=8
+        dataset="a",
+        run="a",
+        metric="validity.normal",
+        split="test",
+        model=SELF_CHECK,
+        role="check",
+        value=0.0,
+        latent_dim=8,
     )
     assert gathered(measured("a", [0.5, 0.6]), measured("b", [0.5, 0.6]), [check]) == []
 

@@ -65,7 +65,9 @@ def test_one_seed_decides_nothing():
 
 
 def test_a_measure_that_failed_its_self_check_decides_nothing():
-    check = replace(BASE, model="check:self", metric="hole", value=0.0, split="test", detail={"why": ["null is .4"]})
+    check = replace(
+        BASE, model="check:self", role="check", metric="hole", value=0.0, split="test", detail={"why": ["null is .4"]}
+    )
     part = difference(measured([*rows("hole", ae=0.7, vae=0.1), check]), "hole", "ae", "vae")
     assert part.holds == 0
     assert "null is .4" in part.number

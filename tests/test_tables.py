@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from synthetic_run import Synthetic, build
@@ -14,7 +15,7 @@ from latentbench.records import Record
 from latentbench.report.exports.tables import FIELDS, flat_rows, markdown_table, results_csv, summary_md
 from latentbench.stats.cells import t_interval
 
-COLUMNS = "dataset, model, params, latent_dim, seed, split, metric, metric_params, value, unit, better, low, high, status, reason"
+COLUMNS = "dataset, model, params, latent_dim, seed, split, metric, metric_params, value, unit, better, low, high, status, reason, role"
 BASE = {"dataset": "digits", "split": "test", "metric": "hole", "unit": "share", "better": "lower", "latent_dim": 8}
 
 
@@ -55,6 +56,21 @@ def test_a_row_a_seed_and_one_for_the_mean_with_its_interval():
         assert (row["model"], row["unit"], row["better"], row["latent_dim"]) == ("vae:beta=4", "share", "lower", "8")
 
 
+def test_every_row_says_what_its_model_is(demo):
+    rows = parsed(demo)
+    assert {r["model"] for r in rows if r["role"] == "model"} == {"ae", "vae", ""}
+    assert {r["model"] for r in rows if r["role"] == "judge"} == {"judge", "judge:second"}
+    assert {r["role"] for r in rows} == {"model", "judge", "baseline", "ceiling", "floor", "null"}
+
+
+def test_a_model_stands_in_the_tables_whatever_its_name_begins_with():
+    found = [replace(hole(s, v + s / 100), model=m) for m, v in (("floor:mine", 0.1), ("judge", 0.5)) for s in range(3)]
+    assert {(r["model"], r["role"]) for r in parsed(found)} == {("floor:mine", "model"), ("judge", "model")}
+    text = summary_md(found)
+    assert "| `floor:mine` | **0.11" in text
+    assert "| `judge` | 0.51" in text
+
+
 def test_numbers_survive_the_file_exactly():
     number = 0.1 + 0.2
     assert float(parsed([hole(0, number)])[0]["value"]) == number
@@ -78,8 +94,8 @@ def test_a_cell_that_failed_at_every_seed_has_an_empty_aggregate():
 
 
 def test_what_was_measured_once_stands_once():
-    rows = parsed([Record(**{**BASE, "model": "null:prior", "value": 0.01})])
-    assert [(r["model"], r["seed"], r["value"]) for r in rows] == [("null:prior", "", "0.01")]
+    rows = parsed([Record(**{**BASE, "model": "null:prior", "role": "null", "value": 0.01})])
+    assert [(r["model"], r["role"], r["seed"], r["value"]) for r in rows] == [("null:prior", "null", "", "0.01")]
 
 
 def test_splits_are_apart_and_only_values_are_in():

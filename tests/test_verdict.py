@@ -35,7 +35,8 @@ def steady(model, seeds=6, **means):
 
 
 def anchor(name, metric, number):
-    return Record(dataset="digits", split="test", model=name, metric=metric, value=number, latent_dim=8)
+    role = name.partition(":")[0]
+    return Record(dataset="digits", split="test", model=name, role=role, metric=metric, value=number, latent_dim=8)
 
 
 def skipped(model, metric, reason, seeds=6):

@@ -43,8 +43,7 @@ def identity(c: Cell) -> Key:
 
 def is_claim(cell: Cell) -> bool:
     """False for the instrument: references, the judge, what belongs to no model."""
-    judge = cell.model == "judge" or cell.model.startswith("judge:")
-    return not (cell.is_reference or judge or not cell.model)
+    return cell.is_model
 
 
 def labels(cells: Sequence[Cell]) -> dict[Key, str]:

@@ -188,7 +188,7 @@ def _notes(base: Sequence[Record], head: Sequence[Record], b: Mapping[Key, Cell]
         if told := benchmark_files.difference(one, two):
             out.append(f"{part} differs: {told}")
     judged = [
-        {f"{c.model} {c.metric}": c.values.get(None) for c in summarise(side) if c.model.startswith("judge")}
+        {f"{c.model} {c.metric}": c.values.get(None) for c in summarise(side) if c.role == "judge"}
         for side in (base, head)
     ]
     if told := benchmark_files.difference(*judged):

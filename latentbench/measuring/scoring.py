@@ -16,7 +16,7 @@ from torch import Tensor
 
 from latentbench.core import Dataset, Encoding, Judge, Likelihood, Metric, Posterior, Split, Undefined, Value
 from latentbench.randomness import seeded
-from latentbench.records import SELF_CHECK, Record
+from latentbench.records import SELF_CHECK, Record, anchor_role
 
 CHUNK = 4096
 WITHOUT = {
@@ -156,13 +156,17 @@ def references(encoding: Encoding, metrics: Iterable[Metric], row: Record) -> li
         try:
             with torch.no_grad():
                 found = metric.references(encoding, **metric.params)
+            roles = {name: anchor_role(name) for name in found}
             why = faults(metric, found)
         except Undefined:
             continue
         except Exception as error:  # a metric that cannot read its own anchors is not to be believed
-            found, why = {}, [_one_line(error)]
-        out += [replace(base, model=name, value=float(v)) for name, v in found.items() if math.isfinite(v)]
-        check = replace(base, model=SELF_CHECK, unit="passed", better="none", target=None, bounds=(0.0, 1.0))
+            found, roles, why = {}, {}, [_one_line(error)]
+        finite = {name: float(v) for name, v in found.items() if math.isfinite(v)}
+        out += [replace(base, model=name, role=roles[name], value=v) for name, v in finite.items()]
+        check = replace(
+            base, model=SELF_CHECK, role="check", unit="passed", better="none", target=None, bounds=(0.0, 1.0)
+        )
         out.append(replace(check, value=0.0 if why else 1.0, detail={"why": why} if why else {}))
     return out
 
@@ -183,8 +187,8 @@ def faults(metric: Metric, anchors: Mapping[str, float]) -> list[str]:
     if metric.better == "none":
         return out
     goodness = {name: _goodness(metric, value) for name, value in anchors.items() if math.isfinite(value)}
-    for floor in (n for n in goodness if n.startswith("floor:")):
-        for ceiling in (n for n in goodness if n.startswith("ceiling:")):
+    for floor in (n for n in goodness if anchor_role(n) == "floor"):
+        for ceiling in (n for n in goodness if anchor_role(n) == "ceiling"):
             if goodness[floor] >= goodness[ceiling]:
                 out.append(f"{floor} ({anchors[floor]:.4g}) is as good as {ceiling} ({anchors[ceiling]:.4g})")
     return out

@@ -157,7 +157,7 @@ def _read(path: Path, label: str) -> RunFolder:
     if not rows:
         raise ValueError(f"report: {file} holds no record")
     run = records.run_record(rows)
-    named = {r.model for r in rows if r.model and not r.is_reference and r.model.split(":")[0] != "judge"}
+    named = {r.model for r in rows if r.is_model}
     declared = [m for m in (run.detail.get("models") or {} if run else {}) if isinstance(m, str)]
     order = dict.fromkeys([*declared, *(r.model for r in rows if r.model in named)])
     return RunFolder(path, label, rows, tuple(order), run.detail if run else {})

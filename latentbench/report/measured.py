@@ -31,9 +31,11 @@ class Table:
         self, cells: Iterable[Cell], dataset: str, run: str = "", several: bool = False, latent_dim: int | None = None
     ) -> None:
         mine = (c for c in cells if c.dataset == dataset and c.split in ("test", "") and c.run == (run or c.run))
-        self.cells = [c for c in mine if latent_dim in (None, c.latent_dim) or c.latent_dim is None or _judges(c.model)]
+        self.cells = [
+            c for c in mine if latent_dim in (None, c.latent_dim) or c.latent_dim is None or c.role == "judge"
+        ]
         self.dataset, self.run = dataset, run if several else ""
-        self.models = list(dict.fromkeys(c.model for c in self.cells if _own(c)))
+        self.models = list(dict.fromkeys(c.model for c in self.cells if c.is_model))
         self.by = {(c.model, c.metric): c for c in reversed(self.cells)}
         sizes = (c.latent_dim for c in self.cells if c.model in self.models and c.latent_dim)
         self.latent_dim = latent_dim or next(sizes, None)
@@ -78,7 +80,7 @@ class Table:
     def floor(self, metric: str) -> float | None:
         """The highest of a metric's floors: what the most flattering junk scores."""
         found = references(self.cells, self.dataset, metric)
-        return max((c.interval.mean for n, c in found.items() if n.startswith("floor:") and c.interval), default=None)
+        return max((c.interval.mean for c in found.values() if c.role == "floor" and c.interval), default=None)
 
     def flags(self, collapsed: str) -> list[str]:
         """A sentence for each model that is left out of every claim, saying why; ``collapsed`` is that of a collapsed one,
@@ -106,14 +108,6 @@ class Table:
         cells = (self.by.get((model, metric)) for metric in metrics for model in self.models)
         reasons = dict.fromkeys(c.reason for c in cells if c is not None and c.interval is None and c.reason)
         return words.clauses(words.reason(r) for r in reasons) or say("it was not measured")
-
-
-def _own(cell: Cell) -> bool:
-    return bool(cell.model) and not cell.is_reference and not _judges(cell.model)
-
-
-def _judges(model: str) -> bool:
-    return model == "judge" or model.startswith("judge:")
 
 
 def _copies(table: Table) -> dict[str, str]:
@@ -154,7 +148,7 @@ def tables(records: Sequence[Record]) -> list[Table]:
     several = len({run for run, _ in keys}) > 1
     out = []
     for run, dataset in keys:
-        own = (c.latent_dim for c in cells if (c.run, c.dataset) == (run, dataset) and _own(c))
+        own = (c.latent_dim for c in cells if (c.run, c.dataset) == (run, dataset) and c.is_model)
         sizes: list[int | None] = [d for d in dict.fromkeys(own) if d is not None]
         out += [Table(cells, dataset, run, several, d) for d in sizes or [None]]
     return [t for t in out if t.models]

@@ -14,7 +14,7 @@ import torch
 from latentbench import __version__, catalog
 from latentbench.config import Run
 from latentbench.core import Dataset
-from latentbench.records import digest
+from latentbench.records import digest, model_name
 from latentbench.running import worker
 from latentbench.running.worker import Unit
 
@@ -52,6 +52,8 @@ def plan(asked: Run) -> Planned:
         sys.path.insert(0, os.getcwd())  # package.module:MyModel is looked for where the user stands
     entry, _ = catalog.find_dataset(asked.dataset)
     run = asked.resolve({"latent_dim": 16, "epochs": 50, "batch_size": 128, **entry.defaults})
+    for text in run.models:
+        model_name("models", text)
     params = {text: catalog.model_params(text, run) for text in run.models}
     chosen = catalog.find_metrics(run.metrics)
     device = pick_device(run)

@@ -35,7 +35,7 @@ from latentbench.core import Dataset
 from latentbench.measuring import artifacts, scoring
 from latentbench.measuring import judge as judges
 from latentbench.measuring.baselines import ANCHOR, BASELINES
-from latentbench.records import Record
+from latentbench.records import JUDGE, SECOND_JUDGE, Record
 from latentbench.training.fit import Diverged, Plan, initialise
 from latentbench.training.stacking import fit_all
 
@@ -103,11 +103,11 @@ def _judge(unit: Unit, folder: Path, tell: Tell) -> list[Record]:
     """Train, calibrate and check the judge, and a second one from another seed to check verdicts against."""
     _, dataset, _ = _context(unit)
     out: list[Record] = []
-    for name, seed in (("judge", 0), ("judge:second", 1)):
+    for name, seed in ((JUDGE, 0), (SECOND_JUDGE, 1)):
         judge = judges.train_judge(dataset, seed)
         path = folder / f"{name.replace(':', '-')}.safetensors"
         judge.save(path)
-        row = replace(_row(unit), model=name, split="test")
+        row = replace(_row(unit), model=name, role="judge", split="test")
         out += judge.records(row)
         place = f"{folder_of(unit)}/{path.name}"
         out.append(replace(row, kind="artifact", metric="weights", path=place, sha256=records.file_digest(path)))
@@ -231,7 +231,7 @@ def _reference(unit: Unit, folder: Path, tell: Tell) -> list[Record]:
     for name, kind in BASELINES.items():
         model = kind(dataset.train.x.to(device), unit["latent_dim"])
         encoding = scoring.encode(model, dataset, 0, device, judge, missing)
-        out += scoring.score(encoding, metrics.values(), replace(_row(unit), model=name))
+        out += scoring.score(encoding, metrics.values(), replace(_row(unit), model=name, role="baseline"))
         if name == ANCHOR:  # anchors ask for real images and the judge only, but for an encoding to hold them
             out += scoring.references(encoding, metrics.values(), _row(unit))
     if unit["latent_dim"] == next(iter(unit["latent_dims"].values())):  # the data look the same at every size

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from latentbench.records import REFERENCE_PREFIXES, SELF_CHECK, TIMINGS, Better, Record, canonical, values
+from latentbench.records import TIMINGS, Better, Record, Role, canonical, is_model, is_reference, values
 from latentbench.stats.intervals import (
     LEVEL,
     Bounds,
@@ -46,6 +46,7 @@ class Cell:
 
     dataset: str
     model: str
+    role: Role
     params: Mapping[str, Any]
     latent_dim: int | None
     metric: str
@@ -68,7 +69,12 @@ class Cell:
     @property
     def is_reference(self) -> bool:
         """True for baselines, floors, ceilings and null values."""
-        return self.model.startswith(REFERENCE_PREFIXES)
+        return is_reference(self.role)
+
+    @property
+    def is_model(self) -> bool:
+        """True where a model of the run was measured: no reference, no judge, not the machine."""
+        return is_model(self.role, self.model)
 
     @property
     def measured_once(self) -> bool:
@@ -97,12 +103,23 @@ def summarise(records: Iterable[Record]) -> list[Cell]:
     latent sizes are never gathered."""
     groups: dict[str, list[Record]] = {}
     rows = list(values(records))
-    failed = {_checked(r): _why(r) for r in rows if r.model == SELF_CHECK and r.value == 0.0}
+    failed = {_checked(r): _why(r) for r in rows if r.role == "check" and r.value == 0.0}
     for r in rows:
-        if r.model == SELF_CHECK:
+        if r.role == "check":
             continue
         key = canonical(
-            [r.run, r.dataset, r.dataset_hash, r.model, r.params, r.latent_dim, r.metric, r.metric_params, r.split]
+            [
+                r.run,
+                r.dataset,
+                r.dataset_hash,
+                r.role,
+                r.model,
+                r.params,
+                r.latent_dim,
+                r.metric,
+                r.metric_params,
+                r.split,
+            ]
         )
         groups.setdefault(key, []).append(r)
     return [_cell(found, failed.get(_checked(found[0]), "")) for found in groups.values()]
@@ -125,6 +142,7 @@ def _cell(rows: Sequence[Record], unproven: str) -> Cell:
     return Cell(
         dataset=first.dataset,
         model=first.model,
+        role=first.role,
         params=first.params,
         latent_dim=first.latent_dim,
         metric=first.metric,

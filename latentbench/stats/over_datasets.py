@@ -122,8 +122,8 @@ def anchors(cells: Iterable[Cell], of: Cell) -> tuple[float, float] | None:
         if c.interval and c.latent_dim in (None, of.latent_dim)
         and (c.run, c.dataset, c.metric, c.split, canonical(c.metric_params)) == where
     ]  # fmt: skip
-    floors = [c.interval.mean for c in beside if c.interval and c.model.startswith("floor:")]
-    ceilings = [c.interval.mean for c in beside if c.interval and c.model.startswith("ceiling:")]
+    floors = [c.interval.mean for c in beside if c.interval and c.role == "floor"]
+    ceilings = [c.interval.mean for c in beside if c.interval and c.role == "ceiling"]
     if not floors or not ceilings:
         return None
     floor, ceiling = min(floors, key=of.badness), max(ceilings, key=of.badness)

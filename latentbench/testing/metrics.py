@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from latentbench.core import Encoding, Metric, Need, Undefined, Value
-from latentbench.records import REFERENCE_PREFIXES, Better
+from latentbench.records import Better, anchor_role
 from latentbench.testing.broken import ContractBroken, demand
 from latentbench.testing.examples import example_encoding
 from latentbench.testing.lines import lines_encoding
@@ -73,6 +73,14 @@ def both(metric: Metric, example: Example, dtype: torch.dtype = torch.float32) -
     yield from found
 
 
+def anchor_has_a_kind(metric: Metric, anchor: str) -> None:
+    """An anchor is named ``kind:name``: the kind is the role of its record."""
+    try:
+        anchor_role(anchor)
+    except ValueError as error:
+        raise ContractBroken(f"{metric.name}: {error}") from None
+
+
 def declaration_is_complete(metric: Metric, example: Example) -> None:
     """Words, direction, bounds, target and needs are there and agree with one another."""
     name = metric.name
@@ -85,7 +93,7 @@ def declaration_is_complete(metric: Metric, example: Example) -> None:
     demand(metric.needs <= set(get_args(Need)), name, f"needs: {sorted(metric.needs)} are not all known")
     demand(not metric.expects or metric.references is not None, name, "expects anchors but declares no references")
     for anchor in metric.expects:
-        demand(anchor.startswith(REFERENCE_PREFIXES), name, f"expects: '{anchor}' is no floor, ceiling or null value")
+        anchor_has_a_kind(metric, anchor)
     json.dumps(dict(metric.params), allow_nan=False)
 
 
@@ -104,7 +112,7 @@ def values_keep_their_bounds(metric: Metric, example: Example) -> None:
         found = metric.references(e, **metric.params)
         demand(bool(found), metric.name, "declares references and gives none")
         for anchor, reading in found.items():
-            demand(anchor.startswith(REFERENCE_PREFIXES), metric.name, f"reference '{anchor}' has no known kind")
+            anchor_has_a_kind(metric, anchor)
             demand(within(metric, reading), metric.name, f"{anchor} reads {reading}, outside {metric.bounds}")
 
 

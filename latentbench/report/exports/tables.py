@@ -17,9 +17,9 @@ from latentbench.report.wording.language import marked, plural, say
 from latentbench.stats.cells import Cell, summarise
 
 FIELDS = tuple(
-    "dataset model params latent_dim seed split metric metric_params value unit better low high status reason".split()
+    "dataset model params latent_dim seed split metric metric_params value unit better low high status reason role".split()
 )
-"""Columns of results.csv, in order."""
+"""Columns of results.csv, in order. ``role`` is the last so that what reads the others by position still does."""
 
 KEY = (
     ("r2", marked("R² ↑")),
@@ -50,7 +50,9 @@ NOTE = marked(
 def flat_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
     """The rows of results.csv: one a metric, seed and split (what failed or was skipped with its reason and no value),
     then one a metric and split with an empty seed, the mean with its 95 % interval in ``low`` and ``high``, both empty
-    where a single seed allows none; an approximate interval says so under ``reason``. What was measured once and has no seed stands once. Parameters are compact JSON."""
+    where a single seed allows none; an approximate interval says so under ``reason``. What was measured once and has no
+    seed stands once. Parameters are compact JSON. ``role`` says what ``model`` names: a model of the run, or what it is
+    measured with and read against."""
     rows = [_row(r, r.seed, r.value) for r in values(records)]
     for c in summarise(records):
         if not c.measured_once and (c.values or not c.is_reference):
@@ -65,7 +67,7 @@ def _row(of: Record | Cell, seed: int | None, value: float | None) -> dict[str, 
     reason = "; ".join(part for part in (of.reason, label) if part)
     cells = (
         of.dataset, of.model, canonical(of.params), of.latent_dim, seed, of.split, of.metric,
-        canonical(of.metric_params), value, of.unit, of.better, low, high, of.status, reason,
+        canonical(of.metric_params), value, of.unit, of.better, low, high, of.status, reason, of.role,
     )  # fmt: skip
     return dict(zip(FIELDS, cells, strict=True))
 

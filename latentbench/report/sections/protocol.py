@@ -97,7 +97,7 @@ def _flat(environment: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def _judge(run: RunFolder) -> tuple[list[tuple[str, str, list[str]]], list[str]]:
     """The self-check: a row a quantity, a column a judge."""
-    rows = [c for c in summarise(run.records) if c.model.split(":")[0] == "judge"]
+    rows = [c for c in summarise(run.records) if c.role == "judge"]
     judges = list(dict.fromkeys(c.model for c in rows))
     out = []
     for metric in dict.fromkeys(c.metric for c in rows):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from latentbench.records import Role
 from latentbench.report.columns import Column
 from latentbench.report.drawing import figures, svg
 from latentbench.report.wording import words
@@ -23,7 +24,7 @@ ARROWS = {
     "lower": ("↓", marked("lower is better")),
     "none": ("", marked("describes, ranks nobody")),
 }
-ANCHORS = {
+ANCHORS: dict[Role, tuple[str, str]] = {
     "floor": (marked("floor"), marked("floors")),
     "null": (marked("null value"), marked("null values")),
     "baseline": (marked("baseline"), marked("baselines")),
@@ -155,9 +156,9 @@ def _unrepeated(rows: Sequence[Row]) -> list[Row]:
 
 def _beside(
     mine: Sequence[Column], cells: Mapping[int, Sequence[Cell]], metric: str, split: str
-) -> dict[str, dict[str, float]]:
-    """References of a row: name -> run label -> value."""
-    out: dict[str, dict[str, float]] = {}
+) -> dict[tuple[Role, str], dict[str, float]]:
+    """References of a row: role and name -> run label -> value."""
+    out: dict[tuple[Role, str], dict[str, float]] = {}
     for run, size in dict.fromkeys((c.run, c.latent_dim) for c in mine):
         for c in cells[id(run)]:
             if (
@@ -166,7 +167,7 @@ def _beside(
                 and (c.metric, c.split) == (metric, split)
                 and c.latent_dim in (None, size)
             ):
-                out.setdefault(c.model, {}).setdefault(run.label, c.interval.mean)
+                out.setdefault((c.role, c.model), {}).setdefault(run.label, c.interval.mean)
     return out
 
 
@@ -222,14 +223,14 @@ def _leading(found: Mapping[int, Cell], mine: Sequence[Column]) -> tuple[frozens
     return frozenset(best), frozenset(tied)
 
 
-def _anchors(found: Mapping[str, Mapping[str, float]]) -> list[Anchor]:
+def _anchors(found: Mapping[tuple[Role, str], Mapping[str, float]]) -> list[Anchor]:
     """References grouped by kind, from the least to be beaten to the most; with the run where runs differ."""
     out = []
     for kind, titles in ANCHORS.items():
         members = []
-        for name, by_run in found.items():
+        for (role, name), by_run in found.items():
             alike = len(set(by_run.values())) == 1
-            if name.partition(":")[0] == kind:
+            if role == kind:
                 members += [(words.reference(name) + ("" if alike else f" ({run})"), words.tidy(v))
                             for run, v in list(by_run.items())[: 1 if alike else None]]  # fmt: skip
         if members:
@@ -255,7 +256,7 @@ class Ground(NamedTuple):
 
     scale: tuple[float, float] | None
     decimals: int | None
-    beside: Mapping[str, Mapping[str, float]]
+    beside: Mapping[tuple[Role, str], Mapping[str, float]]
     best: frozenset[int]
     tied: frozenset[int]
     seeds: int
@@ -297,9 +298,10 @@ def _title(column: Column, i: Interval) -> str:
 def _bar(column: Column, i: Interval, ground: Ground) -> Markup:
     if ground.scale is None or ground.crowded:
         return Markup("")
-    here = {n: by_run[column.run.label] for n, by_run in ground.beside.items() if column.run.label in by_run}
+    label = column.run.label
+    here = [(role, by_run[label]) for (role, _), by_run in ground.beside.items() if label in by_run]
     floors, ceilings, baselines = (
-        [v for n, v in here.items() if n.startswith(kinds)] for kinds in (("floor:", "null:"), "ceiling:", "baseline:")
+        [v for role, v in here if role in roles] for roles in (("floor", "null"), ("ceiling",), ("baseline",))
     )
     return figures.interval_bar(i.mean, i.low, i.high, ground.scale, floors, ceilings, baselines, column.m)
 
