@@ -156,12 +156,19 @@ def test_a_diverged_seed_is_a_failed_record(tmp_path):
 def test_interrupt_exits_130_with_the_line_that_resumes(tmp_path):
     out = tmp_path / "interrupted"
     endless = command(out, "--epochs=100000", "--patience=0")  # it must not be over before it is interrupted
-    process = subprocess.Popen(endless, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while not (out / "run.json").exists() and process.poll() is None:
-        time.sleep(0.02)
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    process = subprocess.Popen(
+        endless, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        # Tests that run in the background of a shell ignore Ctrl-C, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    try:
+        while not (out / "run.json").exists() and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()  # an endless run must not outlive a test that failed
     assert process.returncode == 130
     assert stderr.strip().splitlines()[-1].endswith("--resume")
     assert "Traceback" not in stderr
