@@ -186,7 +186,7 @@ def test_an_unfinished_run_names_resume(capsys, monkeypatch, empty_folder):
 
 
 def test_no_traceback_from_the_real_program(empty_folder):
-    root = str(Path(main.__globals__["__file__"]).parents[1])
+    root = str(Path(main.__globals__["__file__"]).parents[2])
     environment = {**os.environ, "PYTHONPATH": root}
     for words in (["run", "--models", "aee"], ["run", "--dataset", "npz:none.npz"]):
         done = subprocess.run(
@@ -249,7 +249,7 @@ def test_lists_are_a_table_on_a_terminal(capsys, monkeypatch):
 
 
 def test_a_reader_that_goes_away_is_no_error(empty_folder):
-    root = str(Path(main.__globals__["__file__"]).parents[1])
+    root = str(Path(main.__globals__["__file__"]).parents[2])
     done = subprocess.run(
         f"{sys.executable} -m latentbench list studies | true; echo ${{PIPESTATUS[0]}}",
         shell=True, executable="/bin/bash", capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root},
@@ -446,7 +446,7 @@ def test_open_hands_the_page_to_the_browser(capsys, instead, finished, monkeypat
 
 
 def test_report_needs_no_torch(finished):
-    root = str(Path(main.__globals__["__file__"]).parents[1])
+    root = str(Path(main.__globals__["__file__"]).parents[2])
     code = f"""
 import sys
 sys.modules["torch"] = None  # importing it fails
