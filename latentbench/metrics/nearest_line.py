@@ -32,6 +32,11 @@ SUSPECTS = 8
 NOISE = 5e-6
 """By how much a product may err and the nearest line is found all the same (a test adds that much): true lines a coarse
 step apart differ by fifty times as much, and two valleys as deep as each other to 2 `NOISE` are both suspects."""
+RIVAL = 1e-3
+"""A second valley whose coarse line is farther than the first's by less than this, four times what a coarse step changes,
+may be the deeper one: it is followed to its bottom too."""
+TIE = 1e-10
+"""Valleys as deep as each other to this are equally deep: far above the rounding of a sum in double precision."""
 
 
 class Nearest(NamedTuple):
@@ -77,20 +82,40 @@ def _nearest(images: Tensor, render: Render) -> Nearest:
     bank, v = _bank(render), unit_rows(images)
     likeness = v.float() @ bank[::COARSE].T
     near = COARSE * likeness.topk(SUSPECTS, dim=1).indices.sort(dim=1).values  # of equals the first
-    best = near.gather(1, _apart(v, bank, near).argmin(1, keepdim=True))
+    apart = _apart(v, bank, near)
+    place = apart.argmin(1, keepdim=True)
+    best = near.gather(1, place)
+    angle, distance = _bottom(v, bank, best, render)
+    # Another valley is one that no two coarse steps lead to.
+    way = (near - best + BANK // 2) % BANK - BANK // 2
+    other = apart.masked_fill(way.abs() <= 2 * COARSE, math.inf)
+    rows = (other.amin(1) <= apart.amin(1) + RIVAL).nonzero()[:, 0]
+    if len(rows):
+        rival = near[rows].gather(1, other[rows].argmin(1, keepdim=True))
+        their_angle, their_distance = _bottom(v[rows], bank, rival, render)
+        gap = their_distance - distance[rows]
+        # Two lines may be exactly as near, by symmetry: then it is the one at the smaller angle, on every processor.
+        deeper = (gap < -TIE) | ((gap <= TIE) & (their_angle < angle[rows]))
+        angle[rows[deeper]], distance[rows[deeper]] = their_angle[deeper], their_distance[deeper]
+    # |v| is 1 but for a grey image, whose cosine with anything is taken as 0: distance 1.
+    grey = (1 - v.square().sum(1)) / 2
+    return Nearest(angle, (distance + grey).clamp(min=0.0))
+
+
+def _bottom(v: Tensor, bank: Tensor, best: Tensor, render: Render) -> Nearest:
+    """The bottom of the valley around the bank's line at ``best`` (m, 1), for rows ``v`` (m, d)."""
     for reach, step in ((4 * 3, 4), (4, 1)):
         near = best + torch.arange(-reach, reach + 1, step)
         best = near.gather(1, _apart(v, bank, near).argmin(1, keepdim=True))
-    three = _apart(v, bank, best + torch.arange(-1, 2))
-    best = best[:, 0]
-    left, middle, right = three.unbind(1)
+    left, middle, right = _apart(v, bank, best + torch.arange(-1, 2)).unbind(1)
     bend = left + right - 2 * middle
     shift = torch.where(bend > 0, (left - right) / (2 * bend.clamp_min(1e-300)), 0.0).clamp(-1, 1)
-    angle = torch.remainder((best + shift) * (2 * math.pi / BANK), 2 * math.pi)
-    fine = (v - unit_rows(render(angle[:, None]))).square().sum(1) / 2
-    # |v| is 1 but for a grey image, whose cosine with anything is taken as 0: distance 1.
-    grey = (1 - v.square().sum(1)) / 2
-    return Nearest(angle, (fine.minimum(middle) + grey).clamp(min=0.0))
+    steps = torch.stack([best[:, 0] + shift, best[:, 0].double()], 1)
+    angles = torch.remainder(steps * (2 * math.pi / BANK), 2 * math.pi)
+    # Drawn anew: the bank's lines are rounded to single precision.
+    drawn = unit_rows(render(angles.reshape(-1, 1))).view(len(v), 2, -1)
+    distance = (v[:, None] - drawn).square().sum(2) / 2
+    return Nearest(angles[:, 0], distance.amin(1))
 
 
 def _apart(v: Tensor, bank: Tensor, places: Tensor) -> Tensor:
