@@ -17,7 +17,7 @@ from latentbench.comparing.change import VERDICTS, Verdict
 from latentbench.comparing.history import Break, Revision, Series
 from latentbench.report.drawing import figures, svg
 from latentbench.report.drawing.svg import Axis, drawing, line, marks, polyline, tag, text
-from latentbench.report.templates import HERE, environment
+from latentbench.report.templates import environment, source
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, plural, say, spoken
 
@@ -68,7 +68,7 @@ def html(revisions: Sequence[Revision], found: Sequence[Series]) -> str:
     order = {r.label: k for k, r in enumerate(revisions)}
     return environment().get_template("history.html.jinja").render(
         language=spoken(),
-        style=Markup((HERE / "style.css").read_text("utf-8")),
+        style=source("style.css"),
         title=plural("History of {n} revision", "History of {n} revisions", len(revisions)),
         revisions=revisions,
         models=[(m, svg.swatch(figures.marker(k), f"dot {figures.model_class(k)}")) for k, m in enumerate(models)],

@@ -14,6 +14,8 @@ from markupsafe import Markup
 
 from latentbench.report.columns import Column
 from latentbench.report.drawing import figures, svg
+from latentbench.report.page_view import PageView
+from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, plural, say
 from latentbench.stats.cells import Cell, Interval, leaders, summarise
@@ -311,3 +313,10 @@ def _note(cell: Cell, n: int, seeds: int) -> str:
     if told:
         return say("{seeds}: {why}", seeds=words.listed(told), why=words.reason(cell.reason))
     return say("{n} of {of} seeds", n=n, of=seeds) if 1 < n < seeds else ""
+
+
+def _context(view: PageView) -> Context:
+    return {"tables": tables(view.columns), "several": view.several}
+
+
+SECTION = Section("scores", marked("Scores"), "scores.html.jinja", _context, order=300)
