@@ -15,7 +15,7 @@ from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 
 
-class Told:
+class RunView:
     """What every claim looks at: the run, its measured cells, the columns by model, and the latent ``size`` of the first of
     ``models`` that was run."""
 
