@@ -22,7 +22,6 @@ from latentbench.config import Run, make_run
 from latentbench.records import Record
 from latentbench.report import page, verdict
 from latentbench.report.exports import tables
-from latentbench.report.sections import maps
 from latentbench.report.wording import language
 from latentbench.report.wording.language import plural, recognised, say, speaking
 
@@ -138,7 +137,7 @@ def test_the_page_script_says_only_what_it_is_given():
     used = set(re.findall(r'say\((?:done \? )?"(\w+)"', script)) | set(
         re.findall(r'say\(done \? "\w+" : "(\w+)"', script)
     )
-    assert used == maps.SCRIPT.keys()
+    assert used == page.SCRIPT_TEXTS.keys()
 
 
 # --- what a reader gets ---

@@ -21,7 +21,7 @@ from latentbench.core import Dataset
 from latentbench.datasets import decoded, folder
 from latentbench.measuring import scoring
 from latentbench.metrics.memorisation import _train_count, closest, closest_in_train
-from latentbench.report.sections.protocol import _streamed
+from latentbench.report.sections.protocol import streamed_note
 from latentbench.running import plan, worker
 from latentbench.streaming import AHEAD, feed, read_ahead, real
 from latentbench.training.fit import Plan, fit, initialise
@@ -178,8 +178,8 @@ def test_a_run_says_what_it_streamed_and_what_was_measured_on_samples(tmp_path, 
     data = head.detail["dataset"]
     assert data["sizes"] == planned.dataset.whole
     assert data["streamed"]["samples"] == {"train": 124, "val": 124, "test": 124}
-    assert "124 training, 124 validation and 124 test" in _streamed(data)
-    assert _streamed({"sizes": {}}) == ""
+    assert "124 training, 124 validation and 124 test" in streamed_note(data)
+    assert streamed_note({"sizes": {}}) == ""
 
 
 def test_a_copy_of_an_image_that_the_sample_lacks_is_found(images, streamed):

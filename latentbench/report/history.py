@@ -17,7 +17,7 @@ from latentbench.comparing.change import VERDICTS, Verdict
 from latentbench.comparing.history import Break, Revision, Series
 from latentbench.report.drawing import figures, svg
 from latentbench.report.drawing.svg import Axis, drawing, line, marks, polyline, tag, text
-from latentbench.report.templates import HERE, environment
+from latentbench.report.templates import environment, source
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, plural, say, spoken
 
@@ -50,11 +50,11 @@ class Turn(NamedTuple):
     after: str
 
 
-def html(revisions: Sequence[Revision], found: Sequence[Series]) -> str:
+def html(revisions: Sequence[Revision], series: Sequence[Series]) -> str:
     """The whole page, in the language in force."""
-    models = list(dict.fromkeys(s.model for s in found))
+    models = list(dict.fromkeys(s.model for s in series))
     panels: dict[tuple[str, str], list[Series]] = {}
-    for s in found:
+    for s in series:
         panels.setdefault((s.metric, s.subject.removeprefix(s.model)), []).append(s)
     groups = []
     for family in (*words.FAMILIES, words.OTHER):
@@ -64,17 +64,17 @@ def html(revisions: Sequence[Revision], found: Sequence[Series]) -> str:
         drawn = [_panel(k[0] + k[1], panels[k], revisions, models) for k in own]
         if drawn:
             groups.append((say(family.title), drawn))
-    turns = [_turn(b, s, revisions) for s in found for b in s.breaks]
+    turns = [_turn(b, s, revisions) for s in series for b in s.breaks]
     order = {r.label: k for k, r in enumerate(revisions)}
     return environment().get_template("history.html.jinja").render(
         language=spoken(),
-        style=Markup((HERE / "style.css").read_text("utf-8")),
+        style=source("style.css"),
         title=plural("History of {n} revision", "History of {n} revisions", len(revisions)),
         revisions=revisions,
         models=[(m, svg.swatch(figures.marker(k), f"dot {figures.model_class(k)}")) for k, m in enumerate(models)],
         turns=sorted(turns, key=lambda t: order[t.revision]),
         groups=groups,
-        series=len(found),
+        series=len(series),
     )  # fmt: skip
 
 
@@ -86,15 +86,15 @@ def _turn(b: Break, s: Series, revisions: Sequence[Revision]) -> Turn:
     )  # fmt: skip
 
 
-def _panel(title: str, found: Sequence[Series], revisions: Sequence[Revision], models: Sequence[str]) -> Panel:
-    first = found[0].any_cell
+def _panel(title: str, series: Sequence[Series], revisions: Sequence[Revision], models: Sequence[str]) -> Panel:
+    first = series[0].any_cell
     arrows = {
         "higher": "↑",
         "lower": "↓",
         "target": f"→{words.THIN}{first.target:g}" if first.target is not None else "",
     }
-    rows = [(s.model, [_number(s, k) for k in range(len(revisions))]) for s in found]
-    return Panel(title, first.unit, arrows.get(first.better, ""), _plot(title, found, revisions, models), rows)
+    rows = [(s.model, [_number(s, k) for k in range(len(revisions))]) for s in series]
+    return Panel(title, first.unit, arrows.get(first.better, ""), _plot(title, series, revisions, models), rows)
 
 
 def _number(s: Series, at: int) -> str:
@@ -107,47 +107,47 @@ def _number(s: Series, at: int) -> str:
     return " ± ".join(words.spread(interval.mean, interval.half))
 
 
-def _plot(title: str, found: Sequence[Series], revisions: Sequence[Revision], models: Sequence[str]) -> Markup:
+def _plot(title: str, series: Sequence[Series], revisions: Sequence[Revision], models: Sequence[str]) -> Markup:
     """Revisions from left to right, values upwards."""
     width, height = SIZE
-    ends = [v for s in found for k in range(len(revisions)) if (i := s.interval(k))
+    ends = [v for s in series for k in range(len(revisions)) if (i := s.interval(k))
             for v in (i.mean, i.low, i.high) if v is not None]  # fmt: skip
     x, y = Axis(0, len(revisions) - 1, 64, width - 16), Axis(*svg.span(ends), height - 34, 30)
     every = -(-len(revisions) // SHOWN)
     named = list(range(0, len(revisions), every))
     parts = [svg.y_axis(y, 50, width, ""), svg.x_axis(x, height - 34, "", named, [revisions[k].label for k in named])]
-    for at, verdicts in _turns(found).items():
+    for at, verdicts in _turns(series).items():
         parts.append(line(x(at - 0.5), 22, x(at - 0.5), height - 34, f"turn {verdicts[0]}"))
         parts.append(text(x(at - 0.5), 16, words.commas(say(READINGS[v]) for v in verdicts), "value", "middle"))
-    for s in found:
+    for s in series:
         parts.append(_line(s, models.index(s.model), x, y))
-    told = say("{metric} over {n} revisions", metric=title, n=len(revisions))
-    return drawing(width, height, *parts, label=told)
+    label = say("{metric} over {n} revisions", metric=title, n=len(revisions))
+    return drawing(width, height, *parts, label=label)
 
 
-def _turns(found: Sequence[Series]) -> dict[int, list[Verdict]]:
+def _turns(series: Sequence[Series]) -> dict[int, list[Verdict]]:
     """Where the level of any model changed, and how, the worst first."""
     out: dict[int, list[Verdict]] = {}
-    for b in (b for s in found for b in s.breaks):
+    for b in (b for s in series for b in s.breaks):
         out.setdefault(b.at, []).append(b.change.verdict)
-    return {at: [v for v in VERDICTS if v in held] for at, held in out.items()}
+    return {at: [v for v in VERDICTS if v in verdicts] for at, verdicts in out.items()}
 
 
 def _line(s: Series, m: int, x: Axis, y: Axis) -> Markup:
     """One model's means with their intervals, joined."""
-    held = [(x(k), i) for k in range(len(s.cells)) if (i := s.interval(k))]
-    xs, ys = [at for at, _ in held], [y(i.mean) for _, i in held]
+    points = [(x(k), i) for k in range(len(s.cells)) if (i := s.interval(k))]
+    xs, ys = [at for at, _ in points], [y(i.mean) for _, i in points]
     colour = figures.model_class(m)
     whiskers = [
         line(at, y(i.low), at, y(i.high), f"whisker {colour}")
-        for at, i in held
+        for at, i in points
         if i.low is not None and i.high is not None
     ]
     dots = marks(np.array(xs), np.array(ys), figures.marker(m), 3.4, f"dot {colour}")
     return tag("g", polyline(xs, ys, f"line thin {colour}"), *whiskers, dots)
 
 
-def write(folders: Sequence[Path], out: Path, revisions: Sequence[Revision], found: Sequence[Series]) -> None:
+def write(folders: Sequence[Path], out: Path, revisions: Sequence[Revision], series: Sequence[Series]) -> None:
     """Write the page. Raises ValueError where it would overwrite a run's own page or its folder is not there."""
     from latentbench import records
 
@@ -155,4 +155,4 @@ def write(folders: Sequence[Path], out: Path, revisions: Sequence[Revision], fou
         raise ValueError(f"compare: {out} cannot be written: {out.parent} is not a folder")
     if any(out.resolve() == (f / "report.html").resolve() for f in folders):
         raise ValueError(f"compare: {out} is a run's own page; name another file with --out")
-    records.write_text(out, html(revisions, found))
+    records.write_text(out, html(revisions, series))

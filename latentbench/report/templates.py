@@ -1,4 +1,5 @@
-"""Where the page's templates come from and what they may call."""
+"""Where the templates of a page come from and what they may call. The frames of the pages and the macros that pieces
+share lie beside this module, the piece of a section beside the section."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from latentbench.report import sections
 from latentbench.report.drawing import images
 from latentbench.report.wording.language import plural, say
 
@@ -17,19 +19,24 @@ HERE = Path(__file__).parent
 
 def environment() -> jinja2.Environment:
     """Where templates come from and what they may call; text is escaped, and a name that is not there is an error."""
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([HERE, *sections.__path__]), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    made.globals.update(shown_size=images.shown_size, say=_say, plural=_plural, told=say)
-    return made
+    templates.globals.update(shown_size=images.shown_size, say=_say, plural=_plural, told=say)
+    return templates
+
+
+def source(name: str) -> Markup:
+    """A style sheet or script of the page, as it stands inside the page."""
+    return Markup((HERE / name).read_text("utf-8"))
 
 
 def _say(text: str, /, **places: object) -> Markup:
     """`say` for the sentences of the template: they may hold tags, what fills their places is escaped. A text that does
     not stand in the template itself is never given to this but to ``told``, whose answer is escaped."""
-    told = Markup(say(text))
-    return told.format(**places) if places else told
+    sentence = Markup(say(text))
+    return sentence.format(**places) if places else sentence
 
 
 def _plural(one: str, many: str, count: int, /, **places: object) -> Markup:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from latentbench.report.folder import RunFolder
+from latentbench.report.page_view import PageView
+from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 
@@ -33,16 +35,16 @@ class Definition(NamedTuple):
 
 def definitions(runs: Sequence[RunFolder]) -> list[Definition]:
     """Every measure the runs declared, then those that only records name."""
-    found: dict[str, Definition] = {}
+    by_metric: dict[str, Definition] = {}
     for run in runs:
         for metric, d in (run.detail.get("definitions") or {}).items():
-            found.setdefault(metric, _definition(metric, d))
+            by_metric.setdefault(metric, _definition(metric, d))
         for r in run.records:
-            if r.kind == "value" and not r.metric.startswith(("throughput.", "judge.")) and r.metric not in found:
+            if r.kind == "value" and not r.metric.startswith(("throughput.", "judge.")) and r.metric not in by_metric:
                 declared = {"unit": r.unit, "better": r.better, "target": r.target, "params": r.metric_params}
                 own = words.own_definition(r.metric)
-                found[r.metric] = _definition(r.metric, {**declared, "summary": own})
-    return list(found.values())
+                by_metric[r.metric] = _definition(r.metric, {**declared, "summary": own})
+    return list(by_metric.values())
 
 
 def _definition(metric: str, d: Mapping[str, Any]) -> Definition:
@@ -54,3 +56,10 @@ def _definition(metric: str, d: Mapping[str, Any]) -> Definition:
         metric, say(str(d.get("summary") or NO_DEFINITION)), str(d.get("source") or ""), say(str(d.get("unit") or "")),
         direction, words.plain(params) if params else "",
     )  # fmt: skip
+
+
+def _context(view: PageView) -> Context:
+    return {"definitions": definitions(view.runs)}
+
+
+SECTION = Section("definitions", "", "definitions.html.jinja", _context, order=1500, within="protocol")

@@ -13,10 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from latentbench.report import classes
+from latentbench.report.cards import cards
 from latentbench.report.columns import Column
 from latentbench.report.drawing import figures, sheets
 from latentbench.report.folder import Absent
-from latentbench.report.sections import classes
+from latentbench.report.page_view import PageView
+from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 
@@ -40,19 +43,19 @@ class Atlas(NamedTuple):
 
 def atlas(column: Column) -> Atlas:
     """The atlas of one model. Raises Absent where the run holds none."""
-    held, names = column.run.artifact("atlas", column.model), classes.names_of(column.run)
-    share = float(held.detail.get("share", 0.0))
-    if "mass" not in held:
+    artifact, names = column.run.artifact("atlas", column.model), classes.names_of(column.run)
+    share = float(artifact.detail.get("share", 0.0))
+    if "mass" not in artifact:
         text = marked(
             "{share} of N(0, I) lies in holes: no more than chance would put there, so there is nothing to map."
         )
         return Atlas(say(text, share=words.percent(share)), [], None)
-    mass, depth, centre = held.need("mass", 1), held.need("depth", 1), held.need("centre", 2)
-    pictures, beside = held.need("pictures", (4, 5)), held.need("beside", 2).astype(int)
+    mass, depth, centre = artifact.need("mass", 1), artifact.need("depth", 1), artifact.need("centre", 2)
+    pictures, beside = artifact.need("pictures", (4, 5)), artifact.need("beside", 2).astype(int)
     label = _labels(column, int(beside.max()) + 1)
-    out = []
+    ranked = []
     for k in range(len(mass)):
-        valid = held.arrays["valid"][k] if "valid" in held else None
+        valid = artifact.arrays["valid"][k] if "valid" in artifact else None
         title = say("Hole {rank} of {model}: what the decoder emits at its middle (first) and around it",
                     rank=k + 1, model=column.label)  # fmt: skip
         about = [
@@ -60,24 +63,24 @@ def atlas(column: Column) -> Atlas:
             say("{depth} support radii from the codes", depth=words.number(float(depth[k]), 1)),
             say("{length} from the origin", length=words.number(float(np.linalg.norm(centre[k])), 1)),
         ]
-        if "valid_share" in held:
-            about.append(say("{share} valid", share=words.percent(float(held.arrays["valid_share"][k]))))
+        if "valid_share" in artifact:
+            about.append(say("{share} valid", share=words.percent(float(artifact.arrays["valid_share"][k]))))
         if label is not None:
             near = [classes.class_name(names, int(c)) for c in dict.fromkeys(label[beside[k]].tolist())]
             about.append(say("nearest codes: {classes}", classes=words.listed(near)))
         coordinates = words.commas([words.number(float(v), 1) for v in centre[k][:16]])
         drawing = sheets.sheet(pictures[k], valid, title, columns=6)
-        out.append(Region(k + 1, words.clauses(about), coordinates, drawing))
-    told = marked("{share} of N(0, I) lies in holes, gathered into {n} regions below, the heaviest first.")
-    return Atlas(say(told, share=words.percent(share), n=len(out)), out, _map(column, beside, mass))
+        ranked.append(Region(k + 1, words.clauses(about), coordinates, drawing))
+    text = marked("{share} of N(0, I) lies in holes, gathered into {n} regions below, the heaviest first.")
+    return Atlas(say(text, share=words.percent(share), n=len(ranked)), ranked, _map(column, beside, mass))
 
 
 def _labels(column: Column, at_least: int) -> np.ndarray | None:
     try:
-        found = column.run.artifact("data").need("label", 1)
+        label = column.run.artifact("data").need("label", 1)
     except Absent:
         return None
-    return found if len(found) >= at_least else None
+    return label if len(label) >= at_least else None
 
 
 def _map(column: Column, beside: np.ndarray, mass: np.ndarray) -> Markup | None:
@@ -95,3 +98,10 @@ def _map(column: Column, beside: np.ndarray, mass: np.ndarray) -> Markup | None:
     ]
     title = say("Map of the latent space of {model} with its {n} holes by rank", model=column.label, n=len(mass))
     return figures.still_map(xy, label, names, [], title, marks)
+
+
+def _context(view: PageView) -> Context:
+    return {"cards": cards(view.pictured, atlas)}
+
+
+SECTION = Section("holes", marked("Holes"), "holes.html.jinja", _context, order=900)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from latentbench.report.columns import Column
 from latentbench.report.folder import RunFolder
+from latentbench.report.page_view import PageView
+from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import say
 from latentbench.stats.cells import summarise
@@ -36,10 +38,10 @@ def lines(runs: Sequence[RunFolder], columns: Sequence[Column]) -> list[Line]:
     for column in columns:
         if column.collapse:
             collapsed.setdefault(column.model, []).append(column.run.dataset)
-    found = across_datasets([cell for run in runs for cell in summarise(run.records)])
+    means = across_datasets([cell for run in runs for cell in summarise(run.records)])
     out: list[Line] = []
-    for measure in dict.fromkeys(map(_measure, found)):
-        out += [_line(a, measure[1], collapsed) for a in found if _measure(a) == measure]
+    for measure in dict.fromkeys(map(_measure, means)):
+        out += [_line(a, measure[1], collapsed) for a in means if _measure(a) == measure]
     return out
 
 
@@ -56,3 +58,11 @@ def _line(a: Across, params: str, collapsed: Mapping[str, Sequence[str]]) -> Lin
     notes += [say("{data}: the first run's values", data=d) for d in a.twice]
     data = ", ".join(f"{d} ({n})" for d, n in a.seeds.items())
     return Line(a.metric, params, a.model, mean, low, high, data, notes)
+
+
+def _context(view: PageView) -> Context | None:
+    rows = lines(view.runs, view.columns)
+    return {"lines": rows} if rows else None
+
+
+SECTION = Section("across", "", "over_datasets.html.jinja", _context, order=400, within="scores")

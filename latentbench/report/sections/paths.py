@@ -1,4 +1,4 @@
-"""Interpolations: films of decoded straight lines between two images, with the judge's word on each frame."""
+"""Interpolations: films of decoded straight lines between two images, with the judge's ruling on each frame."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from latentbench.report.cards import cards
+from latentbench.report.classes import class_name, names_of
 from latentbench.report.columns import Column
 from latentbench.report.drawing import figures, images
 from latentbench.report.drawing.images import Picture
 from latentbench.report.folder import Array, Arrays
-from latentbench.report.sections.cards import cards
-from latentbench.report.sections.classes import class_name, names_of
-from latentbench.report.sections.judged import Verdict
+from latentbench.report.page_view import PageView
+from latentbench.report.ruling import Ruling
+from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
-from latentbench.report.wording.language import say
+from latentbench.report.wording.language import marked, say
 
 STRIPS = 6
 
 
 class Film(NamedTuple):
-    """One strip of frames with its verdicts (none where there was no judge), its name for assistive technology, and the
-    ``runs`` of neighbouring frames that read alike: (class, frames)."""
+    """One strip of frames with the judge's rulings (none where there was no judge), its name for assistive technology,
+    and the ``runs`` of neighbouring frames that read alike: (class, frames)."""
 
     picture: Picture
-    verdicts: Sequence[Verdict]
+    rulings: Sequence[Ruling]
     alt: str
     valid: str
     runs: Sequence[tuple[str, int]]
@@ -44,18 +46,18 @@ class Path(NamedTuple):
 
 def paths(column: Column) -> list[Path]:
     """The interpolation strips of one model."""
-    held, names = column.run.artifact("strips", column.model), names_of(column.run)
-    frames, steps = held.need("frames", (4, 5)), np.nan_to_num(held.need("steps", 2))
-    fade = held.arrays.get("fade")
+    strips, names = column.run.artifact("strips", column.model), names_of(column.run)
+    frames, steps = strips.need("frames", (4, 5)), np.nan_to_num(strips.need("steps", 2))
+    fade = strips.arrays.get("fade")
     out = []
     for p in range(min(len(frames), STRIPS)):
-        ends = [class_name(names, int(k)) for k in held.arrays["label"][p]] if "label" in held else []
+        ends = [class_name(names, int(k)) for k in strips.arrays["label"][p]] if "label" in strips else []
         title = f"{ends[0]} → {ends[1]}" if len(ends) == 2 else say("pair {n}", n=p + 1)
         walk = say("{model}, decoded straight line {title}", model=column.label, title=title)
-        film = _film(held, names, frames[p], "frame", p, walk)
+        film = _film(strips, names, frames[p], "frame", p, walk)
         mix = say("{model}, cross-fade {title}", model=column.label, title=title)
-        blend = None if fade is None else _film(held, names, fade[p], "fade", p, mix)
-        fade_steps = np.nan_to_num(held.arrays["fade_steps"][p]) if "fade_steps" in held else None
+        blend = None if fade is None else _film(strips, names, fade[p], "fade", p, mix)
+        fade_steps = np.nan_to_num(strips.arrays["fade_steps"][p]) if "fade_steps" in strips else None
         top = int(np.argmax(steps[p]))
         label = say(
             "Step curve of {model}, {title}: the longest of {n} steps is number {top} with {share} of the path; an even "
@@ -71,20 +73,20 @@ def paths(column: Column) -> list[Path]:
     return out
 
 
-def _film(held: Arrays, names: Sequence[str], frames: Array, prefix: str, p: int, what: str) -> Film:
-    said = []
-    if f"{prefix}_valid" in held:
-        valid, label = held.arrays[f"{prefix}_valid"][p], held.need(f"{prefix}_label", 2)[p]
-        sure = held.arrays[f"{prefix}_confidence"][p] if f"{prefix}_confidence" in held else None
-        said = [
-            Verdict(bool(v), class_name(names, int(k)), f"{float(sure[t]):.2f}" if sure is not None else "")
+def _film(strips: Arrays, names: Sequence[str], frames: Array, prefix: str, p: int, what: str) -> Film:
+    rulings = []
+    if f"{prefix}_valid" in strips:
+        valid, label = strips.arrays[f"{prefix}_valid"][p], strips.need(f"{prefix}_label", 2)[p]
+        sure = strips.arrays[f"{prefix}_confidence"][p] if f"{prefix}_confidence" in strips else None
+        rulings = [
+            Ruling(bool(v), class_name(names, int(k)), f"{float(sure[t]):.2f}" if sure is not None else "")
             for t, (v, k) in enumerate(zip(valid, label, strict=True))
         ]
-    good = sum(v.valid for v in said)
-    counted = say("{some} of {n} valid", some=good, n=len(said)) if said else ""
-    runs = [(label, len(list(group))) for label, group in itertools.groupby(v.label for v in said)]
+    good = sum(v.valid for v in rulings)
+    counted = say("{some} of {n} valid", some=good, n=len(rulings)) if rulings else ""
+    runs = [(label, len(list(group))) for label, group in itertools.groupby(v.label for v in rulings)]
     alt = words.commas([say("{what}: {n} frames", what=what, n=len(frames)), *([counted] if counted else [])])
-    return Film(images.strip(frames), said, alt, counted, runs)
+    return Film(images.strip(frames), rulings, alt, counted, runs)
 
 
 def paired_by_interpolation(columns: Sequence[Column]) -> tuple[list[tuple[str, list[tuple[Column, Path]]]], list[str]]:
@@ -96,3 +98,11 @@ def paired_by_interpolation(columns: Sequence[Column]) -> tuple[list[tuple[str, 
             pairs.setdefault((i, path.title), []).append((card.column, path))
     ordered = sorted(pairs.items(), key=lambda item: item[0][0])
     return [(title, members) for (_, title), members in ordered], [c.missing for c in made if c.missing]
+
+
+def _context(view: PageView) -> Context:
+    pairs, missing = paired_by_interpolation(view.pictured)
+    return {"pairs": pairs, "missing": missing}
+
+
+SECTION = Section("paths", marked("Paths"), "paths.html.jinja", _context, order=700)

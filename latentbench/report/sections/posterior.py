@@ -9,9 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from latentbench.report.cards import cards
 from latentbench.report.columns import Column
 from latentbench.report.drawing import figures
 from latentbench.report.folder import Array, Arrays
+from latentbench.report.page_view import PageView
+from latentbench.report.section import Context, Section
 from latentbench.report.verdict.posterior import FAR, PUNCTUAL
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
@@ -30,12 +33,12 @@ class PosteriorPicture(NamedTuple):
 
 def posterior(column: Column) -> PosteriorPicture:
     """Where one model's posteriors lie and how wide they are."""
-    held, m, name = column.run.artifact("posterior", column.model), column.m, column.label
-    mu, mu_sd = np.nan_to_num(held.need("mu", 2)), np.nan_to_num(held.need("mu_sd", 1))
-    active = held.arrays.get("active", np.ones(len(mu_sd), bool)).astype(bool)
-    sigma = np.nan_to_num(held.need("sigma", 2)) if "sigma" in held else None
-    wide = np.nan_to_num(held.need("sigma_mean", 1)) if "sigma_mean" in held else None
-    kl = np.nan_to_num(held.need("kl", 1)) if "kl" in held else None
+    artifact, m, name = column.run.artifact("posterior", column.model), column.m, column.label
+    mu, mu_sd = np.nan_to_num(artifact.need("mu", 2)), np.nan_to_num(artifact.need("mu_sd", 1))
+    active = artifact.arrays.get("active", np.ones(len(mu_sd), bool)).astype(bool)
+    sigma = np.nan_to_num(artifact.need("sigma", 2)) if "sigma" in artifact else None
+    wide = np.nan_to_num(artifact.need("sigma_mean", 1)) if "sigma_mean" in artifact else None
+    kl = np.nan_to_num(artifact.need("kl", 1)) if "kl" in artifact else None
     first = np.argsort(-mu_sd, kind="stable")[:2]
     dims = (int(first[0]), int(first[-1]))
     used = int(active.sum())
@@ -68,13 +71,15 @@ def posterior(column: Column) -> PosteriorPicture:
         figures.sigma_against_mu(mu, sigma, m, dots),
         None if kl is None else figures.kl_bars(kl, active, m, bars),
         caption,
-        _posterior_rows(held, mu_sd, wide, kl, active),
+        _posterior_rows(artifact, mu_sd, wide, kl, active),
     )
 
 
-def _posterior_rows(held: Arrays, mu_sd: Array, wide: Array | None, kl: Array | None, active: Array) -> list[list[str]]:
-    centre = held.arrays.get("mu_mean")
-    law = held.arrays.get("variance_law")
+def _posterior_rows(
+    artifact: Arrays, mu_sd: Array, wide: Array | None, kl: Array | None, active: Array
+) -> list[list[str]]:
+    centre = artifact.arrays.get("mu_mean")
+    law = artifact.arrays.get("variance_law")
     rows = []
     for d, sd in enumerate(mu_sd.tolist()):
         mean = float(centre[d]) if centre is not None and centre.ndim == 1 else math.nan
@@ -103,3 +108,10 @@ def _diagnosis(active: bool, mean: float, sd: float, sigma: float, has_sigma: bo
             say("far apart, E mu² / 2 = {nats}: the mean half of the KL would hold it", nats=words.number(nats))
         )
     return words.clauses(found) or say("regular")
+
+
+def _context(view: PageView) -> Context:
+    return {"cards": cards(view.pictured, posterior)}
+
+
+SECTION = Section("posterior", marked("Posterior"), "posterior.html.jinja", _context, order=1000)

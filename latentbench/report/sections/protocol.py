@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from latentbench.report.exports import tables
 from latentbench.report.folder import RunFolder
+from latentbench.report.page_view import PageView
+from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.cells import summarise
@@ -58,7 +60,7 @@ def protocol(run: RunFolder) -> Protocol:
         (say("run"), next((r.run for r in run.records if r.run), run.label)),
         (say("data"), say("{name}, images of {shape}", name=data.get("name", run.dataset), shape=shape)),
         (say("splits"), words.commas(splits)),
-        (say("streamed"), _streamed(data)),
+        (say("streamed"), streamed_note(data)),
         (say("data, sha256"), str(data.get("sha256") or run.dataset_hash)),
         ("latentbench", str(detail.get("version") or say("not recorded"))),
         (say("git revision"), str(detail.get("git") or say("none"))),
@@ -75,7 +77,7 @@ def protocol(run: RunFolder) -> Protocol:
     )  # fmt: skip
 
 
-def _streamed(data: Mapping[str, Any]) -> str:
+def streamed_note(data: Mapping[str, Any]) -> str:
     """What was measured on what, where the images did not fit in memory; empty where they did."""
     samples = (data.get("streamed") or {}).get("samples")
     if not samples:
@@ -102,8 +104,8 @@ def _judge(run: RunFolder) -> tuple[list[tuple[str, str, list[str]]], list[str]]
     out = []
     for metric in dict.fromkeys(c.metric for c in rows):
         title, about = map(say, JUDGE_ROWS.get(metric, (metric, "")))
-        found = {c.model: c for c in rows if c.metric == metric}
-        out.append((title, about, [_judge_value(found.get(j)) for j in judges]))
+        by_judge = {c.model: c for c in rows if c.metric == metric}
+        out.append((title, about, [_judge_value(by_judge.get(j)) for j in judges]))
     return out, [say(JUDGES.get(j, j)) for j in judges]
 
 
@@ -133,3 +135,10 @@ def _downloads(run: RunFolder) -> list[tuple[str, str, str]]:
         (name, words.engineering(len(raw), "B"), f"data:{kind};base64,{base64.b64encode(raw).decode('ascii')}")
         for name, kind, raw in files
     ]
+
+
+def _context(view: PageView) -> Context:
+    return {"protocols": [protocol(run) for run in view.runs], "several": view.several}
+
+
+SECTION = Section("protocol", marked("Protocol"), "protocol.html.jinja", _context, order=1400)

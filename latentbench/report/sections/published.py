@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from latentbench.records import Record, run_record
+from latentbench.report.page_view import PageView
+from latentbench.report.section import Context, Section
 from latentbench.report.verdict.claims import value
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.cells import Cell, Interval, summarise
 
 HEADERS = marked(("model", "measure", "published", "measured"))
-SAID = {True: marked("inside"), False: marked("outside"), None: marked("for orientation")}
+VERDICTS = {True: marked("inside"), False: marked("outside"), None: marked("for orientation")}
 
 
 class Band(NamedTuple):
@@ -65,10 +67,10 @@ def row(band: Band) -> list[str]:
     """One band in words: model, measure, the figure with its tolerance, the measured mean with its half-width, and the
     verdict."""
     allowed = f" ± {words.tidy(band.tolerance)}" if band.tolerance else say(" exactly") if band.tolerance == 0 else ""
-    found = say("not measured") if band.measured is None else value(band.measured)
-    said = say(SAID[band.inside])
+    measured = say("not measured") if band.measured is None else value(band.measured)
+    verdict = say(VERDICTS[band.inside])
     split = "" if band.split == "test" else f" ({band.split})"
-    return [band.model, band.metric + split, words.tidy(band.published) + allowed, found, said]
+    return [band.model, band.metric + split, words.tidy(band.published) + allowed, measured, verdict]
 
 
 def _width(key: str, value: float, tolerance: Mapping[str, str]) -> float | None:
@@ -78,3 +80,11 @@ def _width(key: str, value: float, tolerance: Mapping[str, str]) -> float | None
     if word is None:
         return None
     return abs(value) * float(word[:-1]) / 100 if word.endswith("%") else float(word)
+
+
+def _context(view: PageView) -> Context | None:
+    published = [(run, [row(b) for b in bands]) for run in view.runs if (bands := beside(run.records))]
+    return {"published": published, "headers": headers(), "several": view.several} if published else None
+
+
+SECTION = Section("published", "", "published.html.jinja", _context, order=500)

@@ -11,6 +11,8 @@ from latentbench.report.columns import Column
 from latentbench.report.drawing import images
 from latentbench.report.drawing.images import Picture
 from latentbench.report.folder import Absent, Arrays
+from latentbench.report.page_view import PageView
+from latentbench.report.section import Context, Section
 from latentbench.report.wording.language import marked, say
 
 
@@ -27,19 +29,27 @@ def reconstructions(columns: Sequence[Column]) -> tuple[list[Rebuilt], list[str]
     missing = []
     for column in columns:
         try:
-            held = column.run.artifact("reconstructions", column.model)
-            x, x_hat = held.need("x", (3, 4)), held.need("x_hat", (3, 4))
+            artifact = column.run.artifact("reconstructions", column.model)
+            x, x_hat = artifact.need("x", (3, 4)), artifact.need("x_hat", (3, 4))
             if len(x) != len(x_hat):
                 text = marked("Not drawn: {model} has {some} reconstructions of {n} images.")
                 raise Absent(say(text, model=column.label, some=len(x_hat), n=len(x)))
         except Absent as reason:
             missing.append(str(reason))
             continue
-        groups.setdefault(x.tobytes() + str(x.shape).encode(), []).append((column, held))
+        groups.setdefault(x.tobytes() + str(x.shape).encode(), []).append((column, artifact))
     out = []
     for members in groups.values():
         originals = members[0][1].arrays["x"]
         rows: list[tuple[str, Markup, Sequence[Picture]]] = [(say("original"), Markup(""), images.singles(originals))]
-        rows += [(c.label, c.swatch, images.singles(held.arrays["x_hat"])) for c, held in members]
+        rows += [(c.label, c.swatch, images.singles(artifact.arrays["x_hat"])) for c, artifact in members]
         out.append(Rebuilt(rows, images.shown_size(*originals.shape[1:3])))
     return out, missing
+
+
+def _context(view: PageView) -> Context:
+    groups, missing = reconstructions(view.pictured)
+    return {"groups": groups, "missing": missing}
+
+
+SECTION = Section("reconstructions", marked("Reconstructions"), "reconstructions.html.jinja", _context, order=1100)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from latentbench.report.cards import cards
+from latentbench.report.classes import class_name, names_of
 from latentbench.report.columns import Column
 from latentbench.report.drawing import images
 from latentbench.report.drawing.images import Picture
 from latentbench.report.folder import Absent
-from latentbench.report.sections.classes import class_name, names_of
-from latentbench.report.sections.judged import Verdict
+from latentbench.report.page_view import PageView
+from latentbench.report.ruling import Ruling
+from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
-from latentbench.report.wording.language import say
+from latentbench.report.wording.language import marked, say
 from latentbench.stats.cells import Cell, summarise
 
 SAMPLES = 40
@@ -22,7 +25,7 @@ class Sample(NamedTuple):
     """One decoded draw."""
 
     picture: Picture
-    verdict: Verdict | None
+    ruling: Ruling | None
     alt: str
 
 
@@ -38,33 +41,33 @@ class Draws(NamedTuple):
 
 
 def draws(column: Column) -> list[Draws]:
-    """Samples of one model from each prior, with the judge's verdict on every one."""
-    held, names = column.run.artifact("samples", column.model), names_of(column.run)
+    """Samples of one model from each prior, with the judge's ruling on every one."""
+    artifact, names = column.run.artifact("samples", column.model), names_of(column.run)
     shares = {
         c.metric: c
         for c in summarise(column.run.records)
         if c.model == column.model and c.metric.startswith("validity.")
     }
     out = []
-    for key, told in words.SAMPLERS.items():
-        if f"{key}_images" not in held:
+    for key, texts in words.SAMPLERS.items():
+        if f"{key}_images" not in artifact:
             continue
-        title, about = map(say, told)
-        pictures = images.singles(held.need(f"{key}_images", (3, 4))[:SAMPLES])
+        title, about = map(say, texts)
+        pictures = images.singles(artifact.need(f"{key}_images", (3, 4))[:SAMPLES])
         samples = []
         for k, picture in enumerate(pictures):
-            said = None
-            if f"{key}_valid" in held:
-                sure = held.arrays.get(f"{key}_confidence")
-                label = class_name(names, int(held.need(f"{key}_label", 1)[k]))
+            ruling = None
+            if f"{key}_valid" in artifact:
+                sure = artifact.arrays.get(f"{key}_confidence")
+                label = class_name(names, int(artifact.need(f"{key}_label", 1)[k]))
                 confidence = f"{float(sure[k]):.2f}" if sure is not None else ""
-                said = Verdict(bool(held.arrays[f"{key}_valid"][k]), label, confidence)
+                ruling = Ruling(bool(artifact.arrays[f"{key}_valid"][k]), label, confidence)
             alt = say("{sampler}, draw {n}", sampler=title, n=k + 1)
-            if said:
-                alt = say("{what}: {verdict}", what=alt, verdict=said.words)
-            samples.append(Sample(picture, said, alt))
-        good = sum(s.verdict.valid for s in samples if s.verdict)
-        judged = bool(samples and samples[0].verdict)
+            if ruling:
+                alt = say("{what}: {verdict}", what=alt, verdict=ruling.words)
+            samples.append(Sample(picture, ruling, alt))
+        good = sum(s.ruling.valid for s in samples if s.ruling)
+        judged = bool(samples and samples[0].ruling)
         counted = say("{some} of these {n} valid", some=good, n=len(samples)) if judged else say("not judged")
         out.append(Draws(key, title, about, samples, counted, _share(shares.get(f"validity.{key}"))))
     if not out:
@@ -80,3 +83,10 @@ def _share(cell: Cell | None) -> str:
     if i.n > 1:
         return say("{share} over all draws and {n} seeds", share=share, n=i.n)
     return say("{share} over all draws", share=share)
+
+
+def _context(view: PageView) -> Context:
+    return {"cards": cards(view.pictured, draws)}
+
+
+SECTION = Section("samples", marked("Samples"), "samples.html.jinja", _context, order=800)

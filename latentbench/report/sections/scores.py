@@ -15,6 +15,8 @@ from markupsafe import Markup
 from latentbench.records import Role
 from latentbench.report.columns import Column
 from latentbench.report.drawing import figures, svg
+from latentbench.report.page_view import PageView
+from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, plural, say
 from latentbench.stats.cells import Cell, Interval, leaders, summarise
@@ -116,16 +118,16 @@ def tables(every: Sequence[Column]) -> list[Scores]:
     for c in every:
         sizes.setdefault((c.run.dataset, c.run.dataset_hash), set()).add(c.latent_dim)
     for key in dict.fromkeys((c.run.dataset, c.run.dataset_hash, c.latent_dim) for c in every):
-        mine = [c for c in every if (c.run.dataset, c.run.dataset_hash, c.latent_dim) == key]
-        out.append(_table(key[0], (key[2] or 0) if len(sizes[key[:2]]) > 1 else 0, mine))
+        columns = [c for c in every if (c.run.dataset, c.run.dataset_hash, c.latent_dim) == key]
+        out.append(_table(key[0], (key[2] or 0) if len(sizes[key[:2]]) > 1 else 0, columns))
     return out
 
 
-def _table(dataset: str, size: int, mine: Sequence[Column]) -> Scores:
-    cells = {id(c.run): summarise(c.run.records) for c in mine}
+def _table(dataset: str, size: int, columns: Sequence[Column]) -> Scores:
+    cells = {id(c.run): summarise(c.run.records) for c in columns}
     rows: dict[tuple[str, str, str], dict[int, Cell]] = {}
     seeds = 0
-    for column in mine:
+    for column in columns:
         for cell in cells[id(column.run)]:
             if cell.model != column.model or cell.metric.startswith("throughput."):
                 continue
@@ -133,14 +135,14 @@ def _table(dataset: str, size: int, mine: Sequence[Column]) -> Scores:
             rows.setdefault(key, {})[column.m] = cell
             seeds = max(seeds, len(cell.values))
     families: dict[str, list[Row]] = {}
-    for key, found in rows.items():
-        families.setdefault(words.family(key[0]).key, []).append(_row(key, found, mine, cells, seeds))
+    for key, by_column in rows.items():
+        families.setdefault(words.family(key[0]).key, []).append(_row(key, by_column, columns, cells, seeds))
     groups = [
         Group(f.key, say(f.title), say(f.about), _unrepeated(sorted(families[f.key], key=lambda r: r.split == "train")))
         for f in (*words.FAMILIES, words.OTHER)
         if f.key in families
     ]
-    return Scores(dataset, size, mine, groups, seeds)
+    return Scores(dataset, size, columns, groups, seeds)
 
 
 def _unrepeated(rows: Sequence[Row]) -> list[Row]:
@@ -155,11 +157,11 @@ def _unrepeated(rows: Sequence[Row]) -> list[Row]:
 
 
 def _beside(
-    mine: Sequence[Column], cells: Mapping[int, Sequence[Cell]], metric: str, split: str
+    columns: Sequence[Column], cells: Mapping[int, Sequence[Cell]], metric: str, split: str
 ) -> dict[tuple[Role, str], dict[str, float]]:
     """References of a row: role and name -> run label -> value."""
     out: dict[tuple[Role, str], dict[str, float]] = {}
-    for run, size in dict.fromkeys((c.run, c.latent_dim) for c in mine):
+    for run, size in dict.fromkeys((c.run, c.latent_dim) for c in columns):
         for c in cells[id(run)]:
             if (
                 c.is_reference
@@ -172,14 +174,17 @@ def _beside(
 
 
 def _row(
-    key: tuple[str, str, str], found: Mapping[int, Cell], mine: Sequence[Column], cells: Mapping[int, Sequence[Cell]],
+    key: tuple[str, str, str],
+    by_column: Mapping[int, Cell],
+    columns: Sequence[Column],
+    cells: Mapping[int, Sequence[Cell]],
     seeds: int,
-) -> Row:  # fmt: skip
+) -> Row:
     metric, split, params = key
-    one = next(iter(found.values()))
-    beside = _beside(mine, cells, metric, split)
-    intervals = [c.interval for c in found.values() if c.interval]
-    best, tied = _leading(found, mine)
+    one = next(iter(by_column.values()))
+    beside = _beside(columns, cells, metric, split)
+    intervals = [c.interval for c in by_column.values() if c.interval]
+    best, tied = _leading(by_column, columns)
     ground = Ground(
         _scale(one, intervals, [v for by_run in beside.values() for v in by_run.values()]),
         words.decimals_for(i.half for i in intervals if i.half),
@@ -187,10 +192,10 @@ def _row(
         best,
         tied,
         seeds,
-        len(mine) > BARS,
+        len(columns) > BARS,
     )
     definition: Mapping[str, str] = next(
-        (d for c in mine if (d := (c.run.detail.get("definitions") or {}).get(metric))), {}
+        (d for c in columns if (d := (c.run.detail.get("definitions") or {}).get(metric))), {}
     )
     arrow, direction = ARROWS.get(one.better, ARROWS["none"])
     if one.better == "target" and one.target is not None:
@@ -204,31 +209,31 @@ def _row(
         say(str(definition.get("summary", ""))) or words.own_definition(metric),
         str(definition.get("source", "")),
         params,
-        [_score(c, found.get(c.m), ground) for c in mine],
+        [_score(c, by_column.get(c.m), ground) for c in columns],
         _anchors(beside),
         f"def-{metric}",
-        next((words.reason(c.unproven) for c in found.values() if c.unproven), ""),
+        next((words.reason(c.unproven) for c in by_column.values() if c.unproven), ""),
     )
 
 
-def _leading(found: Mapping[int, Cell], mine: Sequence[Column]) -> tuple[frozenset[int], frozenset[int]]:
+def _leading(by_column: Mapping[int, Cell], columns: Sequence[Column]) -> tuple[frozenset[int], frozenset[int]]:
     """Numbers of the models that are best in their run, and of those tied for best; collapsed and copying ones are
     neither."""
     best: set[int] = set()
     tied: set[int] = set()
-    for run in dict.fromkeys(c.run for c in mine):
-        here = [c for c in mine if c.run is run and c.m in found]
-        names = leaders([found[c.m] for c in here], [c.model for c in here if c.collapse or c.copies])
+    for run in dict.fromkeys(c.run for c in columns):
+        here = [c for c in columns if c.run is run and c.m in by_column]
+        names = leaders([by_column[c.m] for c in here], [c.model for c in here if c.collapse or c.copies])
         (best if len(names) == 1 else tied).update(c.m for c in here if c.model in names)
     return frozenset(best), frozenset(tied)
 
 
-def _anchors(found: Mapping[tuple[Role, str], Mapping[str, float]]) -> list[Anchor]:
+def _anchors(references: Mapping[tuple[Role, str], Mapping[str, float]]) -> list[Anchor]:
     """References grouped by kind, from the least to be beaten to the most; with the run where runs differ."""
     out = []
     for kind, titles in ANCHORS.items():
         members = []
-        for (role, name), by_run in found.items():
+        for (role, name), by_run in references.items():
             alike = len(set(by_run.values())) == 1
             if role == kind:
                 members += [(words.reference(name) + ("" if alike else f" ({run})"), words.tidy(v))
@@ -287,12 +292,12 @@ def _score(column: Column, cell: Cell | None, ground: Ground) -> Score:
 
 def _title(column: Column, i: Interval) -> str:
     """A score in full, for whoever points at it."""
-    told = plural("{model}: mean of {n} value {mean}", "{model}: mean of {n} seeds {mean}", i.n,
+    text = plural("{model}: mean of {n} value {mean}", "{model}: mean of {n} seeds {mean}", i.n,
                   model=column.label, mean=words.number(i.mean))  # fmt: skip
     if i.low is None:
-        return told
-    told += say(", 95 % interval {low} to {high}", low=words.number(i.low), high=words.number(i.high))
-    return told + (say(", approximate: {why}", why=say(i.approximate)) if i.approximate else "")
+        return text
+    text += say(", 95 % interval {low} to {high}", low=words.number(i.low), high=words.number(i.high))
+    return text + (say(", approximate: {why}", why=say(i.approximate)) if i.approximate else "")
 
 
 def _bar(column: Column, i: Interval, ground: Ground) -> Markup:
@@ -309,7 +314,14 @@ def _bar(column: Column, i: Interval, ground: Ground) -> Markup:
 def _note(cell: Cell, n: int, seeds: int) -> str:
     """What else to know about a value: how many seeds have none, and why."""
     lost = {"failed": cell.failed, "skipped": cell.skipped}
-    told = [say(STATUSES[status], n=k, of=n + cell.failed + cell.skipped) for status, k in lost.items() if k]
-    if told:
-        return say("{seeds}: {why}", seeds=words.listed(told), why=words.reason(cell.reason))
+    losses = [say(STATUSES[status], n=k, of=n + cell.failed + cell.skipped) for status, k in lost.items() if k]
+    if losses:
+        return say("{seeds}: {why}", seeds=words.listed(losses), why=words.reason(cell.reason))
     return say("{n} of {of} seeds", n=n, of=seeds) if 1 < n < seeds else ""
+
+
+def _context(view: PageView) -> Context:
+    return {"tables": tables(view.columns), "several": view.several}
+
+
+SECTION = Section("scores", marked("Scores"), "scores.html.jinja", _context, order=300)

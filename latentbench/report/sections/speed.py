@@ -11,10 +11,10 @@ from markupsafe import Markup
 from latentbench.report.columns import Column
 from latentbench.report.drawing import figures
 from latentbench.report.folder import Absent, RunFolder
-from latentbench.report.sections.training import span
+from latentbench.report.page_view import PageView
+from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
-from latentbench.stats.cells import summarise
 
 KINDS = marked({
     "encode": ("Encode", "images to posteriors"),
@@ -62,8 +62,8 @@ class Speeds(NamedTuple):
 def speeds(columns: Sequence[Column]) -> Speeds:
     """Samples per second of every model. Raises Absent where no run measured any."""
     numbers = {(id(c.run), c.model): c for c in columns}
-    found: dict[tuple[str, str], list[figures.Speed]] = {}
-    rows, unranked, seen = [], [], []
+    by_work: dict[tuple[str, str], list[figures.Speed]] = {}
+    rows, unranked, details = [], [], []
     for run in dict.fromkeys(c.run for c in columns):
         for r in run.records:
             column = numbers.get((id(run), r.model))
@@ -74,17 +74,17 @@ def speeds(columns: Sequence[Column]) -> Speeds:
             ok = bool(r.detail.get("rankable", True))
             times = np.asarray([s for s in (r.samples or (r.value,)) if s and s > 0] or [max(r.value, 1e-9)])
             low, high = (float(q) for q in np.quantile(times, (0.25, 0.75)))
-            found.setdefault((kind, device), []).append(figures.Speed(column.m, batch, r.value, low, high, ok))
+            by_work.setdefault((kind, device), []).append(figures.Speed(column.m, batch, r.value, low, high, ok))
             title = say(KINDS.get(kind, (kind, ""))[0])
             rows.append(_speed_row(column.label, title, device, batch, r.value, r.detail, ok))
             if not ok:
                 text = marked("{model}, {work}, batch {batch}")
                 unranked.append(say(text, model=column.label, work=title.lower(), batch=batch))
-            seen.append(r.detail)
+            details.append(r.detail)
     if not rows:
         raise Absent(say("Not drawn: no speed was measured in this run."))
     plots = []
-    for (kind, device), every in found.items():
+    for (kind, device), every in by_work.items():
         title, about = map(say, KINDS.get(kind, (kind, UNKNOWN)))
         best = max(every, key=lambda s: s.median)
         label = say(
@@ -99,7 +99,7 @@ def speeds(columns: Sequence[Column]) -> Speeds:
     if len(unranked) > 6:
         text = marked("{some} of {n} timings, named in the table below")
         unranked = [say(text, some=len(unranked), n=len(rows))]
-    return Speeds(plots, rows, unranked, _conditions(seen))
+    return Speeds(plots, rows, unranked, _conditions(details))
 
 
 def _speed_row(
@@ -113,43 +113,14 @@ def _speed_row(
     )  # fmt: skip
 
 
-def _conditions(seen: Sequence[Mapping[str, Any]]) -> str:
+def _conditions(details: Sequence[Mapping[str, Any]]) -> str:
     """What the timings were taken under, in a sentence; only what the records say."""
     parts = []
     for key, one, many in CONDITIONS:
-        values = sorted({d[key] for d in seen if isinstance(d.get(key), int | float)})
+        values = sorted({d[key] for d in details if isinstance(d.get(key), int | float)})
         if values:
-            parts.append(say(one if values == [1] else many, n=span(f"{values[0]:.3g}", f"{values[-1]:.3g}")))
+            parts.append(say(one if values == [1] else many, n=words.span(f"{values[0]:.3g}", f"{values[-1]:.3g}")))
     return words.commas(parts)
-
-
-def speeds_or_reason(columns: Sequence[Column]) -> tuple[Speeds | None, str]:
-    """The table of speeds, or why there is none."""
-    try:
-        return speeds(columns), ""
-    except Absent as reason:
-        return None, str(reason)
-
-
-def costs(columns: Sequence[Column]) -> list[tuple[Column, Sequence[str]]]:
-    """Parameters, FLOPs and training of each model, as recorded."""
-    out: list[tuple[Column, Sequence[str]]] = []
-    for column in columns:
-        found = {
-            c.metric: c.interval.mean for c in summarise(column.run.records) if c.model == column.model and c.interval
-        }
-        declared = (column.run.detail.get("models") or {}).get(column.model) or {}
-        parameters = found.get("cost.parameters", declared.get("parameters"))
-        row = [
-            words.engineering(parameters),
-            words.engineering(found.get("cost.flops.encode"), "FLOP"),
-            words.engineering(found.get("cost.flops.decode"), "FLOP"),
-            words.number(found.get("train.epochs")),
-            f"{words.number(found['train.seconds'])}{words.THIN}s" if "train.seconds" in found else "—",
-        ]
-        if any(v != "—" for v in row):
-            out.append((column, row))
-    return out
 
 
 def peaks(runs: Sequence[RunFolder]) -> list[str]:
@@ -165,3 +136,14 @@ def peaks(runs: Sequence[RunFolder]) -> list[str]:
         for r in run.records
         if r.metric == "throughput.matmul_peak" and r.value is not None
     ]
+
+
+def _context(view: PageView) -> Context:
+    try:
+        measured, missing = speeds(view.pictured), ""
+    except Absent as reason:
+        measured, missing = None, str(reason)
+    return {"speeds": measured, "missing": missing, "peaks": peaks(view.runs), "columns": view.columns}
+
+
+SECTION = Section("speed", marked("Speed"), "speed.html.jinja", _context, order=1300)

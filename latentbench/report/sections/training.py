@@ -1,4 +1,4 @@
-"""Training: the loss of every seed, epoch by epoch."""
+"""Training: the loss of every seed, epoch by epoch, and what each model is made of."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from latentbench.report.cards import cards
 from latentbench.report.columns import Column
 from latentbench.report.drawing import figures
 from latentbench.report.folder import Absent
-from latentbench.report.wording.language import plural, say
+from latentbench.report.page_view import PageView
+from latentbench.report.section import Context, Section
+from latentbench.report.wording import words
+from latentbench.report.wording.language import marked, plural, say
+from latentbench.stats.cells import summarise
 
 
 def training(column: Column) -> tuple[Markup, str]:
@@ -23,11 +28,34 @@ def training(column: Column) -> tuple[Markup, str]:
         raise Absent(say("Not drawn: this run recorded no loss curves of {model}.", model=column.model))
     lengths = [len(c) for c in (train or val).values()]
     about = plural("{n} seed, {epochs} epochs", "{n} seeds, {epochs} epochs", len(lengths),
-                   epochs=span(str(min(lengths)), str(max(lengths))))  # fmt: skip
+                   epochs=words.span(str(min(lengths)), str(max(lengths))))  # fmt: skip
     label = say("Loss of {model} over epochs, {about}.", model=column.label, about=about)
     return figures.training(train, val, column.m, label), about
 
 
-def span(low: str, high: str) -> str:
-    """``12 to 30``, or the one number where both are equal."""
-    return say("{low} to {high}", low=low, high=high) if low != high else low
+def costs(columns: Sequence[Column]) -> list[tuple[Column, Sequence[str]]]:
+    """Parameters, FLOPs and training of each model, as recorded."""
+    out: list[tuple[Column, Sequence[str]]] = []
+    for column in columns:
+        means = {
+            c.metric: c.interval.mean for c in summarise(column.run.records) if c.model == column.model and c.interval
+        }
+        declared = (column.run.detail.get("models") or {}).get(column.model) or {}
+        parameters = means.get("cost.parameters", declared.get("parameters"))
+        row = [
+            words.engineering(parameters),
+            words.engineering(means.get("cost.flops.encode"), "FLOP"),
+            words.engineering(means.get("cost.flops.decode"), "FLOP"),
+            words.number(means.get("train.epochs")),
+            f"{words.number(means['train.seconds'])}{words.THIN}s" if "train.seconds" in means else "—",
+        ]
+        if any(v != "—" for v in row):
+            out.append((column, row))
+    return out
+
+
+def _context(view: PageView) -> Context:
+    return {"cards": cards(view.pictured, training), "costs": costs(view.columns)}
+
+
+SECTION = Section("training", marked("Training"), "training.html.jinja", _context, order=1200)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from latentbench.report import verdict
 from latentbench.report.folder import RunFolder
+from latentbench.report.page_view import PageView
+from latentbench.report.section import Context, Section
 from latentbench.report.wording.language import marked, say
 
 QUESTIONS = marked({
@@ -44,3 +46,10 @@ def answers(runs: Sequence[RunFolder]) -> list[Answer]:
 def _capital(sentence: str, models: Sequence[str]) -> str:
     """A sentence with a capital, unless it opens with a model's name."""
     return sentence if sentence.startswith(tuple(models)) else sentence[:1].upper() + sentence[1:]
+
+
+def _context(view: PageView) -> Context:
+    return {"answers": answers(view.runs), "several": view.several}
+
+
+SECTION = Section("verdict", marked("Verdict"), "verdict.html.jinja", _context, order=200)

@@ -28,7 +28,7 @@ from latentbench.report.story.evidence import (
     verdict,
 )
 from latentbench.report.story.nouns import Claim, Picture, Rung, Story
-from latentbench.report.story.told import Told, captioned
+from latentbench.report.story.run_view import RunView, captioned
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 
@@ -43,7 +43,7 @@ COPIES = 0.6
 
 def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
     """The story of one run of the study."""
-    t = Told(run, columns, (VAE, AE))
+    t = RunView(run, columns, (VAE, AE))
     claims = [make(t) for make in (_few, _irregular, _free, _halves, _both, _halfway, _price, _generated)]
     data = say("{data} at d = {d}", data=run.dataset, d=t.size) if t.size else run.dataset
     counted = {s: sum(c.verdict == s for c in claims) for s in STANDINGS}
@@ -83,7 +83,7 @@ ADDS = marked({
 })  # fmt: skip
 
 
-def _ladder(t: Told) -> list[Rung]:
+def _ladder(t: RunView) -> list[Rung]:
     metrics = ("r2", "validity.normal", "hole", "kl.mean_part", "kl.variance_part", "punctual_index")
     out = []
     for model in LADDER:
@@ -94,9 +94,9 @@ def _ladder(t: Told) -> list[Rung]:
 
 
 def _claim(
-    key: str, title: str, meaning: Sequence[str], parts: Sequence[Part], drawn: Sequence[tuple[object, ...]], t: Told
+    key: str, title: str, meaning: Sequence[str], parts: Sequence[Part], drawn: Sequence[tuple[object, ...]], t: RunView
 ) -> Claim:
-    """A claim with the pictures that could be drawn; ``drawn`` holds (method of Told or function, arguments...)."""
+    """A claim with the pictures that could be drawn; ``drawn`` holds (method of RunView or function, arguments...)."""
     shown, missing = [], []
     for make, *given in drawn:
         try:
@@ -106,7 +106,7 @@ def _claim(
     return Claim(key, title, meaning, parts, verdict(parts), shown, missing)
 
 
-def _few(t: Told) -> Claim:
+def _few(t: RunView) -> Claim:
     pca = t.m.reference("baseline:pca", "r2", 1)
     parts = [
         difference(t.m, "r2", DEEP, ONE, "train"),
@@ -133,7 +133,7 @@ def _few(t: Told) -> Claim:
                   parts, [(_rebuilt, t, see)], t)  # fmt: skip
 
 
-def _rebuilt(t: Told, see: str) -> Picture:
+def _rebuilt(t: RunView, see: str) -> Picture:
     rows: list[Array] = []
     names: list[str] = []
     for model in (ONE, DEEP, "ae:latent_dim=2", AE):
@@ -153,7 +153,7 @@ def _rebuilt(t: Told, see: str) -> Picture:
     return Picture(sheets.sheet(stacked, None, label, columns=10), captioned(label, see))
 
 
-def _irregular(t: Told) -> Claim:
+def _irregular(t: RunView) -> Claim:
     real = t.m.reference("ceiling:real", "validity.normal", t.size) or 1.0
     parts = [
         level(t.m, "validity.normal", AE, high=real / 2),
@@ -191,7 +191,7 @@ def _irregular(t: Told) -> Claim:
     )
 
 
-def multiple_sampler(t: Told, model: str) -> Part:
+def multiple_sampler(t: RunView, model: str) -> Part:
     """The fitted mixture's valid share minus that of N(0, I), for one model."""
     from latentbench.report.verdict.claims import between
     from latentbench.stats.cells import paired
@@ -204,7 +204,7 @@ def multiple_sampler(t: Told, model: str) -> Part:
     return Part(says, both(between(d), a, b), d.side, "validity.mixture")
 
 
-def _free(t: Told) -> Claim:
+def _free(t: RunView) -> Claim:
     parts = [level(t.m, "punctual_index", FREE, high=0.02), difference(t.m, "hole", FREE, VAE)]
     meaning = [
         say(
@@ -235,7 +235,7 @@ def _free(t: Told) -> Claim:
     )
 
 
-def _halves(t: Told) -> Claim:
+def _halves(t: RunView) -> Claim:
     parts = [multiple(t.m, "kl.mean_part", VARIANCES, 10, VAE), _fifth(t)]
     meaning = [
         say(
@@ -272,7 +272,7 @@ def _halves(t: Told) -> Claim:
     )
 
 
-def _fifth(t: Told) -> Part:
+def _fifth(t: RunView) -> Part:
     part = multiple(t.m, "punctual_index", VAE, 5, MEANS)
     text = marked("sigma over the spread of the means: that of {means} at most a fifth of that of {vae}")
     part = part._replace(says=say(text, means=MEANS, vae=VAE))
@@ -282,7 +282,7 @@ def _fifth(t: Told) -> Part:
     return part._replace(number=say("{first} against {other}", first=value_of(own), other=value_of(whole)))
 
 
-def _both(t: Told) -> Claim:
+def _both(t: RunView) -> Claim:
     others = [m for m in (AE, FREE, MEANS, VARIANCES) if m in t.columns]
     parts = [difference(t.m, "validity.normal", VAE, m) for m in others]
     parts += [difference(t.m, "hole", m, VAE) for m in others]
@@ -307,7 +307,7 @@ def _both(t: Told) -> Claim:
     )
 
 
-def _halfway(t: Told) -> Claim:
+def _halfway(t: RunView) -> Claim:
     parts = [
         level(t.m, "midpoint.validity_gain", VAE, low=0.0),
         level(t.m, "midpoint.nonblend", VAE, low=0.05),
@@ -325,7 +325,7 @@ def _halfway(t: Told) -> Claim:
                   [(_walk, t)], t)  # fmt: skip
 
 
-def _walk(t: Told) -> Picture:
+def _walk(t: RunView) -> Picture:
     import numpy as np
 
     held = t.run.artifact("strips", VAE)
@@ -342,7 +342,7 @@ def _walk(t: Told) -> Picture:
     return Picture(sheets.sheet(np.concatenate(rows), valid, label, columns=9), captioned(label, see))
 
 
-def _price(t: Told) -> Claim:
+def _price(t: RunView) -> Claim:
     eigenvalues = _spectrum(t)
     parts = [
         difference(t.m, "r2", AE, VAE),
@@ -385,7 +385,7 @@ def _price(t: Told) -> Claim:
     )
 
 
-def _sweep(t: Told, metric: str, title: str, see: str) -> Picture:
+def _sweep(t: RunView, metric: str, title: str, see: str) -> Picture:
     steps = [
         pictures.Step(
             beta, cell.interval if (cell := t.m.cells.get((model, metric, "test"))) else None, t.number(model)
@@ -401,7 +401,7 @@ def _sweep(t: Told, metric: str, title: str, see: str) -> Picture:
     return Picture(drawn, see)
 
 
-def _beside(t: Told, eigenvalues: Sequence[float]) -> Picture:
+def _beside(t: RunView, eigenvalues: Sequence[float]) -> Picture:
     cell = t.m.cell(LINEAR, "kl")
     detail = next(iter(cell.details.values()), {}) if cell else {}
     if not eigenvalues or "per_dimension" not in detail:
@@ -414,14 +414,14 @@ def _beside(t: Told, eigenvalues: Sequence[float]) -> Picture:
     return Picture(drawn, captioned(LINEAR, see))
 
 
-def _spectrum(t: Told) -> list[float]:
+def _spectrum(t: RunView) -> list[float]:
     try:
         return [float(v) for v in t.run.artifact("data").need("eigenvalues", 1)]
     except Absent:
         return []
 
 
-def _generated(t: Told) -> Claim:
+def _generated(t: RunView) -> Claim:
     real = {k: t.m.reference("ceiling:real", k, t.size) for k in ("judge_frechet", "coverage")}
     parts = [
         level(t.m, "judge_frechet", VAE, low=real["judge_frechet"] or 0.0),
@@ -450,6 +450,6 @@ def _generated(t: Told) -> Claim:
                   meaning, parts, drawn, t)  # fmt: skip
 
 
-def _said(t: Told, model: str, metric: str) -> str:
+def _said(t: RunView, model: str, metric: str) -> str:
     cell = t.m.cell(model, metric)
     return value_of(cell) if cell else say("(not run)")

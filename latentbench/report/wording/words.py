@@ -253,6 +253,11 @@ def commas(items: Iterable[str]) -> str:
     return say(", ").join(items)
 
 
+def span(low: str, high: str) -> str:
+    """``12 to 30``, or the one number where both are equal."""
+    return say("{low} to {high}", low=low, high=high) if low != high else low
+
+
 def clauses(items: Iterable[str]) -> str:
     """``a; b; c``."""
     return say("; ").join(items)

@@ -28,10 +28,10 @@ def class_name(names: Sequence[str], k: int) -> str:
 
 def classes_of(run: RunFolder, count: int) -> tuple[Array, list[str]]:
     """Class numbers of the shown points (m,) and the names of the classes; all 0 and no names where unlabelled."""
-    held = run.artifact("data")
-    if "label" not in held or len(held.arrays["label"]) != count:
+    data = run.artifact("data")
+    if "label" not in data or len(data.arrays["label"]) != count:
         return np.zeros(count, int), []
-    label = held.need("label", 1).astype(int)
+    label = data.need("label", 1).astype(int)
     if label.min(initial=0) < 0:
         return np.zeros(count, int), []
     names = names_of(run)

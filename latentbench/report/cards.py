@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from latentbench.report.columns import Column
@@ -18,15 +18,15 @@ class Card(NamedTuple):
     missing: str
 
 
-def cards(columns: Sequence[Column], make: Any) -> list[Card]:
+def cards(columns: Sequence[Column], make: Callable[[Column], Any]) -> list[Card]:
     """A section's content for every model, or why there is none."""
-    out = []
+    made = []
     for column in columns:
         try:
-            out.append(Card(column, make(column), ""))
+            made.append(Card(column, make(column), ""))
         except Absent as reason:
-            out.append(Card(column, None, str(reason)))
+            made.append(Card(column, None, str(reason)))
         except (IndexError, ValueError, TypeError) as error:
             text = marked("Not drawn: the arrays of {model} do not fit together ({error}).")
-            out.append(Card(column, None, say(text, model=column.label, error=error)))
-    return out
+            made.append(Card(column, None, say(text, model=column.label, error=error)))
+    return made

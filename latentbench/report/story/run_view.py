@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from latentbench.report import classes
 from latentbench.report.columns import Column
 from latentbench.report.drawing import sheets
 from latentbench.report.folder import Absent, RunFolder
-from latentbench.report.sections import classes
 from latentbench.report.story import pictures
 from latentbench.report.story.evidence import Measured, measured
 from latentbench.report.story.nouns import Picture
@@ -15,7 +15,7 @@ from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 
 
-class Told:
+class RunView:
     """What every claim looks at: the run, its measured cells, the columns by model, and the latent ``size`` of the first of
     ``models`` that was run."""
 

@@ -1,4 +1,4 @@
-"""The judge's word on one image."""
+"""The judge's ruling on one image."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import NamedTuple
 from latentbench.report.wording.language import marked, say
 
 
-class Verdict(NamedTuple):
-    """The judge's word on one image: ``valid`` or refused, the class it reads, how sure it is."""
+class Ruling(NamedTuple):
+    """The judge's ruling on one image: ``valid`` or refused, the class it reads, how sure it is."""
 
     valid: bool
     label: str
@@ -21,7 +21,7 @@ class Verdict(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The verdict as a sentence."""
+        """The ruling as a sentence."""
         text = marked("valid, reads {label}{sure}" if self.valid else "refused, reads {label}{sure}")
         sure = say(", confidence {confidence}", confidence=self.confidence) if self.confidence else ""
         return say(text, label=self.label, sure=sure)
