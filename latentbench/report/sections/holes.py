@@ -47,8 +47,8 @@ def atlas(column: Column) -> Atlas:
             "{share} of N(0, I) lies in holes: no more than chance would put there, so there is nothing to map."
         )
         return Atlas(say(text, share=words.percent(share)), [], None)
-    mass, depth, centre = held.need("mass", 1), held.need("depth", 1), held.need("centre", 2)
-    pictures, beside = held.need("pictures", (4, 5)), held.need("beside", 2).astype(int)
+    mass, depth, centre = held.need("mass"), held.need("depth"), held.need("centre")
+    pictures, beside = held.need("pictures"), held.need("beside").astype(int)
     label = _labels(column, int(beside.max()) + 1)
     out = []
     for k in range(len(mass)):
@@ -74,7 +74,7 @@ def atlas(column: Column) -> Atlas:
 
 def _labels(column: Column, at_least: int) -> np.ndarray | None:
     try:
-        found = column.run.artifact("data").need("label", 1)
+        found = column.run.artifact("data").need("label")
     except Absent:
         return None
     return found if len(found) >= at_least else None
@@ -83,7 +83,7 @@ def _labels(column: Column, at_least: int) -> np.ndarray | None:
 def _map(column: Column, beside: np.ndarray, mass: np.ndarray) -> Markup | None:
     """The still map with each region's number at the middle of the codes nearest to it; None without a map."""
     try:
-        xy = np.asarray(column.run.artifact("map", column.model).need("xy", 2), float)
+        xy = np.asarray(column.run.artifact("map", column.model).need("xy"), float)
         label, names = classes.classes_of(column.run, len(xy))
     except Absent:
         return None

@@ -58,7 +58,7 @@ def map_section(run: RunFolder, columns: Sequence[Column], number: int) -> MapSe
     sprite = f"--sprite-{number}"
     try:
         data = run.artifact("data")
-        thumbs = data.need("thumbs", (3, 4))
+        thumbs = data.need("thumbs")
         label, names = classes.classes_of(run, len(thumbs))
     except Absent as reason:
         return MapSection(run, [], [str(reason)], [], sprite, Markup(""), Markup(""), 0)
@@ -66,7 +66,7 @@ def map_section(run: RunFolder, columns: Sequence[Column], number: int) -> MapSe
     for column in columns:
         try:
             held = run.artifact("map", column.model)
-            xy = np.asarray(held.need("xy", 2), float)
+            xy = np.asarray(held.need("xy"), float)
             if xy.shape != (len(thumbs), 2) or not np.isfinite(xy).all():
                 text = marked("Not drawn: the map of {model} does not hold {n} finite points.")
                 raise Absent(say(text, model=column.label, n=len(thumbs)))

@@ -45,7 +45,7 @@ class Path(NamedTuple):
 def paths(column: Column) -> list[Path]:
     """The interpolation strips of one model."""
     held, names = column.run.artifact("strips", column.model), names_of(column.run)
-    frames, steps = held.need("frames", (4, 5)), np.nan_to_num(held.need("steps", 2))
+    frames, steps = held.need("frames"), np.nan_to_num(held.need("steps"))
     fade = held.arrays.get("fade")
     out = []
     for p in range(min(len(frames), STRIPS)):
@@ -74,7 +74,7 @@ def paths(column: Column) -> list[Path]:
 def _film(held: Arrays, names: Sequence[str], frames: Array, prefix: str, p: int, what: str) -> Film:
     said = []
     if f"{prefix}_valid" in held:
-        valid, label = held.arrays[f"{prefix}_valid"][p], held.need(f"{prefix}_label", 2)[p]
+        valid, label = held.arrays[f"{prefix}_valid"][p], held.need(f"{prefix}_label")[p]
         sure = held.arrays[f"{prefix}_confidence"][p] if f"{prefix}_confidence" in held else None
         said = [
             Verdict(bool(v), class_name(names, int(k)), f"{float(sure[t]):.2f}" if sure is not None else "")

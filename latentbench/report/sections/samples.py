@@ -50,13 +50,13 @@ def draws(column: Column) -> list[Draws]:
         if f"{key}_images" not in held:
             continue
         title, about = map(say, told)
-        pictures = images.singles(held.need(f"{key}_images", (3, 4))[:SAMPLES])
+        pictures = images.singles(held.need(f"{key}_images")[:SAMPLES])
         samples = []
         for k, picture in enumerate(pictures):
             said = None
             if f"{key}_valid" in held:
                 sure = held.arrays.get(f"{key}_confidence")
-                label = class_name(names, int(held.need(f"{key}_label", 1)[k]))
+                label = class_name(names, int(held.need(f"{key}_label")[k]))
                 confidence = f"{float(sure[k]):.2f}" if sure is not None else ""
                 said = Verdict(bool(held.arrays[f"{key}_valid"][k]), label, confidence)
             alt = say("{sampler}, draw {n}", sampler=title, n=k + 1)
