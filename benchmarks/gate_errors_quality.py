@@ -36,6 +36,7 @@ from latentbench.comparing.change import Change, decide, of_verdict
 from latentbench.comparing.matching import between, identity, is_claim
 from latentbench.comparing.runs import compare_records
 from latentbench.records import Record
+from latentbench.running.unit import Unit
 from latentbench.stats.cells import Cell, Seed, summarise
 from latentbench.stats.intervals import t_interval
 
@@ -45,8 +46,8 @@ BLOCKS = 20
 KINDS = ("judge", "reference", "train", "measure")
 """Kinds of work whose records are claims or say which metrics are sound; maps and timings are neither."""
 PLAN = (
-    "import json, sys; from latentbench.running.execute import plan; from latentbench.config import make_run; "
-    "print(json.dumps(plan(make_run(json.loads(sys.argv[1]))).units))"
+    "import json, sys; from latentbench.running.plan import plan; from latentbench.config import make_run; "
+    "print(json.dumps([u.to_json() for u in plan(make_run(json.loads(sys.argv[1]))).units]))"
 )
 
 
@@ -119,50 +120,48 @@ def python(source: Path, *words: str) -> str:
     return done.stdout
 
 
-def units(source: Path, seeds: Sequence[int]) -> list[dict[str, Any]]:
+def units(source: Path, seeds: Sequence[int]) -> list[Unit]:
     """The work of one default run with these seeds, in order of need."""
     run = {"models": ["ae", "vae"], "seeds": list(seeds), "out": str(source / f"seeds-{seeds[0]}-{seeds[-1]}")}
-    return [u for u in json.loads(python(source, "-c", PLAN, json.dumps(run))) if u["kind"] in KINDS]
+    work = [Unit.from_json(row) for row in json.loads(python(source, "-c", PLAN, json.dumps(run)))]
+    return [u for u in work if u.kind in KINDS]
 
 
-def folder(unit: dict[str, Any]) -> Path:
-    return Path(unit["root"]) / "artifacts" / f"{unit['kind']}-{unit['key']}"
-
-
-def perform(source: Path, todo: Iterable[dict[str, Any]]) -> None:
-    """Do what is not done yet, in one process."""
+def perform(source: Path, todo: Iterable[Unit]) -> None:
+    """Do what is not done yet, in one process. A unit's JSON names its models by their specs: the source at hand says
+    what they are."""
     paths = []
     for unit in todo:
-        if not (folder(unit) / "records.jsonl").is_file():
-            path = Path(unit["root"]) / "jobs" / f"{folder(unit).name}.json"
+        if not unit.is_done:
+            path = Path(unit.root) / "jobs" / f"{unit.path.name}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(unit), "utf-8")
+            path.write_text(json.dumps(unit.to_json()), "utf-8")
             paths.append(str(path))
     if paths:
         python(source, "-m", "latentbench.running.worker", *paths)
 
 
-def trained(source: Path, seeds: Sequence[int], lent: Path | None = None, own: Sequence[str] = ()) -> list[Any]:
+def trained(source: Path, seeds: Sequence[int], lent: Path | None = None, own: Sequence[str] = ()) -> list[Unit]:
     """The finished work of these seeds. What is the same there (equal key, and not of one of the models ``own``) is
     taken from ``lent``, the artifacts of the base: the judge, references, a model that a plant does not reach."""
     work = units(source, seeds)
     for unit in work:
-        theirs = lent / folder(unit).name if lent and unit.get("model") not in own else None
-        if theirs and theirs.is_dir() and not folder(unit).is_dir():
-            shutil.copytree(theirs, folder(unit))
+        theirs = lent / unit.path.name if lent and not {m.text for m in unit.models} & set(own) else None
+        if theirs and theirs.is_dir() and not unit.path.is_dir():
+            shutil.copytree(theirs, unit.path)
     perform(source, work)
     return work
 
 
-def rows(work: Sequence[dict[str, Any]]) -> list[Record]:
+def rows(work: Sequence[Unit]) -> list[Record]:
     """The records of finished work."""
-    return [r for unit in work for r in records.read(folder(unit) / "records.jsonl")]
+    return [r for unit in work for r in records.read(unit.records)]
 
 
 def finished(place: Path, seeds: Sequence[int]) -> list[Record] | None:
     """The records of these seeds; None where they are not all there."""
     work = units(place, seeds) if (place / f"seeds-{seeds[0]}-{seeds[-1]}").is_dir() else []
-    whole = bool(work) and all((folder(u) / "records.jsonl").is_file() for u in work)
+    whole = bool(work) and all(u.is_done for u in work)
     return rows(work) if whole else None
 
 
@@ -313,7 +312,7 @@ def main(words: Sequence[str] | None = None) -> int:
     work = asked.work.resolve()
     source = scratch(work, None)
     base = trained(source, range(BLOCK))
-    lent = folder(base[0]).parent
+    lent = base[0].path.parent
     todo = [(scratch(work, p), range(BLOCK), p.models) for p in (*PLANTS, *HARMLESS)]
     todo += [(source, range(k, k + BLOCK), ()) for k in range(BLOCK, BLOCK * (BLOCKS + 1), BLOCK)]
     for place, seeds, own in todo:

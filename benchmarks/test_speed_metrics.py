@@ -15,8 +15,8 @@ METRICS = metrics()
 
 def unshared(encoding):
     """The same encoding with nothing computed yet."""
-    train = replace(encoding.train, _memo={})
-    return replace(encoding, train=replace(train, train=train), _memo={})
+    train = replace(encoding.train)
+    return replace(encoding, train=replace(train, train=train))
 
 
 @pytest.mark.parametrize("name", METRICS)

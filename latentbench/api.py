@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,10 @@ from latentbench.measuring import artifacts, scoring
 from latentbench.measuring.judge import CalibratedJudge, train_judge
 from latentbench.randomness import numpy_rng
 from latentbench.records import JUDGE, Record
+from latentbench.run_folder import EVALUATION, RunFiles, RunState, unused
+from latentbench.run_info import find_run_info
 from latentbench.running import execute, plan, provenance, worker
+from latentbench.running.assemble import Outcome
 
 if TYPE_CHECKING:
     import pandas
@@ -70,8 +72,16 @@ def run(models: str | Sequence[str] = ("ae", "vae"), dataset: str = "digits", **
     settings = {k: v for k, v in settings.items() if v is not None}
     asked = make_run(with_study(settings))
     argv = ["run", *(f"--{k.replace('_', '-')}={_word(v)}" for k, v in settings.items() if k != "resume")]
-    outcome = execute.execute(asked, argv, progress=not asked.quiet)
+    outcome = carry_out(asked, argv, progress=not asked.quiet)
     return Result(outcome.records, outcome.folder, outcome.report)
+
+
+def carry_out(asked: Run, argv: Sequence[str], progress: bool) -> Outcome:
+    """Carry out a run and write its page with `latentbench.report`; what `run` and the command line do. See
+    `latentbench.running.execute.execute`."""
+    from latentbench import report
+
+    return execute.execute(asked, argv, progress, report)
 
 
 def _word(value: Any) -> str:
@@ -185,7 +195,7 @@ def evaluate(
     asked = make_run({"device": device, "seeds": [seed], "lang": lang})
     where = torch.device("cuda" if plan.pick_device(asked) == "cuda" else "cpu")
     if out is not None:
-        records.unused(Path(out))
+        unused(Path(out))
     dataset, trained_on = _given(name, seed, x_test, y_test, x_train, y_train)
     has_train = trained_on is not None
     missing, judge = _judge(dataset, has_train, seed, where)
@@ -196,7 +206,7 @@ def evaluate(
     encoding = scoring.encode(model, whole, seed, where, judge, missing)
     if not has_train:
         missing = {"train": NO_TRAIN, "train_labels": NO_TRAIN}
-        encoding = replace(encoding, train=None, missing={**encoding.missing, **missing}, _memo={})
+        encoding = replace(encoding, train=None, missing={**encoding.missing, **missing})
     d = encoding.mu.shape[1]
     sha = dataset.sha256
     row = Record(dataset=_called(x_test), dataset_hash=sha, model=name, latent_dim=d, seed=seed)
@@ -324,32 +334,27 @@ def _write(
     """The run folder of an evaluation: records, pictures, tables, page."""
     from latentbench import report
 
-    try:
-        place = folder / "artifacts" / "evaluate"
-        place.mkdir(parents=True)
-    except OSError as error:
-        raise ValueError(f"out: cannot write to {folder}: {error.strerror}") from None
-    prefix = "artifacts/evaluate"
+    files = RunFiles(folder)
+    place = files.make(EVALUATION)
     arrays, detail = artifacts.data(dataset)
-    rows.append(artifacts.write(arrays, detail, place, prefix, replace(row, model="", seed=None), "data", "data"))
-    rows += artifacts.exhibit(encoding, place, prefix, row, "0")
+    rows.append(artifacts.write(arrays, detail, place, EVALUATION, replace(row, model="", seed=None), "data", "data"))
+    rows += artifacts.exhibit(encoding, place, EVALUATION, row, "0")
     if len(encoding.mu) > artifacts.NEIGHBOURS:
         arrays, detail = artifacts.latent_map(encoding.mu[artifacts.map_index(len(encoding.mu))], encoding.seed)
-        rows.append(artifacts.write(arrays, detail, place, prefix, row, "map", "map-0"))
+        rows.append(artifacts.write(arrays, detail, place, EVALUATION, row, "map", "map-0"))
     environment = provenance.describe_environment(str(encoding.mu.device.type))
     config = {"models": [row.model], "dataset": row.dataset, "latent_dim": row.latent_dim, "seeds": list(asked.seeds)}
     said = {**config, "lang": asked.lang}
-    head = provenance.run_record(
+    info = provenance.describe_run(
         said, dataset, list(chosen.values()), environment, "lb.evaluate(...)", {row.model: {"params": {}}}
     )
-    identity = records.digest([config, dataset.sha256, sorted(chosen)], 8)
-    head = replace(head, latent_dim=row.latent_dim)
-    done = [replace(r, run=f"evaluate-{identity}", environment=records.digest(environment)) for r in (head, *rows)]
-    records.write(folder / "records.jsonl", done)
-    state = {"id": f"evaluate-{identity}", "status": "finished", **head.detail}
-    records.write_text(folder / "run.json", json.dumps(state, indent=2, default=dict) + "\n")
-    report.write_tables(folder)
-    return Result(done, folder, report.render([folder]))
+    name = f"evaluate-{records.digest([config, dataset.sha256, sorted(chosen)], 8)}"
+    head, mark = replace(info.to_record(), latent_dim=row.latent_dim), records.digest(environment)
+    done = [replace(r, run=name, environment=mark) for r in (head, *rows)]
+    files.write_records(done)
+    page = report.write(folder)
+    files.write_state(RunState(name, "finished", dataset.sha256, info.to_detail()))
+    return Result(done, folder, page)
 
 
 def load(folder: str | Path, model: str, seed: int = 0) -> Any:
@@ -357,19 +362,16 @@ def load(folder: str | Path, model: str, seed: int = 0) -> Any:
 
     Raises ValueError where the folder holds no run, or no such model and seed, naming those there are.
     """
-    folder = Path(folder)
-    path = folder / "records.jsonl"
-    if not path.exists():
-        raise ValueError(f"{folder}: no records.jsonl there, so no finished run")
-    rows = records.read(path)
-    head = records.run_record(rows)
-    if head is None:
-        raise ValueError(f"{path}: holds no run record")
+    files = RunFiles(Path(folder))
+    rows = files.read_records("load")
+    info = find_run_info(rows)
+    if info is None:
+        raise ValueError(f"load: {files.records} holds no run record")
     weights = {(r.model, r.seed): r for r in rows if r.metric == "weights" and r.seed is not None}
     found = weights.get((model, seed))
     if found is None or found.path is None:
         there = ", ".join(f"{m} seed {s}" for m, s in sorted(weights)) or "none"
         raise ValueError(f"{folder}: no trained model '{model}' with seed {seed} (there: {there})")
-    run = make_run({k: v for k, v in head.detail["config"].items() if v is not None})
-    c, h, w = head.detail["dataset"]["shape"]
-    return worker.restore(run, model, (c, h, w), folder / found.path)
+    asked = make_run({k: v for k, v in info.config.items() if v is not None})
+    c, h, w = info.dataset["shape"]
+    return worker.restore(catalog.resolve_model(model, asked), (c, h, w), files.path / found.path)

@@ -15,6 +15,7 @@ import math
 import pkgutil
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -121,7 +122,48 @@ def model_fields(build: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return {n: p for n, p in signature.parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
-def find_model(spec: Spec) -> Callable[..., Any]:
+@dataclass(frozen=True)
+class ModelSpec:
+    """``vae:beta=4`` in a run, taken apart, checked and resolved: ``text`` as written, ``name`` and ``fields`` of it,
+    ``params`` in effect (every field of the builder), ``latent_dim``, and the ``builder``."""
+
+    text: str
+    name: str
+    fields: Mapping[str, str]
+    params: Mapping[str, Any]
+    latent_dim: int
+    builder: Callable[..., Any] = field(repr=False)
+
+    def build(self, shape: tuple[int, int, int]) -> Any:
+        """A fresh model for images of ``shape``. The caller seeds torch's generator: weights are drawn from it. Raises
+        ValueError where the builder refuses its parameters, or cannot be called as a model is."""
+        try:
+            inspect.signature(self.builder).bind(shape, self.latent_dim, **self.params)
+        except TypeError as error:
+            raise ValueError(
+                f"model '{self.text}' cannot be called as build(shape, latent_dim, **fields): {error}"
+            ) from None
+        return self.builder(shape, self.latent_dim, **self.params)
+
+
+def resolve_model(text: str, run: Run) -> ModelSpec:
+    """The model of this spec in a run. Its parameters are the defaults of its builder, the run's depth and width where the
+    builder has such fields, and the spec's own fields on top; its latent size is the spec's own, else the run's.
+
+    Raises ValueError for a spec that cannot be taken apart, an unknown model or field, a value of the wrong type, and
+    where the latent size is still open.
+    """
+    spec = parse_spec(text)
+    build = find_builder(spec)
+    return ModelSpec(spec.text, spec.name, spec.fields, _params(spec, build, run), _latent_dim(spec, run), build)
+
+
+def build_model(text: str, run: Run, shape: tuple[int, int, int]) -> Any:
+    """A fresh model of this spec in a run, for images of ``shape``; see `resolve_model` and `ModelSpec.build`."""
+    return resolve_model(text, run).build(shape)
+
+
+def find_builder(spec: Spec) -> Callable[..., Any]:
     """What builds the spec's model: a catalog entry's builder, or the object that ``package.module:Name`` names."""
     if ":" not in spec.name:
         entry = models().get(spec.name)
@@ -138,12 +180,7 @@ def find_model(spec: Spec) -> Callable[..., Any]:
     return build  # type: ignore[no-any-return]
 
 
-def model_params(text: str, run: Run) -> dict[str, Any]:
-    """The effective parameters of a spec in a run: defaults of its builder, the run's depth and width where the
-    builder has such fields, the spec's own fields on top. Raises ValueError for an unknown field or a value of the
-    wrong type."""
-    spec = parse_spec(text)
-    build = find_model(spec)
+def _params(spec: Spec, build: Callable[..., Any], run: Run) -> dict[str, Any]:
     fields = model_fields(build)
     hints = _hints(build)
     shared = {"depth": run.depth} | ({} if run.width is None else {"width": run.width})
@@ -153,22 +190,20 @@ def model_params(text: str, run: Run) -> dict[str, Any]:
             continue
         if key not in fields:
             raise unknown(f"{spec.name} field", key, [*fields, LATENT_DIM])
-        params[key] = _cast(f"models: {key} in '{text}'", word, hints.get(key, str))
+        params[key] = _cast(f"models: {key} in '{spec.text}'", word, hints.get(key, str))
     if missing := [n for n, v in params.items() if v is inspect.Parameter.empty]:
         raise ValueError(f"model '{spec.name}' needs {', '.join(missing)}: write {spec.name}:{missing[0]}=...")
     return params
 
 
-def latent_dim(text: str, run: Run) -> int:
-    """The latent size of a spec: its own field ``latent_dim``, which any model takes, else the run's. Raises ValueError
-    where it is none, or where the run's is still open."""
-    word = parse_spec(text).fields.get(LATENT_DIM)
+def _latent_dim(spec: Spec, run: Run) -> int:
+    word = spec.fields.get(LATENT_DIM)
     if word is None:
         if run.latent_dim is None:
             raise ValueError("latent_dim is open: resolve the run first")
         return run.latent_dim
     if not (word.isdecimal() and 1 <= int(word) <= 4096):
-        raise ValueError(f"models: latent_dim in '{text}': '{word}' is not allowed (allowed: 1 to 4096)")
+        raise ValueError(f"models: latent_dim in '{spec.text}': '{word}' is not allowed (allowed: 1 to 4096)")
     return int(word)
 
 
@@ -214,16 +249,3 @@ def _cast(where: str, word: str, hint: Any) -> Any:
 def _allowed(kind: Any) -> str:
     words = {int: "a whole number", float: "a finite number", bool: "true, false"}
     return words.get(kind, kind.__name__) if isinstance(kind, type) else str(kind)
-
-
-def build_model(text: str, run: Run, shape: tuple[int, int, int]) -> Any:
-    """A fresh model of this spec for images of ``shape``. The caller seeds torch's generator: weights are drawn from
-    it. Raises ValueError where the builder refuses its parameters, or cannot be called as a model is."""
-    size = latent_dim(text, run)
-    build = find_model(parse_spec(text))
-    params = model_params(text, run)
-    try:
-        inspect.signature(build).bind(shape, size, **params)
-    except TypeError as error:
-        raise ValueError(f"model '{text}' cannot be called as build(shape, latent_dim, **fields): {error}") from None
-    return build(shape, size, **params)

@@ -1,7 +1,8 @@
 """Run: what was asked. The only home of defaults; the TOML file and the command-line flags are derived from its fields.
 
 A Run's *identity* is everything that changes a number; how it is carried out (workers, output folder, verbosity) is
-not. Its id is a hash of the identity's canonical JSON, so the same question always has the same name.
+not, and the field says so (`How`). Its id is a hash of the identity's canonical JSON, so the same question always has
+the same name.
 
 Nothing here loads torch: `latentbench --help` and a typo's refusal must be instant.
 """
@@ -23,13 +24,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from latentbench.records import digest
 from latentbench.refusals import unknown
 
-HOW = frozenset({"out", "workers", "resume", "dry_run", "json_output", "quiet", "open_report", "data_root", "lang"})
-"""Fields that say how a run is carried out and change none of its numbers."""
+
+@dataclass(frozen=True)
+class How:
+    """Marks a field of Run that says how a run is carried out and changes none of its numbers. ``worker``: whoever computes
+    a unit of the run has to know it all the same."""
+
+    worker: bool = False
 
 
 class Spec(NamedTuple):
     """A model as written on the command line, taken apart: ``vae:beta=4`` is name ``vae``, fields ``{"beta": "4"}``;
-    ``package.module:MyModel:width=64`` is name ``package.module:MyModel``. ``text`` is the spec as given."""
+    ``package.module:MyModel:width=64`` is name ``package.module:MyModel``. ``text`` is the spec as given. What it means is
+    looked up by `catalog.resolve_model`."""
 
     text: str
     name: str
@@ -134,27 +141,46 @@ class Run(BaseModel):
         description="products in training steps; bfloat16: 1.4 to 1.7 times as fast on images of MNIST's size",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to train and measure")
-    study: str | None = Field(None, description="a named preset of these options, see 'list studies'")
+    study: Annotated[str | None, How()] = Field(None, description="a named preset of these options, see 'list studies'")
     metrics: Names = Field((), description="metrics to measure, comma-separated (default: all)")
     split_seed: int = Field(0, ge=0, description="seed of the train / validation / test split")
-    data_root: str = Field("data", min_length=1, description="folder in which downloaded data is looked for")
+    data_root: Annotated[str, How(worker=True)] = Field(
+        "data", min_length=1, description="folder in which downloaded data is looked for"
+    )
     memory: Memory = Field(
         "4GiB", description="largest images held in memory, as float32; a larger folder:PATH is streamed from disk"
     )
-    out: str | None = Field(None, min_length=1, description="output folder (default: reports/<run id>)")
-    workers: int | None = Field(None, ge=1, le=1024, description="worker processes (default: one a core)")
-    resume: bool = Field(False, description="carry on an unfinished run")
-    dry_run: bool = Field(False, description="print the cells it would run and the expected time, then stop")
-    json_output: bool = Field(False, alias="json", description="print a machine-readable result on stdout")
-    quiet: bool = Field(False, description="no progress, only the result")
-    open_report: bool = Field(False, alias="open", description="open the report in the browser when done")
-    lang: Literal["en", "zh"] = Field("en", description="language of the report's prose")
+    out: Annotated[str | None, How()] = Field(
+        None, min_length=1, description="output folder (default: reports/<run id>)"
+    )
+    workers: Annotated[int | None, How()] = Field(
+        None, ge=1, le=1024, description="worker processes (default: one a core)"
+    )
+    executor: Annotated[str, How()] = Field(
+        "local", min_length=1, description="what runs the units of work: local, or the name of a plug-in"
+    )
+    resume: Annotated[bool, How()] = Field(False, description="carry on an unfinished run")
+    dry_run: Annotated[bool, How()] = Field(
+        False, description="print the cells it would run and the expected time, then stop"
+    )
+    json_output: Annotated[bool, How()] = Field(
+        False, alias="json", description="print a machine-readable result on stdout"
+    )
+    quiet: Annotated[bool, How()] = Field(False, description="no progress, only the result")
+    open_report: Annotated[bool, How()] = Field(
+        False, alias="open", description="open the report in the browser when done"
+    )
+    lang: Annotated[Literal["en", "zh"], How()] = Field("en", description="language of the report's prose")
 
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that changes a number, as plain JSON values."""
-        row = self.model_dump(mode="json")
-        return {k: v for k, v in row.items() if k not in HOW and k != "study"}
+        return self.model_dump(mode="json", exclude=set(HOW))
+
+    def for_worker(self) -> Run:
+        """This run without what a worker need not know: the same for all ways of carrying it out."""
+        kept = {n for n, how in HOW.items() if how.worker}
+        return Run.model_validate(self.model_dump(by_alias=True, exclude=HOW.keys() - kept))
 
     @property
     def memory_bytes(self) -> int:
@@ -184,6 +210,11 @@ class Run(BaseModel):
         return tomlkit.dumps(document)
 
 
+HOW: Mapping[str, How] = {
+    name: mark for name, about in Run.model_fields.items() for mark in about.metadata if isinstance(mark, How)
+}
+"""The fields that change no number, with their marks."""
+
 SWITCHES = frozenset(f.alias or n for n, f in Run.model_fields.items() if f.annotation is bool)
 """Names of the options that are on or off."""
 
@@ -191,6 +222,11 @@ SWITCHES = frozenset(f.alias or n for n, f in Run.model_fields.items() if f.anno
 def option_name(field: str) -> str:
     """The name a field goes by in TOML and, with dashes, on the command line: its alias where it has one."""
     return Run.model_fields[field].alias or field
+
+
+def how_options() -> frozenset[str]:
+    """The TOML names of the options that change no number of a run."""
+    return frozenset(map(option_name, HOW))
 
 
 def describe(key: str) -> str:

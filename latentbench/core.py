@@ -197,7 +197,8 @@ class Encoding:
     ``factors`` (n, f) and ``truth`` say what the images were made from and how, where that is known. Where ``x`` is a
     sample, ``whole`` is the number of images it was drawn from (else 0); ``stream`` then holds all of the training split.
     ``missing`` gives the reason for each absent need. Draws come from `generator`, which depends on the seed and a
-    purpose but never on the model: all models see the same pairs and prior draws, so everything pairs by seed.
+    purpose but never on the model: all models see the same pairs and prior draws, so everything pairs by seed. What is
+    computed `once` belongs to this object: a copy (`dataclasses.replace`) starts with nothing.
     """
 
     split: str
@@ -217,7 +218,7 @@ class Encoding:
     truth: Truth | None = None
     stream: Stream | None = None
     whole: int = 0
-    _memo: dict[Any, Any] = field(default_factory=dict, repr=False)
+    _memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def once(self, compute: Callable[..., T], /, **params: Any) -> T:
         """``compute(self, **params)``, computed on the first call and shared afterwards. What several metrics need

@@ -200,13 +200,6 @@ def read(path: Path) -> list[Record]:
     return out
 
 
-def unused(folder: Path) -> Path:
-    """The folder, where nothing is there yet or it is empty. Raises ValueError where a result could be overwritten."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"out: {folder} is not an empty folder; choose a new one")
-    return folder
-
-
 def write(path: Path, records: Iterable[Record]) -> None:
     """Write records as JSON lines, atomically."""
     write_text(path, "".join(r.to_json() + "\n" for r in records))
@@ -252,7 +245,7 @@ def values(records: Iterable[Record]) -> Iterator[Record]:
 
 
 def run_record(records: Iterable[Record]) -> Record | None:
-    """The run's own record, or None where a file holds none."""
+    """Find the run's own record, None where a file holds none; `run_info` says what is in it."""
     return next((r for r in records if r.kind == "run"), None)
 
 

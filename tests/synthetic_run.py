@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from latentbench import records
+from latentbench import artifact_schema, records
 from latentbench.records import Record
+from latentbench.run_folder import ARTIFACTS, RunFiles
 
 FONT = (
     "01110100011001110101110011000101110 00100011000010000100001000010001110 01110100010000100010001000100011111 "
@@ -206,10 +207,11 @@ class Synthetic:
 def build(folder: Path, spec: Synthetic | None = None) -> Path:
     """Write a run folder (records.jsonl and artifacts) and return it."""
     spec = spec or Synthetic()
-    (folder / "artifacts").mkdir(parents=True)
+    files = RunFiles(folder)
+    files.make()
     rows = [_run(spec), *_values(spec), *_curves(spec), *_timings(spec), *_artifacts(spec, folder), *spec.extra]
     base = {"dataset": spec.dataset, "dataset_hash": "d1" * 32, "run": folder.name, "environment": "e5a1"}
-    records.write(folder / "records.jsonl", [replace(r, **base) for r in rows])
+    files.write_records([replace(r, **base) for r in rows])
     return folder
 
 
@@ -395,11 +397,18 @@ def _artifacts(spec: Synthetic, folder: Path) -> Iterator[Record]:
 
 
 def _save(
-    spec: Synthetic, folder: Path, role: str, model: str, arrays: dict[str, Any], detail: dict[str, Any]
+    spec: Synthetic,
+    folder: Path,
+    role: artifact_schema.Role,
+    model: str,
+    arrays: dict[str, Any],
+    detail: dict[str, Any],
 ) -> Iterator[Record]:
     if role in spec.without:
         return
-    place = folder / "artifacts" / f"{role}-{records.digest(model, 6)}.npz"
+    artifact_schema.check(role, arrays)
+    detail = {"schema": artifact_schema.SCHEMA, **detail}
+    place = folder / ARTIFACTS / f"{role}-{records.digest(model, 6)}.npz"
     np.savez_compressed(place, **arrays)
     yield Record(
         kind="artifact", model=model, seed=0, split="test", metric=role, path=str(place.relative_to(folder)),

@@ -51,7 +51,7 @@ def test_no_hole_no_region():
 
 def test_the_judge_rules_on_every_picture():
     e = fake_encoding(None)
-    far = replace(e, train=replace(e.train, z=e.train.z + 9, _memo={}), z=e.z + 9, _memo={})
+    far = replace(e, train=replace(e.train, z=e.train.z + 9), z=e.z + 9)
     arrays, _ = atlas(far, far.mu)
     assert arrays["valid"].shape == arrays["label"].shape == arrays["pictures"].shape[:2]
     assert ((arrays["valid_share"] >= 0) & (arrays["valid_share"] <= 1)).all()

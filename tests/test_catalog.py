@@ -165,7 +165,7 @@ def home(tmp_path, monkeypatch):
     ],
 )
 def test_fields_have_the_types_their_builder_declares(home, fields, expected):
-    params = catalog.model_params(home + fields, make_run({"width": 7}))
+    params = catalog.resolve_model(home + fields, make_run({"width": 7, "latent_dim": 2})).params
     default = {"width": 7, "rate": None, "flag": False, "kind": "one", "mixed": "learned", "text": "free"}
     assert params == {**default, **expected}
     assert all(type(params[k]) is type(v) for k, v in expected.items())
@@ -187,7 +187,7 @@ def test_fields_have_the_types_their_builder_declares(home, fields, expected):
 )
 def test_wrong_fields(home, fields, message):
     with pytest.raises(ValueError, match=message):
-        catalog.model_params(home + fields, make_run({}))
+        catalog.resolve_model(home + fields, make_run({}))
 
 
 @pytest.mark.parametrize(
@@ -202,19 +202,26 @@ def test_wrong_fields(home, fields, message):
 )
 def test_wrong_models(home, text, message):
     with pytest.raises(ValueError, match=message):
-        catalog.model_params(text, make_run({}))
+        catalog.resolve_model(text, make_run({}))
 
 
 def test_a_users_module_that_cannot_be_read_is_a_value_error(tmp_path, monkeypatch):
     (tmp_path / "users_broken.py").write_text("def f(:\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match="SyntaxError"):
-        catalog.find_model(parse_spec("users_broken:Model"))
+        catalog.find_builder(parse_spec("users_broken:Model"))
 
 
 def test_a_users_own_model_is_built(home):
     run = make_run({"latent_dim": 2, "width": 5})
     assert catalog.build_model(home, run, (1, 8, 8)) == {"shape": (1, 8, 8), "latent_dim": 2, "width": 5}
+
+
+def test_a_model_is_resolved_once_and_then_an_object(home):
+    spec = catalog.resolve_model(f" {home}:rate=0.5:latent_dim=3", make_run({"latent_dim": 2, "width": 5}))
+    assert (spec.text, spec.name) == (f"{home}:rate=0.5:latent_dim=3", home)
+    assert (spec.latent_dim, spec.params["rate"], spec.builder) == (3, 0.5, build)
+    assert spec.build((1, 8, 8)) == {"shape": (1, 8, 8), "latent_dim": 3, "width": 5}
 
 
 def test_a_users_builder_of_the_wrong_form_is_refused(home, monkeypatch):

@@ -427,7 +427,7 @@ def test_json_is_all_there_is_on_standard_output(capsys, instead, finished):
 def test_progress_is_asked_for_where_nothing_speaks_against_it(capsys, instead, finished):
     seen = []
 
-    def look(run: Run, words: list[str], progress: bool) -> assemble.Outcome:
+    def look(run: Run, words: list[str], progress: bool, page: object) -> assemble.Outcome:
         seen.append((words, progress))
         return outcome(finished)
 

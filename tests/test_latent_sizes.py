@@ -60,7 +60,7 @@ def test_a_latent_size_that_is_none_is_refused(word):
 
 def test_a_misspelt_size_is_named():
     with pytest.raises(ValueError, match="did you mean 'latent_dim'"):
-        catalog.model_params("vae:latent_dims=2", make_run({}))
+        catalog.resolve_model("vae:latent_dims=2", make_run({}))
 
 
 def test_warm_up_raises_beta_in_a_straight_line_and_leaves_validation_alone():

@@ -85,7 +85,7 @@ def jagged(e):
     def decode(z):
         return e.decode(z) + 0.4 * torch.sin(9 * z @ ripple).view(-1, 1, 4, 4)
 
-    return replace(e, decode=decode, x_hat=decode(e.mu), _memo={})
+    return replace(e, decode=decode, x_hat=decode(e.mu))
 
 
 def faded(e):
@@ -94,7 +94,7 @@ def faded(e):
     def decode(z):
         return e.decode(z) / 2
 
-    return replace(e, decode=decode, x_hat=decode(e.mu), _memo={})
+    return replace(e, decode=decode, x_hat=decode(e.mu))
 
 
 def unlikely(e):
@@ -109,21 +109,21 @@ def switched(e):
     def decode(z):
         return e.decode((z / 2).round() * 2)
 
-    return replace(e, decode=decode, x_hat=decode(e.mu), _memo={})
+    return replace(e, decode=decode, x_hat=decode(e.mu))
 
 
 def shuffled(e):
     """Every image has another's mean: nothing in the latent belongs to it."""
     order = torch.randperm(len(e.mu), generator=torch.Generator().manual_seed(3))
     mu = e.mu[order]
-    return replace(e, mu=mu, x_hat=e.decode(mu), _memo={})
+    return replace(e, mu=mu, x_hat=e.decode(mu))
 
 
 def shrunk(e):
     """All codes a tenth as large, the decoder undoing it: N(0, I) reaches far beyond them."""
 
     def small(side: Encoding):
-        return replace(side, mu=side.mu / 10, z=side.z / 10, decode=lambda z: e.decode(10 * z), _memo={})
+        return replace(side, mu=side.mu / 10, z=side.z / 10, decode=lambda z: e.decode(10 * z))
 
     return replace(small(e), train=small(e.train))
 
@@ -133,7 +133,7 @@ def gapped(e):
 
     def torn(side: Encoding):
         shift = torch.where(side.z[:, :1] > 0, 30.0, -30.0) * torch.eye(1, side.z.shape[1])
-        return replace(side, z=side.z + shift, _memo={})
+        return replace(side, z=side.z + shift)
 
     return replace(torn(e), train=torn(e.train))
 
@@ -144,12 +144,12 @@ def one_sided(e):
     def decode(z):
         return e.decode(torch.cat([z[:, :1].abs() + 1, z[:, 1:]], 1))
 
-    return replace(e, decode=decode, x_hat=decode(e.mu), _memo={})
+    return replace(e, decode=decode, x_hat=decode(e.mu))
 
 
 def collapsed(e):
     """The first latent dimension's means stand still."""
-    return replace(e, mu=e.mu * torch.tensor([0.0, 1.0, 1.0]), _memo={})
+    return replace(e, mu=e.mu * torch.tensor([0.0, 1.0, 1.0]))
 
 
 def doubled(e):
@@ -158,7 +158,7 @@ def doubled(e):
     def decode(z):
         return 0.7 * e.decode(z) + 0.3 * e.decode(-z)
 
-    return replace(e, decode=decode, x_hat=decode(e.mu), _memo={})
+    return replace(e, decode=decode, x_hat=decode(e.mu))
 
 
 def wobbling(e):
@@ -169,7 +169,7 @@ def wobbling(e):
         angle = angle + torch.sin(4 * angle)
         return e.decode(torch.stack([angle.cos(), angle.sin(), z[:, 2]], 1))
 
-    return replace(e, decode=decode, x_hat=decode(e.mu), _memo={})
+    return replace(e, decode=decode, x_hat=decode(e.mu))
 
 
 DEGRADE = {
@@ -248,7 +248,7 @@ def test_a_device_changes_nothing(sigma):
 
     def there(e, train):
         moved = {n: t.cuda() for n, t in tensors(e).items()}
-        return replace(e, **moved, train=train, judge=judge, decode=lambda z: here.decode(z.cpu()).cuda(), _memo={})
+        return replace(e, **moved, train=train, judge=judge, decode=lambda z: here.decode(z.cpu()).cuda())
 
     class OnDevice:
         classes, train_marginal = here.judge.classes, here.judge.train_marginal.cuda()

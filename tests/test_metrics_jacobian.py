@@ -51,7 +51,7 @@ def test_affine_decoder():
     assert result("jacobian.lipschitz", e).detail["q95"] == pytest.approx(2, rel=1e-6)
     assert value("jacobian.condition", e) == pytest.approx(2, rel=1e-6)
     # Without a training split it is the held-out codes, forty times as far apart, whose spread counts.
-    alone = replace(e, train=None, mu=40 * codes, x=e.x, _memo={})
+    alone = replace(e, train=None, mu=40 * codes, x=e.x)
     assert value("jacobian.lipschitz", alone) == pytest.approx(80, rel=1e-6)
 
 
@@ -161,7 +161,7 @@ def test_a_decoder_that_stands_still_has_no_spectrum(name):
         value(name, fake_encoding(decode=lambda z: image.expand(len(z), -1, -1, -1)))
     with pytest.raises(Undefined, match="derivative is zero"):
         value(name, fake_encoding(decode=lambda z: e.decode(z.round())))
-    point = replace(e, mu=e.mu[:1].expand_as(e.mu), train=None, _memo={})
+    point = replace(e, mu=e.mu[:1].expand_as(e.mu), train=None)
     with pytest.raises(Undefined, match="derivative is zero"):
         value(name, point)
 

@@ -167,7 +167,7 @@ def test_turning_and_rescaling_the_latent_change_nothing_but_the_draws(name):
     e = fake_encoding(None, dtype=torch.float64)
 
     def scaled(side):
-        return replace(side, mu=50 * side.mu, z=50 * side.z, decode=lambda z: e.decode(z / 50), _memo={})
+        return replace(side, mu=50 * side.mu, z=50 * side.z, decode=lambda z: e.decode(z / 50))
 
     assert value(name, replace(scaled(e), train=scaled(e.train))) == pytest.approx(value(name, e), abs=0.02)
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from latentbench.running.local_pool import MEMORY, surroundings
+from latentbench.running.local_pool import MEMORY, worker_environment
 
 FAULTS = """
 import resource, numpy
@@ -21,11 +21,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def test_one_thread_unless_told_otherwise_and_what_the_user_set_stays():
-    plain = surroundings({"PATH": "/bin"})
+    plain = worker_environment({"PATH": "/bin"})
     assert plain["OMP_NUM_THREADS"] == plain["MKL_NUM_THREADS"] == plain["NUMBA_NUM_THREADS"] == "1"
     assert plain["PATH"] == "/bin"
     assert MEMORY.items() <= plain.items()
-    asked = surroundings({"LATENTBENCH_THREADS": "3", "OMP_NUM_THREADS": "9", **dict.fromkeys(MEMORY, "7")})
+    asked = worker_environment({"LATENTBENCH_THREADS": "3", "OMP_NUM_THREADS": "9", **dict.fromkeys(MEMORY, "7")})
     assert asked["OMP_NUM_THREADS"] == "3"
     assert {asked[name] for name in MEMORY} == {"7"}
 
@@ -42,4 +42,4 @@ def test_a_worker_keeps_the_memory_of_one_step_for_the_next():
 
     if (alone := faults({"PATH": ""})) < 1000:
         pytest.skip("another C library: it keeps its memory anyway")
-    assert faults(surroundings({"PATH": ""})) < alone / 20
+    assert faults(worker_environment({"PATH": ""})) < alone / 20

@@ -23,6 +23,7 @@ from latentbench.measuring import scoring
 from latentbench.metrics.memorisation import _train_count, closest, closest_in_train
 from latentbench.report.sections.protocol import streamed_note
 from latentbench.running import plan, worker
+from latentbench.running.provenance import describe_run
 from latentbench.streaming import AHEAD, feed, read_ahead, real
 from latentbench.training.fit import Plan, fit, initialise
 
@@ -164,18 +165,15 @@ def test_a_run_says_what_it_streamed_and_what_was_measured_on_samples(tmp_path, 
     monkeypatch.setattr(folder, "_pixels", lambda *a, **k: pytest.fail("decoded again"))
     rows = {}
     for unit in planned.units:
-        if unit["kind"] in ("train", "measure"):
+        if unit.kind in ("train", "measure"):
             worker.perform(unit, lambda message: None)
-            for r in records.read(tmp_path / "out" / worker.folder_of(unit) / "records.jsonl"):
+            for r in records.read(unit.records):
                 rows[r.metric, r.split] = r
     assert rows["mse", "test"].detail["sampled"] == {"test": [124, 400]}
     assert rows["r2", "test"].detail["sampled"] == {"test": [124, 400], "train": [124, 1200]}
     said = rows["memorisation", "test"]
     assert said.status == "skipped" or (said.detail["train"], said.detail["sampled"]) == (1200, {"test": [124, 400]})
-    from latentbench.running.provenance import run_record
-
-    head = run_record({"dataset": run.dataset}, planned.dataset, [], {}, "", {})
-    data = head.detail["dataset"]
+    data = describe_run({"dataset": run.dataset}, planned.dataset, [], {}, "", {}).dataset
     assert data["sizes"] == planned.dataset.whole
     assert data["streamed"]["samples"] == {"train": 124, "val": 124, "test": 124}
     assert "124 training, 124 validation and 124 test" in streamed_note(data)

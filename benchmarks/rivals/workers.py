@@ -11,14 +11,13 @@ from typing import Any
 from latentbench.config import make_run
 from latentbench.running.local_pool import Pool
 from latentbench.running.plan import Planned, plan
-from latentbench.running.worker import folder_of
 
 
 def train(asked: Mapping[str, Any]) -> tuple[float, Planned]:
     """Seconds from the start of the workers to the last weights of the run ``asked`` for, in its folder ``out``; and
     its plan. Raises RuntimeError where a unit fails."""
     planned = plan(make_run(dict(asked)))
-    units = [u for u in planned.units if u["kind"] == "train"]
+    units = [u for u in planned.units if u.kind == "train"]
     jobs: Path = planned.folder / "artifacts" / "jobs"
     jobs.mkdir(parents=True)
     start = time.perf_counter()
@@ -29,5 +28,5 @@ def train(asked: Mapping[str, Any]) -> tuple[float, Planned]:
                 pool.submit(todo.pop(0))
             unit, reason = pool.next_finished()
             if reason:
-                raise RuntimeError(f"{folder_of(unit)}: {reason}")
+                raise RuntimeError(f"{unit.folder}: {reason}")
         return time.perf_counter() - start, planned

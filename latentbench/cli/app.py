@@ -65,7 +65,7 @@ def _run(context: typer.Context, **options: Any) -> Action:
 def _carry_out(config: str | None, save_config: str | None, given: dict[str, Any], words: list[str]) -> int:
     """``run``: what the command line says wins over the TOML file, and that over the study."""
     asked = make_run(with_study({**(load_toml(config) if config else {}), **given}))
-    from latentbench.running import execute, plan
+    from latentbench.running import plan
 
     if save_config:
         _save_config(plan.plan(asked).run, Path(save_config))
@@ -73,7 +73,9 @@ def _carry_out(config: str | None, save_config: str | None, given: dict[str, Any
     if asked.dry_run:
         _dry_run(asked)
         return FINISHED
-    outcome = execute.execute(asked, words, progress=not (asked.quiet or asked.json_output))
+    from latentbench import api
+
+    outcome = api.carry_out(asked, words, progress=not (asked.quiet or asked.json_output))
     _show(outcome, asked)
     if asked.open_report:
         _open(outcome.report)
@@ -144,7 +146,6 @@ def _save_config(run: Run, path: Path) -> None:
 
 
 def _dry_run(asked: Run) -> None:
-
     from latentbench.running import plan
 
     planned = plan.plan(asked)
@@ -255,14 +256,9 @@ def _report(
 
 
 def _render(folders: Sequence[Path], out: Path | None, open_report: bool, lang: str | None) -> int:
-    for folder in folders:
-        if not (folder / "records.jsonl").is_file():
-            raise ValueError(f"report: {folder} is not a finished run's folder: it holds no records.jsonl")
     from latentbench import report
 
-    page = report.render(folders, out, lang)
-    if len(folders) == 1 and out is None:
-        report.write_tables(folders[0], lang)
+    page = report.write(folders[0], lang) if len(folders) == 1 and out is None else report.render(folders, out, lang)
     typer.echo(str(page))
     if open_report:
         _open(page)

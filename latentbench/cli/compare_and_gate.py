@@ -40,7 +40,7 @@ def gate(
     """Is this revision slower than that one? Both run the benchmarks in turns, in fresh processes."""
 
     def carry_out() -> int:
-        from latentbench import records
+        from latentbench import run_folder
         from latentbench.comparing import change
         from latentbench.gate import speed_gate
         from latentbench.gate.checkouts import TREE
@@ -55,7 +55,7 @@ def gate(
         asked = speed_gate.Gate(
             base, head or TREE, Path(suite), only, every, some, seconds, order, speed_gate.clock(clock)
         )
-        folder = records.unused(Path(out)) if out else None
+        folder = run_folder.unused(Path(out)) if out else None
         decision = speed_gate.run_gate(asked, Path.cwd())
         if folder:
             told.write(decision, folder)

@@ -27,6 +27,8 @@ from latentbench import records
 from latentbench.comparing.change import FAMILYWISE, Change, Verdict
 from latentbench.comparing.matching import Key, between, identity, is_claim, labels
 from latentbench.records import Record
+from latentbench.run_folder import RunFiles
+from latentbench.run_info import RunInfo, find_run_info
 from latentbench.stats.cells import Cell, summarise
 from latentbench.stats.intervals import Interval, t_interval
 
@@ -81,16 +83,14 @@ def read(folders: Sequence[Path]) -> list[Revision]:
         raise ValueError(f"compare: a history needs two run folders or more, got {len(folders)}")
     runs: list[list[Record]] = []
     for folder in folders:
-        if not (folder / "records.jsonl").is_file():
-            raise ValueError(f"compare: {folder} is not a finished run's folder: it holds no records.jsonl")
-        runs.append(records.read(folder / "records.jsonl"))
+        runs.append(RunFiles(folder).read_records("compare"))
         records.same_data(runs[0], runs[-1])
-    heads = [r.detail if (r := records.run_record(rows)) else {} for rows in runs]
-    short = [str(h.get("git") or "")[:SHORT] for h in heads]
+    infos = [find_run_info(rows) or RunInfo() for rows in runs]
+    short = [(i.git or "")[:SHORT] for i in infos]
     names = _names(short, folders)
     return [
-        Revision(name, str(h.get("started") or ""), {identity(c): c for c in summarise(rows) if is_claim(c)})
-        for name, h, rows in zip(names, heads, runs, strict=True)
+        Revision(name, info.started, {identity(c): c for c in summarise(rows) if is_claim(c)})
+        for name, info, rows in zip(names, infos, runs, strict=True)
     ]
 
 

@@ -24,8 +24,11 @@ from latentbench import records
 from latentbench.comparing import benchmark_files
 from latentbench.comparing.change import FAMILYWISE, Change, amount, decide
 from latentbench.comparing.matching import Key, Matched, alone, change, identity, is_claim, labels
+from latentbench.config import how_options
 from latentbench.records import Record
 from latentbench.refusals import unknown
+from latentbench.run_folder import RunFiles
+from latentbench.run_info import RunInfo, find_run_info
 from latentbench.stats.cells import Cell, summarise
 
 MACHINE = ("cpu", "cores", "gpu", "threads", "device", "torch")
@@ -77,23 +80,16 @@ def compare(
     each kind, other data under the same name, timings of different machines, nothing in common, a threshold of a metric
     that neither has.
     """
-    for path in (base, head):
-        if not path.exists():
-            raise ValueError(f"compare: {path} does not exist")
-        if (path / "run.json").is_file() and not (path / "records.jsonl").is_file():
-            raise ValueError(f"compare: {path} is an unfinished run; finish it with --resume")
-    kinds = [(p / "records.jsonl").is_file() for p in (base, head)]
-    if kinds[0] != kinds[1]:
-        other = base if kinds[1] else head
+    sides = RunFiles(base), RunFiles(head)
+    for side in sides:
+        if not side.path.exists():
+            raise ValueError(f"compare: {side.path} does not exist")
+    runs = [s.read_records("compare") if s.is_run or s.is_unfinished else None for s in sides]
+    if runs[0] is not None and runs[1] is not None:
+        return compare_records(runs[0], runs[1], thresholds, alpha, (str(base), str(head)))
+    if runs[0] is not None or runs[1] is not None:
+        other = base if runs[0] is None else head
         raise ValueError(f"compare: a run folder and timings cannot be compared: {other} holds no records.jsonl")
-    if kinds[0]:
-        return compare_records(
-            records.read(base / "records.jsonl"),
-            records.read(head / "records.jsonl"),
-            thresholds,
-            alpha,
-            (str(base), str(head)),
-        )
     before, after = benchmark_files.read(base), benchmark_files.read(head)
     found = benchmark_files.changes(before, after)
     if all(c.harm is None for c in found):
@@ -136,11 +132,10 @@ def _machines(base: Sequence[Record], head: Sequence[Record]) -> str:
     """In what the machines differ; empty where both are described alike."""
     described = []
     for side in (base, head):
-        row = records.run_record(side)
-        held = (row.detail.get("environment") or {}) if row else {}
-        if not held:
+        info = find_run_info(side)
+        if info is None or not info.environment:
             return "not recorded"
-        described.append({name: held.get(name) for name in MACHINE})
+        described.append({name: info.environment.get(name) for name in MACHINE})
     return benchmark_files.difference(*described)
 
 
@@ -179,14 +174,14 @@ def _notes(base: Sequence[Record], head: Sequence[Record], b: Mapping[Key, Cell]
         sides = [next((c.params for c in side.values() if c.model == model), None) for side in (b, h)]
         if sides[0] is not None and sides[1] is not None and (told := benchmark_files.difference(sides[0], sides[1])):
             out.append(f"parameters of {model} differ: {told}")
-    details = [(r.detail if (r := records.run_record(side)) else {}) for side in (base, head)]
-    for part, left_out in (
-        ("config", ("models", "seeds", "out", "workers", "resume", "quiet", "lang", "study")),
-        ("environment", ()),
-    ):
-        one, two = ({k: v for k, v in (d.get(part) or {}).items() if k not in left_out} for d in details)
-        if told := benchmark_files.difference(one, two):
-            out.append(f"{part} differs: {told}")
+    before, after = (find_run_info(side) or RunInfo() for side in (base, head))
+    # Which models and seeds there are is compared cell by cell; how a run was carried out changes no number.
+    left_out = {"models", "seeds", *how_options()}
+    configs = ({k: v for k, v in info.config.items() if k not in left_out} for info in (before, after))
+    if told := benchmark_files.difference(*configs):
+        out.append(f"config differs: {told}")
+    if told := benchmark_files.difference(before.environment, after.environment):
+        out.append(f"environment differs: {told}")
     judged = [
         {f"{c.model} {c.metric}": c.values.get(None) for c in summarise(side) if c.role == "judge"}
         for side in (base, head)

@@ -3,14 +3,16 @@
 Each role is a function from an Encoding to named arrays (and small details): ``data`` and ``map`` (held-out points and
 their UMAP coordinates), ``strips`` (interpolations beside their cross-fades), ``samples`` (from each prior, judged),
 ``posterior`` (sigma and mu), ``reconstructions``. Images are uint8, (k, h, w) or (k, h, w, 3). They reuse what the
-metrics computed on the same Encoding, so a picture shows the very samples that were scored.
+metrics computed on the same Encoding, so a picture shows the very samples that were scored. What the arrays are called is
+declared in `latentbench.artifact_schema`.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from latentbench.artifact_schema import SAMPLERS, SCHEMA, Role, check
 from latentbench.core import Dataset, Encoding, Undefined
 from latentbench.geometry.neighbours import nearest
 from latentbench.measuring.hole_atlas import atlas as holes_of
@@ -131,7 +134,7 @@ def strips(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
 def samples(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
     """Decoded draws of N(0, I), of a Gaussian and of a mixture fitted to the training codes, each with its verdict."""
     arrays: Arrays = {}
-    for sampler in ("normal", "gaussian", "mixture"):
+    for sampler in SAMPLERS:
         images = e.once(prior_samples, sampler=sampler, count=2000)[:SAMPLES]
         arrays[f"{sampler}_images"] = pixels(images)
         if e.judge is not None:
@@ -191,7 +194,7 @@ def _arrays(found: Mapping[str, Tensor]) -> Arrays:
     return {k: pixels(v) if k in ("pictures", "grid") else v.cpu().numpy() for k, v in found.items()}
 
 
-ROLES = {
+ROLES: dict[Role, Callable[[Encoding], tuple[Arrays, dict[str, Any]]]] = {
     "strips": strips,
     "samples": samples,
     "posterior": posteriors,
@@ -217,13 +220,12 @@ def exhibit(e: Encoding, folder: Path, prefix: str, row: Record, stem: str) -> l
 
 
 def write(
-    arrays: Arrays, detail: dict[str, Any], folder: Path, prefix: str, row: Record, role: str, stem: str
+    arrays: Arrays, detail: dict[str, Any], folder: Path, prefix: str, row: Record, role: Role, stem: str
 ) -> Record:
-    """Write arrays as ``folder/stem.npz`` and say so in an artifact record; ``prefix`` is the folder's final place."""
-    from dataclasses import replace
-
+    """Write arrays as ``folder/stem.npz`` and say so in an artifact record; ``prefix`` is the folder's final place. Raises
+    ValueError for arrays that the role does not declare."""
+    check(role, arrays)
     path = folder / f"{stem}.npz"
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
-    return replace(
-        row, kind="artifact", metric=role, detail=detail, path=f"{prefix}/{path.name}", sha256=file_digest(path)
-    )
+    said, place = {"schema": SCHEMA, **detail}, f"{prefix}/{path.name}"
+    return replace(row, kind="artifact", metric=role, detail=said, path=place, sha256=file_digest(path))

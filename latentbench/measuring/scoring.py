@@ -80,7 +80,7 @@ def encode(
         )
 
     train = view(dataset.train, "train", None)
-    return view(dataset.test, "test", replace(train, train=train, _memo={}))
+    return view(dataset.test, "test", replace(train, train=train))
 
 
 def declared(metric: Metric) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def reconstruction_features(e: Encoding, count: int) -> Tensor:
     """The judge's features (n, f) of the reconstructions of the very images behind `real_features`."""
     if e.x_hat is None:
         raise Undefined(e.missing.get("decoder", "needs decoder"))
-    return real_features(replace(e, x=e.x_hat, _memo={}), count)  # the same generator picks the same rows
+    return real_features(replace(e, x=e.x_hat), count)  # the same generator picks the same rows
 
 
 def midpoint_features(e: Encoding, count: int) -> Tensor:

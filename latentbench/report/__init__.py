@@ -1,8 +1,8 @@
 """Records to a page: one self-contained HTML file that opens from disk and asks nothing of any network.
 
-`render` draws one run, or several side by side; `write_tables` writes the flat tables beside the records. Both are
-functions of the run folder alone and need neither torch nor the metrics that made the records. The libraries that draw
-are loaded on the first call.
+`render` draws one run, or several side by side; `write_tables` writes the flat tables beside the records; `write` does
+both for one run. They are functions of the run folder alone and need neither torch nor the metrics that made the
+records. The libraries that draw are loaded on the first call, or by `load`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from pathlib import Path
 
 from latentbench import records
 from latentbench.report.wording import language
+from latentbench.run_folder import RunFiles
 
-__all__ = ["render", "render_history", "write_tables"]
+__all__ = ["load", "render", "render_history", "write", "write_tables"]
 
 
 def render(folders: Sequence[Path], out: Path | None = None, lang: str | None = None) -> Path:
@@ -30,7 +31,7 @@ def render(folders: Sequence[Path], out: Path | None = None, lang: str | None = 
     if lang is not None:
         language.language(lang)
     runs = folder.load([Path(f) for f in folders])
-    target = Path(out) if out is not None else (runs[0].path if len(runs) == 1 else Path()) / "report.html"
+    target = Path(out) if out is not None else RunFiles(runs[0].path if len(runs) == 1 else Path()).page
     if out is None and len(runs) > 1 and target.exists():
         raise ValueError(f"report: {target} is there already; name another file with --out")
     if not target.parent.is_dir():
@@ -51,8 +52,14 @@ def write_tables(folder: Path, lang: str | None = None) -> None:
     (run,) = folders.load([Path(folder)])
     with language.speaking(lang or run.lang):
         summary = tables.summary_md(run.records)
-    records.write_text(run.path / "summary.md", summary)
-    records.write_text(run.path / "results.csv", tables.results_csv(run.records))
+    RunFiles(run.path).write_tables(summary, tables.results_csv(run.records))
+
+
+def write(folder: Path, lang: str | None = None) -> Path:
+    """Write all that is derived from the records of one run folder, tables and page, and return the page's path; see
+    `write_tables` and `render`."""
+    write_tables(folder, lang)
+    return render([folder], lang=lang)
 
 
 def render_history(folders: Sequence[Path], out: Path | None = None, lang: str | None = None) -> tuple[Path, list[str]]:

@@ -31,7 +31,7 @@ def classes_of(run: RunFolder, count: int) -> tuple[Array, list[str]]:
     data = run.artifact("data")
     if "label" not in data or len(data.arrays["label"]) != count:
         return np.zeros(count, int), []
-    label = data.need("label", 1).astype(int)
+    label = data.need("label").astype(int)
     if label.min(initial=0) < 0:
         return np.zeros(count, int), []
     names = names_of(run)

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentbench import records
+from latentbench import artifact_schema, records
+from latentbench.artifact_schema import Role
 from latentbench.records import Record
 from latentbench.report.wording import language, words
 from latentbench.report.wording.language import marked, say
+from latentbench.run_folder import RunFiles
 
 Array = NDArray[Any]
 
@@ -36,7 +38,7 @@ class Absent(ValueError):
 class Arrays:
     """What one artifact holds: named arrays, the small extras of its record, and the seed it was made with."""
 
-    role: str
+    role: Role
     model: str
     arrays: Mapping[str, Array]
     detail: Mapping[str, Any]
@@ -45,14 +47,15 @@ class Arrays:
     def __contains__(self, name: str) -> bool:
         return name in self.arrays
 
-    def need(self, name: str, ndim: int | tuple[int, ...] | None = None) -> Array:
-        """The array of this name. Raises Absent where it is not there or has the wrong number of axes."""
+    def need(self, name: str) -> Array:
+        """The array of this name, one that its role declares. Raises Absent where it is not there or has the wrong number
+        of axes."""
+        allowed = artifact_schema.ARRAYS[self.role][name]
         where = say("the {artifact}", artifact=_artifact(self.role, self.model))
         if name not in self.arrays:
             raise Absent(say("Not drawn: {where} holds no '{name}'.", where=where, name=name))
         array = self.arrays[name]
-        allowed = (ndim,) if isinstance(ndim, int) else ndim
-        if allowed and array.ndim not in allowed:
+        if array.ndim not in allowed:
             raise Absent(
                 say("Not drawn: '{name}' of {where} has shape {shape}.", name=name, where=where, shape=array.shape)
             )
@@ -68,7 +71,7 @@ class RunFolder:
     records: Sequence[Record]
     models: tuple[str, ...]
     detail: Mapping[str, Any]
-    _memo: dict[tuple[str, str], Arrays] = field(default_factory=dict, repr=False)
+    _memo: dict[tuple[Role, str], Arrays] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def lang(self) -> str:
@@ -101,13 +104,13 @@ class RunFolder:
         """Every seed that a record of a model names."""
         return tuple(sorted({r.seed for r in self.records if r.seed is not None and r.model in self.models}))
 
-    def artifact(self, role: str, model: str = "") -> Arrays:
+    def artifact(self, role: Role, model: str = "") -> Arrays:
         """The arrays of one artifact. Raises Absent with the reason in a sentence."""
         if (role, model) not in self._memo:
             self._memo[role, model] = self._load(role, model)
         return self._memo[role, model]
 
-    def _load(self, role: str, model: str) -> Arrays:
+    def _load(self, role: Role, model: str) -> Arrays:
         what = _artifact(role, model)
         row = next((r for r in self.records if r.kind == "artifact" and r.metric == role and r.model == model), None)
         if row is None:
@@ -115,6 +118,9 @@ class RunFolder:
         if row.status != "ok" or not row.path:
             why = words.reason(row.reason)
             raise Absent(say("Not drawn: {what} {status}: {why}.", what=what, status=say(row.status), why=why))
+        if artifact_schema.is_newer(row.detail):
+            text = marked("Not drawn: {path}, the {what}, was written by a newer version of latentbench; update it.")
+            raise Absent(say(text, path=row.path, what=what))
         place = (self.path / row.path).resolve()
         if not place.is_relative_to(self.path.resolve()):
             raise Absent(say("Not drawn: the {what} lies outside the run folder.", what=what))
@@ -146,16 +152,9 @@ def load(folders: Sequence[Path]) -> list[RunFolder]:
 
 
 def _read(path: Path, label: str) -> RunFolder:
-    if not path.exists():
-        raise ValueError(f"report: folder {path} does not exist")
-    if not path.is_dir():
-        raise ValueError(f"report: {path} is not a folder; give the run folder that holds records.jsonl")
-    file = path / "records.jsonl"
-    if not file.is_file():
-        raise ValueError(f"report: {path} is not a run folder: it holds no records.jsonl")
-    rows = records.read(file)
+    rows = RunFiles(path).read_records("report")
     if not rows:
-        raise ValueError(f"report: {file} holds no record")
+        raise ValueError(f"report: {RunFiles(path).records} holds no record")
     run = records.run_record(rows)
     named = {r.model for r in rows if r.is_model}
     declared = [m for m in (run.detail.get("models") or {} if run else {}) if isinstance(m, str)]

@@ -20,6 +20,7 @@ from latentbench.report.drawing.svg import Axis, drawing, line, marks, polyline,
 from latentbench.report.templates import environment, source
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, plural, say, spoken
+from latentbench.run_folder import RunFiles
 
 SIZE = (380, 210)
 """Width and height of a panel."""
@@ -153,6 +154,6 @@ def write(folders: Sequence[Path], out: Path, revisions: Sequence[Revision], ser
 
     if not out.parent.is_dir():
         raise ValueError(f"compare: {out} cannot be written: {out.parent} is not a folder")
-    if any(out.resolve() == (f / "report.html").resolve() for f in folders):
+    if any(out.resolve() == RunFiles(f).page.resolve() for f in folders):
         raise ValueError(f"compare: {out} is a run's own page; name another file with --out")
     records.write_text(out, html(revisions, series))

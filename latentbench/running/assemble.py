@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from latentbench import catalog, records
 from latentbench.config import studies
+from latentbench.measuring import scoring
 from latentbench.records import Record, digest
-from latentbench.running import worker
+from latentbench.run_folder import RunFiles, RunState, Status
 from latentbench.running.plan import Planned
-from latentbench.running.provenance import describe_environment, run_record
-from latentbench.running.worker import Unit
+from latentbench.running.provenance import describe_environment, describe_run
+from latentbench.running.unit import Unit
+
+
+class Page(Protocol):
+    """What makes a page of a run folder; the package `latentbench.report` is one."""
+
+    def load(self) -> None:
+        """Import what `write` takes, while there is something else to wait for."""
+        ...
+
+    def write(self, folder: Path, lang: str) -> Path:
+        """Write all that is derived from the folder's records, in a language, and return the page's path."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,59 +42,48 @@ class Outcome:
     finished_before: bool = False
 
 
-def read_state(folder: Path) -> dict[str, Any] | None:
-    """The run.json of a folder that holds a run, else None."""
-    try:
-        state = json.loads((folder / "run.json").read_text("utf-8"))
-        return state if isinstance(state, dict) and {"id", "status"} <= state.keys() else None
-    except (OSError, ValueError):
-        return None
+def write_state(planned: Planned, argv: Sequence[str], status: Status, about: Mapping[str, Any]) -> None:
+    """Write what the folder is the run of, and how far it is."""
+    asked = {"command": _command(argv), "config": _config(planned)}
+    state = RunState(planned.run.id, status, planned.dataset.sha256, {**asked, **about})
+    RunFiles(planned.folder).write_state(state)
 
 
-def write_state(planned: Planned, argv: Sequence[str], status: str, detail: dict[str, Any]) -> None:
-    """Write run.json: what the folder is the run of, and how far it is."""
-    state = {
-        "id": planned.run.id,
-        "status": status,
-        "dataset_sha256": planned.dataset.sha256,
-        "command": "latentbench " + shlex.join(argv),
-        "config": planned.run.model_dump(mode="json", by_alias=True),
-        **detail,
-    }
-    text = json.dumps(state, indent=2, ensure_ascii=False, default=dict) + "\n"
-    records.write_text(planned.folder / "run.json", text)
-
-
-def assemble(planned: Planned, argv: Sequence[str], started: float, crashed: dict[str, str]) -> Outcome:
-    """Records of all units in the plan's order, then everything derived from them."""
-    from latentbench import report
-
-    environment = describe_environment(planned.units[0]["device"])
-    mark = digest(environment)
+def assemble(planned: Planned, argv: Sequence[str], started: float, crashed: Mapping[str, str], page: Page) -> Outcome:
+    """Records of all units in the plan's order, then everything derived from them. ``crashed``: the folders of units that
+    failed, with the reason."""
+    environment = describe_environment(planned.device)
     rows: list[Record] = []
     for unit in planned.units:
-        name = worker.folder_of(unit)
-        if name in crashed:
-            rows += _crash_records(planned, unit, crashed[name])
+        if unit.folder in crashed:
+            rows += _crash_records(planned, unit, crashed[unit.folder])
         else:
-            rows += records.read(planned.folder / name / "records.jsonl")
+            rows += records.read(unit.records)
     rows = _without_repeats(rows)
-    head = run_record(
-        planned.run.model_dump(mode="json", by_alias=True),
+    info = describe_run(
+        _config(planned),
         planned.dataset,
         list(catalog.find_metrics(planned.run.metrics).values()),
         environment,
-        "latentbench " + shlex.join(argv),
+        _command(argv),
         _models(planned, rows),
         started,
         studies()[planned.run.study].note(planned.run) if planned.run.study else None,
     )
-    rows = [replace(r, run=planned.run.id, environment=mark) for r in (head, *rows)]
-    records.write(planned.folder / "records.jsonl", rows)
-    report.write_tables(planned.folder, planned.run.lang)
-    page = report.render([planned.folder], lang=planned.run.lang)
-    write_state(planned, argv, "unfinished" if crashed else "finished", dict(head.detail))
-    return Outcome(planned.folder, page, rows, failed_cells(rows))
+    mark = digest(environment)
+    rows = [replace(r, run=planned.run.id, environment=mark) for r in (info.to_record(), *rows)]
+    RunFiles(planned.folder).write_records(rows)
+    written = page.write(planned.folder, planned.run.lang)
+    write_state(planned, argv, "unfinished" if crashed else "finished", info.to_detail())
+    return Outcome(planned.folder, written, rows, failed_cells(rows))
+
+
+def _config(planned: Planned) -> dict[str, Any]:
+    return planned.run.model_dump(mode="json", by_alias=True)
+
+
+def _command(argv: Sequence[str]) -> str:
+    return "latentbench " + shlex.join(argv)
 
 
 def _without_repeats(rows: list[Record]) -> list[Record]:
@@ -91,22 +92,21 @@ def _without_repeats(rows: list[Record]) -> list[Record]:
 
 
 def _crash_records(planned: Planned, unit: Unit, reason: str) -> list[Record]:
-    from latentbench.measuring import scoring
-
-    if unit["kind"] != "measure":
-        what = f"unit.{unit['kind']}"
-        model = unit.get("model", "")
-        row = Record(dataset=planned.run.dataset, model=model, latent_dim=unit["latent_dims"].get(model))
-        return [replace(row, metric=what, status="failed", reason=reason)]
-    metrics = catalog.find_metrics(tuple(unit["metrics"])).values()
+    row = Record(dataset=planned.run.dataset)
+    if unit.kind == "train":
+        row = replace(row, model=unit.model.text, latent_dim=unit.model.latent_dim)
+    if unit.kind != "measure":
+        return [replace(row, metric=f"unit.{unit.kind}", status="failed", reason=reason)]
+    model = unit.model
     row = Record(
         dataset=planned.run.dataset,
-        dataset_hash=unit["dataset_sha256"],
-        model=unit["model"],
-        params=planned.params[unit["model"]],
-        latent_dim=unit["latent_dims"][unit["model"]],
+        dataset_hash=unit.dataset_sha256,
+        model=model.text,
+        params=model.params,
+        latent_dim=model.latent_dim,
     )
-    return [r for seed in unit["seeds"] for r in scoring.failed(metrics, replace(row, seed=seed), reason)]
+    metrics = catalog.find_metrics(unit.metrics).values()
+    return [r for seed in unit.seeds for r in scoring.failed(metrics, replace(row, seed=seed), reason)]
 
 
 def failed_cells(rows: Sequence[Record]) -> int:
@@ -121,10 +121,10 @@ def _models(planned: Planned, rows: Sequence[Record]) -> dict[str, Any]:
         return next((r.value for r in rows if r.metric == metric and r.model == model), None)
 
     return {
-        text: {
-            "params": planned.params[text],
-            "parameters": first("cost.parameters", text),
-            "decoder_variance": first("decoder_variance", text),
+        spec.text: {
+            "params": spec.params,
+            "parameters": first("cost.parameters", spec.text),
+            "decoder_variance": first("decoder_variance", spec.text),
         }
-        for text in planned.run.models
+        for spec in planned.models
     }

@@ -1,6 +1,7 @@
-"""Worker processes that units are handed to: the local executor.
+"""The executor ``local``: worker processes on this machine, handed units over a pipe.
 
-It knows nothing of a unit but its JSON file and its answer: a cluster engine can take its place.
+It knows nothing of a unit but its JSON and its answer; see `latentbench.running.executor` for what could stand in its
+place.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from latentbench import records
-from latentbench.running.worker import Unit
+from latentbench.running.unit import Listen, Unit
 
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(512 << 20)}
 """Settings of glibc's allocator for a worker (no other heeds them). Left alone it may hand the memory of every gradient
@@ -26,34 +27,42 @@ back to the system and fetch it anew, zeroed page by page: where the heap happen
 a training step of a 512-unit MLP and a fifth of its processor time. With these a worker keeps up to half a gigabyte of
 freed memory for its next step."""
 
-Listen = Callable[[dict[str, Any]], None]
-
 
 class Pool:
     """Worker processes that take units over a pipe. One that dies (killed, out of memory) fails the unit it had and is
     replaced; closing the pipe ends them, also when this process is killed."""
 
-    def __init__(self, count: int, jobs: Path, listen: Listen) -> None:
-        self.jobs, self.listen = jobs, listen
-        self.events: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
-        self.idle: list[int] = []
-        self.busy: dict[int, Unit] = {}
-        self.processes: dict[int, subprocess.Popen[str]] = {}
-        self.count = 0
-        for _ in range(count):
+    def __init__(self, workers: int, jobs: Path, listen: Listen) -> None:
+        self._jobs, self._listen = jobs, listen
+        self._events: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
+        self._waiting: list[int] = []
+        self._working: dict[int, Unit] = {}
+        self._processes: dict[int, subprocess.Popen[str]] = {}
+        self._started = 0
+        for _ in range(workers):
             self._start()
 
-    def __enter__(self) -> Pool:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        for process in self.processes.values():
+        for process in self._processes.values():
             if kind is not None:
                 process.kill()
             with contextlib.suppress(OSError):
                 process.stdin.close()  # type: ignore[union-attr]
-        for process in self.processes.values():
+        for process in self._processes.values():
             process.wait()
+
+    @property
+    def idle(self) -> bool:
+        """True where a worker waits for a unit."""
+        return bool(self._waiting)
+
+    @property
+    def busy(self) -> bool:
+        """True while a worker has a unit."""
+        return bool(self._working)
 
     def _start(self) -> None:
         process = subprocess.Popen(
@@ -63,30 +72,30 @@ class Pool:
             stderr=None,
             text=True,
             encoding="utf-8",
-            env=surroundings(os.environ),
+            env=worker_environment(os.environ),
             # Ctrl-C is the parent's to handle: it ends its workers itself.
             process_group=0 if hasattr(os, "setpgid") else None,
         )
-        number = self.count
-        self.count += 1
-        self.processes[number] = process
-        self.idle.append(number)
+        number = self._started
+        self._started += 1
+        self._processes[number] = process
+        self._waiting.append(number)
         threading.Thread(target=self._hear, args=(number, process), daemon=True).start()
 
     def _hear(self, number: int, process: subprocess.Popen[str]) -> None:
         for line in process.stdout or ():
             with contextlib.suppress(ValueError):
-                self.events.put((number, json.loads(line)))
-        self.events.put((number, None))
+                self._events.put((number, json.loads(line)))
+        self._events.put((number, None))
 
     def submit(self, unit: Unit) -> None:
         """Give a unit to an idle worker."""
-        number = self.idle.pop(0)
-        path = self.jobs / f"{unit['kind']}-{unit['key']}.json"
-        records.write_text(path, json.dumps(unit, default=dict))
-        self.busy[number] = unit
+        number = self._waiting.pop(0)
+        path = self._jobs / f"{unit.path.name}.json"
+        records.write_text(path, json.dumps(unit.to_json()))
+        self._working[number] = unit
         with contextlib.suppress(OSError):  # a dead worker is heard of through its closed output
-            stdin = self.processes[number].stdin
+            stdin = self._processes[number].stdin
             assert stdin is not None
             stdin.write(f"{path.absolute()}\n")
             stdin.flush()
@@ -94,24 +103,24 @@ class Pool:
     def next_finished(self) -> tuple[Unit, str]:
         """Wait for a unit to end: the unit and, where it failed, the reason."""
         while True:
-            number, message = self.events.get()
+            number, message = self._events.get()
             if message is None:
-                process = self.processes.pop(number)
+                process = self._processes.pop(number)
                 code = process.wait()
-                if number in self.idle:
-                    self.idle.remove(number)
-                unit = self.busy.pop(number, None)
+                if number in self._waiting:
+                    self._waiting.remove(number)
+                unit = self._working.pop(number, None)
                 self._start()
                 if unit is not None:
                     return unit, f"the worker process died ({_death(code)})"
             elif "progress" in message:
-                self.listen(message)
+                self._listen(message)
             else:
-                self.idle.append(number)
-                return self.busy.pop(number), message.get("reason", "")
+                self._waiting.append(number)
+                return self._working.pop(number), message.get("reason", "")
 
 
-def surroundings(own: Mapping[str, str]) -> dict[str, str]:
+def worker_environment(own: Mapping[str, str]) -> dict[str, str]:
     """The environment variables of a worker, given one's ``own``: one thread each unless LATENTBENCH_THREADS says
     otherwise, and `MEMORY` where the user has not set it."""
     # A worker runs this very package, also where it is not installed and the working folder is another one.

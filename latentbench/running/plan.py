@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from latentbench import __version__, catalog
+from latentbench.catalog import ModelSpec
 from latentbench.config import Run
 from latentbench.core import Dataset
 from latentbench.records import digest, model_name
-from latentbench.running import worker
-from latentbench.running.worker import Unit
+from latentbench.running.executor import Opener, find_executor
+from latentbench.running.unit import Kind, Unit
 
 BLOCK = {"cpu": 3, "cuda": 12}
 """Seeds in a unit: few enough to spread over cores and to lose little in a kill, many enough to share one start; on a
@@ -29,24 +31,27 @@ MAPPED = 5
 
 @dataclass(frozen=True)
 class Planned:
-    """A checked run: effective configuration, data, output folder, units in order of need, cells (spec, seed), a rough
-    forecast in CPU-seconds, and warnings worth a line."""
+    """A checked run: effective configuration, data, models in the order asked for, output folder, who carries it out,
+    ``cpu`` or ``cuda``, units in order of need, cells (spec, seed), a rough forecast in CPU-seconds, and warnings worth a
+    line."""
 
     run: Run
     dataset: Dataset
+    models: tuple[ModelSpec, ...]
     folder: Path
+    executor: Opener
+    device: str
     units: tuple[Unit, ...]
     cells: tuple[tuple[str, int], ...]
     expected_seconds: float
     warnings: tuple[str, ...]
-    params: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def plan(asked: Run) -> Planned:
     """Check a run against what there is and lay out its units. Writes nothing.
 
-    Raises ValueError, one line, for an unknown model, field, dataset or metric, data that cannot be used, a device
-    that is not there, or an output folder that cannot be.
+    Raises ValueError, one line, for an unknown model, field, dataset, metric or executor, data that cannot be used, or a
+    device that is not there.
     """
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # package.module:MyModel is looked for where the user stands
@@ -54,30 +59,31 @@ def plan(asked: Run) -> Planned:
     run = asked.resolve({"latent_dim": 16, "epochs": 50, "batch_size": 128, **entry.defaults})
     for text in run.models:
         model_name("models", text)
-    params = {text: catalog.model_params(text, run) for text in run.models}
-    chosen = catalog.find_metrics(run.metrics)
+    models = tuple(catalog.resolve_model(text, run) for text in run.models)
+    metrics = tuple(catalog.find_metrics(run.metrics))
+    executor = find_executor(run.executor)
     device = pick_device(run)
     dataset = catalog.load_dataset(run)
-    for text in run.models:
+    for spec in models:
         with torch.random.fork_rng(devices=[]):
-            model = catalog.build_model(text, run, dataset.shape)
+            model = spec.build(dataset.shape)
         for method in ("encode", "decode", "loss", "state_dict"):
             if not callable(getattr(model, method, None)):
-                raise ValueError(f"model '{text}': {type(model).__name__} has no method {method}")
-    units = _units(run, dataset, params, list(chosen), device)
+                raise ValueError(f"model '{spec.text}': {type(model).__name__} has no method {method}")
     folder = Path(run.out) if run.out else Path("reports") / run.id
-    root = str(folder.absolute())
     steps = len(dataset.images) // (run.batch_size or 1)
     seconds = 45 + len(run.models) * len(run.seeds) * ((run.epochs or 0) * steps * 0.0018 + 1.0)
     return Planned(
         run=run,
         dataset=dataset,
+        models=models,
         folder=folder,
-        units=tuple({**u, "root": root} for u in units),
+        executor=executor,
+        device=device,
+        units=tuple(_units(run, dataset, models, metrics, device, str(folder.absolute()))),
         cells=tuple((m, s) for m in run.models for s in run.seeds),
         expected_seconds=seconds,
-        warnings=tuple(_warnings(run, dataset)),
-        params=params,
+        warnings=tuple(_warnings(run, dataset, models)),
     )
 
 
@@ -88,9 +94,9 @@ def pick_device(run: Run) -> str:
     return "cuda" if run.device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def _warnings(run: Run, dataset: Dataset) -> Iterator[str]:
+def _warnings(run: Run, dataset: Dataset, models: Sequence[ModelSpec]) -> Iterator[str]:
     pixels = dataset.train.x[0].numel()
-    for size in sorted({catalog.latent_dim(text, run) for text in run.models}):
+    for size in sorted({m.latent_dim for m in models}):
         if size >= pixels:
             yield f"latent_dim {size} is not below the {pixels} values of an image: overcomplete"
     if len(run.seeds) < 2:
@@ -107,57 +113,61 @@ def _warnings(run: Run, dataset: Dataset) -> Iterator[str]:
 
 
 def _units(
-    run: Run, dataset: Dataset, params: dict[str, dict[str, Any]], metrics: list[str], device: str
+    run: Run, dataset: Dataset, models: Sequence[ModelSpec], metrics: tuple[str, ...], device: str, root: str
 ) -> list[Unit]:
     """All units, each after those it needs; ``needs`` names them by folder."""
     sha = dataset.sha256
-    settings = run.model_dump(mode="json", by_alias=True, exclude_none=True)
-    left_out = ("out", "workers", "resume", "dry_run", "json", "quiet", "open", "lang")
-    kept = {k: v for k, v in settings.items() if k not in left_out}
-    sizes = {text: catalog.latent_dim(text, run) for text in run.models}
-    shared: Unit = {"run": kept, "dataset_sha256": sha, "device": device, "params": params, "latent_dims": sizes}
-    shared["version"] = __version__
+    make = partial(Unit, root=root, run=run.for_worker(), dataset_sha256=sha, device=device)
     declared = catalog.metrics()
     protocol = {m: [declared[m].params, declared[m].splits] for m in metrics}
-
-    def unit(kind: str, depends: Any, needs: Sequence[str] = (), **fields: Any) -> Unit:
-        key = digest({"kind": kind, "on": depends, "data": sha, "device": device, "version": __version__})
-        return {**shared, "kind": kind, "key": key, "needs": list(needs), **fields}
-
-    judged = dataset.train.y is not None and any("judge" in declared[m].needs for m in metrics)
-    judge = unit("judge", 0) if judged else None
-    judge_key = judge["key"] if judge else None
-    judge_needs = [worker.folder_of(judge)] if judge else []
     training = {k: getattr(run, k) for k in ("epochs", "patience", "batch_size", "lr", "precision")}
     blocks = [run.seeds[i : i + BLOCK[device]] for i in range(0, len(run.seeds), BLOCK[device])]
-    trains = {
-        (m, b): unit("train", [m, params[m], {**training, "latent_dim": sizes[m]}, b], model=m, seeds=list(b))
-        for b in blocks
-        for m in run.models
-    }
-    trained = {m: {str(s): trains[m, b]["key"] for b in blocks for s in b} for m in run.models}
-    first = [worker.folder_of(trains[m, blocks[0]]) for m in run.models]
-    firsts = [trains[m, blocks[0]]["key"] for m in run.models]
-    rest = {"judge": judge_key, "metrics": metrics, "trained": trained}
-    # What a metric reads on real images, on junk and where nothing is wrong depends on the latent size too.
-    references = [
-        unit("reference", [judge_key, d, protocol, d == sizes[run.models[0]]], judge_needs, latent_dim=d, **rest)
-        for d in dict.fromkeys(sizes.values())
-    ]
-    chart = unit("map", [firsts[:MAPPED], run.seeds[0]], first[:MAPPED], mapped=list(run.models[:MAPPED]), **rest)
-    measures = [
-        unit(
-            "measure",
-            [trains[m, b]["key"], judge_key, protocol, run.seeds[0] in b],
-            [*judge_needs, worker.folder_of(trains[m, b])],
-            model=m,
-            seeds=list(b),
-            **rest,
-        )
-        for b in blocks
-        for m in run.models
-    ]
-    every = [judge, *trains.values(), chart, *references, *measures]
-    work = [u for u in every if u is not None]
-    timing = unit("time", [firsts, run.batch_size], [worker.folder_of(u) for u in work], **rest)
+
+    def key(kind: Kind, depends: Any) -> str:
+        return digest({"kind": kind, "on": depends, "data": sha, "device": device, "version": __version__})
+
+    judged = dataset.train.y is not None and any("judge" in declared[m].needs for m in metrics)
+    judges = [make(kind="judge", key=key("judge", 0))] if judged else []
+    judge_key, judge = (judges[0].key, judges[0].folder) if judges else (None, None)
+    judge_needs = tuple(u.folder for u in judges)
+
+    def train(model: ModelSpec, block: tuple[int, ...]) -> Unit:
+        depends = [model.text, model.params, {**training, "latent_dim": model.latent_dim}, block]
+        return make(kind="train", key=key("train", depends), models=(model,), seeds=block)
+
+    trains = {(m.text, b): train(m, b) for b in blocks for m in models}
+    trained = {m.text: {s: trains[m.text, b].folder for b in blocks for s in b} for m in models}
+    firsts = [trains[m.text, blocks[0]] for m in models]
+    first_keys = [u.key for u in firsts]
+    measuring = partial(make, judge=judge, metrics=metrics, trained=trained)
+
+    def reference(size: int) -> Unit:
+        # What a metric reads on real images, on junk and where nothing is wrong depends on the latent size too. The data
+        # look the same at every size.
+        first = size == models[0].latent_dim
+        depends = [judge_key, size, protocol, first]
+        unit_key = key("reference", depends)
+        return measuring(kind="reference", key=unit_key, needs=judge_needs, latent_dim=size, draws_data=first)
+
+    def measure(model: ModelSpec, block: tuple[int, ...]) -> Unit:
+        weights = trains[model.text, block]
+        depends = [weights.key, judge_key, protocol, run.seeds[0] in block]
+        needs = (*judge_needs, weights.folder)
+        return measuring(kind="measure", key=key("measure", depends), needs=needs, models=(model,), seeds=block)
+
+    mapped = tuple(models[:MAPPED])
+    chart = measuring(
+        kind="map",
+        key=key("map", [first_keys[:MAPPED], run.seeds[0]]),
+        needs=tuple(u.folder for u in firsts[:MAPPED]),
+        models=mapped,
+    )
+    references = [reference(size) for size in dict.fromkeys(m.latent_dim for m in models)]
+    work = [*judges, *trains.values(), chart, *references, *(measure(m, b) for b in blocks for m in models)]
+    timing = measuring(
+        kind="time",
+        key=key("time", [first_keys, run.batch_size]),
+        needs=tuple(u.folder for u in work),
+        models=tuple(models),
+    )
     return [*work, timing]

@@ -7,13 +7,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from latentbench.running.local_pool import Listen
-from latentbench.running.plan import Planned
-from latentbench.running.worker import Unit
+from latentbench.running.unit import Listen, Unit
 
 
 @contextlib.contextmanager
-def progress_bars(planned: Planned, todo: Sequence[Unit], progress: bool) -> Iterator[Listen]:
+def progress_bars(todo: Sequence[Unit], progress: bool) -> Iterator[Listen]:
     """Progress bars on standard error where it is a terminal; silence elsewhere."""
     if not progress or not sys.stderr.isatty():
         yield lambda message: None

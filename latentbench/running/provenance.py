@@ -1,4 +1,4 @@
-"""Where numbers come from: the run's own record, the machine, the versions, the revision."""
+"""Where numbers come from: what a run says of itself, the machine, the versions, the revision."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import torch
 from latentbench import __version__
 from latentbench.core import Dataset, Metric
 from latentbench.machine import processor
-from latentbench.records import Record
+from latentbench.run_info import RunInfo
 
 
-def run_record(
+def describe_run(
     config: Mapping[str, Any],
     dataset: Dataset,
     metrics: Sequence[Metric],
@@ -29,8 +29,8 @@ def run_record(
     models: Mapping[str, Any],
     started: float | None = None,
     study: Mapping[str, Any] | None = None,
-) -> Record:
-    """The run's own record: what was asked, on what data, with which definitions, where."""
+) -> RunInfo:
+    """What was asked, on what data, with which definitions, where; ``started`` in seconds since 1970 (default: now)."""
     now = time.time()
     definitions = {
         m.name: {
@@ -44,15 +44,15 @@ def run_record(
         }
         for m in metrics
     }
-    detail = {
-        "config": config,
-        "environment": environment,
-        "command": command,
-        "started": datetime.fromtimestamp(started or now, UTC).isoformat(timespec="seconds"),
-        "seconds": round(now - (started or now), 1),
-        "git": _revision(),
-        "version": __version__,
-        "dataset": {
+    return RunInfo(
+        config=config,
+        environment=environment,
+        command=command,
+        started=datetime.fromtimestamp(started or now, UTC).isoformat(timespec="seconds"),
+        seconds=round(now - (started or now), 1),
+        git=_revision(),
+        version=__version__,
+        dataset={
             "name": dataset.name,
             "sha256": dataset.sha256,
             "shape": list(dataset.shape),
@@ -60,11 +60,10 @@ def run_record(
             "sizes": {n: dataset.whole.get(n, len(getattr(dataset, n).x)) for n in ("train", "val", "test")},
             **_streamed(dataset),
         },
-        "models": models,
-        "definitions": definitions,
-        **({"study": study} if study else {}),
-    }
-    return Record(kind="run", dataset=str(config["dataset"]), dataset_hash=dataset.sha256, detail=detail)
+        models=models,
+        definitions=definitions,
+        study=study,
+    )
 
 
 def _streamed(dataset: Dataset) -> dict[str, Any]:

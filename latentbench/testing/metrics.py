@@ -176,16 +176,16 @@ def needs_are_told_in_full(metric: Metric, example: Example) -> None:
     """Without what it needs it is absent for that reason; without anything else it still has a value."""
     e = example(0.3, torch.float32)
     poorer: dict[str, Encoding] = {
-        "labels": replace(e, labels=None, _memo={}),
-        "decoder": replace(e, decode=None, x_hat=None, _memo={}),
-        "log_var": replace(e, log_var=None, _memo={}),
-        "judge": replace(e, judge=None, missing={"judge": "the judge failed its self-check"}, _memo={}),
-        "train": replace(e, train=None, _memo={}),
-        "likelihood": replace(e, likelihood=None, _memo={}),
-        "lines": replace(e, truth=None, factors=None, _memo={}),
+        "labels": replace(e, labels=None),
+        "decoder": replace(e, decode=None, x_hat=None),
+        "log_var": replace(e, log_var=None),
+        "judge": replace(e, judge=None, missing={"judge": "the judge failed its self-check"}),
+        "train": replace(e, train=None),
+        "likelihood": replace(e, likelihood=None),
+        "lines": replace(e, truth=None, factors=None),
     }
     if e.train is not None:
-        poorer["train_labels"] = replace(e, train=replace(e.train, labels=None, _memo={}), _memo={})
+        poorer["train_labels"] = replace(e, train=replace(e.train, labels=None))
     for need, less in poorer.items():
         reason = less.absent(metric.needs)
         if need in metric.needs:

@@ -68,7 +68,6 @@ def reparametrised(e: Encoding, coordinates: Coordinates) -> Encoding:
             log_var=log_var,
             decode=None if decode is None else lambda z: decode(back(z)),
             likelihood=None if likelihood is None else told(likelihood),
-            _memo={},
         )
 
     moved = side(e)
@@ -87,5 +86,4 @@ def permuted(e: Encoding, seed: int = 0) -> Encoding:
         log_var=None if e.log_var is None else e.log_var[order],
         labels=None if e.labels is None else e.labels[order],
         factors=None if e.factors is None else e.factors[order],
-        _memo={},
     )

@@ -50,8 +50,8 @@ def atlas(column: Column) -> Atlas:
             "{share} of N(0, I) lies in holes: no more than chance would put there, so there is nothing to map."
         )
         return Atlas(say(text, share=words.percent(share)), [], None)
-    mass, depth, centre = artifact.need("mass", 1), artifact.need("depth", 1), artifact.need("centre", 2)
-    pictures, beside = artifact.need("pictures", (4, 5)), artifact.need("beside", 2).astype(int)
+    mass, depth, centre = artifact.need("mass"), artifact.need("depth"), artifact.need("centre")
+    pictures, beside = artifact.need("pictures"), artifact.need("beside").astype(int)
     label = _labels(column, int(beside.max()) + 1)
     ranked = []
     for k in range(len(mass)):
@@ -77,7 +77,7 @@ def atlas(column: Column) -> Atlas:
 
 def _labels(column: Column, at_least: int) -> np.ndarray | None:
     try:
-        label = column.run.artifact("data").need("label", 1)
+        label = column.run.artifact("data").need("label")
     except Absent:
         return None
     return label if len(label) >= at_least else None
@@ -86,7 +86,7 @@ def _labels(column: Column, at_least: int) -> np.ndarray | None:
 def _map(column: Column, beside: np.ndarray, mass: np.ndarray) -> Markup | None:
     """The still map with each region's number at the middle of the codes nearest to it; None without a map."""
     try:
-        xy = np.asarray(column.run.artifact("map", column.model).need("xy", 2), float)
+        xy = np.asarray(column.run.artifact("map", column.model).need("xy"), float)
         label, names = classes.classes_of(column.run, len(xy))
     except Absent:
         return None

@@ -47,7 +47,7 @@ def run_maps(run: RunFolder, columns: Sequence[Column], number: int) -> RunMaps:
     sprite = f"--sprite-{number}"
     try:
         data = run.artifact("data")
-        thumbs = data.need("thumbs", (3, 4))
+        thumbs = data.need("thumbs")
         label, names = classes.classes_of(run, len(thumbs))
     except Absent as reason:
         return RunMaps(run, [], [str(reason)], [], sprite, Markup(""), Markup(""), 0)
@@ -55,7 +55,7 @@ def run_maps(run: RunFolder, columns: Sequence[Column], number: int) -> RunMaps:
     for column in columns:
         try:
             artifact = run.artifact("map", column.model)
-            xy = np.asarray(artifact.need("xy", 2), float)
+            xy = np.asarray(artifact.need("xy"), float)
             if xy.shape != (len(thumbs), 2) or not np.isfinite(xy).all():
                 text = marked("Not drawn: the map of {model} does not hold {n} finite points.")
                 raise Absent(say(text, model=column.label, n=len(thumbs)))

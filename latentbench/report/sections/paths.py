@@ -47,7 +47,7 @@ class Path(NamedTuple):
 def paths(column: Column) -> list[Path]:
     """The interpolation strips of one model."""
     strips, names = column.run.artifact("strips", column.model), names_of(column.run)
-    frames, steps = strips.need("frames", (4, 5)), np.nan_to_num(strips.need("steps", 2))
+    frames, steps = strips.need("frames"), np.nan_to_num(strips.need("steps"))
     fade = strips.arrays.get("fade")
     out = []
     for p in range(min(len(frames), STRIPS)):
@@ -76,7 +76,7 @@ def paths(column: Column) -> list[Path]:
 def _film(strips: Arrays, names: Sequence[str], frames: Array, prefix: str, p: int, what: str) -> Film:
     rulings = []
     if f"{prefix}_valid" in strips:
-        valid, label = strips.arrays[f"{prefix}_valid"][p], strips.need(f"{prefix}_label", 2)[p]
+        valid, label = strips.arrays[f"{prefix}_valid"][p], strips.need(f"{prefix}_label")[p]
         sure = strips.arrays[f"{prefix}_confidence"][p] if f"{prefix}_confidence" in strips else None
         rulings = [
             Ruling(bool(v), class_name(names, int(k)), f"{float(sure[t]):.2f}" if sure is not None else "")

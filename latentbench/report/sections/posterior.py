@@ -34,11 +34,11 @@ class PosteriorPicture(NamedTuple):
 def posterior(column: Column) -> PosteriorPicture:
     """Where one model's posteriors lie and how wide they are."""
     artifact, m, name = column.run.artifact("posterior", column.model), column.m, column.label
-    mu, mu_sd = np.nan_to_num(artifact.need("mu", 2)), np.nan_to_num(artifact.need("mu_sd", 1))
+    mu, mu_sd = np.nan_to_num(artifact.need("mu")), np.nan_to_num(artifact.need("mu_sd"))
     active = artifact.arrays.get("active", np.ones(len(mu_sd), bool)).astype(bool)
-    sigma = np.nan_to_num(artifact.need("sigma", 2)) if "sigma" in artifact else None
-    wide = np.nan_to_num(artifact.need("sigma_mean", 1)) if "sigma_mean" in artifact else None
-    kl = np.nan_to_num(artifact.need("kl", 1)) if "kl" in artifact else None
+    sigma = np.nan_to_num(artifact.need("sigma")) if "sigma" in artifact else None
+    wide = np.nan_to_num(artifact.need("sigma_mean")) if "sigma_mean" in artifact else None
+    kl = np.nan_to_num(artifact.need("kl")) if "kl" in artifact else None
     first = np.argsort(-mu_sd, kind="stable")[:2]
     dims = (int(first[0]), int(first[-1]))
     used = int(active.sum())

@@ -13,6 +13,7 @@ from latentbench.report.page_view import PageView
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
+from latentbench.run_folder import RunFiles
 from latentbench.stats.cells import summarise
 
 ATTACHED = 500_000
@@ -124,7 +125,7 @@ def _judge_value(cell: Any) -> str:
 def _downloads(run: RunFolder) -> list[tuple[str, str, str]]:
     """(file name, size in words, data URI): the table as it is, the records compressed."""
     table = tables.results_csv(run.records).encode("utf-8")
-    packed = gzip.compress((run.path / "records.jsonl").read_bytes(), 9, mtime=0)
+    packed = gzip.compress(RunFiles(run.path).records.read_bytes(), 9, mtime=0)
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in run.label)
     files = [(f"{stem}-records.jsonl.gz", "application/gzip", packed)] if len(packed) <= ATTACHED else []
     if len(table) <= 300_000:

@@ -30,7 +30,7 @@ def reconstructions(columns: Sequence[Column]) -> tuple[list[Rebuilt], list[str]
     for column in columns:
         try:
             artifact = column.run.artifact("reconstructions", column.model)
-            x, x_hat = artifact.need("x", (3, 4)), artifact.need("x_hat", (3, 4))
+            x, x_hat = artifact.need("x"), artifact.need("x_hat")
             if len(x) != len(x_hat):
                 text = marked("Not drawn: {model} has {some} reconstructions of {n} images.")
                 raise Absent(say(text, model=column.label, some=len(x_hat), n=len(x)))

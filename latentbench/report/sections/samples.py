@@ -53,13 +53,13 @@ def draws(column: Column) -> list[Draws]:
         if f"{key}_images" not in artifact:
             continue
         title, about = map(say, texts)
-        pictures = images.singles(artifact.need(f"{key}_images", (3, 4))[:SAMPLES])
+        pictures = images.singles(artifact.need(f"{key}_images")[:SAMPLES])
         samples = []
         for k, picture in enumerate(pictures):
             ruling = None
             if f"{key}_valid" in artifact:
                 sure = artifact.arrays.get(f"{key}_confidence")
-                label = class_name(names, int(artifact.need(f"{key}_label", 1)[k]))
+                label = class_name(names, int(artifact.need(f"{key}_label")[k]))
                 confidence = f"{float(sure[k]):.2f}" if sure is not None else ""
                 ruling = Ruling(bool(artifact.arrays[f"{key}_valid"][k]), label, confidence)
             alt = say("{sampler}, draw {n}", sampler=title, n=k + 1)

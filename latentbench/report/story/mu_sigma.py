@@ -140,9 +140,9 @@ def _rebuilt(t: RunView, see: str) -> Picture:
         if model in t.columns:
             held = t.run.artifact("reconstructions", model)
             if not rows:
-                rows.append(held.need("x", (3, 4))[:10])
+                rows.append(held.need("x")[:10])
                 names.append(say("original"))
-            rows.append(held.need("x_hat", (3, 4))[:10])
+            rows.append(held.need("x_hat")[:10])
             names.append(model)
     if not rows:
         raise Absent(say("Not drawn: no autoencoder of one or two dimensions was run."))
@@ -329,7 +329,7 @@ def _walk(t: RunView) -> Picture:
     import numpy as np
 
     held = t.run.artifact("strips", VAE)
-    frames, fade = held.need("frames", (4, 5)), held.need("fade", (4, 5))
+    frames, fade = held.need("frames"), held.need("fade")
     every = np.linspace(0, frames.shape[1] - 1, 9).round().astype(int)
     pairs = min(2, len(frames))
     rows = [x[p][every] for p in range(pairs) for x in (frames, fade)]
@@ -416,7 +416,7 @@ def _beside(t: RunView, eigenvalues: Sequence[float]) -> Picture:
 
 def _spectrum(t: RunView) -> list[float]:
     try:
-        return [float(v) for v in t.run.artifact("data").need("eigenvalues", 1)]
+        return [float(v) for v in t.run.artifact("data").need("eigenvalues")]
     except Absent:
         return []
 

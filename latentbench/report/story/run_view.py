@@ -54,7 +54,7 @@ class RunView:
     def sheet(self, model: str, sampler: str, see: str, count: int = 20) -> Picture:
         """Decoded draws of one sampler, each framed by the judge's word."""
         held = self.run.artifact("samples", model)
-        shown = held.need(f"{sampler}_images", (3, 4))[:count]
+        shown = held.need(f"{sampler}_images")[:count]
         valid = held.arrays.get(f"{sampler}_valid")
         title = say("{model}, draws from {sampler}", model=model, sampler=say(words.SAMPLERS[sampler][0]))
         if valid is not None:

@@ -1,0 +1,74 @@
+"""What the arrays of an artifact are called, and how many axes each has: shared by what writes them and what draws them.
+
+An artifact of a run folder is a ``.npz`` file of one *role*; its record names the role in ``metric`` and, in
+``detail["schema"]``, the version of this layout it was written in (absent: 1). A role's arrays are all optional: what a
+model, or data without labels, has no use for is left out. Images are uint8, (h, w) or (h, w, 3) each.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+SCHEMA = 1
+"""Number of the layout this version writes, and the highest that it reads."""
+
+Role = Literal["data", "map", "strips", "samples", "posterior", "reconstructions", "atlas", "plane"]
+
+SAMPLERS = ("normal", "gaussian", "mixture")
+"""Priors that samples are drawn from, as they begin the names of their arrays."""
+
+IMAGES, ROWS_OF_IMAGES = (3, 4), (4, 5)
+"""Axes of n images, and of p rows of n images, grey or in colour."""
+
+ARRAYS: Mapping[Role, Mapping[str, tuple[int, ...]]] = {
+    "data": {"thumbs": IMAGES, "index": (1,), "label": (1,), "eigenvalues": (1,)},
+    "map": {"xy": (2,)},
+    "strips": {
+        "frames": ROWS_OF_IMAGES, "fade": ROWS_OF_IMAGES, "steps": (2,), "fade_steps": (2,), "label": (2,),
+        **{f"{row}_{word}": (2,) for row in ("frame", "fade") for word in ("valid", "label", "confidence")},
+    },
+    "samples": {
+        **{f"{prior}_images": IMAGES for prior in SAMPLERS},
+        **{f"{prior}_{word}": (1,) for prior in SAMPLERS for word in ("valid", "label", "confidence", "distance")},
+    },
+    "posterior": {
+        "mu_mean": (1,), "mu_sd": (1,), "active": (1,), "mu": (2,),
+        "sigma": (2,), "sigma_mean": (1,), "kl": (1,), "variance_law": (1,),
+    },
+    "reconstructions": {"x": IMAGES, "x_hat": IMAGES, "label": (1,)},
+    "atlas": {
+        "mass": (1,), "depth": (1,), "centre": (2,), "pictures": ROWS_OF_IMAGES, "beside": (2,),
+        "valid": (2,), "label": (2,), "confidence": (2,), "valid_share": (1,),
+    },
+    "plane": {
+        "grid": ROWS_OF_IMAGES, "valid": (2,), "label": (2,), "hole": (2,), "mu": (2,), "sigma": (2,), "label_of": (1,),
+    },
+}  # fmt: skip
+"""Role -> array -> how many axes it may have."""
+
+
+class HasAxes(Protocol):
+    """An array, as far as the layout goes."""
+
+    @property
+    def ndim(self) -> int:
+        """How many axes it has."""
+        ...
+
+
+def check(role: Role, arrays: Mapping[str, HasAxes]) -> None:
+    """Raises ValueError for an array that its role does not declare, or one with another number of axes."""
+    declared = ARRAYS[role]
+    for name, array in arrays.items():
+        if name not in declared:
+            raise ValueError(f"artifact {role}: '{name}' is not an array of it (declared: {', '.join(declared)})")
+        if array.ndim not in declared[name]:
+            raise ValueError(f"artifact {role}: '{name}' has {array.ndim} axes (declared: {declared[name]})")
+
+
+def is_newer(detail: Mapping[str, Any]) -> bool:
+    """True where an artifact's record, by its ``detail``, was written in a layout that this version does not know."""
+    return detail.get("schema", 1) not in range(1, SCHEMA + 1)

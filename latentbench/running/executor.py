@@ -1,0 +1,77 @@
+"""Who carries out units of work: an Executor, found by its name.
+
+``local`` (worker processes on this machine) is built in. Another package offers its own behind the entry-point group
+``latentbench.executors``: an object that `Opener` describes, a class with these arguments being the usual one. An
+executor changes no number: what a unit gives depends on the unit alone. It hands a unit on as the JSON of
+`Unit.to_json`, and whoever gets it calls `latentbench.running.worker.perform`, in a process with the same packages, on
+a file system on which ``unit.root`` is the same folder.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from latentbench.refusals import unknown
+from latentbench.running.local_pool import Pool
+from latentbench.running.unit import Listen, Unit
+
+GROUP = "latentbench.executors"
+LOCAL = "local"
+
+
+class Executor(Protocol):
+    """Carries out units, several at a time. Leaving its ``with`` block ends whatever it has started: at once where the
+    block was left by an error."""
+
+    @property
+    def idle(self) -> bool:
+        """True where it can take another unit now."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """True while it has units that `next_finished` has not given back."""
+        ...
+
+    def submit(self, unit: Unit) -> None:
+        """Begin a unit. Asked for only while `idle`, and only with units whose needs are done or have failed."""
+        ...
+
+    def next_finished(self) -> tuple[Unit, str]:
+        """Wait for a unit to end: the unit and, where it failed, the reason in one line (else empty)."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Opener(Protocol):
+    """Makes an Executor."""
+
+    def __call__(self, workers: int, jobs: Path, listen: Listen) -> Executor:
+        """An executor of at most ``workers`` units at a time. ``jobs`` is an empty folder for files of its own, gone when the
+        run is over; ``listen`` hears of progress within units."""
+        ...
+
+
+def find_executor(name: str) -> Opener:
+    """The executor of this name. Raises ValueError, one line, for a name that is not there, with the nearest that is, and
+    for a plug-in that cannot be loaded."""
+    if name == LOCAL:
+        return Pool
+    points = {p.name: p for p in entry_points(group=GROUP)}
+    if name not in points:
+        raise unknown("executor", name, (LOCAL, *points))
+    try:
+        found = points[name].load()
+    except Exception as error:  # a plug-in can fail in any way while it is imported
+        raise ValueError(f"executor '{name}' ({points[name].value}) cannot be loaded: {error}") from error
+    if not callable(found):
+        raise ValueError(f"executor '{name}' ({points[name].value}) is a {type(found).__name__}, not callable")
+    return found  # type: ignore[no-any-return]
