@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from latentbench.records import Record, run_record
-from latentbench.report.verdict.claims import value
 from latentbench.report.wording import words
+from latentbench.report.wording.intervals import value
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.cells import Cell, Interval, summarise
 
