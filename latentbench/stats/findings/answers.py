@@ -36,7 +36,7 @@ from latentbench.stats.findings.complete import crowds
 from latentbench.stats.findings.continuous import gain_between_classes
 from latentbench.stats.findings.cost import beyond
 from latentbench.stats.findings.diagnosis import diagnosis, dimensions_by_seed
-from latentbench.stats.findings.finding import Answer, Told
+from latentbench.stats.findings.finding import Answer, Word
 from latentbench.stats.findings.table import Table, tables
 
 MOST, HALF = 0.9, 0.5
@@ -46,7 +46,7 @@ MOST, HALF = 0.9, 0.5
 class Reply(NamedTuple):
     """An answer and its reasons, before it is known whose."""
 
-    answer: Told
+    answer: Word
     reasons: tuple[str, ...] = ()
 
 
@@ -186,7 +186,7 @@ def _share(cell: Cell, bottom: float, top: float) -> Interval:
     return t_interval([(v - bottom) / (top - bottom) for v in cell.values.values()])
 
 
-def _between(i: Interval) -> Told:
+def _between(i: Interval) -> Word:
     """Where an interval lies beside `HALF` and `MOST`."""
     if i.low is None or i.high is None:
         return "not told"

@@ -11,7 +11,7 @@ Verdict = Literal["better", "worse", "equivalent", "not told apart", "not compar
 """What a comparison comes to. ``equivalent`` is a word that no rule yields yet: an interval that contains 0 only says
 ``not told apart``."""
 
-Told = Literal["yes", "partly", "no", "not told"]
+Word = Literal["yes", "partly", "no", "not told"]
 """What a question about one model is answered with."""
 
 QUESTIONS = ("continuous", "complete", "posterior", "cost", "how sure")
@@ -76,7 +76,7 @@ class Answer:
 
     model: str
     question: str
-    answer: Told
+    answer: Word
     reasons: tuple[str, ...] = ()
     dataset: str = ""
     latent_dim: int | None = None
