@@ -198,7 +198,7 @@ def test_a_metric_is_filed_as_its_run_declares_and_else_by_what_rests_on_it():
         "path.jump": "continuous", "mine": "other", "probe.linear": "other",
     }  # fmt: skip
     definitions = {
-        "mine": {"headline": "complete"},
+        "mine": {"headline": ["reconstructs", "complete"]},
         "path.jump": {"family": "reconstruction"},
         "probe.linear": {"family": "odd"},
     }

@@ -12,8 +12,8 @@ the first that has a value and is neither collapsed nor copying. The rules, thos
                       likelihoods; a timing is too unsteady; or one of the two is collapsed or copies, except where the
                       question is the cost, which is where collapse shows
 
-A metric is filed under the question that its run declares (``headline``, else its ``family``), else under the one whose
-answer rests on it; `other` where none does.
+A metric is filed under the first question that its run declares (``headline``, one or several, else its ``family``), else
+under the one whose answer rests on it; `other` where none does.
 """
 
 from __future__ import annotations
@@ -60,10 +60,11 @@ def of_table(table: Table) -> list[Finding]:
 def question(metric: str, definitions: Mapping[str, Mapping[str, Any]]) -> str:
     """The question a metric's findings are filed under."""
     declared = definitions.get(metric) or {}
-    asked = declared.get("headline") or OF_FAMILY.get(str(declared.get("family")), "")
-    if asked in QUESTIONS:
-        return str(asked)
-    return next((q for q, names in RESTS_ON.items() if metric in names), "other")
+    headline = declared.get("headline") or ()
+    named = [headline] if isinstance(headline, str) else list(headline)
+    named.append(OF_FAMILY.get(str(declared.get("family")), ""))
+    resting = (q for q, names in RESTS_ON.items() if metric in names)
+    return next((str(q) for q in named if q in QUESTIONS), next(resting, "other"))
 
 
 def _of_metric(table: Table, metric: str) -> list[Finding]:
