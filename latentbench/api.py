@@ -50,6 +50,29 @@ class Result:
 
         return pandas.DataFrame(tables.flat_rows(self.records), columns=list(tables.FIELDS))
 
+    @property
+    def findings(self) -> pandas.DataFrame:
+        """A DataFrame of what the records say of any two models, one row a metric and model beside the first: question,
+        subject, rival, metric, the paired difference subject - rival with its 95 % interval (low, high) and p, the
+        verdict and its caveats, a list of codes. See `latentbench.stats.findings`."""
+        import pandas
+
+        from latentbench.stats import findings
+
+        rows = [vars(f) | {"caveats": list(f.caveats)} for f in findings.findings(self.records)]
+        return pandas.DataFrame(rows, columns=list(findings.FINDING_COLUMNS))
+
+    @property
+    def answers(self) -> pandas.DataFrame:
+        """A DataFrame with each model's answer (yes, partly, no or not told) to four questions: continuous, complete,
+        reconstructs, posterior. The rules stand in `latentbench.stats.findings.answers`."""
+        import pandas
+
+        from latentbench.stats import findings
+
+        rows = [vars(a) for a in findings.answers(self.records)]
+        return pandas.DataFrame(rows, columns=list(findings.ANSWER_COLUMNS))
+
     def value(self, metric: str, split: str = "test") -> float:
         """The mean over seeds of one metric of the only model. Raises ValueError where it was not measured."""
         rows = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from cheats import DISGUISES, VALIDITIES, WANTED, evaluated
 
-from latentbench.report.measured import tables
-from latentbench.report.verdict import verdicts
+from latentbench.report.wording.findings import statements
+from latentbench.stats.findings import tables
 
 EVERY = pytest.mark.parametrize("disguise", DISGUISES)
 ALONG = [m for m in WANTED if m.startswith(("path.", "midpoint."))]
@@ -68,7 +68,7 @@ def test_what_copies_is_flagged_and_never_leads(disguise):
         (table,) = tables(result.records)
         assert list(table.copies) == table.models
         assert not table.row("validity.normal")
-        answers = " ".join(s for v in verdicts(result.records) for s in (v.headline, *v.sentences))
+        answers = " ".join(s for v in statements(result.records) for s in (v.headline, *v.sentences))
         assert "gives its training images back (memorisation" in answers
         assert "collapsed or copying, so nothing drawn means anything" in answers
     assert 0.2 < evaluated("pca", disguise).value("memorisation") < 0.8
@@ -118,6 +118,6 @@ def test_collapsed_is_flagged_and_leads_nowhere(name, disguise):
     ranked = {m: table.leaders(m) for m in {r.metric for r in records}}
     assert any("pca" in lead for lead in ranked.values())
     assert not [m for m, lead in ranked.items() if name in lead]
-    told = {v.question: " ".join(v.sentences) for v in verdicts(records)}
+    told = {v.question: " ".join(v.sentences) for v in statements(records)}
     assert f"Completeness flagged: {name} is collapsed" in told["complete"]
     assert f"Flagged: {name} is collapsed" in told["continuous"]

@@ -23,7 +23,9 @@ def test_nothing_heavy_is_loaded(code):
     assert loaded_after(code, HEAVY) == set()
 
 
-@pytest.mark.parametrize("module", ["report", "report.exports.tables", "report.verdict", "stats", "records"])
+@pytest.mark.parametrize(
+    "module", ["report", "report.exports.tables", "report.wording.findings", "stats.findings", "records"]
+)
 def test_the_report_loads_no_torch(module):
     assert loaded_after(f"import latentbench.{module}", ("torch", "sklearn", "umap")) == set()
 

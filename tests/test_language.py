@@ -20,8 +20,8 @@ from latentbench import records, report
 from latentbench.cli.app import main
 from latentbench.config import Run, make_run
 from latentbench.records import Record
-from latentbench.report import page, verdict
-from latentbench.report.exports import tables
+from latentbench.report import page
+from latentbench.report.exports import console, tables
 from latentbench.report.wording import language
 from latentbench.report.wording.language import plural, recognised, say, speaking
 
@@ -224,7 +224,7 @@ def test_nothing_on_the_page_is_said_past_the_catalog(tmp_path, bracketed, spec)
     found = Prose(outside(text)).found
     # The questions of the summary are cut from headlines, brackets and all.
     found += [outside(s) for s in tables.summary_md(rows).splitlines() if not s.startswith("**⟦")]
-    headers, body = verdict.console_table(rows)
+    headers, body = console.console_table(rows)
     found += [outside(cell) for row in (headers, *body) for cell in row]
     command = next(r for r in rows if r.kind == "run").detail["command"]
     recorded = (command, "Example CPU", "params depth")

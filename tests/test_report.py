@@ -16,10 +16,10 @@ from synthetic_run import Synthetic, build
 
 from latentbench import records, report
 from latentbench.records import Record
-from latentbench.report import verdict
 from latentbench.report.drawing import images, svg
 from latentbench.report.templates import script_data
 from latentbench.report.wording import words
+from latentbench.report.wording.findings import statements
 
 VOID = {"meta", "link", "img", "br", "col", "input", "hr"}
 HOSTILE = "<script>alert(1)</script>"
@@ -148,7 +148,7 @@ def test_verdict_comes_first_and_in_words(folder, page):
     for question in ("Is it continuous?", "Is it complete?", "What did it cost?", "Why mu and sigma?"):
         assert question in words_
         assert words_.index(question) < words_.index("Measure")
-    for v in verdict.verdicts(records.read(folder / "records.jsonl")):
+    for v in statements(records.read(folder / "records.jsonl")):
         answer = re.sub(r"\s+", " ", v.headline.partition("? ")[2] or v.headline)
         assert answer[1:] in words_
         assert all(re.sub(r"\s+", " ", s) in words_ for s in v.sentences)

@@ -9,11 +9,12 @@ from synthetic_run import Synthetic, build
 
 from latentbench import report
 from latentbench.records import Record
-from latentbench.report import columns, measured
+from latentbench.report import columns
+from latentbench.report.exports.console import console_table
 from latentbench.report.exports.tables import flat_rows, summary_md
 from latentbench.report.folder import load
 from latentbench.report.sections import over_datasets
-from latentbench.report.verdict import console_table
+from latentbench.stats.findings import table
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,9 @@ def test_a_single_seed_has_no_interval_over_datasets(folders, tmp_path):
 
 def test_a_collapsed_model_is_named(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        measured, "_collapse", lambda run: {"vae": "no dimension is active"} if run.dataset == "mnist" else {}
+        table,
+        "_collapse",
+        lambda t: {"vae": table.Collapse((table.NO_DIMENSION,), 3, 3)} if t.dataset == "mnist" else {},
     )
     notes = {x.model: list(x.notes) for x in lines(folders)}
     assert notes == {"ae": [], "vae": ["collapsed on mnist"]}

@@ -8,10 +8,12 @@ from fakes import fake_encoding
 from latentbench.core import Metric
 from latentbench.measuring import scoring
 from latentbench.records import SELF_CHECK, Record
-from latentbench.report import columns, verdict
+from latentbench.report import columns
+from latentbench.report.exports.console import console_table
 from latentbench.report.sections import scores
-from latentbench.report.verdict.claims import claims, difference
+from latentbench.report.wording.findings.claims import sentences
 from latentbench.stats.cells import leaders, summarise
+from latentbench.stats.findings import claims, findings
 
 GIVEN = Metric(
     name="given",
@@ -83,10 +85,14 @@ def test_what_failed_its_self_check_ranks_nobody_and_supports_no_claim(metric):
     assert {c.model for c in bad} == {"a", "b"}
     assert leaders(good) == ("b",)
     assert leaders(bad) == ()
-    assert difference(*good).difference.side == 1
-    assert difference(*bad) is None
-    assert "paired difference" in claims(good)[0]
-    assert claims(bad)[0].endswith("self-check here: null:equal is 0.4, expected 0 to 0.1.")
+    assert claims.difference(*good).difference.side == 1
+    assert claims.difference(*bad) is None
+    told = [sentences(claims.claims(cells), {}) for cells in (good, bad)]
+    assert "paired difference" in told[0][0]
+    assert told[1][0].endswith("self-check here: null:equal is 0.4, expected 0 to 0.1.")
+    (ranked,), (unranked,) = (findings(rows(metric, passed)) for passed in (True, False))
+    assert (ranked.verdict, ranked.caveats) == ("better", ())
+    assert (unranked.verdict, unranked.caveats) == ("not comparable", ("self-check failed",))
 
 
 def test_the_page_and_the_console_mark_it(tmp_path):
@@ -102,5 +108,5 @@ def test_the_page_and_the_console_mark_it(tmp_path):
     assert {s.standing for s in row.scores} == {""}
     assert not row.anchors
     assert "self-check failed, ranks nobody" in render([tmp_path]).read_text("utf-8")
-    _, lines = verdict.console_table(records.read(tmp_path / "records.jsonl"))
+    _, lines = console_table(records.read(tmp_path / "records.jsonl"))
     assert not any("*" in cell or "=" in cell for line in lines for cell in line)

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from latentbench.records import Record
-from latentbench.report.verdict.claims import difference
 from latentbench.stats.cells import (
     Interval,
     holm,
@@ -28,6 +27,7 @@ from latentbench.stats.cells import (
     t_test,
     tied,
 )
+from latentbench.stats.findings.claims import difference
 from latentbench.stats.intervals import EXACT, MOST_SEEDS
 
 numbers = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12).filter(lambda v: np.std(v) > 1e-3)

@@ -8,7 +8,8 @@ import pytest
 
 from latentbench.records import Record
 from latentbench.report.story import capacity, closed_forms
-from latentbench.report.story.evidence import Part, difference, gap, level, measured, multiple, verdict
+from latentbench.report.story.evidence import Part, difference, gap, level, multiple, verdict
+from latentbench.stats.findings.evidence import measured
 
 BASE = Record(run="r", dataset="d", split="test", latent_dim=8)
 

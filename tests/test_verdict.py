@@ -8,46 +8,28 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up import JITTER, anchor, rows, skipped, steady
 from synthetic_run import Synthetic, build
 
 from latentbench import records
 from latentbench.records import Record
-from latentbench.report.measured import tables
-from latentbench.report.verdict import LEGEND, console_table, diagnosis, dimensions, verdicts
-from latentbench.report.verdict.claims import between, claims, standing, value, versus
+from latentbench.report.exports.console import LEGEND, console_table
+from latentbench.report.wording.findings import statements
+from latentbench.report.wording.findings.claims import sentences, standing
+from latentbench.report.wording.findings.tables import collapsed
+from latentbench.report.wording.intervals import between, value
 from latentbench.stats.cells import Interval, summarise
-
-DIRECTION = {"hole": "lower", "path.tortuosity": "lower", "mse": "lower", "variance_law": "target"}
-JITTER = np.array([-0.02, 0.01, 0.0, 0.02, -0.01, 0.0])
-
-
-def rows(model, metric, values, **more):
-    fields = {"dataset": "digits", "split": "test", "latent_dim": 8, "better": DIRECTION.get(metric, "higher"), **more}
-    return [Record(model=model, metric=metric, seed=s, value=float(v), **fields) for s, v in enumerate(values)]
+from latentbench.stats.findings import claims as of_claims
+from latentbench.stats.findings import tables
 
 
-def steady(model, seeds=6, **means):
-    """Records of one model whose values lie closely about ``means`` (dots in a metric's name written as ``__``)."""
-    out = []
-    for k, (name, mean) in enumerate(means.items()):
-        out += rows(model, name.replace("__", "."), mean + np.roll(JITTER, k + len(model))[:seeds])
-    return out
-
-
-def anchor(name, metric, number):
-    role = name.partition(":")[0]
-    return Record(dataset="digits", split="test", model=name, role=role, metric=metric, value=number, latent_dim=8)
-
-
-def skipped(model, metric, reason, seeds=6):
-    base = Record(
-        dataset="digits", split="test", latent_dim=8, model=model, metric=metric, status="skipped", reason=reason
-    )
-    return [replace(base, seed=s) for s in range(seeds)]
+def claims(cells, definitions=None):
+    """The sentences of one metric's cells."""
+    return sentences(of_claims.claims(cells), definitions or {})
 
 
 def ask(found, question):
-    (answer,) = [v for v in verdicts(found) if v.question == question]
+    (answer,) = [v for v in statements(found) if v.question == question]
     return replace(answer, headline=plain(answer.headline), sentences=tuple(map(plain, answer.sentences)))
 
 
@@ -57,7 +39,7 @@ def plain(sentence):
 
 
 def text(found):
-    return "\n".join(s for v in verdicts(found) for s in (v.headline, *v.sentences))
+    return "\n".join(s for v in statements(found) for s in (v.headline, *v.sentences))
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +78,8 @@ def test_one_seed_is_undecided():
 
 def test_no_seed_in_common_is_undecided():
     late = [replace(r, seed=r.seed + 100) for r in rows("vae", "hole", [0.1, 0.2])]
-    cells = summarise([*rows("ae", "hole", [0.7, 0.8]), *late])
-    assert "no seed in common" in versus(*cells)
+    (sentence,) = claims(summarise([*rows("ae", "hole", [0.7, 0.8]), *late]))
+    assert "no seed in common" in sentence
 
 
 def test_three_models_and_more_stand_against_the_first_in_one_sentence():
@@ -128,6 +110,14 @@ def test_an_unknown_measure_goes_by_its_name():
     )
 
 
+def test_a_measure_is_spoken_of_as_its_run_declares():
+    phrase = {"noun": "newness", "higher": "is newer", "lower": "is older"}
+    cells = summarise([*rows("a", "new.thing", JITTER), *rows("b", "new.thing", JITTER[::-1] + 1)])
+    (sentence,) = claims(cells, {"new.thing": {"phrase": phrase}})
+    assert sentence.startswith("b is newer than a: ")
+    assert claims(cells[:1], {"new.thing": {"phrase": phrase}})[0].startswith("Newness: a 0")
+
+
 def test_numbers():
     assert value(Interval(0.4462, 0.4112, 0.4812, 0.03, 6)) == "0.446 ± 0.035"
     assert value(Interval(3.25, None, None, None, 1)) == "3.25"
@@ -135,7 +125,7 @@ def test_numbers():
 
 
 def test_standing_has_no_word_for_one_model():
-    assert standing(summarise(rows("ae", "r2", JITTER))) == ""
+    assert standing(of_claims.standing(summarise(rows("ae", "r2", JITTER)))) == ""
 
 
 # --- the default story ---
@@ -200,11 +190,6 @@ def test_a_collapsed_model_is_flagged_and_never_ahead():
     assert "bad" not in complete.headline
     assert not any("bad" in s and "than" in s for s in complete.sentences)
     assert "bad" not in ask(COLLAPSED, "continuous").headline
-    (table,) = tables(COLLAPSED)
-    assert table.collapsed() == ["bad"]
-    assert diagnosis(table, "bad") == "collapsed"
-    for metric in ("validity.normal", "hole", "path.tortuosity"):
-        assert table.leaders(metric) == ("ae",)
     _, body = console_table(COLLAPSED)
     bad = next(row for row in body if row[0].startswith("bad"))
     assert bad[0] == "bad (collapsed)"
@@ -215,13 +200,22 @@ def test_a_collapsed_model_is_flagged_and_never_ahead():
 def test_collapse_at_some_seeds_is_collapse():
     units = [8.0, 8.0, 0.0, 8.0, 8.0, 8.0]
     (table,) = tables([*steady("vae", r2=0.8, hole=0.1), *rows("vae", "active_units", units)])
-    assert table.collapse == {"vae": "no latent dimension is active at 1 of 6 seeds"}
+    assert collapsed(table.collapse["vae"]) == "no latent dimension is active at 1 of 6 seeds"
 
 
 def test_where_all_collapsed_nothing_is_praised():
     found = [r for r in COLLAPSED if r.model == "bad"]
     assert ask(found, "complete").headline.startswith("Complete? Flagged: collapsed")
     assert ask(found, "continuous").headline.startswith("Continuous? Flagged: collapsed")
+
+
+# --- posteriors ---
+
+
+def posterior_of(model="vae", kl_mean=4.1, index=0.1, r2=0.8, **params):
+    """Three seeds of one model's posterior."""
+    means = {"active_units": 8.0, "r2": r2, "punctual_index": index, "kl": kl_mean + 10, "kl.mean_part": kl_mean}
+    return [r for name, v in means.items() for r in rows(model, name, [v] * 3, params=params)]
 
 
 @pytest.mark.parametrize(
@@ -233,28 +227,34 @@ def test_where_all_collapsed_nothing_is_praised():
         (485.0, 0.001, "punctual and far apart"),
     ],
 )
-def test_diagnosis_of_the_ladder(kl_mean, index, word):
-    found = [
-        *rows("vae", "active_units", [8.0] * 3), *rows("vae", "r2", [0.8] * 3), *rows("vae", "punctual_index", [index] * 3),
-        *rows("vae", "kl", [kl_mean + 10] * 3), *rows("vae", "kl.mean_part", [kl_mean] * 3),
-    ]  # fmt: skip
-    (table,) = tables(found)
-    assert diagnosis(table, "vae") == word
-    assert word.split(" and ")[0] in text(found)
+def test_a_diagnosis_is_told_with_its_numbers(kl_mean, index, word):
+    answer = ask(posterior_of(kl_mean=kl_mean, index=index), "posterior")
+    assert f"Diagnosis: vae {word}" in answer.headline
+    assert answer.sentences[0].startswith(f"vae is {word}: it pays a KL of")
 
 
-def test_diagnosis_by_dimension():
-    units = {
-        "active": [True, True, True, False],
-        "mean_variance": [1.0, 1.0, 100.0, 0.0],
-        "noise_variance": [0.2, 1e-6, 0.2, 1.0],
-    }
-    found = [
-        *rows("vae", "active_units", [3.0], detail=units), *rows("vae", "punctual_index", [0.3]),
-        *rows("vae", "kl.mean_part", [51.0], detail={"per_dimension": [0.5, 0.5, 50.0, 0.0]}), *rows("vae", "kl", [60.0]),
-    ]  # fmt: skip
-    (table,) = tables(found)
-    assert dimensions(table, "vae") == {"regular": 1, "punctual": 1, "far apart": 1, "collapsed": 1}
+def test_dimensions_are_counted_in_words():
+    units = {"active": [True, False], "mean_variance": [1.0, 0.0], "noise_variance": [0.2, 1.0]}
+    found = [*rows("vae", "active_units", [1.0], detail=units), *rows("vae", "punctual_index", [0.3])]
+    assert "1 of 8 dimensions are active (first seed: 1 regular, 1 collapsed)" in text(found)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            {"r2": 0.0, "beta": 4.0},
+            "vae: beta is too large for these images, no dimension is worth its price; try beta=0.4,",
+        ),
+        ({"kl": "mean", "beta": 1.0}, "vae: only one half of the KL is in its loss (kl=mean); try kl=full."),
+        ({"index": 0.0}, "vae: its codes are points by design, sigma / sd(mu) = 0;"),
+        ({"index": 0.001, "beta": 0.5}, "vae: beta is too small, sigma / sd(mu) = 0.00100; try beta=5."),
+        ({"index": 0.001, "beta": 0.0}, "try beta=1."),
+        ({"kl_mean": 485.0, "beta": 1.0}, "vae: nothing holds its means, E mu² / 2 = 485 nats; try beta=10."),
+    ],
+)
+def test_advice_names_the_number_it_rests_on_and_what_to_try(given, sentence):
+    assert sentence in text(posterior_of(**given))
 
 
 # --- judges ---
@@ -332,11 +332,11 @@ def test_a_model_without_any_record_is_missed():
 def test_datasets_and_runs_are_not_mixed():
     ae = steady("ae", r2=0.8, hole=0.7)
     other = [replace(r, dataset="mnist", latent_dim=2) for r in steady("ae", r2=0.5, hole=0.1)]
-    found = verdicts([*ae, *other])
+    found = statements([*ae, *other])
     assert len(found) == 10
     assert sum("on mnist at d = 2" in v.headline for v in found) == 5
     again = [replace(r, run="second") for r in ae]
-    assert len(verdicts([*(replace(r, run="first") for r in ae), *again])) == 10
+    assert len(statements([*(replace(r, run="first") for r in ae), *again])) == 10
     assert [row[0] for row in console_table([*ae, *other])[1]] == ["digits ae", "mnist ae"]
 
 
@@ -348,13 +348,13 @@ def test_few_seeds_are_told_their_limit():
 
 
 def test_nothing_measured_no_verdict():
-    assert verdicts([]) == []
-    assert verdicts([Record(kind="run"), anchor("floor:noise", "validity.normal", 0.0)]) == []
+    assert statements([]) == []
+    assert statements([Record(kind="run"), anchor("floor:noise", "validity.normal", 0.0)]) == []
     assert console_table([]) == (["model"], [])
 
 
 def test_a_single_foreign_metric_is_enough():
-    found = verdicts([Record(dataset="", model="mine", metric="odd", value=1.0)])
+    found = statements([Record(dataset="", model="mine", metric="odd", value=1.0)])
     assert [v.question for v in found] == ["continuous", "complete", "posterior", "cost", "how sure"]
     assert all("it was not measured" in v.headline for v in found[:4])
 
@@ -379,7 +379,7 @@ def test_any_mixture_of_values_and_gaps_is_told_without_an_error(data):
                 status = "ok" if number is not None else data.draw(st.sampled_from(["failed", "skipped"]))
                 found.append(Record(dataset="d", model=model, metric=metric, seed=seed, split="test", value=number, status=status,
                                     better="higher", reason="" if status == "ok" else "why"))  # fmt: skip
-    said = verdicts(found)
+    said = statements(found)
     assert len(said) in (0, 5)
     for v in said:
         assert "? " in v.headline
@@ -397,5 +397,5 @@ def test_any_mixture_of_values_and_gaps_is_told_without_an_error(data):
 ])  # fmt: skip
 def test_every_synthetic_run_has_five_answers(tmp_path, spec):
     found = records.read(build(tmp_path / "run", spec) / "records.jsonl")
-    assert [v.question for v in verdicts(found)] == ["continuous", "complete", "posterior", "cost", "how sure"]
-    assert f"d = {spec.latent_dim}" in verdicts(found)[0].headline
+    assert [v.question for v in statements(found)] == ["continuous", "complete", "posterior", "cost", "how sure"]
+    assert f"d = {spec.latent_dim}" in statements(found)[0].headline

@@ -17,6 +17,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, get_args
@@ -185,28 +186,31 @@ def _show(outcome: Outcome, asked: Run) -> None:
 
 def _show_verdict(outcome: Outcome) -> None:
     """The headlines, the score table and, beside published figures, what was measured; in the language in force."""
-    from latentbench.report import verdict
+    from latentbench.report.exports import console
     from latentbench.report.sections import published
+    from latentbench.report.wording.findings import statements
     from latentbench.report.wording.language import say
 
-    for word in verdict.verdicts(outcome.records):
-        typer.echo(word.headline)
+    for statement in statements(outcome.records):
+        typer.echo(statement.headline)
     typer.echo("")
-    print_table(*verdict.console_table(outcome.records))
-    typer.echo(say(verdict.LEGEND))
+    print_table(*console.console_table(outcome.records))
+    typer.echo(say(console.LEGEND))
     if found := published.beside(outcome.records):
         typer.echo(f"\n{say('Beside published figures')}")
         print_table(published.headers(), [published.row(b) for b in found])
 
 
 def _result(outcome: Outcome, lang: str) -> dict[str, Any]:
-    """A run's result for machines: where it lies, how each cell went, the verdicts, one row a model and metric."""
-    from latentbench.report import verdict
+    """A run's result for machines: where it lies, how each cell went, the verdicts in words, the findings and
+    answers they rest on, one row a model and metric."""
     from latentbench.report.wording import language
+    from latentbench.report.wording.findings import statements
+    from latentbench.stats import findings
     from latentbench.stats.cells import summarise
 
     with language.speaking(lang):
-        verdicts = verdict.verdicts(outcome.records)
+        verdicts = statements(outcome.records)
 
     rows = [r for r in outcome.records if r.kind == "value" and r.seed is not None and not r.is_reference]
     failed = {(r.model, r.seed) for r in rows if r.status == "failed"}
@@ -221,6 +225,8 @@ def _result(outcome: Outcome, lang: str) -> dict[str, Any]:
         "verdicts": [
             {"question": v.question, "headline": v.headline, "sentences": list(v.sentences)} for v in verdicts
         ],
+        "findings": [asdict(f) for f in findings.findings(outcome.records)],
+        "answers": [asdict(a) for a in findings.answers(outcome.records)],
         "aggregates": [
             {
                 **{name: getattr(c, name) for name in fields},

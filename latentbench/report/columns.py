@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from latentbench.report import measured
 from latentbench.report.drawing import figures, svg
 from latentbench.report.folder import RunFolder
+from latentbench.report.wording.findings.tables import collapsed, copying
+from latentbench.stats.findings import tables
 
 
 class Column(NamedTuple):
@@ -31,9 +32,9 @@ def columns(runs: Sequence[RunFolder]) -> list[Column]:
     several runs."""
     out: list[Column] = []
     for run in runs:
-        found = measured.tables(run.records)
-        collapse = {model: why for table in found for model, why in table.collapse.items()}
-        copies = {model: why for table in found for model, why in table.copies.items()}
+        found = tables(run.records)
+        collapse = {model: collapsed(how) for table in found for model, how in table.collapse.items()}
+        copies = {model: copying(share) for table in found for model, share in table.copies.items()}
         for model in run.models:
             m = len(out)
             label = f"{run.label} / {model}" if len(runs) > 1 else model

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from latentbench.records import Record, canonical, run_record, values
-from latentbench.report import verdict
-from latentbench.report.measured import Table
 from latentbench.report.sections import published
-from latentbench.report.verdict.claims import value as spread
 from latentbench.report.wording import words
+from latentbench.report.wording.findings import Statement, statements
+from latentbench.report.wording.findings.tables import place
+from latentbench.report.wording.intervals import value as spread
 from latentbench.report.wording.language import marked, plural, say
 from latentbench.stats.cells import Cell, summarise
+from latentbench.stats.findings import Table
+from latentbench.stats.findings import tables as measured
 
 FIELDS = tuple(
     "dataset model params latent_dim seed split metric metric_params value unit better low high status reason role".split()
@@ -95,9 +97,9 @@ def summary_md(records: Sequence[Record]) -> str:
     """The verdict in words, the score table, what failed or was skipped, and how to have it again; fit for a comment
     on a pull request."""
     parts = ["# latentbench", ""]
-    found = verdict.verdicts(records)
+    found = statements(records)
     parts += [*(f"- **{v.headline}**" for v in found), ""] if found else [say("No model was measured."), ""]
-    for table in verdict.tables(records):
+    for table in measured(records):
         parts += [_scores(table), ""]
     parts += [say(NOTE), ""] if found else []
     if bands := published.beside(records):
@@ -123,7 +125,7 @@ def _scores(table: Table) -> str:
         found = [_anchor(table, m, kind, names) for m, _ in shown]
         if any(v is not None for v in found):
             rows.append([say(label), *("" if v is None else words.tidy(v) for v in found)])
-    return markdown_table([table.place, *(say(title) for _, title in shown)], rows)
+    return markdown_table([place(table), *(say(title) for _, title in shown)], rows)
 
 
 def _score(table: Table, model: str, metric: str) -> str:
@@ -145,7 +147,7 @@ def _anchor(table: Table, metric: str, kind: str, names: Sequence[str]) -> float
     return next((v for n in names if (v := table.reference(metric, n)) is not None), None)
 
 
-def _details(found: Sequence[verdict.Verdict]) -> list[str]:
+def _details(found: Sequence[Statement]) -> list[str]:
     """The sentences behind the headlines, folded away."""
     if not any(v.sentences for v in found):
         return []

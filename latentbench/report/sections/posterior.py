@@ -15,9 +15,9 @@ from latentbench.report.drawing import figures
 from latentbench.report.folder import Array, Arrays
 from latentbench.report.page_view import PageView
 from latentbench.report.section import Context, Section
-from latentbench.report.verdict.posterior import FAR, PUNCTUAL
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
+from latentbench.stats.findings.diagnosis import flaws
 
 
 class PosteriorPicture(NamedTuple):
@@ -94,16 +94,16 @@ def _posterior_rows(
 
 
 def _diagnosis(active: bool, mean: float, sd: float, sigma: float, has_sigma: bool) -> str:
-    """One dimension in words, after the rules of the measures."""
+    """One dimension in words, after the rule of the findings."""
     if not active:
         return say("collapsed (unused): fewer dimensions would do, or a smaller beta brings it to life")
-    found = []
+    nats, found = (sd**2 + (mean if math.isfinite(mean) else 0.0) ** 2) / 2, []
+    punctual, far = flaws(sigma, sd, nats)
     if not has_sigma:
         found.append(say("a point"))
-    elif sd > 0 and sigma / sd < PUNCTUAL:
+    elif punctual:
         found.append(say("punctual, sigma / sd(mu) = {ratio}: a larger beta widens it", ratio=words.number(sigma / sd)))
-    nats = (sd**2 + (mean if math.isfinite(mean) else 0.0) ** 2) / 2
-    if nats > FAR:
+    if far:
         found.append(
             say("far apart, E mu² / 2 = {nats}: the mean half of the KL would hold it", nats=words.number(nats))
         )

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from latentbench.records import Record, run_record
 from latentbench.report.page_view import PageView
 from latentbench.report.section import Context, Section
-from latentbench.report.verdict.claims import value
 from latentbench.report.wording import words
+from latentbench.report.wording.intervals import value
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.cells import Cell, Interval, summarise
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from latentbench.report import verdict
 from latentbench.report.folder import RunFolder
 from latentbench.report.page_view import PageView
 from latentbench.report.section import Context, Section
+from latentbench.report.wording.findings import statements
 from latentbench.report.wording.language import marked, say
 
 QUESTIONS = marked({
@@ -35,7 +35,7 @@ def answers(runs: Sequence[RunFolder]) -> list[Answer]:
     """Every run's answers, in the order of `QUESTIONS`."""
     out = []
     for run in runs:
-        for v in verdict.verdicts(run.records):
+        for v in statements(run.records):
             question, meaning = map(say, QUESTIONS.get(v.question, (v.question.capitalize(), "")))
             headline = _capital(v.parts[1], run.models)
             out.append(Answer(v.question, question, meaning, headline, v.sentences, run.label))

@@ -17,12 +17,14 @@ from typing import NamedTuple
 from latentbench.report.columns import Column
 from latentbench.report.folder import RunFolder
 from latentbench.report.story import pictures
-from latentbench.report.story.evidence import Measured, Part, difference, measured, value_of, verdict
+from latentbench.report.story.evidence import Part, difference, value_of, verdict
 from latentbench.report.story.nouns import Claim, Picture, Rung, Story
-from latentbench.report.verdict.claims import between
 from latentbench.report.wording import words
+from latentbench.report.wording.intervals import between
 from latentbench.report.wording.language import marked, say
-from latentbench.stats.cells import Cell, Interval, paired, t_interval
+from latentbench.stats.cells import Cell, Interval, t_interval
+from latentbench.stats.findings import evidence
+from latentbench.stats.findings.evidence import Measured, measured
 
 ENOUGH = 0.95
 CLOSE = 0.02
@@ -132,8 +134,8 @@ def _advice(m: Measured, best: Curve | None, data: str) -> str:
 
 
 def _gap(m: Measured, metric: str, a: str, b: str) -> str:
-    x, y = m.cell(a, metric), m.cell(b, metric)
-    return between(paired(x.values, y.values).difference) if x and y and x.values.keys() & y.values.keys() else ""
+    found = evidence.difference(m.cell(a, metric), m.cell(b, metric))
+    return between(found.interval) if found else ""
 
 
 def knee_words(knee: Interval) -> str:
@@ -239,9 +241,8 @@ def _saturates(m: Measured, best: Curve) -> Part:
     a, b = m.cell(last, "r2"), m.cell(here, "r2")
     if a is None or b is None or a is b:
         return Part(says, "0", 1 if a is not None and a is b else 0, "r2")
-    d = paired(a.values, b.values).difference
-    side = 0 if d.high is None or d.low is None else 1 if d.high < 2 * CLOSE else -1 if d.low > 2 * CLOSE else 0
-    return Part(says, between(d), side, "r2")
+    found = evidence.limit(a, b, 2 * CLOSE)
+    return Part(says, between(found.interval), found.holds, "r2") if found else Part(says, "0", 0, "r2")
 
 
 def _empties(m: Measured, curves: Sequence[Curve], best: Curve | None) -> Claim:

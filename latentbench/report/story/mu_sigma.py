@@ -19,11 +19,11 @@ from latentbench.report.story.evidence import (
     COUNTED,
     STANDINGS,
     Part,
-    both,
     difference,
     gap,
     level,
     multiple,
+    subtracted,
     value_of,
     verdict,
 )
@@ -31,6 +31,8 @@ from latentbench.report.story.nouns import Claim, Picture, Rung, Story
 from latentbench.report.story.run_view import RunView, captioned
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
+from latentbench.stats.findings import evidence
+from latentbench.stats.findings.diagnosis import PUNCTUAL
 
 AE, FREE, MEANS, VARIANCES, VAE = "ae", "vae:beta=0", "vae:kl=mean", "vae:kl=variance", "vae"
 LADDER = (AE, FREE, MEANS, VARIANCES, VAE)
@@ -193,19 +195,16 @@ def _irregular(t: RunView) -> Claim:
 
 def multiple_sampler(t: RunView, model: str) -> Part:
     """The fitted mixture's valid share minus that of N(0, I), for one model."""
-    from latentbench.report.verdict.claims import between
-    from latentbench.stats.cells import paired
-
     a, b = t.m.cell(model, "validity.mixture"), t.m.cell(model, "validity.normal")
     says = say("valid draws of {model} from a mixture fitted to its codes minus from N(0, I)", model=model)
-    if a is None or b is None:
+    found = evidence.difference(a, b)
+    if found is None:
         return Part(says, say("not measured"), 0, "validity.mixture")
-    d = paired(a.values, b.values).difference
-    return Part(says, both(between(d), a, b), d.side, "validity.mixture")
+    return subtracted(says, "validity.mixture", t.m, found, (a, b), (model,))
 
 
 def _free(t: RunView) -> Claim:
-    parts = [level(t.m, "punctual_index", FREE, high=0.02), difference(t.m, "hole", FREE, VAE)]
+    parts = [level(t.m, "punctual_index", FREE, high=PUNCTUAL), difference(t.m, "hole", FREE, VAE)]
     meaning = [
         say(
             "Let every image be a distribution N(mu, sigma²) and decode a random draw of it: neighbours of mu then decode to "

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from latentbench.report.columns import Column
-from latentbench.report.story.evidence import Part, Standing
+from latentbench.report.story.evidence import Part
+from latentbench.stats.findings.evidence import Support
 
 
 class Picture(NamedTuple):
@@ -26,7 +27,7 @@ class Claim(NamedTuple):
     title: str
     meaning: Sequence[str]
     parts: Sequence[Part]
-    verdict: Standing
+    verdict: Support
     pictures: Sequence[Picture]
     missing: Sequence[str]
     columns: str = "halves"

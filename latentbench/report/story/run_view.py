@@ -9,10 +9,10 @@ from latentbench.report.columns import Column
 from latentbench.report.drawing import sheets
 from latentbench.report.folder import Absent, RunFolder
 from latentbench.report.story import pictures
-from latentbench.report.story.evidence import Measured, measured
 from latentbench.report.story.nouns import Picture
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
+from latentbench.stats.findings.evidence import Measured, measured
 
 
 class RunView:

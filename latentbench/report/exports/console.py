@@ -1,11 +1,4 @@
-"""The verdict in words, with its uncertainty, from records alone.
-
-Four questions, a module each: is this latent space continuous? complete? why mu and sigma? what did it cost? And a
-fifth about the answers: how sure is that? A claim is made only where the paired interval over seeds leaves 0 out;
-otherwise the two are called tied, with the number of seeds that would separate them. A collapsed model is said to be
-collapsed and enters no claim about continuity or completeness. Claims name the sampler and the latent size, since with
-another sampler, or in two dimensions, they may not hold.
-"""
+"""The score table of a terminal: a row a model, a column a measure, what they are read against below."""
 
 from __future__ import annotations
 
@@ -13,17 +6,9 @@ import math
 from collections.abc import Sequence
 
 from latentbench.records import Record
-from latentbench.report.measured import Table, tables
-from latentbench.report.verdict.claims import Verdict
-from latentbench.report.verdict.complete import complete
-from latentbench.report.verdict.continuous import continuous
-from latentbench.report.verdict.cost import cost
-from latentbench.report.verdict.posterior import diagnosis, dimensions, posterior
-from latentbench.report.verdict.sure import sure
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
-
-__all__ = ["COLUMNS", "LEGEND", "Table", "Verdict", "console_table", "diagnosis", "dimensions", "tables", "verdicts"]
+from latentbench.stats.findings.table import Table, tables
 
 LEGEND = marked(
     "Mean over seeds ± half of the 95 % t-interval. * best, = tied with the best, ≈ approximate (close to a bound). "
@@ -45,15 +30,6 @@ ANCHORS = (
 )
 
 
-def verdicts(records: Sequence[Record]) -> list[Verdict]:
-    """The five answers for each run and dataset, the first model being what the others are compared with; none where
-    no model was measured."""
-    out = []
-    for table in tables(records):
-        out += [continuous(table), complete(table), posterior(table), cost(table), sure(table, records)]
-    return out
-
-
 def console_table(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
     """Headers and rows of the score table for a terminal; ``*`` best, ``=`` tied with the best, ``≈`` approximate, ``–`` no
     value."""
@@ -61,7 +37,7 @@ def console_table(records: Sequence[Record]) -> tuple[list[str], list[list[str]]
     shown = [(m, title) for m, title in COLUMNS if any(t.get(model, m) for t in every for model in t.models)]
     rows = []
     for table in every:
-        prefix = f"{table.run} {table.dataset}{_size(every, table)} ".lstrip() if len(every) > 1 else ""
+        prefix = f"{table.label} {table.dataset}{_size(every, table)} ".lstrip() if len(every) > 1 else ""
         lead = {metric: table.leaders(metric) for metric, _ in shown}
         for model in table.models:
             label = f"{prefix}{model}" + (say(" (collapsed)") if model in table.collapse else "")

@@ -1,0 +1,85 @@
+"""What did it cost? Reconstruction, beside PCA of the same size; parameters, training time and throughput."""
+
+from __future__ import annotations
+
+from latentbench.report.wording import words
+from latentbench.report.wording.findings.claims import Statement, sentences, standing
+from latentbench.report.wording.findings.tables import reasons, where
+from latentbench.report.wording.intervals import means, of, value
+from latentbench.report.wording.language import marked, say
+from latentbench.stats.findings.cost import METRICS, Cost, Rate, Speed
+
+SPEEDS = marked({"encode": "encoding", "decode": "decoding", "sample": "sampling", "train_step": "training"})
+ABOVE, BELOW, NEAR = marked(("better: {models}", "worse: {models}", "tied: {models}"))
+
+
+def cost(found: Cost) -> Statement:
+    """The answer from R², squared error, size and speed; collapsed models included, since this is where it shows."""
+    definitions = found.table.definitions
+    out = [*sentences(found.reconstruction, definitions), *_against_pca(found), *sentences(found.error, definitions)]
+    out += [*_sizes(found), *_speeds(found)]
+    return Statement("cost", say("What did it cost? {answer}", answer=_headline(found)), tuple(out), METRICS)
+
+
+def _headline(found: Cost) -> str:
+    if not found.r2:
+        why = reasons(found.table.reasons("r2"))
+        return say("Not measured, {where}: {why}.", where=where(found.table), why=why)
+    ahead = standing(found.standing)
+    return say(
+        "Reconstruction of held-out images, R² {means}{linear}{ahead}, {where}.",
+        means=means(found.r2),
+        linear=say(" (PCA of the same size {value})", value=words.tidy(found.pca)) if found.pca is not None else "",
+        ahead=say(": {ahead}", ahead=ahead) if ahead else "",
+        where=where(found.table),
+    )
+
+
+def _against_pca(found: Cost) -> list[str]:
+    """Who beats the best linear compression to the same size."""
+    sides = ((ABOVE, found.above_pca), (BELOW, found.below_pca), (NEAR, found.near_pca))
+    told = words.clauses(say(text, models=words.listed(list(names))) for text, names in sides if names)
+    if not told:
+        return []
+    text = marked("Against PCA with the same number of dimensions (R² {pca}): {told}.")
+    return [say(text, pca=words.tidy(found.pca), told=told)]
+
+
+def _sizes(found: Cost) -> list[str]:
+    """Sizes and training times, as they are."""
+    out = []
+    if found.parameters:
+        counts = words.listed([of(words.number(c.interval.mean), c.model) for c in found.parameters if c.interval])
+        out.append(say("Parameters: {told}.", told=counts))
+    if found.seconds:
+        times = words.listed([of(f"{value(c.interval)} s", c.model) for c in found.seconds if c.interval])
+        out.append(say("One training takes {told}, on a machine that may have been doing other things.", told=times))
+    return out
+
+
+def _speeds(found: Cost) -> list[str]:
+    """Throughput against the first model's, each operation at the largest batch both have."""
+    first = found.table.models[0]
+    out = [_speed(s, first) for s in found.speeds if s.rates]
+    if any(s.unsteady for s in found.speeds):
+        which = words.clauses(
+            say("{work} of {model}", work=words.commas(say(SPEEDS[w]) for w in s.unsteady), model=s.model)
+            for s in found.speeds
+            if s.unsteady
+        )
+        text = marked("Not ranked against {first}, because the timings spread too widely: {which}.")
+        out.append(say(text, first=first, which=which))
+    return out
+
+
+def _speed(speed: Speed, first: str) -> str:
+    on = say(" on {devices}", devices=words.commas(sorted(speed.devices))) if all(speed.devices) else ""
+    text = marked("Images a second, {other} against {first}{on}: {ratios}.")
+    return say(text, other=speed.model, first=first, on=on, ratios=words.commas(map(_rate, speed.rates)))
+
+
+def _rate(rate: Rate) -> str:
+    text = marked(
+        "{work} × {ratio} (batch {batch}, within the spread)" if rate.tied else "{work} × {ratio} (batch {batch})"
+    )
+    return say(text, work=say(SPEEDS[rate.work]), ratio=f"{rate.ratio:.2f}", batch=f"{rate.batch:g}")

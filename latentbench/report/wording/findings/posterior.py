@@ -1,0 +1,126 @@
+"""Why mu and sigma? What the posteriors are, which half of the KL they pay, what clouds buy, and what to change."""
+
+from __future__ import annotations
+
+from latentbench.report.wording import words
+from latentbench.report.wording.findings.claims import Statement, sentences
+from latentbench.report.wording.findings.tables import collapsed, reasons, where
+from latentbench.report.wording.intervals import value
+from latentbench.report.wording.language import marked, say
+from latentbench.stats.findings.diagnosis import Advice, Diagnosis, dimensions
+from latentbench.stats.findings.posterior import METRICS, Posteriors, Purchase
+from latentbench.stats.findings.table import Table
+
+PRICE = {
+    0: marked("; R² is tied"),
+    1: marked("; R² is {size} higher"),
+    -1: marked("; R² is {size} lower"),
+}
+KINDS = marked(("regular", "punctual", "far apart", "punctual and far apart", "collapsed"))
+MEANING = marked({
+    "regular": "regular (clouds)",
+    "punctual": "punctual (its clouds have shrunk to points)",
+    "far apart": "far apart (the prior's mass lies between its clouds)",
+})  # fmt: skip
+CHANGES = marked({
+    "beta is too large": "{model}: beta is too large for these images, no dimension is worth its price; try beta={beta}, or a smaller decoder variance.",
+    "one half of the KL": "{model}: only one half of the KL is in its loss (kl={half}); try kl=full.",
+    "points by design": "{model}: its codes are points by design, sigma / sd(mu) = 0; draw from a mixture fitted to them, or train a VAE.",
+    "beta is too small": "{model}: beta is too small, sigma / sd(mu) = {index}; try beta={beta}.",
+    "means are free": "{model}: nothing holds its means, E mu² / 2 = {nats} nats; try beta={beta}.",
+})  # fmt: skip
+
+
+def posterior(found: Posteriors) -> Statement:
+    """The answer from the diagnosis of each model, the halves of its KL, and holes against R²."""
+    out = [s for m, kind in found.diagnoses.items() if (s := _pays(found.table, m, kind))]
+    out += map(advice, found.advice)
+    out += [*map(_bought, found.bought), *sentences(found.overlap, found.table.definitions)]
+    return Statement("posterior", say("Why mu and sigma? {answer}", answer=_headline(found)), tuple(out), METRICS)
+
+
+def advice(given: Advice) -> str:
+    """What to change where a model's posterior is not regular, in a sentence with the number it rests on."""
+    own, beta = words.number(given.own), "" if given.beta is None else f"{given.beta:g}"
+    return say(CHANGES[given.change], model=given.model, index=own, nats=own, beta=beta, half=given.half)
+
+
+def _headline(found: Posteriors) -> str:
+    """What clouds buy where that is shown, else the diagnosis."""
+    table, place = found.table, where(found.table)
+    if found.basis == "purchase":
+        points = found.bought[0].points
+        empty = {m: table.get(m, "hole") for m in (points, *(p.clouds for p in found.bought))}
+        share = {m: words.percent(i.mean) for m, i in empty.items() if i}
+        clouds = [say("{share} for the clouds of {model}", share=share[p.clouds], model=p.clouds) for p in found.bought]
+        return say(
+            "So that the prior is not empty: of N(0, I), {share} is holes for the points of {points}, {clouds}, {where}.",
+            share=share[points],
+            points=points,
+            clouds=words.listed(clouds),
+            where=place,
+        )
+    if found.basis == "not asked for":
+        return say("No diagnosis, {where}: the ratio of sigma to sd(mu) was not asked for.", where=place)
+    if found.basis == "nothing":
+        why = reasons(table.reasons("punctual_index", "kl"))
+        return say("Not measured, {where}: {why}.", where=place, why=why)
+    kinds = words.clauses(f"{m} {_in_words(table, m, kind)}" for m, kind in found.diagnoses.items())
+    return say("Diagnosis: {told}, {where}.", told=kinds, where=place)
+
+
+def _in_words(table: Table, model: str, kind: Diagnosis) -> str:
+    if kind == "collapsed":
+        return say("collapsed ({why})", why=collapsed(table.collapse[model]))
+    if kind == "punctual" and not table.get(model, "kl"):
+        return say("punctual (its codes are points without a sigma)")
+    return say(MEANING.get(kind, kind))
+
+
+def _pays(table: Table, model: str, kind: Diagnosis) -> str:
+    """What a model's posterior costs and which half of it, in a sentence."""
+    parts = []
+    kl, mean, rest = (table.get(model, f"kl{part}") for part in ("", ".mean_part", ".variance_part"))
+    index, law, units = (table.get(model, m) for m in ("punctual_index", "variance_law", "active_units"))
+    if kl:
+        if mean and rest and kind != "collapsed":
+            text = marked(
+                "it pays a KL of {kl} nats, {mean} for where the means lie and {rest} for how narrow sigma is"
+            )
+            parts.append(say(text, kl=value(kl), mean=value(mean), rest=value(rest)))
+        else:
+            parts.append(say("it pays a KL of {kl} nats", kl=value(kl)))
+    if kl and index:
+        parts.append(say("sigma is {index} of the spread of the means (0 = a point)", index=value(index)))
+    elif index:
+        parts.append(say("sigma is 0 and there is no KL to say where codes may lie"))
+    if law:
+        parts.append(say("the codes have variance {variance} (N(0, I): 1)", variance=value(law)))
+    if units:
+        parts.append(_active(table, model, value(units)))
+    if (variance := table.get(model, "decoder_variance")) and kl:
+        parts.append(say("its loss implies a decoder variance of {variance}", variance=words.number(variance.mean)))
+    if not parts:
+        return ""
+    return say("{model} is {kind}: {told}.", model=model, kind=say(kind), told=words.clauses(parts))
+
+
+def _active(table: Table, model: str, units: str) -> str:
+    """How many dimensions are active, and what the first seed's are."""
+    d, kinds = table.latent_dim, dimensions(table, model)
+    active = say("{n} of {d} dimensions are active", n=units, d=d) if d else say("{n} dimensions are active", n=units)
+    if len(kinds) < 2:
+        return active
+    return active + say(" (first seed: {kinds})", kinds=words.commas(f"{n} {say(kind)}" for kind, n in kinds.items()))
+
+
+def _bought(deal: Purchase) -> str:
+    """What clouds buy over points and at which price in reconstruction."""
+    price = say(PRICE[deal.price.side], size=words.number(abs(deal.price.mean))) if deal.price else ""
+    return say(
+        "What mu and sigma buy {clouds} over the points of {points}: {gain} less of N(0, I) is empty{price}.",
+        clouds=deal.clouds,
+        points=deal.points,
+        gain=words.number(deal.gain),
+        price=price,
+    )

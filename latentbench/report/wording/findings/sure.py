@@ -1,0 +1,102 @@
+"""How sure is that? Seeds, split and judge that the answers are conditional on, and what failed on the way."""
+
+from __future__ import annotations
+
+from latentbench.report.wording import words
+from latentbench.report.wording.findings.claims import Statement
+from latentbench.report.wording.findings.tables import reasons, where
+from latentbench.report.wording.language import marked, say
+from latentbench.stats.findings.sure import JUNK, Certainty, Failure, Judge
+
+METRICS = ("judge.accuracy", "validity.normal.second_judge")
+
+
+def sure(found: Certainty) -> Statement:
+    """What stands behind the other answers."""
+    n, place = found.seeds, where(found.table)
+    if n >= 2:
+        judge = say("one judge") if found.judged else say("no judge")
+        headline = say("{n} seeds, one split of the data and {judge}, {where}.", n=n, judge=judge, where=place)
+    else:
+        text = marked("Not at all yet: one seed gives no interval, so nothing is a claim, {where}.")
+        headline = say(text, where=place)
+    out = [_judge(found.judge)] if found.judge else []
+    if found.unjudged:
+        out.append(say("No judge said what is valid: {why}.", why=reasons(found.unjudged)))
+    out += [*_second(found), *map(_failure, found.failures)]
+    if found.lost:
+        out.append(say("Nothing is known of {models}: no value was recorded.", models=words.listed(list(found.lost))))
+    if n >= 2:
+        out += _intervals(found)
+    return Statement("how sure", say("How sure? {answer}", answer=headline), tuple(out), METRICS)
+
+
+def _intervals(found: Certainty) -> list[str]:
+    out = [
+        say(
+            "Intervals are 95 % t-intervals, those of differences between equal seeds, each for one comparison on its own; "
+            "they tell how much the training seed matters, not what other data or another judge would give."
+        )
+    ]
+    if found.least_p is not None:
+        out.append(
+            say(
+                "The exact sign-flip test, which needs no normal distribution, cannot fall below p = {least} with {n} "
+                "seeds: 6 are the least for one claim at 5 %.",
+                least=f"{found.least_p:.2g}",
+                n=found.seeds,
+            )
+        )
+    return out
+
+
+def _judge(judge: Judge) -> str:
+    """Whether the judge may be believed."""
+    does = (
+        say(" It accepts {share} of real held-out images.", share=words.percent(judge.real.mean)) if judge.real else ""
+    )
+    text = marked(" It tells their classes apart with accuracy {accuracy}.")
+    able = say(text, accuracy=words.number(judge.accuracy.mean)) if judge.accuracy else ""
+    share, most = words.percent(judge.share), f"{JUNK:.0%}".replace("%", " %")
+    if judge.passed:
+        checked = say(
+            "The judge passed its self-check: of any kind of junk it accepts at most {share} (allowed: {most}).",
+            share=share,
+            most=most,
+        )
+    else:
+        checked = say(
+            "The judge failed its self-check: of {junk} it accepts {share}, at most {most} are allowed, so every measure "
+            "that needs it is skipped.",
+            junk=words.reference(f"floor:{judge.worst}"),
+            share=share,
+            most=most,
+        )
+    return checked + does + able
+
+
+def _second(found: Certainty) -> list[str]:
+    """Whether a second judge, trained apart, tells the models apart in the same way."""
+    out = []
+    if same := [m for m, agrees in found.second.items() if agrees]:
+        text = marked("A second judge, trained apart, says the same of {models} under N(0, I).")
+        out.append(say(text, models=words.listed([found.first, *same])))
+    if other := [m for m, agrees in found.second.items() if not agrees]:
+        out.append(
+            say(
+                "A second judge, trained apart, does not say the same of {models} against {first} under N(0, I): that "
+                "verdict hangs on the judge.",
+                models=words.listed(other),
+                first=found.first,
+            )
+        )
+    return out
+
+
+def _failure(failure: Failure) -> str:
+    """What failed, one sentence a model and reason."""
+    metrics = list(failure.metrics)
+    what = "" if len(metrics) > 3 else say(" in {metrics}", metrics=words.listed(metrics))
+    at = say(" at {some} of {n} seeds", some=failure.seeds, n=failure.of) if failure.of > 1 else ""
+    why = words.reason(failure.reason)
+    return say("{model} failed{what}{at}: {why}.", model=failure.model, what=what, at=at, why=why)

@@ -1,0 +1,40 @@
+"""An interval in words: a mean with its spread, a difference with its ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from latentbench.report.wording import words
+from latentbench.report.wording.language import say
+from latentbench.stats.cells import Cell, Interval
+
+
+def value(i: Interval) -> str:
+    """``0.446 ± 0.031``; the bare number where there is no interval or no width."""
+    return " ± ".join(words.spread(i.mean, i.half)) if i.half else words.number(i.mean)
+
+
+def between(i: Interval) -> str:
+    """``−0.590 [−0.630, −0.550]``; the bare number where there is no interval."""
+    if i.low is None or i.high is None or not i.half:
+        return words.number(i.mean)
+    mean, half = words.spread(i.mean, i.half)
+    places = max(len(part.partition(".")[2]) for part in (mean, half))
+    fixed = i.half >= 1e-5 and abs(i.mean) < 1e7
+    low, high = (words.number(v, places if fixed else None) for v in (i.low, i.high))
+    return f"{mean} [{low}, {high}]"
+
+
+def of(number: str, model: str) -> str:
+    """``0.82 for ae``."""
+    return say("{number} for {model}", number=number, model=model)
+
+
+def means(cells: Iterable[Cell]) -> str:
+    """``0.82 for ae and 0.803 for vae``."""
+    return words.listed([of(words.tidy(c.interval.mean), c.model) for c in cells if c.interval])
+
+
+def shares(cells: Iterable[Cell]) -> str:
+    """``9.3 % for ae and 46 % for vae``."""
+    return words.listed([of(words.percent(c.interval.mean), c.model) for c in cells if c.interval])

@@ -1,0 +1,82 @@
+"""Is this latent space complete? What is a draw from the prior worth, and which sampler was it drawn by?
+
+Valid shares are read between those of real images and of junk. Holes are read among codes alone, without a judge.
+Three samplers are named and shown, because the sampler decides as much as the model does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from latentbench.stats.cells import Cell, Interval
+from latentbench.stats.findings.claims import Claim, Standing, claims, difference, standing
+from latentbench.stats.findings.table import Table
+
+SAMPLERS = ("normal", "gaussian", "mixture")
+METRICS = (*(f"validity.{s}" for s in SAMPLERS), "hole", "hole.gaussian")
+CROWDED = 1.5
+"""A density above this: draws crowd in the middle of the real images."""
+MUCH = 0.1
+"""A valid share that a fitted sampler adds, above which the sampler is said to decide too."""
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """``basis``: what the answer rests on. ``valid`` and ``holes`` are the rows of N(0, I), ``standing`` who is ahead in
+    the one it rests on; ``real`` and ``junk`` what the judge accepts of real images and, at most, of junk. ``gains``: what
+    a mixture fitted to the codes adds to the valid share, where that is shown and is `MUCH`. ``unasked``: models that
+    nothing asked to fill N(0, I). ``variety``: how far the classes of valid draws are from those of the training images;
+    ``variety_of_real`` the same of real images. ``crowded``: models whose draws crowd."""
+
+    table: Table
+    basis: Literal["validity", "holes", "nothing", "nobody left"]
+    valid: tuple[Cell, ...]
+    holes: tuple[Cell, ...]
+    standing: Standing | None
+    real: float | None
+    junk: float | None
+    shares: tuple[Claim, ...]
+    gains: tuple[tuple[str, Interval], ...]
+    emptiness: tuple[Claim, ...]
+    unasked: tuple[str, ...]
+    variety: tuple[Cell, ...]
+    variety_of_real: float | None
+    crowded: tuple[str, ...]
+
+
+def complete(table: Table) -> Completeness:
+    """The answer from valid shares under three samplers, holes under two, and the classes of what is valid."""
+    valid, holes = table.row("validity.normal"), table.row("hole")
+    return Completeness(
+        table,
+        "validity" if valid else "holes" if holes else "nobody left" if table.nothing_left else "nothing",
+        tuple(valid),
+        tuple(holes),
+        standing(valid or holes),
+        table.reference("validity.normal", "ceiling:real"),
+        table.floor("validity.normal"),
+        shares=claims(*(table.row(f"validity.{sampler}") for sampler in SAMPLERS)),
+        gains=tuple(_gains(table)),
+        emptiness=claims(table.row("hole"), table.row("hole.gaussian")),
+        unasked=tuple(c.model for c in holes if not table.get(c.model, "kl")),
+        variety=tuple(table.row("valid_label_tv")),
+        variety_of_real=table.reference("valid_label_tv", "ceiling:real"),
+        crowded=tuple(c.model for c in table.row("density") if crowds(c)),
+    )
+
+
+def crowds(density: Cell | None) -> bool:
+    """Whether a model's draws crowd in the middle of the real images, which flatters precision and coverage."""
+    return density is not None and density.interval is not None and density.interval.mean > CROWDED
+
+
+def _gains(table: Table) -> list[tuple[str, Interval]]:
+    """What a model gains when its sampler may look at its codes first."""
+    out = []
+    for cell in table.row("validity.normal"):
+        mixture = table.by.get((cell.model, "validity.mixture"))
+        p = difference(cell, mixture) if mixture else None
+        if p and p.difference.side > 0 and p.difference.mean > MUCH:
+            out.append((cell.model, p.difference))
+    return out

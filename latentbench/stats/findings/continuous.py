@@ -1,0 +1,84 @@
+"""Is this latent space continuous? Whose images between two codes are valid more often than a cross-fade's?
+
+Straightness in pixels is cheap: a cross-fade is perfectly straight and a blurry decoder nearly so. So the answer rests
+on what the judge accepts along the way *beyond* what it accepts of the cross-fade, and R² stands beside every length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from latentbench.stats.cells import Cell, Interval, t_interval
+from latentbench.stats.findings.claims import Claim, Standing, claims, side, standing
+from latentbench.stats.findings.table import Table
+
+METRICS = ("path.validity_gain", "midpoint.validity_gain", "path.tortuosity", "path.jump")
+
+
+class Blur(NamedTuple):
+    """``model`` walks straighter than ``rival`` and reconstructs worse."""
+
+    model: str
+    rival: str
+
+
+@dataclass(frozen=True)
+class Continuity:
+    """``basis``: what the answer rests on. ``beyond``, ``below`` and ``undecided`` are the models whose whole interval
+    of the gain over a cross-fade lies above 0, below it, or neither; ``standing`` who is ahead in it. ``apart`` is the
+    gain on pairs of two classes alone, where a path has somewhere to go, each with its model. ``lengths`` and ``r2`` are
+    the rows that stand beside each other."""
+
+    table: Table
+    basis: Literal["gain", "length", "nothing", "nobody left"]
+    beyond: tuple[str, ...]
+    below: tuple[str, ...]
+    undecided: tuple[str, ...]
+    standing: Standing | None
+    gain: tuple[Claim, ...]
+    apart: tuple[tuple[str, Interval], ...]
+    others: tuple[Claim, ...]
+    lengths: tuple[Cell, ...]
+    r2: tuple[Cell, ...]
+    blurred: tuple[Blur, ...]
+
+
+def continuous(table: Table) -> Continuity:
+    """The answer from validity gains, lengths and jumps of decoded paths."""
+    gains, lengths = table.row("path.validity_gain"), table.row("path.tortuosity")
+    sides: dict[int, list[str]] = {1: [], -1: [], 0: []}
+    for cell in gains:
+        sides[cell.interval.side if cell.interval else 0].append(cell.model)
+    return Continuity(
+        table,
+        "gain" if gains else "nobody left" if table.nothing_left else "length" if lengths else "nothing",
+        tuple(sides[1]),
+        tuple(sides[-1]),
+        tuple(sides[0]),
+        standing=standing(gains),
+        gain=claims(gains),
+        apart=tuple((c.model, i) for c in gains if (i := gain_between_classes(c)) is not None),
+        others=claims(*(table.row(metric) for metric in METRICS[1:])),
+        lengths=tuple(lengths),
+        r2=tuple(table.row("r2")),
+        blurred=tuple(blurred(table)),
+    )
+
+
+def gain_between_classes(gain: Cell) -> Interval | None:
+    """A model's gain on pairs of two classes alone, over seeds; None where its records do not tell."""
+    parts = [d["different_class"]["gain"] for d in gain.details.values() if "different_class" in d]
+    return t_interval(parts) if parts else None
+
+
+def blurred(table: Table) -> list[Blur]:
+    """Pairs with the first model in which the straighter path goes with the worse reconstruction."""
+    lengths, r2 = table.row("path.tortuosity"), {c.model: c for c in table.row("r2")}
+    out = []
+    for other in lengths[1:]:
+        first = lengths[0]
+        way = side(first, other)
+        if way and first.model in r2 and other.model in r2 and way == side(r2[first.model], r2[other.model]):
+            out.append(Blur(other.model, first.model) if way < 0 else Blur(first.model, other.model))
+    return out

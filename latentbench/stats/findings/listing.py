@@ -1,0 +1,163 @@
+"""Every comparison of two models in the records of a run, as `Finding`s.
+
+For each table (one run, dataset and latent size, held-out images) and each metric, every other model is compared with
+the first that has a value and is neither collapsed nor copying. The rules, those of the sentences:
+
+    better, worse     the paired 95 % interval leaves 0 out; which of the two, the metric's direction says. Of a metric
+                      with a target the distances to it are compared. What was measured once (counts, throughput at the
+                      largest batch both have) differs where the two numbers do, timings where by more than their spread
+    not told apart    the interval contains 0, or there is none because the two share one seed
+    not comparable    one of the two has no value; they share no seed; the metric failed its self-check here, has no
+                      direction (its difference, interval and p are given all the same), or holds nats of different
+                      likelihoods; a timing is too unsteady; or one of the two is collapsed or copies, except where the
+                      question is the cost, which is where collapse shows
+
+A metric is filed under the first question that its run declares (``headline``, one or several, else its ``family``), else
+under the one whose answer rests on it; `other` where none does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from latentbench.records import Record
+from latentbench.stats.cells import Cell, Interval, Paired, comparable, paired, t_test, tied
+from latentbench.stats.findings import complete, continuous, cost, posterior
+from latentbench.stats.findings.claims import Comparison, compare
+from latentbench.stats.findings.finding import CAVEATS, QUESTIONS, Finding, Verdict
+from latentbench.stats.findings.sure import second_judge
+from latentbench.stats.findings.table import Table, tables
+
+RESTS_ON: Mapping[str, Sequence[str]] = {
+    "continuous": continuous.METRICS,
+    "complete": (*complete.METRICS, "valid_label_tv"),
+    "posterior": posterior.METRICS,
+    "cost": cost.METRICS,
+    "how sure": ("validity.normal.second_judge",),
+}
+OF_FAMILY = {
+    "continuity": "continuous",
+    "completeness": "complete",
+    "posterior": "posterior",
+    "reconstruction": "cost",
+    "cost": "cost",
+}
+"""The question that a declared family of metrics belongs to."""
+
+
+def findings(records: Sequence[Record]) -> list[Finding]:
+    """Every finding of these records, table by table and metric by metric in order of appearance."""
+    return [f for table in tables(records) for f in of_table(table)]
+
+
+def of_table(table: Table) -> list[Finding]:
+    """The findings of one table."""
+    metrics = dict.fromkeys(c.metric for c in table.cells if c.model in table.models)
+    return [f for metric in metrics for f in _of_metric(table, metric)]
+
+
+def question(metric: str, definitions: Mapping[str, Mapping[str, Any]]) -> str:
+    """The question a metric's findings are filed under."""
+    declared = definitions.get(metric) or {}
+    headline = declared.get("headline") or ()
+    named = [headline] if isinstance(headline, str) else list(headline)
+    named.append(OF_FAMILY.get(str(declared.get("family")), ""))
+    resting = (q for q, names in RESTS_ON.items() if metric in names)
+    return next((str(q) for q in named if q in QUESTIONS), next(resting, "other"))
+
+
+def _of_metric(table: Table, metric: str) -> list[Finding]:
+    """The other models against the first; none where one model alone was asked."""
+    found = {m: c for m in table.models if (c := table.by.get((m, metric))) is not None}
+    filed = question(metric, table.definitions)
+    barred = {} if filed == "cost" else table.excluded
+    order = sorted(found, key=lambda m: 2 * (found[m].interval is None) + (m in barred))
+    return [_finding(table, filed, found[order[0]], found[m]) for m in found if m != order[0]]
+
+
+def _finding(table: Table, filed: str, rival: Cell, subject: Cell) -> Finding:
+    if subject.metric.startswith("throughput.") and (
+        pair := cost.at_largest_batch(table, subject.metric, rival.model, subject.model)
+    ):
+        _, rival, subject = pair
+    p = _paired(rival, subject)
+    d = p.difference if p else None
+    caveats = _caveats(table, rival, subject, p)
+    return Finding(
+        filed,
+        subject.model,
+        rival.model,
+        subject.metric,
+        d.mean if d else None,
+        d.low if d else None,
+        d.high if d else None,
+        t_test(d) if d and d.sd is not None else None,
+        _verdict(rival, subject, d, caveats, filed),
+        tuple(c for c in CAVEATS if c in caveats),
+        d.n if d else 0,
+        table.dataset,
+        table.latent_dim,
+        table.run,
+    )
+
+
+def _paired(rival: Cell, subject: Cell) -> Paired | None:
+    """Subject minus rival; of a metric with a target, of the distances to it. None where nothing can be subtracted."""
+    if not (rival.interval and subject.interval and comparable((rival, subject))):
+        return None
+    if subject.better == "target" and subject.target is not None and rival.values.keys() & subject.values.keys():
+        far, near = ({s: cell.badness(v) for s, v in cell.values.items()} for cell in (subject, rival))
+        return paired(far, near)
+    return compare(rival, subject).paired
+
+
+def _verdict(rival: Cell, subject: Cell, d: Interval | None, caveats: set[str], filed: str) -> Verdict:
+    barring = {"no direction", "self-check failed", "unsteady timing"}
+    if filed != "cost":
+        barring |= {"collapsed", "copies"}
+    if d is None or caveats & barring:
+        return "not comparable"
+    if rival.measured_once and subject.measured_once:
+        side = 0 if tied(rival, subject) else 1 if d.mean > 0 else -1
+    else:
+        side = d.side
+    if not side:
+        return "not told apart"
+    return "better" if (side > 0) == (subject.better == "higher") else "worse"
+
+
+def _caveats(table: Table, rival: Cell, subject: Cell, p: Paired | None) -> set[str]:
+    """Codes of everything a reader of the difference should know."""
+    both, metric = (rival, subject), subject.metric
+    models = {c.model for c in both}
+    out = {gap for c in both if c.interval is None for gap in _gap(c)}
+    known: dict[str, Iterable[str]] = {
+        "collapsed": table.collapse, "copies": table.copies, "undertrained": table.undertrained,
+    }  # fmt: skip
+    out |= {code for code, which in known.items() if models & set(which)}
+    valued = all(c.interval for c in both)
+    once = all(c.measured_once for c in both)
+    asked = {
+        "self-check failed": any(c.unproven for c in both),
+        "no direction": all(c.better == "none" or (c.better == "target" and c.target is None) for c in both),
+        "other likelihood": valued and not comparable(both),
+        "no seed in common": valued and not rival.values.keys() & subject.values.keys(),
+        "one seed": p is not None and p.difference.n < 2 and not once,
+        "unsteady timing": not all(c.rankable for c in both),
+        "approximate": any(c.interval is not None and c.interval.approximate for c in both),
+        "borderline": Comparison(rival, subject, p).borderline,
+        "blur": metric == "path.tortuosity" and any(models == set(b) for b in continuous.blurred(table)),
+        "second judge differs": metric == "validity.normal" and second_judge(table).get(subject.model) is False,
+    }
+    return out | {code for code, holds in asked.items() if holds}
+
+
+def _gap(cell: Cell) -> set[str]:
+    """Why a cell has no value."""
+    out = {cell.status}
+    if "judge's self-check failed" in cell.reason:
+        out.add("judge refused")
+    if cell.reason.startswith("no judge"):
+        out.add("no judge")
+    return out

@@ -1,0 +1,71 @@
+"""Why mu and sigma? What the posteriors are, which half of the KL they pay, and what clouds buy over points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from latentbench.stats.cells import Interval
+from latentbench.stats.findings.claims import Claim, claims, difference
+from latentbench.stats.findings.diagnosis import Advice, Diagnosis, advice, diagnosis
+from latentbench.stats.findings.table import Table
+
+METRICS = ("kl", "kl.mean_part", "kl.variance_part", "punctual_index", "overlap", "variance_law", "active_units")
+
+
+class Purchase(NamedTuple):
+    """What ``clouds`` buy over ``points``: ``gain``, the share of N(0, I) that is a hole no more; and at which
+    ``price``, clouds minus points in R², None where the two share no seed."""
+
+    points: str
+    clouds: str
+    gain: float
+    price: Interval | None
+
+
+@dataclass(frozen=True)
+class Posteriors:
+    """``basis``: what the answer rests on. ``diagnoses`` of the models that anything is known of; ``advice`` on those
+    that are not regular; ``bought`` where it is shown that clouds leave less of N(0, I) empty."""
+
+    table: Table
+    basis: Literal["purchase", "diagnosis", "not asked for", "nothing"]
+    diagnoses: Mapping[str, Diagnosis]
+    advice: tuple[Advice, ...]
+    bought: tuple[Purchase, ...]
+    overlap: tuple[Claim, ...]
+
+
+def posterior(table: Table) -> Posteriors:
+    """The answer from the diagnosis of each model, the halves of its KL, and holes against R²."""
+    found = {m: d for m in table.models if (d := diagnosis(table, m)) != "unknown"}
+    bought = _bought(table, found)
+    silent = table.row("kl", True) and all((m, "punctual_index") not in table.by for m in table.models)
+    return Posteriors(
+        table,
+        "purchase" if bought else "diagnosis" if found else "not asked for" if silent else "nothing",
+        found,
+        tuple(a for m in found if (a := advice(table, m)) is not None),
+        tuple(bought),
+        claims(table.row("overlap")),
+    )
+
+
+def _bought(table: Table, found: Mapping[str, Diagnosis]) -> list[Purchase]:
+    """The first model of points beside each model of regular clouds, where the latter fill more of the prior."""
+    points = next((m for m in found if not table.get(m, "kl") and m not in table.collapse), None)
+    if points is None:
+        return []
+    out = []
+    for clouds in (m for m in found if found[m] == "regular" and table.get(m, "kl")):
+        holes = _difference(table, "hole", points, clouds)
+        if holes and holes.side < 0:
+            out.append(Purchase(points, clouds, -holes.mean, _difference(table, "r2", points, clouds)))
+    return out
+
+
+def _difference(table: Table, metric: str, first: str, other: str) -> Interval | None:
+    a, b = table.by.get((first, metric)), table.by.get((other, metric))
+    p = difference(a, b) if a and b else None
+    return p.difference if p else None

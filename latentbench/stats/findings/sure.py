@@ -1,0 +1,120 @@
+"""How sure is that? Seeds, split and judge that the answers are conditional on, and what failed on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from latentbench.records import Record
+from latentbench.stats.cells import LEVEL, Cell, Interval, sign_flip
+from latentbench.stats.findings.claims import side
+from latentbench.stats.findings.table import Table, without_record
+
+JUNK = 0.05
+"""Share of a kind of junk that a judge may accept and still pass its self-check."""
+CLAIM = 1 - LEVEL
+"""Error a claim allows itself: one minus the confidence of its interval."""
+KINDS = ("noise", "shuffle", "mean")
+"""Kinds of junk that the judge's self-check names here."""
+
+
+class Judge(NamedTuple):
+    """The judge's self-check: the kind of junk it accepts most of (``worst``) and that share, whether it ``passed``,
+    what it accepts of real held-out images, and how often it is right about their class (None: not recorded)."""
+
+    worst: str
+    share: float
+    passed: bool
+    real: Interval | None
+    accuracy: Interval | None
+
+
+class Failure(NamedTuple):
+    """One reason for which one model failed: in which ``metrics``, at how many ``seeds`` of how many (``of``)."""
+
+    model: str
+    reason: str
+    metrics: tuple[str, ...]
+    seeds: int
+    of: int
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """What stands behind the other answers. ``judged``: whether any validity was measured; ``unjudged``: why there was
+    no judge, in the words of records. ``second``: the models that a second judge was asked about, each with whether it
+    says the same of them against the ``first``. ``lost``: models that nothing is known of. ``least_p``: what the
+    sign-flip test cannot fall below with this many seeds, where that is above a claim's error."""
+
+    table: Table
+    seeds: int
+    judged: bool
+    judge: Judge | None
+    unjudged: tuple[str, ...]
+    first: str
+    second: Mapping[str, bool]
+    failures: tuple[Failure, ...]
+    lost: tuple[str, ...]
+    least_p: float | None
+
+
+def sure(table: Table, records: Sequence[Record]) -> Certainty:
+    """What the claims of a table are conditional on."""
+    valid, judge, n = table.row("validity.normal"), _judge(table), table.seeds
+    least = sign_flip([1.0] * n) if n >= 2 else 0.0
+    return Certainty(
+        table,
+        n,
+        any(table.row(m, collapsed=True) for m in ("validity.normal", "path.validity_gain")),
+        judge,
+        () if judge else _unjudged(table),
+        valid[0].model if valid else "",
+        second_judge(table),
+        tuple(_failures(table)),
+        tuple(without_record(records, table)),
+        least if least > CLAIM else None,
+    )
+
+
+def _judge(table: Table) -> Judge | None:
+    """Whether the judge may be believed; None where no self-check was recorded."""
+    junk = {k: i.mean for k in KINDS if (i := table.get("judge", f"judge.pass.{k}"))}
+    if not junk:
+        return None
+    worst = max(junk, key=lambda k: junk[k])
+    real, accuracy = (table.get("judge", f"judge.{k}") for k in ("pass.real", "accuracy"))
+    return Judge(worst, junk[worst], junk[worst] <= JUNK, real, accuracy)
+
+
+def _unjudged(table: Table) -> tuple[str, ...]:
+    """Why there was no judge, where a record tells."""
+    cells = [] if table.row("validity.normal", collapsed=True) else table.cells
+    reasons = {c.reason for c in cells if c.metric == "validity.normal" and c.model in table.models}
+    return table.reasons("validity.normal") if any("judge" in r or "label" in r for r in reasons) else ()
+
+
+def second_judge(table: Table) -> dict[str, bool]:
+    """Whether a second judge, trained apart, tells each other model apart from the first in the same way; empty where
+    there was none."""
+    own = table.row("validity.normal")
+    theirs = {c.model: c for c in table.row("validity.normal.second_judge")}
+    if not own or own[0].model not in theirs:
+        return {}
+    first = own[0]
+    return {c.model: side(first, c) == side(theirs[first.model], theirs[c.model]) for c in own[1:] if c.model in theirs}
+
+
+def _failures(table: Table) -> list[Failure]:
+    """What failed, one a model and reason."""
+    found: dict[tuple[str, str], list[Cell]] = {}
+    for cell in table.cells:
+        if cell.failed and cell.model in table.models:
+            found.setdefault((cell.model, cell.reason), []).append(cell)
+    out = []
+    for (model, reason), cells in found.items():
+        worst = max(cells, key=lambda c: c.failed)
+        metrics = tuple(dict.fromkeys(c.metric for c in cells))
+        total = worst.failed + worst.skipped + len(worst.values)
+        out.append(Failure(model, reason, metrics, worst.failed, total))
+    return out
