@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from latentbench import records
 from latentbench.comparing.change import FAMILYWISE, Change, Verdict
@@ -36,11 +37,12 @@ SHORT = 7
 
 @dataclass(frozen=True)
 class Revision:
-    """One run: the name it has in the history, when it started, its cells."""
+    """One run: the name it has in the history, when it started, its cells, and how it ``defines`` its metrics."""
 
     label: str
     started: str
     cells: Mapping[Key, Cell]
+    defines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,12 @@ def read(folders: Sequence[Path]) -> list[Revision]:
     short = [str(h.get("git") or "")[:SHORT] for h in heads]
     names = _names(short, folders)
     return [
-        Revision(name, str(h.get("started") or ""), {identity(c): c for c in summarise(rows) if is_claim(c)})
+        Revision(
+            name,
+            str(h.get("started") or ""),
+            {identity(c): c for c in summarise(rows) if is_claim(c)},
+            h.get("definitions") or {},
+        )
         for name, h, rows in zip(names, heads, runs, strict=True)
     ]
 

@@ -13,7 +13,7 @@ import torch
 
 from latentbench import __version__, catalog
 from latentbench.config import Run
-from latentbench.core import Dataset
+from latentbench.core import JUDGE, Dataset
 from latentbench.records import digest
 from latentbench.running import worker
 from latentbench.running.worker import Unit
@@ -122,7 +122,7 @@ def _units(
         key = digest({"kind": kind, "on": depends, "data": sha, "device": device, "version": __version__})
         return {**shared, "kind": kind, "key": key, "needs": list(needs), **fields}
 
-    judged = dataset.train.y is not None and any("judge" in declared[m].needs for m in metrics)
+    judged = dataset.train.y is not None and any(JUDGE in declared[m].needs for m in metrics)
     judge = unit("judge", 0) if judged else None
     judge_key = judge["key"] if judge else None
     judge_needs = [worker.folder_of(judge)] if judge else []
