@@ -239,9 +239,9 @@ class Encoding:
     def absent(self, needs: frozenset[Need]) -> str:
         """Why a metric with these needs cannot be computed here, the reasons in the order of the needs' names; empty
         where it can."""
-        return "; ".join(self.reason(n) for n in sorted(needs, key=lambda n: n.name) if not n.met(self))
+        return "; ".join(self.lack(n) for n in sorted(needs, key=lambda n: n.name) if not n.met(self))
 
-    def reason(self, need: Need) -> str:
+    def lack(self, need: Need) -> str:
         """What is said where ``need`` is not met: what is known of this encoding (``missing``), else the need's own
         reason."""
         return self.missing.get(need.name, need.reason)

@@ -108,7 +108,7 @@ def score(encoding: Encoding, metrics: Iterable[Metric], row: Record) -> list[Re
             view = encoding if split == encoding.split else encoding.train
             base = replace(row, split=split, **declared(metric))
             if view is None or split != view.split:
-                out.append(replace(base, status="skipped", reason=encoding.reason(TRAIN)))
+                out.append(replace(base, status="skipped", reason=encoding.lack(TRAIN)))
             else:
                 out.append(_score(view, metric, base))
     return out

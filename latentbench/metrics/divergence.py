@@ -34,7 +34,7 @@ def kl_parts(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
 
 def _log_var(e: Encoding) -> Tensor:
     if e.log_var is None:
-        raise Undefined(e.reason(LOG_VAR))
+        raise Undefined(e.lack(LOG_VAR))
     return e.log_var
 
 

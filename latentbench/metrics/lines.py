@@ -99,14 +99,14 @@ def turned(e: Encoding, frames: int, pairs: int, way: float = 0.0) -> Traced:
 def _pairs(e: Encoding, pairs: int) -> tuple[Tensor, Tensor]:
     """The encoding's pairs (p, 2) and the true angles (p, 2) of their images."""
     if e.factors is None:
-        raise Undefined(e.reason(LINES))
+        raise Undefined(e.lack(LINES))
     ends = path_pairs(e, pairs)
     return ends, e.factors[:, 0].cpu().double()[ends]
 
 
 def _render(e: Encoding) -> Render:
     if e.truth is None:
-        raise Undefined(e.reason(LINES))
+        raise Undefined(e.lack(LINES))
     return e.truth.render
 
 

@@ -100,7 +100,7 @@ def closest(images: Tensor, others: Tensor, skip: int = 0) -> Nearest:
 
 def _train_images(e: Encoding) -> Tensor:
     if e.train is None:
-        raise Undefined(e.reason(TRAIN))
+        raise Undefined(e.lack(TRAIN))
     return e.train.x
 
 

@@ -77,7 +77,7 @@ def _root(covariance: Tensor) -> Tensor:
 def reconstruction_features(e: Encoding, count: int) -> Tensor:
     """The judge's features (n, f) of the reconstructions of the very images behind `real_features`."""
     if e.x_hat is None:
-        raise Undefined(e.reason(DECODER))
+        raise Undefined(e.lack(DECODER))
     return real_features(replace(e, x=e.x_hat, _memo={}), count)  # the same generator picks the same rows
 
 

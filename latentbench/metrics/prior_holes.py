@@ -61,7 +61,7 @@ def hole_null(e: Encoding, k: int, quantile: float, codes: int, held_out: int, d
     """`hole_share` where C, H and the draws all come from N(0, I), with this run's counts and latent size: about
     ``1 - quantile``, and more where H is small, for the quantile of a few distances falls short of the true one."""
     if e.train is None:
-        raise Undefined(e.reason(TRAIN))
+        raise Undefined(e.lack(TRAIN))
     d, generator = e.mu.shape[1], e.generator("hole null")
     sizes = min(len(e.train.z), codes), min(len(e.z), held_out)
     repeats = null_repeats(sizes[1])

@@ -58,7 +58,7 @@ def _mse(e: Encoding) -> float:
 
 def _r2(e: Encoding) -> float:
     if e.train is None:
-        raise Undefined(e.reason(TRAIN))
+        raise Undefined(e.lack(TRAIN))
     mean_image = e.train.x.mean(0, dtype=torch.float64)
     return explained_share(e.x, e.once(reconstructions), mean_image)
 

@@ -119,13 +119,13 @@ def _numpy(points: Tensor) -> NDArray[np.float64]:
 
 def _labels(e: Encoding) -> NDArray[np.int64]:
     if e.labels is None:
-        raise Undefined(e.reason(LABELS))
+        raise Undefined(e.lack(LABELS))
     return e.labels.cpu().numpy()
 
 
 def _probe(e: Encoding, points: int) -> float:
     if e.train is None:
-        raise Undefined(e.reason(TRAIN))
+        raise Undefined(e.lack(TRAIN))
     rows = subsample(torch.arange(len(e.train.mu)), points, e.generator("probe"))
     train, train_labels = _numpy(e.train.mu[rows.to(e.mu.device)]), _labels(e.train)[rows.numpy()]
     return probe_accuracy(train, train_labels, _numpy(e.mu), _labels(e))
@@ -156,7 +156,7 @@ def _shuffled_labels(e: Encoding, points: int) -> Mapping[str, float]:
 
 def _majority(e: Encoding, points: int, **params: object) -> Mapping[str, float]:
     if e.train is None:
-        raise Undefined(e.reason(TRAIN))
+        raise Undefined(e.lack(TRAIN))
     common = int(np.bincount(_labels(e.train)).argmax())
     return {"floor:majority": float((_labels(e) == common).mean())}
 
