@@ -1,4 +1,4 @@
-"""The nouns that data passes through: Dataset, Model, Posterior, Judge, Encoding, Metric.
+"""The nouns that data passes through: Dataset, Model, Posterior, Judge, Encoding, Need, Metric.
 
 Symbols, used throughout the project: ``x`` an image with values in [0, 1], shape (c, h, w); ``z`` a latent point,
 shape (d,); ``q(z|x) = N(mu(x), diag sigma(x)^2)`` the posterior (a plain autoencoder's is a Dirac: no ``log_var``);
@@ -24,7 +24,11 @@ from latentbench.records import Better
 from latentbench.streaming import Stream
 
 T = TypeVar("T")
-Need = Literal["labels", "decoder", "log_var", "likelihood", "judge", "train", "train_labels", "lines"]
+Family = Literal["continuity", "completeness", "posterior", "reconstruction", "representation", "cost", "other"]
+"""The groups that measures are shown in; the page has a title and a sentence for each."""
+Question = Literal["continuous", "complete", "posterior", "reconstructs", "cost"]
+"""What a run is asked about a model: is its space continuous, is it complete, why mu and sigma, does it reconstruct,
+what did it cost?"""
 
 
 class Undefined(ValueError):
@@ -234,18 +238,33 @@ class Encoding:
         return seeded(self.seed, purpose)
 
     def absent(self, needs: frozenset[Need]) -> str:
-        """Why a metric with these needs cannot be computed here; empty where it can."""
-        have = {
-            "labels": self.labels is not None,
-            "decoder": self.decode is not None,
-            "log_var": self.log_var is not None,
-            "likelihood": self.likelihood is not None,
-            "judge": self.judge is not None,
-            "train": self.train is not None,
-            "train_labels": self.train is not None and self.train.labels is not None,
-            "lines": self.factors is not None and self.truth is not None and self.truth.factors == ("angle",),
-        }
-        return "; ".join(self.missing.get(n, f"needs {n}") for n in sorted(needs) if not have[n])
+        """Why a metric with these needs cannot be computed here, the reasons in the order of the needs' names; empty
+        where it can."""
+        return "; ".join(self.lack(n) for n in sorted(needs, key=lambda n: n.name) if not n.met(self))
+
+    def lack(self, need: Need) -> str:
+        """What is said where ``need`` is not met: what is known of this encoding (``missing``), else the need's own
+        reason."""
+        return self.missing.get(need.name, need.reason)
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something an Encoding must hold for a metric to have a value: ``met(encoding)`` says whether it does, ``reason`` is
+    the reason recorded where it does not. Whoever brings new kinds of data declares needs of its own."""
+
+    name: str
+    met: Callable[[Encoding], bool]
+    reason: str
+
+
+LABELS = Need("labels", lambda e: e.labels is not None, "needs labels")
+DECODER = Need("decoder", lambda e: e.decode is not None, "needs decoder")
+LOG_VAR = Need("log_var", lambda e: e.log_var is not None, "the posterior is a point: it has no variance")
+LIKELIHOOD = Need("likelihood", lambda e: e.likelihood is not None, "the model has no likelihood p(x|z), only an error")
+JUDGE = Need("judge", lambda e: e.judge is not None, "needs judge")
+TRAIN = Need("train", lambda e: e.train is not None, "needs train")
+TRAIN_LABELS = Need("train_labels", lambda e: e.train is not None and e.train.labels is not None, "needs train_labels")
 
 
 class Value(NamedTuple):
@@ -258,17 +277,32 @@ class Value(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Phrase:
+    """How to speak of a measure: its ``noun``, and what a model does that scores ``higher`` or ``lower`` than another
+    ("vae *leaves fewer holes under N(0, I)* than ae"). English; each text is its own key for translation, and is said in
+    English where a language has none."""
+
+    noun: str
+    higher: str
+    lower: str
+
+
+@dataclass(frozen=True)
 class Metric:
     """A frozen declaration beneath a plain function.
 
     ``compute(encoding, **params)`` returns a number or a `Value`; it raises `Undefined` where the measure has no
     meaning. ``better`` is the good direction (``target``: closest to ``target``; ``none``: descriptive); ``bounds``
     the lowest and highest possible value; ``needs`` what the Encoding must hold, else the metric is skipped with the
-    reason; ``splits`` those it is measured on; ``references(encoding, **params)`` yields what the metric reads on
+    needs' reasons; ``splits`` those it is measured on; ``references(encoding, **params)`` yields what the metric reads on
     this run's own data for anchors named ``kind:name``: ``ceiling:real``, ``floor:noise``, ``null:prior`` ..., the kind
     being the role of their records; ``expects`` gives the range that an anchor must lie in on any data (a null value's,
     say): outside it, or with a floor no worse than a ceiling, the metric fails its own self-check on this data and ranks
     nobody. ``every_image``: where training images are streamed, all of them are gone through and not the sample.
+
+    ``family`` is the group it is shown in; ``phrase`` how sentences speak of it (None: by its name); ``headline`` the
+    questions whose answer in one line rests on it. These travel in the run record, so that whoever reads a run needs no
+    list of names.
     """
 
     name: str
@@ -285,6 +319,15 @@ class Metric:
     references: Callable[..., Mapping[str, float]] | None = None
     expects: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     every_image: bool = False
+    family: Family = "other"
+    phrase: Phrase | None = None
+    headline: tuple[Question, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise TypeError for a need that is none."""
+        odd = [n for n in self.needs if type(n) is not Need]
+        if odd:
+            raise TypeError(f"metric '{self.name}': {odd[0]!r} is no core.Need (such as core.DECODER)")
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""Small stand-ins for tests: a judge that needs no training, encodings made by hand, and the mark that ties a test to
-the metric whose known answer it checks."""
+"""Small stand-ins for tests: a judge that needs no training, encodings made by hand, the marks that tie a test to the
+metric whose known answer it checks, and what a metric's test file says of its other proofs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from latentbench.randomness import randn, seeded
 from latentbench.testing.examples import CentroidJudge, Linear, blobs, encode, normal_log_prob
 from latentbench.testing.examples import example_encoding as fake_encoding
 from latentbench.testing.lines import lines_encoding, small_line
-from latentbench.testing.metrics import example_for
+from latentbench.testing.metrics import PRECISION, example_for
 
 __all__ = [
     "CentroidJudge",
@@ -52,6 +52,51 @@ def reference(*metrics: str) -> Callable[[F], F]:
         return test
 
     return mark
+
+
+class Coordinates(NamedTuple):
+    """What happens to a metric's number when the latent is turned, scaled evenly or stretched unevenly (the decoder
+    undoing it), and when the images come in another order: ``exact``, the same number; ``draws``, other draws of the same
+    distribution; ``no``, another number; and ``why``. ``shown``: whether the small examples show the other number."""
+
+    rotation: str
+    isotropic: str
+    anisotropic: str
+    order: str
+    why: str
+    shown: bool = True
+
+
+class Proof(NamedTuple):
+    """What some metrics are held to beside their marked tests; see `proofs_of`."""
+
+    metrics: tuple[str, ...]
+    package: str | None
+    coordinates: Coordinates
+    degrade: Callable[[Encoding], Encoding] | None
+    follows: tuple[str, ...]
+    free: str
+    precision: float
+
+
+def proofs_of(
+    *metrics: str,
+    package: str | None,
+    coordinates: Coordinates,
+    degrade: Callable[[Encoding], Encoding] | None = None,
+    follows: tuple[str, ...] = (),
+    free: str = "",
+    precision: float = PRECISION,
+) -> Proof:
+    """The proofs of ``metrics``, for the tuple ``PROOFS`` of the metrics' test file, which the meta-tests gather.
+
+    ``package``: whose numbers a test marked `reference` compares with (None: no package on the registry has it).
+    ``coordinates``: what a metric may not notice. ``degrade``: an encoding made worse, on which a metric with a direction
+    must score worse (`worse`). ``follows``: the series of ever worse images that a metric of a decoder with a direction
+    must follow step by step (`test_order`), or ``free``: why none. ``precision``: how far float32 may move it,
+    relative, where that is more than is usual.
+    """
+    return Proof(metrics, package, coordinates, degrade, follows, free, precision)
 
 
 def value(name: str, e: Encoding, **changes: Any) -> float:

@@ -3,7 +3,8 @@
     python -m tests.messages zh      # prints what is missing, ready to be pasted into languages/zh.toml; and what is stale
 
 Texts are the literals in ``say(...)``, ``plural(...)`` and ``marked(...)`` of the report's modules, in ``say(...)`` and
-``plural(...)`` of its templates, and what records of the built-in measures hold: summaries, units and fixed reasons.
+``plural(...)`` of its templates, and what records of the built-in measures hold: summaries, units, phrases and fixed
+reasons.
 """
 
 from __future__ import annotations
@@ -89,14 +90,15 @@ def in_records() -> Iterator[str]:
     from latentbench import catalog
 
     for metric in catalog.metrics().values():
-        yield from (metric.summary, metric.unit)
+        yield from (metric.summary, metric.unit, *(need.reason for need in metric.needs))
+        if metric.phrase:
+            yield from (metric.phrase.noun, metric.phrase.higher, metric.phrase.lower)
     yield from REASONS
     for path in PACKAGE.rglob("*.py"):
         for call in (n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)):
             if getattr(call.func, "id", "") in ("Undefined", "Diverged") and call.args:
                 first = call.args[0]
-                # Undefined(e.missing.get("train", "needs train")): the need's own reason comes first.
-                yield from reasons(first.args[-1] if isinstance(first, ast.Call) else first)
+                yield from reasons(first)
 
 
 def reasons(node: ast.AST) -> Iterator[str]:

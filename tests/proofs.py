@@ -1,45 +1,45 @@
-"""Which proofs each metric carries, read from the catalog and from the tests' own sources; `docs/measures.md` is made
+"""Which proofs each metric carries, read from the catalog and from the metrics' own test files; `docs/measures.md` is made
 of it:
 
-    python tests/proofs.py
+    tox -e measures
 """
 
 from __future__ import annotations
 
 import ast
+import importlib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from fakes import Proof
+
 from latentbench.catalog import metrics
 from latentbench.core import Metric
+from latentbench.testing.metrics import PRECISION
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "measures.md"
-RENEW = "python tests/proofs.py"
+RENEW = "tox -e measures"
 
-SKLEARN, SCIPY, TORCHMETRICS, PRDC = "sklearn", "scipy", "torchmetrics", "prdc"
-IMPLEMENTED: Mapping[str, str] = {
-    **dict.fromkeys(("mse", "r2", "psnr"), TORCHMETRICS),
-    **dict.fromkeys(("precision", "recall", "density", "coverage"), PRDC),
-    **dict.fromkeys((f"judge_frechet{k}" for k in ("", ".gaussian", ".mixture", ".reconstruction", ".interpolation")), TORCHMETRICS),
-    **dict.fromkeys((f"judge_kid{k}" for k in ("", ".gaussian", ".mixture")), TORCHMETRICS),
-    **dict.fromkeys(("probe.linear", "probe.knn", "silhouette", "trustworthiness", "neighbourhood_continuity"), SKLEARN),
-    **dict.fromkeys(("hole", "hole.gaussian", "prior.mmd", "prior.c2st"), SKLEARN),
-    **dict.fromkeys(("valid_label_entropy", "valid_label_tv", "prior.sliced_w2", "elbo", "nll.iw"), SCIPY),
-    **dict.fromkeys(("mutual_information", "data_copying", "memorisation", "lines.distance"), SCIPY),
-    **dict.fromkeys(("intrinsic_dim.twonn", "intrinsic_dim.mle"), SCIPY),
-    **dict.fromkeys(("kl", "kl.mean_part", "kl.variance_part"), "torch"),
-}  # fmt: skip
-"""Metrics whose core another package computes: name -> the package that a test compares with."""
-ALONE = frozenset(
-    "path.tortuosity path.jump path.validity_gain path.class_changes path.consistency path.length_per_feature "
-    "midpoint.betweenness midpoint.nonblend midpoint.betweenness_features midpoint.validity_gain geodesic.ratio "
-    "jacobian.lipschitz jacobian.condition lines.smoothness lines.arc_excess active_units active_units.burda "
-    "punctual_index overlap variance_law validity.normal validity.gaussian validity.mixture validity.per_class".split()
-)
-"""Metrics that no package on the registry has: their known answers stand alone."""
+PACKAGES = ("sklearn", "scipy", "torchmetrics", "prdc")
+"""What another implementation may be named in a string by, as in ``pytest.importorskip("scipy.stats")``."""
+
+
+@cache
+def proofs() -> Mapping[str, Proof]:
+    """What the metrics' test files say in their ``PROOFS``: metric -> its proof, in the catalog's order, then those of
+    metrics that the catalog does not hold. Raises ValueError for a metric that has two."""
+    found: dict[str, Proof] = {}
+    for path in sorted(HERE.glob("test_metrics_*.py")):
+        if "\nPROOFS = " not in path.read_text(encoding="utf-8"):
+            continue
+        for proof in importlib.import_module(path.stem).PROOFS:
+            if twice := found.keys() & set(proof.metrics):
+                raise ValueError(f"{path.name}: a second proof of {', '.join(sorted(twice))}")
+            found |= dict.fromkeys(proof.metrics, proof)
+    return {name: found[name] for name in sorted(found, key=[*metrics(), *found].index)}
 
 
 class Mark(NamedTuple):
@@ -100,7 +100,7 @@ def marks(decorator: str) -> tuple[Mark, ...]:
                     break
                 parts |= more
             strings = [n.value for part in parts.values() for n in ast.walk(part) if isinstance(n, ast.Constant)]
-            inside = {p for p in (SKLEARN, SCIPY, TORCHMETRICS, PRDC) for s in strings if str(s).startswith(f"{p}.")}
+            inside = {p for p in PACKAGES for s in strings if str(s).startswith(f"{p}.")}
             packages = frozenset(known[n] for n in names if n in known) | inside
             said = tuple(ast.literal_eval(word) for call in calls for word in call.args)
             found.append(Mark(path.name, test.name, said, packages, tolerance(test)))
@@ -143,7 +143,7 @@ def reference_cell(name: str) -> str:
     if not found:
         return "none on the registry"
     packages = sorted(
-        {IMPLEMENTED.get(name, "")} & {p for m in found for p in m.packages} or {"written out in the test"}
+        {proofs()[name].package or ""} & {p for m in found for p in m.packages} or {"written out in the test"}
     )
     words = {"sklearn": "scikit-learn"}
     loosest = max(m.tolerance for m in found)
@@ -151,29 +151,24 @@ def reference_cell(name: str) -> str:
 
 
 def order_cell(metric: Metric) -> str:
-    from test_metrics_contract import DEGRADE
-    from test_order import ORDERED
-
-    parts = []
-    if metric.name in ORDERED:
-        parts.append("worse with " + ", ".join(ORDERED[metric.name]))
-    elif metric.name in DEGRADE:
-        parts.append(f"worse when {DEGRADE[metric.name].__name__.replace('_', ' ')}")
+    parts, proof = [], proofs()[metric.name]
+    if proof.follows:
+        parts.append("worse with " + ", ".join(proof.follows))
+    elif proof.degrade is not None:
+        parts.append(f"worse when {proof.degrade.__name__.replace('_', ' ')}")
     if caught().get(metric.name):
         parts.append("cheats: " + "; ".join(caught()[metric.name]))
     return ". ".join(parts) or "descriptive: no direction"
 
 
 def row(metric: Metric) -> str:
-    from test_metrics_invariance import TABLE
-
     low, high = metric.bounds
     bounds = f"{number(low, '−∞')} to {number(high, '∞')} {metric.unit}; " + (
         f"best at {metric.target:g}"
         if metric.target is not None
         else {"none": "no direction"}.get(metric.better, metric.better)
     )
-    law = TABLE[metric.name]
+    law = proofs()[metric.name].coordinates
     answers = "<br>".join(m.test.removeprefix("test_").replace("_", " ") for m in of("known_answer", metric.name))
     same = f"{law.rotation} / {law.isotropic} / {law.anisotropic} / {law.order}"
     cells = (f"`{metric.name}`", metric.summary, bounds, answers, reference_cell(metric.name), same, order_cell(metric))
@@ -182,8 +177,9 @@ def row(metric: Metric) -> str:
 
 HEAD = f"""# Measures and their proofs
 
-Made by `{RENEW}` from the catalog and from the marks in the tests; a test fails while it is out of date. Definitions and
-formulas stand in the docstrings of `latentbench/metrics/`.
+Made by `{RENEW}` from the catalog and from the marks in the tests; a test fails while a row of it is out of date. A new
+measure has its row from the next time the page is made. Definitions and formulas stand in the docstrings of
+`latentbench/metrics/`.
 
 Every measure below passes the **contract** (`latentbench.testing.check_metric`): finite, inside its range, fit for a
 record; the same under any global seed and at every call; inputs unchanged; independent of block sizes; needs told in
@@ -192,7 +188,7 @@ full; float32 as float64 to a relative 1e-3{{precision}}. The other proofs are i
 - **Known answer**: tests against a number known without this code.
 - **Reference**: the other implementation that a test compares with, and the loosest relative tolerance there.
 - **Other coordinates**: turned / scaled evenly / stretched unevenly / images in another order. *exact*: the same number;
-  *draws*: other draws of the same distribution; *no*: another number (reasons in `tests/test_metrics_invariance.py`).
+  *draws*: other draws of the same distribution; *no*: another number (reasons in the metric's test file).
 - **Order and cheats**: what must make it worse, step by step or at one blow; the cheats that it takes part in catching.
 
 | Measure | Meaning | Range; better | Known answer | Reference | Other coordinates | Order and cheats |
@@ -201,9 +197,7 @@ full; float32 as float64 to a relative 1e-3{{precision}}. The other proofs are i
 
 
 def page() -> str:
-    from test_metrics_contract import PRECISIONS
-
-    wider = ", ".join(f"`{n}` {t:g}" for n, t in PRECISIONS.items())
+    wider = ", ".join(f"`{n}` {p.precision:g}" for n, p in proofs().items() if p.precision != PRECISION)
     head = HEAD.replace("{precision}", f" ({wider})" if wider else "")
     return head + "\n".join(row(m) for m in metrics().values()) + "\n"
 

@@ -6,16 +6,20 @@ import subprocess
 import sys
 import textwrap
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, astuple, replace
 from importlib.metadata import EntryPoint
-from typing import Literal
+from typing import Literal, get_args
 
 import pytest
 import torch
+from latentbench.report.verdict.claims import PHRASES
 
 from latentbench import catalog
 from latentbench.config import make_run, parse_spec
-from latentbench.core import Dataset, DatasetEntry, Metric, ModelEntry
+from latentbench.core import Dataset, DatasetEntry, Family, Metric, ModelEntry, Question
+from latentbench.records import Record
+from latentbench.report.wording import words
+from latentbench.running.provenance import run_record
 
 ENTRY = ModelEntry("mine", lambda shape, latent_dim: None, "a test's own", "this file")
 SECOND_AE = ModelEntry("ae", lambda shape, latent_dim: None, "takes a taken name", "this file")
@@ -248,6 +252,51 @@ def test_a_builders_refusal_is_a_value_error(spec):
 def test_a_run_must_be_resolved_before_a_model_is_built():
     with pytest.raises(ValueError, match="latent_dim is open"):
         catalog.build_model("ae", make_run({}), (1, 8, 8))
+
+
+def test_a_declaration_and_the_verdict_speak_alike_of_a_measure():
+    """Until the verdict reads the declarations."""
+    declared = {name: astuple(m.phrase) for name, m in catalog.metrics().items() if m.phrase}
+    assert declared == {name: tuple(p) for name, p in PHRASES.items()}
+
+
+def test_every_question_has_a_measure_that_its_answer_rests_on():
+    rests: dict[str, list[str]] = {question: [] for question in get_args(Question)}
+    for name, metric in catalog.metrics().items():
+        for question in metric.headline:
+            rests[question].append(name)
+    assert rests == {
+        "continuous": ["path.validity_gain"],
+        "complete": ["validity.normal", "hole"],
+        "posterior": ["kl", "kl.mean_part", "active_units", "punctual_index", "hole"],
+        "reconstructs": ["r2"],
+        "cost": ["r2"],
+    }
+
+
+def test_a_family_is_that_of_the_definition_and_for_older_runs_that_of_the_name():
+    families = {f.key for f in (*words.FAMILIES, words.OTHER)}
+    assert families == set(get_args(Family)) == {*words.PREFIXES, "other"}
+    for name, metric in catalog.metrics().items():
+        assert words.family(name, {"family": metric.family}).key == words.family(name).key == metric.family
+    assert words.family("path.mine", {"family": "cost"}).key == "cost"
+    assert words.family("path.mine", {"family": "of a later version"}) is words.OTHER
+    assert words.family("mine") is words.OTHER
+
+
+def test_a_declaration_travels_in_the_run_record():
+    data = catalog.load_dataset(make_run({"dataset": "digits"}))
+    metrics = catalog.find_metrics(("hole", "psnr")).values()
+    head = Record.from_json(run_record({"dataset": "digits"}, data, list(metrics), {}, "", {}).to_json())
+    hole, psnr = (head.detail["definitions"][m.name] for m in metrics)
+    assert (hole["family"], hole["headline"]) == ("completeness", ["complete", "posterior"])
+    assert hole["phrase"] == asdict(catalog.metrics()["hole"].phrase)
+    assert (psnr["family"], psnr["headline"], psnr["phrase"]) == ("reconstruction", [], None)
+
+
+def test_a_need_that_is_none_is_refused():
+    with pytest.raises(TypeError, match=r"metric 'mine': 'decoder' is no core\.Need"):
+        replace(catalog.metrics()["mse"], name="mine", needs=frozenset({"decoder"}))
 
 
 def test_entries_are_of_their_kind():

@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from fakes import blobs, encode, fake_encoding, known_answer, normal
+from fakes import Coordinates, blobs, encode, fake_encoding, known_answer, normal, proofs_of
+from worse import jagged, switched
 
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined, Verdict
@@ -21,6 +22,60 @@ from latentbench.metrics.decoded_continuity import (
     tortuosity,
 )
 from latentbench.randomness import seeded
+
+LINES = Coordinates(
+    "exact", "exact", "exact", "draws", "a linear map keeps straight lines; pairs are drawn by position"
+)
+PROOFS = (
+    proofs_of(
+        "path.tortuosity",
+        package=None,
+        coordinates=LINES,
+        degrade=jagged,
+        follows=("noise", "shuffle"),
+    ),
+    proofs_of(
+        "path.jump",
+        package=None,
+        coordinates=LINES,
+        degrade=switched,
+        free="says how evenly images change, not what they are",
+    ),
+    proofs_of(
+        "path.validity_gain",
+        "midpoint.validity_gain",
+        package=None,
+        coordinates=LINES,
+        degrade=jagged,
+        free="relative to the cross-fade of images as bad",
+    ),
+    proofs_of(
+        "path.class_changes",
+        package=None,
+        coordinates=LINES,
+        degrade=jagged,
+        free="counts labels, which the judge also gives to junk",
+    ),
+    proofs_of(
+        "midpoint.betweenness",
+        package=None,
+        coordinates=LINES,
+        degrade=jagged,
+        free="a straight line is the best: finding 1, pixels reward blur",
+    ),
+    proofs_of(
+        "midpoint.nonblend",
+        package=None,
+        coordinates=LINES,
+    ),
+    proofs_of(
+        "midpoint.betweenness_features",
+        package=None,
+        coordinates=LINES,
+        degrade=jagged,
+        free="as midpoint.betweenness, in features",
+    ),
+)
 
 PIXEL = ("path.tortuosity", "path.jump", "midpoint.betweenness", "midpoint.nonblend")
 JUDGED = ("path.validity_gain", "path.class_changes", "midpoint.betweenness_features", "midpoint.validity_gain")

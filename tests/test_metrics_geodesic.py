@@ -6,13 +6,26 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fakes import encode, fake_encoding, known_answer, normal, reference, value
+from fakes import Coordinates, encode, fake_encoding, known_answer, normal, proofs_of, reference, value
+from worse import jagged
 
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined
 from latentbench.metrics.decoded_continuity import along, path_pairs, step_lengths
 from latentbench.metrics.geodesic import decoded, energy, geodesic_lengths, normal_equations, shorten
 from latentbench.metrics.jacobian import code_scale
+
+PROOFS = (
+    proofs_of(
+        "geodesic.ratio",
+        package=None,
+        coordinates=Coordinates(
+            "exact", "exact", "exact", "draws", "a linear map keeps straight lines; pairs are drawn by position"
+        ),
+        degrade=jagged,
+        free="a straight line is the best; 1 for any linear decoder",
+    ),
+)
 
 
 def polar(z):

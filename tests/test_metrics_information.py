@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from fakes import fake_encoding, known_answer, latent_encoding, normal, reference, value
+from fakes import Coordinates, fake_encoding, known_answer, latent_encoding, normal, proofs_of, reference, value
 from scipy.integrate import quad
 from scipy.special import logsumexp
 from scipy.stats import norm
@@ -13,6 +13,20 @@ from scipy.stats import norm
 from latentbench.catalog import metrics
 from latentbench.metrics import information
 from latentbench.metrics.information import mutual_information
+
+PROOFS = (
+    proofs_of(
+        "mutual_information",
+        package="scipy",
+        coordinates=Coordinates(
+            "draws",
+            "exact",
+            "exact",
+            "draws",
+            "a property of the channel from image to code; noise is drawn by position",
+        ),
+    ),
+)
 
 NAME = "mutual_information"
 

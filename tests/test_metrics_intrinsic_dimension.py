@@ -3,13 +3,22 @@
 import numpy as np
 import pytest
 import torch
-from fakes import fake_encoding, known_answer, latent_encoding, normal, reference, value
+from fakes import Coordinates, fake_encoding, known_answer, latent_encoding, normal, proofs_of, reference, value
 from scipy.spatial.distance import cdist
 
 from latentbench.catalog import metrics
 from latentbench.core import Undefined
 from latentbench.metrics.intrinsic_dimension import likeliest_dimension, two_nearest
 from latentbench.randomness import seeded
+
+PROOFS = (
+    proofs_of(
+        "intrinsic_dim.twonn",
+        "intrinsic_dim.mle",
+        package="scipy",
+        coordinates=Coordinates("exact", "exact", "no", "exact", "Euclidean neighbours or distances of codes"),
+    ),
+)
 
 BOTH = ("intrinsic_dim.twonn", "intrinsic_dim.mle")
 

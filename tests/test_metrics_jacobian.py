@@ -7,13 +7,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fakes import encode, fake_encoding, known_answer, normal, reference, value
+from fakes import Coordinates, encode, fake_encoding, known_answer, normal, proofs_of, reference, value
 
 from latentbench.catalog import metrics
 from latentbench.core import Dataset, Posterior, Split, Undefined
 from latentbench.measuring import scoring
 from latentbench.metrics.jacobian import ZERO, condition, method_of, spectrum, whitening
 from latentbench.records import Record
+
+PROOFS = (
+    proofs_of(
+        "jacobian.lipschitz",
+        "jacobian.condition",
+        package=None,
+        coordinates=Coordinates("exact", "exact", "exact", "exact", "whitened by the covariance of the codes"),
+    ),
+)
 
 NAMES = ("jacobian.lipschitz", "jacobian.condition")
 

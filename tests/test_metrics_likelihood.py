@@ -6,15 +6,29 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fakes import encode, fake_encoding, known_answer, normal, normal_log_prob, reference, value
+from fakes import Coordinates, encode, fake_encoding, known_answer, normal, normal_log_prob, proofs_of, reference, value
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
+from worse import unlikely
 
 from latentbench.catalog import build_model, metrics
 from latentbench.config import make_run
 from latentbench.core import Dataset, Likelihood, Posterior, Split
 from latentbench.measuring import scoring
 from latentbench.metrics.likelihood import effective_share, importance_bound, importance_weights
+
+PROOFS = (
+    proofs_of(
+        "elbo",
+        "nll.iw",
+        package="scipy",
+        coordinates=Coordinates(
+            "draws", "no", "no", "draws", "the prior N(0, I) has one scale; noise is drawn by position"
+        ),
+        degrade=unlikely,
+        free="of a likelihood, which these models have not",
+    ),
+)
 
 EIGENVALUES = torch.tensor([9.0, 5.0, 3.0, 2.0] + [0.5] * 8, dtype=torch.float64)
 OPTIMUM = -17.0538847

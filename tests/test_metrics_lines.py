@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fakes import fake_encoding, known_answer, lines_encoding, reference
+from fakes import Coordinates, fake_encoding, known_answer, lines_encoding, proofs_of, reference
 from scipy.spatial import distance
+from worse import doubled, switched, wobbling
 
 import latentbench as lb
 from latentbench import catalog
@@ -20,6 +21,33 @@ from latentbench.metrics.lines import arc_excess, smoothness
 from latentbench.metrics.nearest_line import nearest_lines, wrap
 from latentbench.randomness import seeded
 from latentbench.training.fit import Plan, fit, initialise
+
+LINES = Coordinates(
+    "exact", "exact", "exact", "draws", "a linear map keeps straight lines; pairs are drawn by position"
+)
+PROOFS = (
+    proofs_of(
+        "lines.distance",
+        package="scipy",
+        coordinates=LINES,
+        degrade=doubled,
+        free="of lines, which digits are not",
+    ),
+    proofs_of(
+        "lines.smoothness",
+        package=None,
+        coordinates=LINES,
+        degrade=switched,
+        free="of lines, which digits are not",
+    ),
+    proofs_of(
+        "lines.arc_excess",
+        package=None,
+        coordinates=LINES,
+        degrade=wobbling,
+        free="of lines, which digits are not",
+    ),
+)
 
 METRICS = catalog.find_metrics(("lines.*",))
 FIRST, LAST, T = 5 * math.pi / 7, 3 * math.pi / 2, 16
@@ -189,7 +217,7 @@ def test_anchors_lie_where_they_must(metric):
 
 
 def test_data_that_are_no_lines_are_skipped_with_the_reason():
-    assert "needs lines" in fake_encoding().absent(METRICS["lines.distance"].needs)
+    assert "not lines with a known angle" in fake_encoding().absent(METRICS["lines.distance"].needs)
     data = lb.load_dataset("digits")
     result = lb.evaluate(lambda x: x.flatten(1), lambda z: z.view(-1, 1, 8, 8), data.test.x, metrics="lines.*")
     rows = [r for r in result.records if r.split == "test" and not r.is_reference]

@@ -5,13 +5,24 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fakes import encode, fake_encoding, known_answer, normal, reference, value
+from fakes import Coordinates, encode, fake_encoding, known_answer, normal, proofs_of, reference, value
 from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu
 
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined
 from latentbench.metrics.memorisation import closest, copied_share, effective_images, mann_whitney_z
+
+PROOFS = (
+    proofs_of(
+        "memorisation",
+        "data_copying",
+        package="scipy",
+        coordinates=Coordinates(
+            "draws", "exact", "exact", "exact", "fitted on standardised coordinates, which no scale along them changes"
+        ),
+    ),
+)
 
 
 def pictures(n, purpose):

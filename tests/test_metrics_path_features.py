@@ -4,12 +4,33 @@ import math
 
 import pytest
 import torch
-from fakes import encode, fake_encoding, known_answer, normal, value
+from fakes import Coordinates, encode, fake_encoding, known_answer, normal, proofs_of, value
+from worse import jagged
 
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined, Verdict
 from latentbench.metrics.path_features import consistency, squared_speed, times
 from latentbench.randomness import seeded
+
+LINES = Coordinates(
+    "exact", "exact", "exact", "draws", "a linear map keeps straight lines; pairs are drawn by position"
+)
+PROOFS = (
+    proofs_of(
+        "path.consistency",
+        package=None,
+        coordinates=LINES,
+        degrade=jagged,
+        free="compares labels, which the judge also gives to junk",
+    ),
+    proofs_of(
+        "path.length_per_feature",
+        package=None,
+        coordinates=LINES,
+        degrade=jagged,
+        free="short is best: the blurriest decoder has the shortest paths",
+    ),
+)
 
 NAMES = ("path.consistency", "path.length_per_feature")
 

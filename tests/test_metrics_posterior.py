@@ -6,12 +6,61 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fakes import fake_encoding, known_answer, latent_encoding, normal, reference
+from fakes import Coordinates, fake_encoding, known_answer, latent_encoding, normal, proofs_of, reference
+from worse import collapsed
 
 from latentbench.catalog import metrics
 from latentbench.core import Undefined
 from latentbench.measuring.scoring import faults
 from latentbench.metrics import divergence, posterior
+
+PROOFS = (
+    proofs_of(
+        "kl",
+        "kl.mean_part",
+        "kl.variance_part",
+        package="torch",
+        coordinates=Coordinates("exact", "no", "no", "exact", "to N(0, I), which has one scale"),
+    ),
+    proofs_of(
+        "active_units",
+        package=None,
+        coordinates=Coordinates(
+            "no",
+            "exact",
+            "no",
+            "exact",
+            "counts dimensions; those of a Dirac are compared with one another",
+            shown=False,
+        ),
+        degrade=collapsed,
+    ),
+    proofs_of(
+        "active_units.burda",
+        package=None,
+        coordinates=Coordinates(
+            "no", "no", "no", "exact", "dimension by dimension, against a fixed scale", shown=False
+        ),
+        degrade=collapsed,
+    ),
+    proofs_of(
+        "punctual_index",
+        package=None,
+        coordinates=Coordinates("no", "exact", "exact", "exact", "a ratio within each dimension"),
+    ),
+    proofs_of(
+        "overlap",
+        package=None,
+        coordinates=Coordinates(
+            "exact", "exact", "exact", "exact", "Bhattacharyya's coefficient belongs to the distributions"
+        ),
+    ),
+    proofs_of(
+        "variance_law",
+        package=None,
+        coordinates=Coordinates("no", "no", "no", "exact", "dimension by dimension, against a fixed scale"),
+    ),
+)
 
 POSTERIOR = ("kl", "kl.mean_part", "kl.variance_part", "overlap", "punctual_index", "variance_law", "active_units",
              "active_units.burda")  # fmt: skip

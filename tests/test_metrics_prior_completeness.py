@@ -8,19 +8,72 @@ import torch
 from fakes import (
     Between,
     CentroidJudge,
+    Coordinates,
     encode,
     fake_encoding,
     known_answer,
     normal,
+    proofs_of,
     value,
 )
 from scipy.stats import norm
+from worse import EVERY, jagged, one_sided
 
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined, Verdict
 from latentbench.metrics.prior_completeness import class_ratios, label_shares, normalised_entropy, total_variation
 from latentbench.metrics.samplers import SAMPLERS
 from latentbench.randomness import seeded
+
+NORMAL = Coordinates(
+    "draws", "no", "no", "exact", "N(0, I) and the directions drawn look alike from all sides, and have one scale"
+)
+PROOFS = (
+    proofs_of(
+        "validity.normal",
+        package=None,
+        coordinates=NORMAL,
+        degrade=jagged,
+        follows=EVERY,
+    ),
+    proofs_of(
+        "validity.gaussian",
+        package=None,
+        coordinates=Coordinates(
+            "draws",
+            "exact",
+            "draws",
+            "exact",
+            "the fitted Gaussian moves along; its symmetric root deals the noise anew",
+        ),
+        degrade=jagged,
+        follows=EVERY,
+    ),
+    proofs_of(
+        "validity.mixture",
+        package=None,
+        coordinates=Coordinates(
+            "draws", "exact", "exact", "exact", "fitted on standardised coordinates, which no scale along them changes"
+        ),
+        degrade=jagged,
+        follows=EVERY,
+    ),
+    proofs_of(
+        "validity.per_class",
+        package=None,
+        coordinates=NORMAL,
+        degrade=one_sided,
+        follows=EVERY,
+    ),
+    proofs_of(
+        "valid_label_entropy",
+        "valid_label_tv",
+        package="scipy",
+        coordinates=NORMAL,
+        degrade=one_sided,
+        free="looks at valid samples only, few or many",
+    ),
+)
 
 
 def pixel(codes, judge):

@@ -6,13 +6,16 @@ import pytest
 import torch
 from fakes import (
     Between,
+    Coordinates,
     encode,
     known_answer,
     normal,
+    proofs_of,
     reference,
     value,
 )
 from prdc import compute_prdc
+from worse import EVERY, jagged, one_sided
 
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined
@@ -20,6 +23,28 @@ from latentbench.geometry import neighbours
 from latentbench.measuring.scoring import score
 from latentbench.metrics.prior_coverage import Prdc, prdc
 from latentbench.records import Record
+
+NORMAL = Coordinates(
+    "draws", "no", "no", "exact", "N(0, I) and the directions drawn look alike from all sides, and have one scale"
+)
+PROOFS = (
+    proofs_of(
+        "precision",
+        "density",
+        "coverage",
+        package="prdc",
+        coordinates=NORMAL,
+        degrade=jagged,
+        follows=EVERY,
+    ),
+    proofs_of(
+        "recall",
+        package="prdc",
+        coordinates=NORMAL,
+        degrade=one_sided,
+        follows=("blur", "noise", "mean", "components"),
+    ),
+)
 
 
 def expected_coverage(n, k):

@@ -7,14 +7,97 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fakes import Between, encode, fake_encoding, known_answer, latent_encoding, normal, reference, two_gaussians, value
+from fakes import (
+    Between,
+    Coordinates,
+    encode,
+    fake_encoding,
+    known_answer,
+    latent_encoding,
+    normal,
+    proofs_of,
+    reference,
+    two_gaussians,
+    value,
+)
 from scipy.linalg import sqrtm
 from sklearn.metrics.pairwise import polynomial_kernel
+from worse import EVERY, faded, jagged
 
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined
 from latentbench.datasets.torchvision_guard import torchvision
 from latentbench.metrics.prior_distances import Moments, frechet, moments
+
+NORMAL = Coordinates(
+    "draws", "no", "no", "exact", "N(0, I) and the directions drawn look alike from all sides, and have one scale"
+)
+GAUSSIAN = Coordinates(
+    "draws", "exact", "draws", "exact", "the fitted Gaussian moves along; its symmetric root deals the noise anew"
+)
+MIXTURE = Coordinates(
+    "draws", "exact", "exact", "exact", "fitted on standardised coordinates, which no scale along them changes"
+)
+PROOFS = (
+    proofs_of(
+        "judge_frechet",
+        package="torchmetrics",
+        coordinates=NORMAL,
+        degrade=jagged,
+        follows=EVERY,
+    ),
+    proofs_of(
+        "judge_frechet.gaussian",
+        package="torchmetrics",
+        coordinates=GAUSSIAN,
+        degrade=jagged,
+        follows=EVERY,
+    ),
+    proofs_of(
+        "judge_frechet.mixture",
+        package="torchmetrics",
+        coordinates=MIXTURE,
+        degrade=jagged,
+        follows=EVERY,
+    ),
+    proofs_of(
+        "judge_frechet.reconstruction",
+        package="torchmetrics",
+        coordinates=Coordinates("exact", "exact", "exact", "exact", "images and their reconstructions alone"),
+        degrade=jagged,
+        follows=EVERY,
+    ),
+    proofs_of(
+        "judge_frechet.interpolation",
+        package="torchmetrics",
+        coordinates=Coordinates(
+            "exact", "exact", "exact", "draws", "a linear map keeps straight lines; pairs are drawn by position"
+        ),
+        degrade=jagged,
+        follows=EVERY,
+    ),
+    proofs_of(
+        "judge_kid",
+        package="torchmetrics",
+        coordinates=NORMAL,
+        degrade=faded,
+        follows=EVERY,
+    ),
+    proofs_of(
+        "judge_kid.gaussian",
+        package="torchmetrics",
+        coordinates=GAUSSIAN,
+        degrade=faded,
+        follows=EVERY,
+    ),
+    proofs_of(
+        "judge_kid.mixture",
+        package="torchmetrics",
+        coordinates=MIXTURE,
+        degrade=faded,
+        follows=EVERY,
+    ),
+)
 
 FRECHET = [n for n in metrics() if n.startswith("judge_frechet")]
 KID = [n for n in metrics() if n.startswith("judge_kid")]

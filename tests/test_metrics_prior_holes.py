@@ -2,17 +2,43 @@
 
 import pytest
 from fakes import (
+    Coordinates,
     known_answer,
     latent_encoding,
     normal,
+    proofs_of,
     two_gaussians,
     value,
 )
 from scipy.stats import chi2
+from worse import gapped, shrunk
 
 from latentbench.catalog import metrics
 from latentbench.core import Undefined
 from latentbench.metrics.prior_holes import hole_share
+
+PROOFS = (
+    proofs_of(
+        "hole",
+        package="sklearn",
+        coordinates=Coordinates(
+            "draws",
+            "no",
+            "no",
+            "exact",
+            "N(0, I) and the directions drawn look alike from all sides, and have one scale",
+        ),
+        degrade=shrunk,
+    ),
+    proofs_of(
+        "hole.gaussian",
+        package="sklearn",
+        coordinates=Coordinates(
+            "draws", "exact", "no", "exact", "the Gaussian moves along, but distances between codes are Euclidean"
+        ),
+        degrade=gapped,
+    ),
+)
 
 
 @known_answer("hole")

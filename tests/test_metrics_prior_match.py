@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fakes import known_answer, latent_encoding, normal, reference, two_gaussians, value
+from fakes import Coordinates, known_answer, latent_encoding, normal, proofs_of, reference, two_gaussians, value
 from scipy.integrate import quad
 from scipy.stats import norm
 from sklearn.metrics.pairwise import rbf_kernel
+from worse import gapped
 
 from latentbench.catalog import metrics
 from latentbench.core import Undefined
@@ -17,6 +18,29 @@ from latentbench.geometry.kernels import gaussian as rbf
 from latentbench.geometry.kernels import mmd2
 from latentbench.metrics.prior_match import directions, mmd2_to_normal, sliced_w2, w2_to_normal
 from latentbench.randomness import seeded
+
+PROOFS = (
+    proofs_of(
+        "prior.mmd",
+        package="sklearn",
+        coordinates=Coordinates(
+            "exact", "no", "no", "exact", "N(0, I) is integrated in closed form, and has one scale"
+        ),
+        degrade=gapped,
+    ),
+    proofs_of(
+        "prior.sliced_w2",
+        package="scipy",
+        coordinates=Coordinates(
+            "draws",
+            "no",
+            "no",
+            "exact",
+            "N(0, I) and the directions drawn look alike from all sides, and have one scale",
+        ),
+        degrade=gapped,
+    ),
+)
 
 
 def codes(z):

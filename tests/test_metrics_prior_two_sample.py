@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from fakes import known_answer, latent_encoding, normal, reference, two_gaussians, value
+from fakes import Coordinates, known_answer, latent_encoding, normal, proofs_of, reference, two_gaussians, value
 from scipy.stats import chi2, norm
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics import roc_auc_score
@@ -13,6 +13,16 @@ from sklearn.metrics import roc_auc_score
 from latentbench.catalog import metrics
 from latentbench.core import Undefined
 from latentbench.metrics.prior_two_sample import RIDGES, area_under_roc, kernel, ridge_scores, two_sample
+
+PROOFS = (
+    proofs_of(
+        "prior.c2st",
+        package="sklearn",
+        coordinates=Coordinates(
+            "draws", "no", "no", "draws", "N(0, I) has one scale; the halves are drawn by position"
+        ),
+    ),
+)
 
 
 @known_answer("prior.c2st")

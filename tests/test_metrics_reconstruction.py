@@ -2,15 +2,28 @@
 
 import pytest
 import torch
-from fakes import encode, known_answer, normal, reference
+from fakes import Coordinates, encode, known_answer, normal, proofs_of, reference
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.metrics import r2_score
+from worse import EVERY, jagged
 
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined
 from latentbench.datasets import torchvision_guard
 from latentbench.metrics.reconstruction import explained_share, mean_squared_error
+
+PROOFS = (
+    proofs_of(
+        "mse",
+        "r2",
+        "psnr",
+        package="torchmetrics",
+        coordinates=Coordinates("exact", "exact", "exact", "exact", "images and their reconstructions alone"),
+        degrade=jagged,
+        follows=EVERY,
+    ),
+)
 
 
 def principal_components(k):

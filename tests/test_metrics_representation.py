@@ -4,14 +4,42 @@ import math
 
 import pytest
 import torch
-from fakes import encode, fake_encoding, known_answer, normal, reference
+from fakes import Coordinates, encode, fake_encoding, known_answer, normal, proofs_of, reference
 from sklearn.manifold import trustworthiness as sklearn_trustworthiness
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
+from worse import shuffled
 
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined
 from latentbench.metrics.representation import neighbour_vote, probe_accuracy, silhouette_width, trustworthiness
+
+PROOFS = (
+    proofs_of(
+        "probe.linear",
+        package="sklearn",
+        coordinates=Coordinates(
+            "no", "exact", "exact", "exact", "standardised along each coordinate, with an even ridge"
+        ),
+        degrade=shuffled,
+    ),
+    proofs_of(
+        "probe.knn",
+        package="sklearn",
+        coordinates=Coordinates(
+            "exact", "exact", "no", "exact", "Euclidean neighbours or distances of codes", shown=False
+        ),
+        degrade=shuffled,
+    ),
+    proofs_of(
+        "silhouette",
+        "trustworthiness",
+        "neighbourhood_continuity",
+        package="sklearn",
+        coordinates=Coordinates("exact", "exact", "no", "exact", "Euclidean neighbours or distances of codes"),
+        degrade=shuffled,
+    ),
+)
 
 
 def pair(x, mu, y=None):

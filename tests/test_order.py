@@ -14,10 +14,13 @@ from itertools import pairwise
 import pytest
 import torch
 from cheats import Cheat, X, honest_white, measured
+from proofs import proofs
 from torch import Tensor
 from torch.nn import functional as F
+from worse import EVERY
 
 from latentbench.catalog import metrics
+from latentbench.core import DECODER
 from latentbench.measuring.judge import shuffle_pixels
 from latentbench.randomness import seeded
 
@@ -60,36 +63,11 @@ STEPS: dict[str, tuple[float, ...]] = {
 }
 WORSE: dict[str, Callable[[Tensor, float], Tensor]] = {"blur": blur, "noise": drown, "shuffle": shuffle, "mean": fade}
 
-EVERY = tuple(STEPS)
-IMAGES = ("mse", "r2", "psnr")
 SHARES = ("validity.normal", "validity.gaussian", "validity.mixture", "validity.per_class", "precision", "coverage")
-CROWD = ("density",)
-FAR = ("judge_frechet", "judge_frechet.gaussian", "judge_frechet.mixture", "judge_frechet.reconstruction",
-       "judge_frechet.interpolation", "judge_kid", "judge_kid.gaussian", "judge_kid.mixture")  # fmt: skip
-ORDERED: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys((*IMAGES, *SHARES, *CROWD, *FAR), EVERY),
-    "recall": ("blur", "noise", "mean", "components"),
-    "path.tortuosity": ("noise", "shuffle"),
-}
+"""Shares that junk leaves nothing of."""
+ORDERED = {n: p.follows for n, p in proofs().items() if p.follows}
 """Which series each metric must follow."""
-FREE = {
-    "path.jump": "says how evenly images change, not what they are",
-    "midpoint.betweenness": "a straight line is the best: finding 1, pixels reward blur",
-    "midpoint.betweenness_features": "as midpoint.betweenness, in features",
-    "geodesic.ratio": "a straight line is the best; 1 for any linear decoder",
-    "path.length_per_feature": "short is best: the blurriest decoder has the shortest paths",
-    "path.validity_gain": "relative to the cross-fade of images as bad",
-    "midpoint.validity_gain": "relative to the cross-fade of images as bad",
-    "path.class_changes": "counts labels, which the judge also gives to junk",
-    "path.consistency": "compares labels, which the judge also gives to junk",
-    "valid_label_entropy": "looks at valid samples only, few or many",
-    "valid_label_tv": "looks at valid samples only, few or many",
-    "elbo": "of a likelihood, which these models have not",
-    "nll.iw": "of a likelihood, which these models have not",
-    "lines.distance": "of lines, which digits are not",
-    "lines.smoothness": "of lines, which digits are not",
-    "lines.arc_excess": "of lines, which digits are not",
-}
+FREE = {n: p.free for n, p in proofs().items() if p.free}
 """Metrics of a decoder that have a direction and need not follow: name -> why."""
 
 
@@ -104,18 +82,18 @@ def model(series: str, step: float) -> Cheat:
 def readings(series: str) -> list[dict[str, float | None]]:
     """What each step of a series reads on the test split: metric -> value, None where it is undefined."""
     DRAWS.manual_seed(0)
-    wanted = [m for m in ORDERED if m in metrics()]
-    found = [measured(model(series, step), f"{series} {step}", wanted) for step in STEPS[series]]
+    found = [measured(model(series, step), f"{series} {step}", list(ORDERED)) for step in STEPS[series]]
     return [{r.metric: r.value for r in f.records if r.split == "test" and not r.is_reference} for f in found]
 
 
 def test_every_metric_of_a_decoder_with_a_direction_is_put_in_order_or_says_why_not():
-    directed = {n for n, m in metrics().items() if m.better in ("higher", "lower") and "decoder" in m.needs}
+    directed = {n for n, m in metrics().items() if m.better in ("higher", "lower") and DECODER in m.needs}
     assert directed - set(ORDERED) - set(FREE) == set()
     assert not set(ORDERED) & set(FREE)
+    assert {series for followed in ORDERED.values() for series in followed} == set(STEPS) == set(EVERY)
 
 
-CASES = [(metric, series) for metric, all_series in ORDERED.items() for series in all_series if metric in metrics()]
+CASES = [(metric, series) for metric, followed in ORDERED.items() for series in followed]
 
 
 @pytest.mark.parametrize(("metric", "series"), CASES)
@@ -126,7 +104,7 @@ def test_worse_step_by_step(metric, series):
     values = [row[metric] for row in readings(series)]
     bad = [sign * v for v in values if v is not None]
     assert len(bad) >= 3
-    slack = 0.02 if metric in SHARES or metric == "recall" else 0.05 * max(map(abs, bad))
+    slack = 0.02 if metrics()[metric].bounds == (0.0, 1.0) else 0.05 * max(map(abs, bad))
     for before, after in pairwise(bad):
         assert after >= before - slack, values
     assert bad[-1] > bad[0] + 2 * slack, values
@@ -136,8 +114,7 @@ def test_worse_step_by_step(metric, series):
 def test_the_last_step_is_junk(series):
     last = readings(series)[-1]
     for metric in SHARES:
-        if metric in metrics():
-            assert last[metric] is None or last[metric] < 0.02, metric
+        assert last[metric] is None or last[metric] < 0.02, metric
 
 
 def test_fixed_points():

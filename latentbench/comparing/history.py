@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from latentbench import records
 from latentbench.comparing.change import FAMILYWISE, Change, Verdict
@@ -38,11 +39,12 @@ SHORT = 7
 
 @dataclass(frozen=True)
 class Revision:
-    """One run: the name it has in the history, when it started, its cells."""
+    """One run: the name it has in the history, when it started, its cells, and how it ``defines`` its metrics."""
 
     label: str
     started: str
     cells: Mapping[Key, Cell]
+    defines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def read(folders: Sequence[Path]) -> list[Revision]:
     short = [(i.git or "")[:SHORT] for i in infos]
     names = _names(short, folders)
     return [
-        Revision(name, info.started, {identity(c): c for c in summarise(rows) if is_claim(c)})
+        Revision(name, info.started, {identity(c): c for c in summarise(rows) if is_claim(c)}, info.definitions)
         for name, info, rows in zip(names, infos, runs, strict=True)
     ]
 

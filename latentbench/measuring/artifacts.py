@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from latentbench.artifact_schema import SAMPLERS, SCHEMA, Role, check
-from latentbench.core import Dataset, Encoding, Undefined
+from latentbench.core import DECODER, Dataset, Encoding, Undefined
 from latentbench.geometry.neighbours import nearest
 from latentbench.measuring.hole_atlas import atlas as holes_of
 from latentbench.measuring.hole_atlas import plane as latent_plane
@@ -169,7 +169,7 @@ def posteriors(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
 def reconstructions(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
     """Held-out images above what comes back."""
     if e.x_hat is None:
-        raise Undefined("needs decoder")
+        raise Undefined(e.lack(DECODER))
     first = slice(0, RECONSTRUCTIONS)
     arrays: Arrays = {"x": pixels(e.x[first]), "x_hat": pixels(e.x_hat[first])}
     if e.labels is not None:

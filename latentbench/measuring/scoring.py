@@ -14,16 +14,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.core import Dataset, Encoding, Judge, Likelihood, Metric, Posterior, Split, Undefined, Value
+from latentbench.core import (
+    LIKELIHOOD,
+    LOG_VAR,
+    TRAIN,
+    TRAIN_LABELS,
+    Dataset,
+    Encoding,
+    Judge,
+    Likelihood,
+    Metric,
+    Posterior,
+    Split,
+    Undefined,
+    Value,
+)
 from latentbench.randomness import seeded
 from latentbench.records import SELF_CHECK, Record, anchor_role
 
 CHUNK = 4096
-WITHOUT = {
-    "log_var": "the posterior is a point: it has no variance",
-    "likelihood": "the model has no likelihood p(x|z), only an error",
-}
-"""Why a model may lack what a metric needs."""
 
 
 @torch.inference_mode()
@@ -67,11 +76,7 @@ def encode(
             train=train,
             judge=judge,
             seed=seed,
-            missing={
-                "lines": "the images are not lines with a known angle (dataset 'lines')",
-                **WITHOUT,
-                **(missing or {}),
-            },
+            missing=missing or {},
             likelihood=likelihood,
             factors=split.factors,
             truth=dataset.truth,
@@ -103,7 +108,7 @@ def score(encoding: Encoding, metrics: Iterable[Metric], row: Record) -> list[Re
             view = encoding if split == encoding.split else encoding.train
             base = replace(row, split=split, **declared(metric))
             if view is None or split != view.split:
-                out.append(replace(base, status="skipped", reason=encoding.missing.get("train", "needs train")))
+                out.append(replace(base, status="skipped", reason=encoding.lack(TRAIN)))
             else:
                 out.append(_score(view, metric, base))
     return out
@@ -130,7 +135,7 @@ def _sampled(view: Encoding, metric: Metric) -> dict[str, Any]:
     """What a record says of the images it was measured on where these are samples: how many of how many. Of training
     images only where the metric asks for them and does not itself go through all that are streamed."""
     views = {view.split: view}
-    if view.train is not None and metric.needs & {"train", "train_labels"} and not metric.every_image:
+    if view.train is not None and metric.needs & {TRAIN, TRAIN_LABELS} and not metric.every_image:
         views["train"] = view.train
     found = {name: [len(v.x), v.whole] for name, v in views.items() if v.whole}
     return {"sampled": found} if found else {}
@@ -150,7 +155,7 @@ def references(encoding: Encoding, metrics: Iterable[Metric], row: Record) -> li
     whether it passes its self-check on them."""
     out = []
     for metric in metrics:
-        if metric.references is None or encoding.absent(metric.needs - {"log_var", "likelihood"}):
+        if metric.references is None or encoding.absent(metric.needs - {LOG_VAR, LIKELIHOOD}):
             continue
         base = replace(row, split="test", **declared(metric))
         try:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Need, Undefined, Value, Verdict
+from latentbench.core import DECODER, JUDGE, Encoding, Metric, Need, Phrase, Undefined, Value, Verdict
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoding import CHUNK, decode, features, verdicts
 
@@ -293,13 +293,14 @@ def _always(value: float) -> Callable[..., Mapping[str, float]]:
     return lambda e, **params: {"ceiling:cross-fade": value}
 
 
-_DECODER: frozenset[Need] = frozenset({"decoder"})
-_JUDGED: frozenset[Need] = frozenset({"decoder", "judge"})
+_DECODER: frozenset[Need] = frozenset({DECODER})
+_JUDGED: frozenset[Need] = frozenset({DECODER, JUDGE})
 _PATH = {"frames": 16, "pairs": 500}
 _POINTS = {"frames": 5, "pairs": 500}  # five frames are t = 0, .25, .5, .75, 1
 
 path_tortuosity = Metric(
     name="path.tortuosity",
+    family="continuity",
     compute=_tortuosity,
     better="lower",
     bounds=(1.0, None),
@@ -310,10 +311,16 @@ path_tortuosity = Metric(
     needs=_DECODER,
     params=_PATH,
     references=_always(1.0),
+    phrase=Phrase(
+        "length of the decoded path over its chord (1 = straight)",
+        "takes a longer way between two images",
+        "takes a straighter way between two images",
+    ),
 )
 
 path_jump = Metric(
     name="path.jump",
+    family="continuity",
     compute=_jump,
     better="lower",
     bounds=(0.0, 1.0),
@@ -323,10 +330,16 @@ path_jump = Metric(
     needs=_DECODER,
     params=_PATH,
     references=_always(0.0),
+    phrase=Phrase(
+        "largest step beyond an even share (0 = even)",
+        "moves less evenly along its paths",
+        "moves more evenly",
+    ),
 )
 
 path_validity_gain = Metric(
     name="path.validity_gain",
+    family="continuity",
     compute=_validity_gain,
     better="higher",
     bounds=(-1.0, 1.0),
@@ -335,10 +348,17 @@ path_validity_gain = Metric(
     source="latentbench",
     needs=_JUDGED,
     params=_POINTS,
+    phrase=Phrase(
+        "valid frames beyond those of the cross-fade",
+        "gains more valid frames over a cross-fade",
+        "gains fewer valid frames over a cross-fade",
+    ),
+    headline=("continuous",),
 )
 
 path_class_changes = Metric(
     name="path.class_changes",
+    family="continuity",
     compute=_class_changes,
     better="lower",
     bounds=(0.0, 15.0),
@@ -352,6 +372,7 @@ path_class_changes = Metric(
 
 midpoint_betweenness = Metric(
     name="midpoint.betweenness",
+    family="continuity",
     compute=_betweenness,
     better="lower",
     bounds=(1.0, None),
@@ -365,6 +386,7 @@ midpoint_betweenness = Metric(
 
 midpoint_nonblend = Metric(
     name="midpoint.nonblend",
+    family="continuity",
     compute=_nonblend,
     better="none",
     bounds=(0.0, None),
@@ -378,6 +400,7 @@ midpoint_nonblend = Metric(
 
 midpoint_betweenness_features = Metric(
     name="midpoint.betweenness_features",
+    family="continuity",
     compute=_betweenness_features,
     better="lower",
     bounds=(1.0, None),
@@ -391,6 +414,7 @@ midpoint_betweenness_features = Metric(
 
 midpoint_validity_gain = Metric(
     name="midpoint.validity_gain",
+    family="continuity",
     compute=_midpoint_validity_gain,
     better="higher",
     bounds=(-1.0, 1.0),
@@ -399,4 +423,9 @@ midpoint_validity_gain = Metric(
     source="latentbench",
     needs=_JUDGED,
     params=_POINTS,
+    phrase=Phrase(
+        "valid midpoints beyond those of the cross-fade",
+        "gains more valid midpoints over a cross-fade",
+        "gains fewer valid midpoints over a cross-fade",
+    ),
 )

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.core import LOG_VAR, Encoding, Metric, Undefined, Value
 
 
 def kl_parts(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,7 +34,7 @@ def kl_parts(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
 
 def _log_var(e: Encoding) -> Tensor:
     if e.log_var is None:
-        raise Undefined(e.missing.get("log_var", "needs log_var"))
+        raise Undefined(e.lack(LOG_VAR))
     return e.log_var
 
 
@@ -67,10 +67,11 @@ def _kl_anchors(e: Encoding) -> Mapping[str, float]:
 
 
 _LOG_VAR: Mapping[str, Any] = {
+    "family": "posterior",
     "better": "none",
     "bounds": (0.0, None),
     "unit": "nats",
-    "needs": frozenset({"log_var"}),
+    "needs": frozenset({LOG_VAR}),
     "references": _kl_anchors,
     "expects": {"null:collapsed": (0.0, 1e-9)},
 }
@@ -81,6 +82,7 @@ kl = Metric(
     summary="KL(q(z|x) || N(0, I)), summed over dimensions, mean over images; 0 = total collapse",
     source="Kingma & Welling 2014, appendix B",
     **_LOG_VAR,
+    headline=("posterior",),
 )
 
 kl_mean_part = Metric(
@@ -89,6 +91,7 @@ kl_mean_part = Metric(
     summary="the half of the KL that the means pay, E mu^2 / 2; large = means far apart",
     source="Kingma & Welling 2014, appendix B, first half",
     **_LOG_VAR,
+    headline=("posterior",),
 )
 
 kl_variance_part = Metric(

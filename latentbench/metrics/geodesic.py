@@ -18,7 +18,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.core import DECODER, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoded_continuity import along, has_path, length, over_paths, path_pairs, step_lengths
 from latentbench.metrics.decoding import CHUNK, decode
@@ -130,6 +130,7 @@ def _cross_fade(e: Encoding, **params: object) -> Mapping[str, float]:
 
 geodesic_ratio = Metric(
     name="geodesic.ratio",
+    family="continuity",
     compute=_ratio,
     better="higher",
     bounds=(0.0, 1.0),
@@ -137,7 +138,7 @@ geodesic_ratio = Metric(
     summary="length of the shortest decoded path found between two codes over that of the straight latent line, in "
     "pixels, 16 frames; 1 = the straight line is the shortest, as for any linear decoder",
     source="Arvanitidis et al. 2018; Shao et al. 2018",
-    needs=frozenset({"decoder"}),
+    needs=frozenset({DECODER}),
     params={"frames": 16, "pairs": 24, "steps": 6},
     references=_cross_fade,
 )

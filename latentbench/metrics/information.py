@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.core import LOG_VAR, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import blocks
 from latentbench.metrics.decoding import subsample
 from latentbench.randomness import randn
@@ -65,7 +65,7 @@ def mutual_information(mu: Tensor, log_var: Tensor, noise: Tensor) -> float:
 
 def _mutual_information(e: Encoding, images: int) -> Value:
     if e.log_var is None:
-        raise Undefined(e.absent(frozenset({"log_var"})))
+        raise Undefined(e.absent(frozenset({LOG_VAR})))
     rows = subsample(torch.arange(len(e.mu)), images, e.generator("information images")).to(e.mu.device)
     noise = randn((len(rows), e.mu.shape[1]), e.generator("information draws"), e.mu.double())
     found, ceiling = mutual_information(e.mu[rows], e.log_var[rows], noise), math.log(len(rows))
@@ -82,6 +82,7 @@ def _anchors(e: Encoding, images: int) -> Mapping[str, float]:
 
 information = Metric(
     name="mutual_information",
+    family="posterior",
     compute=_mutual_information,
     better="none",
     bounds=(0.0, None),
@@ -89,7 +90,7 @@ information = Metric(
     summary="what a draw of q(z|x) tells about its image; 0 = total collapse, ln(images) = isolated posteriors, and "
     "above 95 % of that saturated: only a lower bound",
     source="Hoffman & Johnson 2016",
-    needs=frozenset({"log_var"}),
+    needs=frozenset({LOG_VAR}),
     params={"images": 10000},
     references=_anchors,
     expects={"null:collapsed": (0.0, 1e-6)},

@@ -96,6 +96,7 @@ def _likeliest_anchors(e: Encoding, points: int, k: int) -> Mapping[str, float]:
 
 two_nn = Metric(
     name="intrinsic_dim.twonn",
+    family="representation",
     compute=_two_nearest,
     better="none",
     bounds=(0.0, None),
@@ -108,6 +109,7 @@ two_nn = Metric(
 
 levina_bickel = Metric(
     name="intrinsic_dim.mle",
+    family="representation",
     compute=_likeliest,
     better="none",
     bounds=(0.0, None),

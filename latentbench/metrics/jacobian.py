@@ -22,7 +22,7 @@ import torch
 import torch.autograd.forward_ad as forward
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.core import DECODER, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoded_continuity import NO_PATH, image_distance
 from latentbench.metrics.decoding import CHUNK, decoder_of, subsample
@@ -156,6 +156,7 @@ def _condition(e: Encoding, codes: int) -> Value:
 
 jacobian_lipschitz = Metric(
     name="jacobian.lipschitz",
+    family="continuity",
     compute=_lipschitz,
     better="none",
     bounds=(0.0, None),
@@ -163,12 +164,13 @@ jacobian_lipschitz = Metric(
     summary="how far an image moves for one standard deviation of the codes, in the direction where it moves most: "
     "median over test codes; the blurriest decoder has the smallest",
     source="largest singular value of J S^{1/2}, S the covariance of the codes: latentbench",
-    needs=frozenset({"decoder"}),
+    needs=frozenset({DECODER}),
     params={"codes": 100},
 )
 
 jacobian_condition = Metric(
     name="jacobian.condition",
+    family="continuity",
     compute=_condition,
     better="none",
     bounds=(1.0, 1 / ZERO),
@@ -176,6 +178,6 @@ jacobian_condition = Metric(
     summary="how unequally the directions of the latent space move the image: largest over smallest singular value of "
     "J S^{1/2}, median over test codes; values below 1/10,000 of the largest are left out",
     source="condition number of J S^{1/2}, S the covariance of the codes: latentbench",
-    needs=frozenset({"decoder"}),
+    needs=frozenset({DECODER}),
     params={"codes": 100},
 )

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.core import LIKELIHOOD, LOG_VAR, Encoding, Metric, Undefined, Value
 from latentbench.metrics.decoding import CHUNK, subsample
 from latentbench.randomness import randn
 
@@ -66,7 +66,7 @@ def log_weights(e: Encoding, images: int, draws: int) -> Tensor:
     """`importance_weights` of ``draws`` draws for each of at most ``images`` images of the split: the same images and
     the same noise for every model. Raises Undefined without a likelihood or a variance."""
     if e.likelihood is None or e.log_var is None:
-        raise Undefined(e.absent(frozenset({"likelihood", "log_var"})))
+        raise Undefined(e.absent(frozenset({LIKELIHOOD, LOG_VAR})))
     rows = subsample(torch.arange(len(e.x)), images, e.generator("likelihood images")).to(e.mu.device)
     noise = randn((draws, len(rows), e.mu.shape[1]), e.generator("likelihood draws"), e.mu.double()).to(e.mu)
     return importance_weights(e.x[rows], e.mu[rows], e.log_var[rows], noise, e.likelihood.log_prob)
@@ -93,9 +93,10 @@ def _nll(e: Encoding, images: int, draws: int) -> Value:
 
 
 _BOUND: Mapping[str, Any] = {
+    "family": "reconstruction",
     "bounds": (None, None),
     "unit": "nats per image",
-    "needs": frozenset({"likelihood", "log_var"}),
+    "needs": frozenset({LIKELIHOOD, LOG_VAR}),
     "params": {"images": 1000, "draws": 50},
 }
 

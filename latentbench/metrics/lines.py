@@ -26,13 +26,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Need, Undefined, Value
+from latentbench.core import DECODER, Encoding, Metric, Need, Undefined, Value
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoded_continuity import along, decode_between, has_path, length, path_pairs
 from latentbench.metrics.nearest_line import Render, nearest_lines, wrap
 
 CLOSE = math.pi / 8
 """Ends nearer than this leave no room to tell an even turn from the error of the angles."""
+
+
+LINES = Need(
+    "lines",
+    lambda e: e.factors is not None and e.truth is not None and e.truth.factors == ("angle",),
+    "the images are not lines with a known angle (dataset 'lines')",
+)
+"""What the data set ``lines`` offers and no other: the angle that every image was drawn from, and how."""
 
 
 class Traced(NamedTuple):
@@ -91,14 +99,14 @@ def turned(e: Encoding, frames: int, pairs: int, way: float = 0.0) -> Traced:
 def _pairs(e: Encoding, pairs: int) -> tuple[Tensor, Tensor]:
     """The encoding's pairs (p, 2) and the true angles (p, 2) of their images."""
     if e.factors is None:
-        raise Undefined(e.missing.get("lines", "needs lines"))
+        raise Undefined(e.lack(LINES))
     ends = path_pairs(e, pairs)
     return ends, e.factors[:, 0].cpu().double()[ends]
 
 
 def _render(e: Encoding) -> Render:
     if e.truth is None:
-        raise Undefined(e.missing.get("lines", "needs lines"))
+        raise Undefined(e.lack(LINES))
     return e.truth.render
 
 
@@ -180,12 +188,13 @@ def _arcs(e: Encoding, frames: int, pairs: int) -> Mapping[str, float]:
     }
 
 
-_NEEDS: frozenset[Need] = frozenset({"decoder", "lines"})
+_NEEDS: frozenset[Need] = frozenset({DECODER, LINES})
 _PATH = {"frames": 16, "pairs": 100}
 _SOURCE = "Berthelot et al. 2018"
 
 lines_distance = Metric(
     name="lines.distance",
+    family="continuity",
     compute=_distance,
     better="lower",
     bounds=(0.0, 2.0),
@@ -201,6 +210,7 @@ lines_distance = Metric(
 
 lines_smoothness = Metric(
     name="lines.smoothness",
+    family="continuity",
     compute=_smoothness,
     better="lower",
     bounds=(0.0, None),
@@ -216,6 +226,7 @@ lines_smoothness = Metric(
 
 lines_arc_excess = Metric(
     name="lines.arc_excess",
+    family="continuity",
     compute=_arc_excess,
     better="lower",
     bounds=(1.0, None),

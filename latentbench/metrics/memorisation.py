@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.core import DECODER, TRAIN, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import blocks, flat
 from latentbench.metrics.decoding import subsample
 from latentbench.metrics.samplers import alike, prior_samples
@@ -100,7 +100,7 @@ def closest(images: Tensor, others: Tensor, skip: int = 0) -> Nearest:
 
 def _train_images(e: Encoding) -> Tensor:
     if e.train is None:
-        raise Undefined(e.missing.get("train", "needs train"))
+        raise Undefined(e.lack(TRAIN))
     return e.train.x
 
 
@@ -206,8 +206,9 @@ def _data_copying_anchors(e: Encoding, sampler: str, count: int) -> Mapping[str,
 
 
 _SAMPLED: Mapping[str, Any] = {
+    "family": "representation",
     "better": "target",
-    "needs": frozenset({"decoder", "train"}),
+    "needs": frozenset({DECODER, TRAIN}),
     "params": {"sampler": "mixture", "count": 1000},
     "every_image": True,
 }

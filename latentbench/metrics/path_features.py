@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Need, Undefined, Value
+from latentbench.core import DECODER, JUDGE, Encoding, Metric, Need, Undefined, Value
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoded_continuity import (
     chord_of,
@@ -117,10 +117,11 @@ def _fade_length(e: Encoding, pairs: int, times_per_path: int, eps: float) -> Ma
     return {"ceiling:cross-fade": _ratio(speed, length(flat(seen[pairs:]) - flat(seen[:pairs])))}
 
 
-_JUDGED: frozenset[Need] = frozenset({"decoder", "judge"})
+_JUDGED: frozenset[Need] = frozenset({DECODER, JUDGE})
 
 path_consistency = Metric(
     name="path.consistency",
+    family="continuity",
     compute=_consistency,
     better="higher",
     bounds=(0.0, 1.0),
@@ -135,6 +136,7 @@ path_consistency = Metric(
 
 path_length_per_feature = Metric(
     name="path.length_per_feature",
+    family="continuity",
     compute=_length_per_feature,
     better="lower",
     bounds=(0.0, None),

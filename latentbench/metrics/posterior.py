@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.core import Encoding, Metric, Phrase, Undefined, Value
 from latentbench.geometry.neighbours import blocks
 from latentbench.metrics.decoding import subsample
 from latentbench.randomness import randn
@@ -193,6 +193,7 @@ def _law_anchors(e: Encoding) -> Mapping[str, float]:
 _KNOWN = {"floor:collapsed": _collapsed, "ceiling:matched": _matched}
 active_units = Metric(
     name="active_units",
+    family="posterior",
     compute=_active_units,
     better="higher",
     bounds=(0.0, None),
@@ -203,10 +204,12 @@ active_units = Metric(
     params={"threshold": ACTIVE},
     references=_active_anchors,
     expects={"floor:collapsed": (0.0, 0.0)},
+    headline=("posterior",),
 )
 
 active_units_burda = Metric(
     name="active_units.burda",
+    family="posterior",
     compute=_active_units_burda,
     better="higher",
     bounds=(0.0, None),
@@ -220,6 +223,7 @@ active_units_burda = Metric(
 
 punctual_index = Metric(
     name="punctual_index",
+    family="posterior",
     compute=_punctual_index,
     better="none",
     bounds=(0.0, None),
@@ -228,10 +232,12 @@ punctual_index = Metric(
     source="latentbench",
     references=_punctual_anchors,
     expects={"null:points": (0.0, 1e-6), "null:matched": (0.5, 2.5)},
+    headline=("posterior",),
 )
 
 overlap = Metric(
     name="overlap",
+    family="posterior",
     compute=_overlap,
     better="none",
     bounds=(0.0, 1.0),
@@ -241,10 +247,16 @@ overlap = Metric(
     params={"points": 1000},
     references=_overlap_anchors,
     expects={"null:collapsed": (1.0 - 1e-9, 1.0), "null:points": (0.0, 0.0)},
+    phrase=Phrase(
+        "overlap of the posteriors",
+        "lets its posteriors overlap more",
+        "lets its posteriors overlap less",
+    ),
 )
 
 variance_law = Metric(
     name="variance_law",
+    family="posterior",
     compute=_variance_law,
     better="target",
     target=1.0,

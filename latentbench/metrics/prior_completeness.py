@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Need, Undefined, Value, Verdict
+from latentbench.core import DECODER, JUDGE, TRAIN, Encoding, Metric, Need, Phrase, Undefined, Value, Verdict
 from latentbench.metrics.decoding import judge_of, verdicts
 from latentbench.metrics.samplers import anchor_images, judged_samples
 
@@ -130,12 +130,13 @@ def _real_per_class(e: Encoding, sampler: str, count: int) -> Mapping[str, float
     return {name: _worst(e, verdict, count)[0] for name, verdict in e.once(anchored, count=count).items()}
 
 
-_JUDGED: frozenset[Need] = frozenset({"decoder", "judge"})
-_FITTED: frozenset[Need] = frozenset({"decoder", "judge", "train"})
+_JUDGED: frozenset[Need] = frozenset({DECODER, JUDGE})
+_FITTED: frozenset[Need] = frozenset({DECODER, JUDGE, TRAIN})
 _COUNT = 2000
 
 validity_normal = Metric(
     name="validity.normal",
+    family="completeness",
     compute=_validity,
     better="higher",
     bounds=(0.0, 1.0),
@@ -145,10 +146,17 @@ validity_normal = Metric(
     needs=_JUDGED,
     params={"sampler": "normal", "count": _COUNT},
     references=_valid_anchors,
+    phrase=Phrase(
+        "valid draws from N(0, I)",
+        "decodes more valid draws from N(0, I)",
+        "decodes fewer valid draws from N(0, I)",
+    ),
+    headline=("complete",),
 )
 
 validity_gaussian = Metric(
     name="validity.gaussian",
+    family="completeness",
     compute=_validity,
     better="higher",
     bounds=(0.0, 1.0),
@@ -158,10 +166,16 @@ validity_gaussian = Metric(
     needs=_FITTED,
     params={"sampler": "gaussian", "count": _COUNT},
     references=_valid_anchors,
+    phrase=Phrase(
+        "valid draws from a Gaussian fitted to the codes",
+        "decodes more valid draws from a Gaussian fitted to its codes",
+        "decodes fewer valid draws from a Gaussian fitted to its codes",
+    ),
 )
 
 validity_mixture = Metric(
     name="validity.mixture",
+    family="completeness",
     compute=_validity,
     better="higher",
     bounds=(0.0, 1.0),
@@ -171,10 +185,16 @@ validity_mixture = Metric(
     needs=_FITTED,
     params={"sampler": "mixture", "count": _COUNT},
     references=_valid_anchors,
+    phrase=Phrase(
+        "valid draws from a mixture fitted to the codes",
+        "decodes more valid draws from a mixture fitted to its codes",
+        "decodes fewer valid draws from a mixture fitted to its codes",
+    ),
 )
 
 validity_per_class = Metric(
     name="validity.per_class",
+    family="completeness",
     compute=_per_class,
     better="higher",
     bounds=(0.0, 1.0),
@@ -189,6 +209,7 @@ validity_per_class = Metric(
 
 valid_label_entropy = Metric(
     name="valid_label_entropy",
+    family="completeness",
     compute=_label_entropy,
     better="higher",
     bounds=(0.0, 1.0),
@@ -202,6 +223,7 @@ valid_label_entropy = Metric(
 
 valid_label_tv = Metric(
     name="valid_label_tv",
+    family="completeness",
     compute=_label_tv,
     better="lower",
     bounds=(0.0, 1.0),

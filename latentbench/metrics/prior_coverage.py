@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Need, Undefined, Value
+from latentbench.core import DECODER, JUDGE, Encoding, Metric, Need, Undefined, Value
 from latentbench.geometry.neighbours import count_inside, nearest
 from latentbench.metrics.samplers import alike, real_features, sample_features, train_features
 
@@ -88,11 +88,12 @@ def _real_score(field: str) -> Callable[..., Mapping[str, float]]:
     return references
 
 
-_JUDGED: frozenset[Need] = frozenset({"decoder", "judge"})
+_JUDGED: frozenset[Need] = frozenset({DECODER, JUDGE})
 _PRDC = {"sampler": "normal", "count": 2000, "k": 5}
 
 precision = Metric(
     name="precision",
+    family="completeness",
     compute=_score("precision"),
     better="higher",
     bounds=(0.0, 1.0),
@@ -106,6 +107,7 @@ precision = Metric(
 
 recall = Metric(
     name="recall",
+    family="completeness",
     compute=_score("recall"),
     better="higher",
     bounds=(0.0, 1.0),
@@ -119,6 +121,7 @@ recall = Metric(
 
 density = Metric(
     name="density",
+    family="completeness",
     compute=_score("density"),
     better="higher",
     bounds=(0.0, None),
@@ -132,6 +135,7 @@ density = Metric(
 
 coverage = Metric(
     name="coverage",
+    family="completeness",
     compute=_score("coverage"),
     better="higher",
     bounds=(0.0, 1.0),

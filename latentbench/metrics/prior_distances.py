@@ -24,7 +24,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Need, Undefined, Value
+from latentbench.core import DECODER, JUDGE, TRAIN, Encoding, Metric, Need, Undefined, Value
 from latentbench.geometry.kernels import between, cubic, within
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoding import decode, features
@@ -77,7 +77,7 @@ def _root(covariance: Tensor) -> Tensor:
 def reconstruction_features(e: Encoding, count: int) -> Tensor:
     """The judge's features (n, f) of the reconstructions of the very images behind `real_features`."""
     if e.x_hat is None:
-        raise Undefined(e.missing.get("decoder", "needs decoder"))
+        raise Undefined(e.lack(DECODER))
     return real_features(replace(e, x=e.x_hat), count)  # the same generator picks the same rows
 
 
@@ -152,8 +152,8 @@ def _kid_anchors(e: Encoding, kind: str, count: int) -> Mapping[str, float]:
     return {n: _kernel(e, f, count) for n, f in e.once(anchor_features, count=count).items()}
 
 
-_JUDGED: frozenset[Need] = frozenset({"decoder", "judge"})
-_FITTED: frozenset[Need] = frozenset({"decoder", "judge", "train"})
+_JUDGED: frozenset[Need] = frozenset({DECODER, JUDGE})
+_FITTED: frozenset[Need] = frozenset({DECODER, JUDGE, TRAIN})
 _OF = {
     "normal": "decoded draws of N(0, I)",
     "gaussian": "decoded draws of a Gaussian fitted to the training codes",
@@ -174,6 +174,7 @@ def _declare(
 ) -> Metric:
     return Metric(
         name=name if kind == "normal" else f"{name}.{kind}",
+        family="completeness",
         compute=compute,
         better="lower",
         bounds=(low, None),

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.core import TRAIN, Encoding, Metric, Phrase, Undefined, Value
 from latentbench.geometry.neighbours import nearest
 from latentbench.metrics.decoding import subsample
 from latentbench.metrics.samplers import null_repeats, prior_codes, train_codes
@@ -61,7 +61,7 @@ def hole_null(e: Encoding, k: int, quantile: float, codes: int, held_out: int, d
     """`hole_share` where C, H and the draws all come from N(0, I), with this run's counts and latent size: about
     ``1 - quantile``, and more where H is small, for the quantile of a few distances falls short of the true one."""
     if e.train is None:
-        raise Undefined(e.missing.get("train", "needs train"))
+        raise Undefined(e.lack(TRAIN))
     d, generator = e.mu.shape[1], e.generator("hole null")
     sizes = min(len(e.train.z), codes), min(len(e.z), held_out)
     repeats = null_repeats(sizes[1])
@@ -82,28 +82,41 @@ _EXPECTS = {"null:prior": (0.0, 0.05)}
 
 hole = Metric(
     name="hole",
+    family="completeness",
     compute=_hole,
     better="lower",
     bounds=(0.0, 1.0),
     unit="share of prior mass",
     summary="share of N(0, I) farther from the training codes than 99 % of held-out codes are; .01 = none",
     source="latentbench",
-    needs=frozenset({"train"}),
+    needs=frozenset({TRAIN}),
     params={"sampler": "normal", **_HOLE},
     references=_null,
     expects=_EXPECTS,
+    phrase=Phrase(
+        "holes under N(0, I)",
+        "leaves more holes under N(0, I)",
+        "leaves fewer holes under N(0, I)",
+    ),
+    headline=("complete", "posterior"),
 )
 
 hole_gaussian = Metric(
     name="hole.gaussian",
+    family="completeness",
     compute=_hole,
     better="lower",
     bounds=(0.0, 1.0),
     unit="share of prior mass",
     summary="share of the Gaussian fitted to the training codes farther from them than 99 % of held-out codes are",
     source="latentbench",
-    needs=frozenset({"train"}),
+    needs=frozenset({TRAIN}),
     params={"sampler": "gaussian", **_HOLE},
     references=_null,
     expects=_EXPECTS,
+    phrase=Phrase(
+        "holes under a Gaussian fitted to the codes",
+        "leaves more holes under a Gaussian fitted to its codes",
+        "leaves fewer holes under a Gaussian fitted to its codes",
+    ),
 )

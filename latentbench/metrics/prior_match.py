@@ -125,6 +125,7 @@ def _codes(e: Encoding, most: int) -> Tensor:
 
 prior_mmd = Metric(
     name="prior.mmd",
+    family="completeness",
     compute=_mmd,
     better="lower",
     bounds=(None, 2.0),
@@ -138,6 +139,7 @@ prior_mmd = Metric(
 
 prior_sliced_w2 = Metric(
     name="prior.sliced_w2",
+    family="completeness",
     compute=_sliced,
     better="lower",
     bounds=(0.0, None),

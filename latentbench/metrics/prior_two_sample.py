@@ -108,6 +108,7 @@ def _null(e: Encoding, codes: int) -> Mapping[str, float]:
 
 prior_c2st = Metric(
     name="prior.c2st",
+    family="completeness",
     compute=_c2st,
     better="target",
     target=0.5,

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined
+from latentbench.core import DECODER, TRAIN, Encoding, Metric, Phrase, Undefined
 from latentbench.metrics.decoding import CHUNK, decode
 
 
@@ -58,43 +58,57 @@ def _mse(e: Encoding) -> float:
 
 def _r2(e: Encoding) -> float:
     if e.train is None:
-        raise Undefined("needs train")
+        raise Undefined(e.lack(TRAIN))
     mean_image = e.train.x.mean(0, dtype=torch.float64)
     return explained_share(e.x, e.once(reconstructions), mean_image)
 
 
 mse = Metric(
     name="mse",
+    family="reconstruction",
     compute=_mse,
     better="lower",
     bounds=(0.0, None),
     unit="squared intensity",
     summary="mean squared error of the decoded posterior mean, per pixel",
     source="definition",
-    needs=frozenset({"decoder"}),
+    needs=frozenset({DECODER}),
     splits=("train", "test"),
+    phrase=Phrase(
+        "mean squared error",
+        "makes a larger squared error",
+        "makes a smaller squared error",
+    ),
 )
 
 r2 = Metric(
     name="r2",
+    family="reconstruction",
     compute=_r2,
     better="higher",
     bounds=(None, 1.0),
     unit="share of variance",
     summary="1 - MSE / MSE of the training split's mean image; 0 = no better than that image",
     source="coefficient of determination, Wright 1921",
-    needs=frozenset({"decoder", "train"}),
+    needs=frozenset({DECODER, TRAIN}),
     splits=("train", "test"),
+    phrase=Phrase(
+        "R² on held-out images",
+        "reconstructs held-out images better",
+        "reconstructs held-out images worse",
+    ),
+    headline=("reconstructs", "cost"),
 )
 
 psnr = Metric(
     name="psnr",
+    family="reconstruction",
     compute=_psnr,
     better="higher",
     bounds=(None, None),
     unit="dB",
     summary="peak signal-to-noise ratio of the decoded posterior mean, -10 log10 of the MSE",
     source="definition, peak 1",
-    needs=frozenset({"decoder"}),
+    needs=frozenset({DECODER}),
     splits=("train", "test"),
 )

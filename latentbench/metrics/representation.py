@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.core import LABELS, TRAIN, TRAIN_LABELS, Encoding, Metric, Phrase, Undefined, Value
 from latentbench.geometry.neighbours import blocks, flat, nearest, ranks
 from latentbench.metrics.decoding import subsample
 
@@ -119,13 +119,13 @@ def _numpy(points: Tensor) -> NDArray[np.float64]:
 
 def _labels(e: Encoding) -> NDArray[np.int64]:
     if e.labels is None:
-        raise Undefined("needs labels")
+        raise Undefined(e.lack(LABELS))
     return e.labels.cpu().numpy()
 
 
 def _probe(e: Encoding, points: int) -> float:
     if e.train is None:
-        raise Undefined("needs train")
+        raise Undefined(e.lack(TRAIN))
     rows = subsample(torch.arange(len(e.train.mu)), points, e.generator("probe"))
     train, train_labels = _numpy(e.train.mu[rows.to(e.mu.device)]), _labels(e.train)[rows.numpy()]
     return probe_accuracy(train, train_labels, _numpy(e.mu), _labels(e))
@@ -133,14 +133,14 @@ def _probe(e: Encoding, points: int) -> float:
 
 def _vote(e: Encoding, points: int, k: int) -> float:
     if e.train is None or e.train.labels is None or e.labels is None:
-        raise Undefined(e.absent(frozenset({"labels", "train", "train_labels"})))
+        raise Undefined(e.absent(frozenset({LABELS, TRAIN, TRAIN_LABELS})))
     rows = subsample(torch.arange(len(e.train.mu)), points, e.generator("probe")).to(e.mu.device)
     return neighbour_vote(e.train.mu[rows], e.train.labels[rows], e.mu, e.labels, k)
 
 
 def _silhouette(e: Encoding, points: int) -> Value:
     if e.labels is None:
-        raise Undefined(e.absent(frozenset({"labels"})))
+        raise Undefined(e.absent(frozenset({LABELS})))
     rows = _points(e, points)
     return Value(silhouette_width(e.mu[rows], e.labels[rows]), detail={"points": len(rows)})
 
@@ -148,7 +148,7 @@ def _silhouette(e: Encoding, points: int) -> Value:
 def _shuffled_labels(e: Encoding, points: int) -> Mapping[str, float]:
     """The same codes with the labels dealt out anew: what any latent reads where classes are nothing to it."""
     if e.labels is None:
-        raise Undefined(e.absent(frozenset({"labels"})))
+        raise Undefined(e.absent(frozenset({LABELS})))
     rows = _points(e, points)
     order = torch.randperm(len(rows), generator=e.generator("shuffled labels")).to(rows.device)
     return {"null:labels": silhouette_width(e.mu[rows], e.labels[rows][order])}
@@ -156,7 +156,7 @@ def _shuffled_labels(e: Encoding, points: int) -> Mapping[str, float]:
 
 def _majority(e: Encoding, points: int, **params: object) -> Mapping[str, float]:
     if e.train is None:
-        raise Undefined("needs train")
+        raise Undefined(e.lack(TRAIN))
     common = int(np.bincount(_labels(e.train)).argmax())
     return {"floor:majority": float((_labels(e) == common).mean())}
 
@@ -165,39 +165,47 @@ _KNN = {"k": 10, "points": 2000}
 
 probe_linear = Metric(
     name="probe.linear",
+    family="representation",
     compute=_probe,
     better="higher",
     bounds=(0.0, 1.0),
     unit="accuracy",
     summary="test accuracy of a logistic regression on the posterior means of the training split",
     source="Alain & Bengio 2017",
-    needs=frozenset({"labels", "train", "train_labels"}),
+    needs=frozenset({LABELS, TRAIN, TRAIN_LABELS}),
     params={"points": 5000},
     references=_majority,
+    phrase=Phrase(
+        "accuracy of a linear probe",
+        "tells classes apart better",
+        "tells classes apart less well",
+    ),
 )
 
 probe_knn = Metric(
     name="probe.knn",
+    family="representation",
     compute=_vote,
     better="higher",
     bounds=(0.0, 1.0),
     unit="accuracy",
     summary="test accuracy of the majority among the 10 nearest posterior means of the training split",
     source="Cover & Hart 1967",
-    needs=frozenset({"labels", "train", "train_labels"}),
+    needs=frozenset({LABELS, TRAIN, TRAIN_LABELS}),
     params={"points": 5000, "k": 10},
     references=_majority,
 )
 
 silhouette = Metric(
     name="silhouette",
+    family="representation",
     compute=_silhouette,
     better="higher",
     bounds=(-1.0, 1.0),
     unit="silhouette width",
     summary="do posterior means of a class lie together and apart from the next class? 1 = yes, 0 = classes overlap",
     source="Rousseeuw 1987",
-    needs=frozenset({"labels"}),
+    needs=frozenset({LABELS}),
     params={"points": 2000},
     references=_shuffled_labels,
     expects={"null:labels": (-1.0, 0.3)},
@@ -205,6 +213,7 @@ silhouette = Metric(
 
 trustworthiness_of_means = Metric(
     name="trustworthiness",
+    family="representation",
     compute=_trustworthiness,
     better="higher",
     bounds=(0.0, 1.0),
@@ -216,6 +225,7 @@ trustworthiness_of_means = Metric(
 
 neighbourhood_continuity = Metric(
     name="neighbourhood_continuity",
+    family="representation",
     compute=_neighbourhood_continuity,
     better="higher",
     bounds=(0.0, 1.0),

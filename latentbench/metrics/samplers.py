@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Undefined, Verdict
+from latentbench.core import TRAIN, Encoding, Undefined, Verdict
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoding import decode, features, subsample, verdicts
 from latentbench.randomness import randn
@@ -83,7 +83,7 @@ def draw(mixture: Mixture, noise: Tensor, generator: torch.Generator) -> Tensor:
 def train_codes(e: Encoding, most: int) -> Tensor:
     """At most ``most`` training codes (n, d): one draw of q(z|x) per image, the mean for a Dirac."""
     if e.train is None:
-        raise Undefined(e.missing.get("train", "needs train"))
+        raise Undefined(e.lack(TRAIN))
     return subsample(e.train.z, most, e.generator("codes"))
 
 
@@ -126,7 +126,7 @@ def train_features(e: Encoding, count: int) -> Tensor:
     """The judge's features (n, f) of as many real training images as `real_features` has of the split's, or of all
     there are. The judge was trained on them."""
     if e.train is None:
-        raise Undefined(e.missing.get("train", "needs train"))
+        raise Undefined(e.lack(TRAIN))
     most = min(len(e.x), count)
     return features(e, subsample(e.train.x, most, e.generator("real against real")))
 

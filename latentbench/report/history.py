@@ -57,9 +57,10 @@ def html(revisions: Sequence[Revision], series: Sequence[Series]) -> str:
     panels: dict[tuple[str, str], list[Series]] = {}
     for s in series:
         panels.setdefault((s.metric, s.subject.removeprefix(s.model)), []).append(s)
+    defines = {metric: d for r in revisions for metric, d in r.defines.items()}
     groups = []
     for family in (*words.FAMILIES, words.OTHER):
-        own = [k for k in panels if words.family(k[0]) is family]
+        own = [k for k in panels if words.family(k[0], defines.get(k[0])) is family]
         # What changed stands first.
         own.sort(key=lambda k: not any(s.breaks for s in panels[k]))
         drawn = [_panel(k[0] + k[1], panels[k], revisions, models) for k in own]

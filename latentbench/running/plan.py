@@ -15,7 +15,7 @@ import torch
 from latentbench import __version__, catalog
 from latentbench.catalog import ModelSpec
 from latentbench.config import Run
-from latentbench.core import Dataset
+from latentbench.core import JUDGE, Dataset
 from latentbench.records import digest, model_name
 from latentbench.running.executor import Opener, find_executor
 from latentbench.running.unit import Kind, Unit
@@ -126,7 +126,7 @@ def _units(
     def key(kind: Kind, depends: Any) -> str:
         return digest({"kind": kind, "on": depends, "data": sha, "device": device, "version": __version__})
 
-    judged = dataset.train.y is not None and any("judge" in declared[m].needs for m in metrics)
+    judged = dataset.train.y is not None and any(JUDGE in declared[m].needs for m in metrics)
     judges = [make(kind="judge", key=key("judge", 0))] if judged else []
     judge_key, judge = (judges[0].key, judges[0].folder) if judges else (None, None)
     judge_needs = tuple(u.folder for u in judges)

@@ -9,6 +9,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,6 +42,9 @@ def describe_run(
             "target": m.target,
             "bounds": m.bounds,
             "params": dict(m.params),
+            "family": m.family,
+            "phrase": asdict(m.phrase) if m.phrase else None,
+            "headline": list(m.headline),
         }
         for m in metrics
     }

@@ -11,14 +11,29 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import astuple, fields, replace
 from typing import get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Need, Undefined, Value
+from latentbench.core import (
+    DECODER,
+    JUDGE,
+    LABELS,
+    LIKELIHOOD,
+    LOG_VAR,
+    TRAIN,
+    TRAIN_LABELS,
+    Encoding,
+    Family,
+    Metric,
+    Need,
+    Question,
+    Undefined,
+    Value,
+)
 from latentbench.records import Better, anchor_role
 from latentbench.testing.broken import ContractBroken, demand
 from latentbench.testing.examples import example_encoding
@@ -29,10 +44,15 @@ SIGMAS = (None, 0.3)
 PRECISION = 1e-3
 """Relative difference between float32 and float64 that a metric may show, unless it says why it needs more."""
 
+BUILT_IN = frozenset({LABELS, DECODER, LOG_VAR, LIKELIHOOD, JUDGE, TRAIN, TRAIN_LABELS})
+"""The needs that any data and any model may leave unmet."""
+
 
 def example_for(metric: Metric) -> Example:
-    """What makes an encoding of the data that the metric is meant for."""
-    make = lines_encoding if "lines" in metric.needs else example_encoding
+    """What makes an encoding of the data that the metric is meant for: the first of the package's small examples that
+    meets its needs, else the first."""
+    makers = (example_encoding, lines_encoding)
+    make = next((m for m in makers if not m().absent(metric.needs)), example_encoding)
     return lambda sigma, dtype: make(sigma, dtype=dtype)
 
 
@@ -69,7 +89,9 @@ def tensors(e: Encoding) -> Mapping[str, Tensor]:
 def both(metric: Metric, example: Example, dtype: torch.dtype = torch.float32) -> Iterator[Encoding]:
     """The examples, a Dirac and a Gaussian, that hold what the metric needs."""
     found = [e for s in SIGMAS if not (e := example(s, dtype)).absent(metric.needs)]
-    demand(bool(found), metric.name, f"no example holds what it needs ({', '.join(sorted(metric.needs))})")
+    demand(
+        bool(found), metric.name, f"no example holds what it needs ({', '.join(sorted(n.name for n in metric.needs))})"
+    )
     yield from found
 
 
@@ -82,7 +104,7 @@ def anchor_has_a_kind(metric: Metric, anchor: str) -> None:
 
 
 def declaration_is_complete(metric: Metric, example: Example) -> None:
-    """Words, direction, bounds, target and needs are there and agree with one another."""
+    """Words, direction, bounds, target, needs and family are there and agree with one another."""
     name = metric.name
     for field in ("summary", "source", "unit", "splits"):
         demand(bool(getattr(metric, field)), name, f"{field} is empty")
@@ -90,7 +112,11 @@ def declaration_is_complete(metric: Metric, example: Example) -> None:
     demand((metric.better == "target") == (metric.target is not None), name, "a target goes with better='target'")
     low, high = metric.bounds
     demand(low is None or high is None or low < high, name, f"bounds: {metric.bounds} hold nothing")
-    demand(metric.needs <= set(get_args(Need)), name, f"needs: {sorted(metric.needs)} are not all known")
+    demand(all(n.name and n.reason for n in metric.needs), name, "a need has no name or reason")
+    demand(metric.family in get_args(Family), name, f"family: '{metric.family}' is not one of {get_args(Family)}")
+    questions = get_args(Question)
+    demand(set(metric.headline) <= set(questions), name, f"headline: {metric.headline} are not all of {questions}")
+    demand(metric.phrase is None or all(astuple(metric.phrase)), name, f"phrase: {metric.phrase} leaves a text empty")
     demand(not metric.expects or metric.references is not None, name, "expects anchors but declares no references")
     for anchor in metric.expects:
         anchor_has_a_kind(metric, anchor)
@@ -172,33 +198,48 @@ def blocks_change_nothing(metric: Metric, example: Example) -> None:
         demand(close(parts, whole, 1e-9, 1e-12), metric.name, f"in small blocks {parts}, in large ones {whole}")
 
 
-def needs_are_told_in_full(metric: Metric, example: Example) -> None:
-    """Without what it needs it is absent for that reason; without anything else it still has a value."""
-    e = example(0.3, torch.float32)
-    poorer: dict[str, Encoding] = {
-        "labels": replace(e, labels=None),
-        "decoder": replace(e, decode=None, x_hat=None),
-        "log_var": replace(e, log_var=None),
-        "judge": replace(e, judge=None, missing={"judge": "the judge failed its self-check"}),
-        "train": replace(e, train=None),
-        "likelihood": replace(e, likelihood=None),
-        "lines": replace(e, truth=None, factors=None),
-    }
+def poorer(e: Encoding) -> Iterator[tuple[str, Need | None, Encoding]]:
+    """Encodings that lack one thing each: what, the need of `core` that is then not met (None: no such need), and the
+    encoding."""
+    yield "labels", LABELS, replace(e, labels=None)
+    yield "decoder", DECODER, replace(e, decode=None, x_hat=None)
+    yield "log_var", LOG_VAR, replace(e, log_var=None)
+    yield "likelihood", LIKELIHOOD, replace(e, likelihood=None)
+    yield "judge", JUDGE, replace(e, judge=None, missing={"judge": "the judge failed its self-check"})
+    yield "train", TRAIN, replace(e, train=None)
     if e.train is not None:
-        poorer["train_labels"] = replace(e, train=replace(e.train, labels=None))
-    for need, less in poorer.items():
+        yield "train_labels", TRAIN_LABELS, replace(e, train=replace(e.train, labels=None))
+    yield "known factors", None, replace(e, truth=None, factors=None)
+
+
+def needs_are_told_in_full(metric: Metric, example: Example) -> None:
+    """Without what it needs it is absent for that reason; without anything else it still has a value. The tests of its
+    needs stand a bare encoding."""
+    e = example(0.3, torch.float32)
+    bare = Encoding(e.split, e.x, e.mu, e.z, None)
+    for own in metric.needs:
+        try:
+            met = own.met(bare)
+        except Exception as error:
+            raise ContractBroken(
+                f"{metric.name}: need {own.name} cannot be tested on a bare encoding: {error}"
+            ) from error
+        demand(isinstance(met, bool), metric.name, f"need {own.name}: its test gives {met!r}, not True or False")
+    for what, need, less in poorer(e):
         reason = less.absent(metric.needs)
         if need in metric.needs:
-            demand(bool(reason), metric.name, f"needs {need}, and is not absent without")
+            demand(bool(reason), metric.name, f"needs {what}, and is not absent without")
             continue
-        demand(not reason, metric.name, f"absent without {need}, which it does not say it needs: {reason}")
+        if any(not n.met(less) for n in metric.needs - BUILT_IN):
+            continue  # a need that its own kind of data brings
+        demand(not reason, metric.name, f"absent without {what}, which it does not say it needs: {reason}")
         try:
             value = number(metric, less)
             if metric.references is not None:
                 metric.references(less, **metric.params)
         except Exception as error:
-            raise ContractBroken(f"{metric.name}: fails without {need}, which it does not need: {error}") from error
-        demand(value is not None and within(metric, value), metric.name, f"{value} without {need}")
+            raise ContractBroken(f"{metric.name}: fails without {what}, which it does not need: {error}") from error
+        demand(value is not None and within(metric, value), metric.name, f"{value} without {what}")
 
 
 def precision_hardly_matters(

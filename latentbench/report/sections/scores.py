@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
@@ -136,13 +136,19 @@ def _table(dataset: str, size: int, columns: Sequence[Column]) -> Scores:
             seeds = max(seeds, len(cell.values))
     families: dict[str, list[Row]] = {}
     for key, by_column in rows.items():
-        families.setdefault(words.family(key[0]).key, []).append(_row(key, by_column, columns, cells, seeds))
+        family = words.family(key[0], _defined(columns, key[0]))
+        families.setdefault(family.key, []).append(_row(key, by_column, columns, cells, seeds))
     groups = [
         Group(f.key, say(f.title), say(f.about), _unrepeated(sorted(families[f.key], key=lambda r: r.split == "train")))
         for f in (*words.FAMILIES, words.OTHER)
         if f.key in families
     ]
     return Scores(dataset, size, columns, groups, seeds)
+
+
+def _defined(columns: Sequence[Column], metric: str) -> Mapping[str, Any]:
+    """What the first run that defines a metric says of it; empty where none does."""
+    return next((d for c in columns if (d := (c.run.detail.get("definitions") or {}).get(metric))), {})
 
 
 def _unrepeated(rows: Sequence[Row]) -> list[Row]:
@@ -194,9 +200,7 @@ def _row(
         seeds,
         len(columns) > BARS,
     )
-    definition: Mapping[str, str] = next(
-        (d for c in columns if (d := (c.run.detail.get("definitions") or {}).get(metric))), {}
-    )
+    definition = _defined(columns, metric)
     arrow, direction = ARROWS.get(one.better, ARROWS["none"])
     if one.better == "target" and one.target is not None:
         arrow, direction = f"→{words.THIN}{one.target:g}", say("{target} is best", target=f"{one.target:g}")

@@ -1,13 +1,14 @@
 """How the page speaks: numbers in one form throughout, and the families of measures with a sentence for each.
 
-A family is found by a metric's name; one that no family knows is shown under "Other measures" from what its record
-declares, so a record of a metric no longer installed still has its row.
+A measure's family stands in its definition, which the run record holds; one that names none, or one that is not known
+here, is shown under "Other measures" from what its record declares, so a record of a metric no longer installed still
+has its row.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from latentbench.report.wording.language import marked, recognised, say
@@ -17,12 +18,11 @@ THIN = "\N{NARROW NO-BREAK SPACE}"
 
 
 class Family(NamedTuple):
-    """A group of measures: ``key`` for links, ``title``, a sentence ``about`` it, and the name ``prefixes`` in it."""
+    """A group of measures: the ``key`` that definitions name it by, its ``title``, and a sentence ``about`` it."""
 
     key: str
     title: str
     about: str
-    prefixes: tuple[str, ...]
 
 
 FAMILIES = (
@@ -34,7 +34,6 @@ FAMILIES = (
             "codes of two images. Pixel smoothness alone rewards blur, so the same is measured on the cross-fade "
             "(the two end images blended pixel by pixel) as a control."
         ),
-        ("path.", "midpoint.", "jacobian.", "geodesic.", "lines."),
     ),
     Family(
         "completeness",
@@ -45,7 +44,6 @@ FAMILIES = (
             "it does not refuse is valid. Validity is read between the share of real images it accepts (ceiling) and the "
             "share of junk it accepts (floors)."
         ),
-        ("validity", "valid_label", "precision", "recall", "density", "coverage", "hole", "judge_", "prior."),
     ),
     Family(
         "posterior",
@@ -55,7 +53,6 @@ FAMILIES = (
             "point; a VAE answers with a cloud of mean mu and width sigma in each dimension. KL is the distance of that "
             "cloud from the prior, in nats."
         ),
-        ("kl", "active_units", "punctual_index", "overlap", "variance_law", "mutual_information", "decoder_variance"),
     ),
     Family(
         "reconstruction",
@@ -64,28 +61,35 @@ FAMILIES = (
             "How much of an image survives the way through the latent space? Read beside two baselines: the mean image, "
             "and PCA, the best linear compression to the same number of dimensions."
         ),
-        ("mse", "r2", "psnr", "elbo", "nll"),
     ),
     Family(
         "representation",
         marked("Representation"),
         marked("Is what the codes keep useful: can classes be told apart in it, are neighbours kept, are images memorised?"),
-        ("probe.", "trustworthiness", "neighbourhood_continuity", "silhouette", "intrinsic_dim", "memorisation",
-         "data_copying"),
     ),
     Family(
         "cost",
         marked("Cost"),
         marked("What the model takes to train and to run; speeds have a section of their own below."),
-        ("cost.", "train."),
     ),
 )  # fmt: skip
 OTHER = Family(
     "other",
     marked("Other measures"),
     marked("Measures this version of the page knows only from their records."),
-    (),
 )
+PREFIXES = {
+    "continuity": ("path.", "midpoint.", "jacobian.", "geodesic.", "lines."),
+    "completeness": ("validity", "valid_label", "precision", "recall", "density", "coverage", "hole", "judge_", "prior."),
+    "posterior": ("kl", "active_units", "punctual_index", "overlap", "variance_law", "mutual_information",
+                  "decoder_variance"),
+    "reconstruction": ("mse", "r2", "psnr", "elbo", "nll"),
+    "representation": ("probe.", "trustworthiness", "neighbourhood_continuity", "silhouette", "intrinsic_dim",
+                       "memorisation", "data_copying"),
+    "cost": ("cost.", "train."),
+}  # fmt: skip
+"""Families by how names begin: for runs recorded before definitions named a family, and for what is recorded without a
+definition (costs, training)."""
 
 SAMPLERS = marked({
     "normal": ("N(0, I)", "the standard normal prior: what a VAE promises to be able to decode"),
@@ -133,9 +137,12 @@ STATUSES = marked(("failed", "skipped"))
 """What else than a value a record may say."""
 
 
-def family(metric: str) -> Family:
-    """The family a metric's name belongs to."""
-    return next((f for f in FAMILIES if metric.startswith(f.prefixes)), OTHER)
+def family(metric: str, definition: Mapping[str, Any] | None = None) -> Family:
+    """The family that a metric's definition names; where there is none, or it names none, that of its name."""
+    key = (definition or {}).get("family")
+    if key is None:
+        key = next((k for k, prefixes in PREFIXES.items() if metric.startswith(prefixes)), None)
+    return next((f for f in FAMILIES if f.key == key), OTHER)
 
 
 def own_definition(metric: str) -> str:
