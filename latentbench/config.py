@@ -16,12 +16,26 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from latentbench.records import digest
 from latentbench.refusals import unknown
+
+LANGUAGES = Path(__file__).parent / "report" / "wording" / "languages"
+"""The catalogs of the report's languages other than English, a file each."""
+
+
+def languages() -> tuple[str, ...]:
+    """Codes of the languages that the report can be in."""
+    return ("en", *sorted(path.stem for path in LANGUAGES.glob("*.po")))
+
+
+if TYPE_CHECKING:
+    Lang = str
+else:
+    Lang = Literal[languages()]
 
 HOW = frozenset({"out", "workers", "resume", "dry_run", "json_output", "quiet", "open_report", "data_root", "lang"})
 """Fields that say how a run is carried out and change none of its numbers."""
@@ -148,7 +162,7 @@ class Run(BaseModel):
     json_output: bool = Field(False, alias="json", description="print a machine-readable result on stdout")
     quiet: bool = Field(False, description="no progress, only the result")
     open_report: bool = Field(False, alias="open", description="open the report in the browser when done")
-    lang: Literal["en", "zh"] = Field("en", description="language of the report's prose")
+    lang: Lang = Field("en", description="language of the report's prose")
 
     @property
     def identity(self) -> dict[str, Any]:

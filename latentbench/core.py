@@ -20,16 +20,35 @@ import torch
 from torch import Tensor
 
 from latentbench.randomness import randn, seeded
-from latentbench.records import Better
+from latentbench.records import Better, Reason
 from latentbench.streaming import Stream
 
 T = TypeVar("T")
 Need = Literal["labels", "decoder", "log_var", "likelihood", "judge", "train", "train_labels", "lines"]
 
+LACKING: Mapping[Need, Reason] = {
+    "labels": Reason.of("needs.labels", "needs labels"),
+    "decoder": Reason.of("needs.decoder", "needs decoder"),
+    "log_var": Reason.of("needs.log_var", "needs log_var"),
+    "likelihood": Reason.of("needs.likelihood", "needs likelihood"),
+    "judge": Reason.of("needs.judge", "needs judge"),
+    "train": Reason.of("needs.train", "needs train"),
+    "train_labels": Reason.of("needs.train_labels", "needs train_labels"),
+    "lines": Reason.of("needs.lines", "needs lines"),
+}
+"""Why a metric cannot be computed where an encoding lacks something and does not say why."""
+
 
 class Undefined(ValueError):
     """Raised by a metric that has no meaning for this encoding (a constant decoder has no path): it is recorded as
-    *skipped* with the message as its reason, not as a failure."""
+    *skipped* with this ``reason``, not as a failure.
+
+    ``text`` is the reason in English with named places, ``values`` fill them, ``code`` is its short name that a catalog
+    translates it by; or it is a `Reason` as it stands. A reason without a code is said in English."""
+
+    def __init__(self, text: str, /, code: str = "", **values: object) -> None:
+        self.reason = text if isinstance(text, Reason) else Reason.of(code, text, **values)
+        super().__init__(str(self.reason))
 
 
 class Split(NamedTuple):
@@ -196,7 +215,7 @@ class Encoding:
     maps (m, d) to (m, c, h, w); ``train`` is the same model's Encoding of the training split (itself on that split).
     ``factors`` (n, f) and ``truth`` say what the images were made from and how, where that is known. Where ``x`` is a
     sample, ``whole`` is the number of images it was drawn from (else 0); ``stream`` then holds all of the training split.
-    ``missing`` gives the reason for each absent need. Draws come from `generator`, which depends on the seed and a
+    ``missing`` gives the reason for each absent need (a `Reason`, where it is to be said in other languages). Draws come from `generator`, which depends on the seed and a
     purpose but never on the model: all models see the same pairs and prior draws, so everything pairs by seed.
     """
 
@@ -232,8 +251,12 @@ class Encoding:
         """A CPU generator seeded by (seed, purpose) alone."""
         return seeded(self.seed, purpose)
 
+    def lack(self, need: Need) -> str:
+        """Why this encoding lacks what is needed, where it does."""
+        return self.missing.get(need, LACKING[need])
+
     def absent(self, needs: frozenset[Need]) -> str:
-        """Why a metric with these needs cannot be computed here; empty where it can."""
+        """Why a metric with these needs cannot be computed here, as a `Reason`; empty where it can."""
         have = {
             "labels": self.labels is not None,
             "decoder": self.decode is not None,
@@ -244,7 +267,8 @@ class Encoding:
             "train_labels": self.train is not None and self.train.labels is not None,
             "lines": self.factors is not None and self.truth is not None and self.truth.factors == ("angle",),
         }
-        return "; ".join(self.missing.get(n, f"needs {n}") for n in sorted(needs) if not have[n])
+        lacking = [self.lack(n) for n in sorted(needs) if not have[n]]
+        return Reason.joined(lacking) if lacking else ""
 
 
 class Value(NamedTuple):

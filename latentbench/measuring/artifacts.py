@@ -166,7 +166,7 @@ def posteriors(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
 def reconstructions(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
     """Held-out images above what comes back."""
     if e.x_hat is None:
-        raise Undefined("needs decoder")
+        raise Undefined(e.lack("decoder"))
     first = slice(0, RECONSTRUCTIONS)
     arrays: Arrays = {"x": pixels(e.x[first]), "x_hat": pixels(e.x_hat[first])}
     if e.labels is not None:

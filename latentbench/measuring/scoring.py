@@ -16,14 +16,15 @@ from torch import Tensor
 
 from latentbench.core import Dataset, Encoding, Judge, Likelihood, Metric, Posterior, Split, Undefined, Value
 from latentbench.randomness import seeded
-from latentbench.records import SELF_CHECK, Record
+from latentbench.records import SELF_CHECK, Reason, Record
 
 CHUNK = 4096
 WITHOUT = {
-    "log_var": "the posterior is a point: it has no variance",
-    "likelihood": "the model has no likelihood p(x|z), only an error",
+    "log_var": Reason.of("model.no_variance", "the posterior is a point: it has no variance"),
+    "likelihood": Reason.of("model.no_likelihood", "the model has no likelihood p(x|z), only an error"),
+    "lines": Reason.of("dataset.no_lines", "the images are not lines with a known angle (dataset 'lines')"),
 }
-"""Why a model may lack what a metric needs."""
+"""Why a model or its data may lack what a metric needs."""
 
 
 @torch.inference_mode()
@@ -67,11 +68,7 @@ def encode(
             train=train,
             judge=judge,
             seed=seed,
-            missing={
-                "lines": "the images are not lines with a known angle (dataset 'lines')",
-                **WITHOUT,
-                **(missing or {}),
-            },
+            missing={**WITHOUT, **(missing or {})},
             likelihood=likelihood,
             factors=split.factors,
             truth=dataset.truth,
@@ -103,7 +100,7 @@ def score(encoding: Encoding, metrics: Iterable[Metric], row: Record) -> list[Re
             view = encoding if split == encoding.split else encoding.train
             base = replace(row, split=split, **declared(metric))
             if view is None or split != view.split:
-                out.append(replace(base, status="skipped", reason=encoding.missing.get("train", "needs train")))
+                out.append(replace(base, status="skipped", reason=encoding.lack("train")))
             else:
                 out.append(_score(view, metric, base))
     return out
@@ -116,12 +113,13 @@ def _score(view: Encoding, metric: Metric, base: Record) -> Record:
         with torch.no_grad():
             result = metric.compute(view, **metric.params)
     except Undefined as undefined:
-        return replace(base, status="skipped", reason=str(undefined))
+        return replace(base, status="skipped", reason=undefined.reason)
     except Exception as error:  # whatever a user's decoder raises is a result of measuring it
-        return replace(base, status="failed", reason=_one_line(error))
+        return replace(base, status="failed", reason=caught(error))
     value, samples, detail = result if isinstance(result, Value) else (result, None, {})
     if not math.isfinite(value):
-        return replace(base, status="failed", reason=f"the value is {value}, not a finite number")
+        reason = Reason.of("failed.not_finite", "the value is {value}, not a finite number", value=value)
+        return replace(base, status="failed", reason=reason)
     finite = None if samples is None or not all(map(math.isfinite, samples)) else tuple(map(float, samples))
     return replace(base, value=float(value), samples=finite, detail={**detail, **_sampled(view, metric)})
 
@@ -160,7 +158,7 @@ def references(encoding: Encoding, metrics: Iterable[Metric], row: Record) -> li
         except Undefined:
             continue
         except Exception as error:  # a metric that cannot read its own anchors is not to be believed
-            found, why = {}, [_one_line(error)]
+            found, why = {}, [caught(error)]
         out += [replace(base, model=name, value=float(v)) for name, v in found.items() if math.isfinite(v)]
         check = replace(base, model=SELF_CHECK, unit="passed", better="none", target=None, bounds=(0.0, 1.0))
         out.append(replace(check, value=0.0 if why else 1.0, detail={"why": why} if why else {}))
@@ -196,6 +194,7 @@ def _goodness(metric: Metric, value: float) -> float:
     return value if metric.better == "higher" else -value
 
 
-def _one_line(error: BaseException) -> str:
+def caught(error: BaseException) -> Reason:
+    """What an exception says, in one line, as the reason of a failure."""
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+    return Reason.raised(f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__)

@@ -20,7 +20,7 @@ CHUNK = 2048
 def decoder_of(e: Encoding) -> Callable[[Tensor], Tensor]:
     """The encoding's decoder. Raises Undefined where there is none."""
     if e.decode is None:
-        raise Undefined(e.missing.get("decoder", "needs decoder"))
+        raise Undefined(e.lack("decoder"))
     return e.decode
 
 
@@ -34,7 +34,7 @@ def decode(e: Encoding, codes: Tensor) -> Tensor:
 def judge_of(e: Encoding) -> Judge:
     """The encoding's judge. Raises Undefined where there is none."""
     if e.judge is None:
-        raise Undefined(e.missing.get("judge", "needs judge"))
+        raise Undefined(e.lack("judge"))
     return e.judge
 
 

@@ -34,7 +34,7 @@ def kl_parts(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
 
 def _log_var(e: Encoding) -> Tensor:
     if e.log_var is None:
-        raise Undefined(e.missing.get("log_var", "needs log_var"))
+        raise Undefined(e.lack("log_var"))
     return e.log_var
 
 

@@ -91,14 +91,14 @@ def turned(e: Encoding, frames: int, pairs: int, way: float = 0.0) -> Traced:
 def _pairs(e: Encoding, pairs: int) -> tuple[Tensor, Tensor]:
     """The encoding's pairs (p, 2) and the true angles (p, 2) of their images."""
     if e.factors is None:
-        raise Undefined(e.missing.get("lines", "needs lines"))
+        raise Undefined(e.lack("lines"))
     ends = path_pairs(e, pairs)
     return ends, e.factors[:, 0].cpu().double()[ends]
 
 
 def _render(e: Encoding) -> Render:
     if e.truth is None:
-        raise Undefined(e.missing.get("lines", "needs lines"))
+        raise Undefined(e.lack("lines"))
     return e.truth.render
 
 
@@ -114,7 +114,7 @@ def _trace(e: Encoding, path: Tensor, true: Tensor, kept: Tensor) -> Traced:
 def _over(each: Tensor, kept: Tensor, **more: float) -> Value:
     some = each[kept]
     if not len(some):
-        raise Undefined("no path turns from one line to another")
+        raise Undefined("no path turns from one line to another", "undefined.no_turn")
     median, high = torch.quantile(some, torch.tensor([0.5, 0.95], dtype=some.dtype)).tolist()
     detail = {"median": median, "q95": high, "paths": len(some), "left_out": len(each) - len(some), **more}
     return Value(float(some.mean()), detail=detail)
@@ -139,7 +139,12 @@ def mean_smoothness(t: Traced) -> Value:
     way = wrap(t.angle.diff(dim=1)).sum(1).abs()
     turns = apart & (way >= wrap(t.ends[:, 1] - t.ends[:, 0]).abs() / 2)
     if 2 * int(turns.sum()) < int(apart.sum()):
-        raise Undefined(f"{int((apart & ~turns).sum())} of {int(apart.sum())} paths hardly turn: nothing to be smooth")
+        raise Undefined(
+            "{n} of {of} paths hardly turn: nothing to be smooth",
+            "undefined.hardly_turns",
+            n=int((apart & ~turns).sum()),
+            of=int(apart.sum()),
+        )
     return _over(smoothness(t.angle), turns)
 
 

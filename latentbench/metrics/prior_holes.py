@@ -35,7 +35,9 @@ def support_radius(codes: Tensor, held_out: Tensor, k: int, quantile: float) -> 
     """The ``quantile`` over ``held_out`` (h, d) of the distance to the ``k``-th nearest of ``codes`` (n, d): how far
     from the codes a point may lie and still be one of their kind. Raises Undefined for fewer than ``k`` codes."""
     if len(codes) < k:
-        raise Undefined(f"{k} neighbours need at least {k} training codes, there are {len(codes)}")
+        raise Undefined(
+            "{k} neighbours need at least {k} training codes, there are {n}", "undefined.few_codes", k=k, n=len(codes)
+        )
     return float(torch.quantile(nearest(held_out, codes, k).distance[:, -1], quantile))
 
 
@@ -61,7 +63,7 @@ def hole_null(e: Encoding, k: int, quantile: float, codes: int, held_out: int, d
     """`hole_share` where C, H and the draws all come from N(0, I), with this run's counts and latent size: about
     ``1 - quantile``, and more where H is small, for the quantile of a few distances falls short of the true one."""
     if e.train is None:
-        raise Undefined(e.missing.get("train", "needs train"))
+        raise Undefined(e.lack("train"))
     d, generator = e.mu.shape[1], e.generator("hole null")
     sizes = min(len(e.train.z), codes), min(len(e.z), held_out)
     repeats = null_repeats(sizes[1])

@@ -59,7 +59,7 @@ def fit_mixture(codes: Tensor, components: int, generator: torch.Generator) -> M
 
     codes = flat(codes).cpu()
     if len(codes) < 2:
-        raise Undefined(f"a mixture needs two training codes, there is {len(codes)}")
+        raise Undefined("a mixture needs two training codes, there is {n}", "undefined.mixture_codes", n=len(codes))
     mean, sd = codes.mean(0), codes.std(0, correction=0)
     sd = torch.where(sd > 0, sd, 1.0)
     seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
@@ -83,7 +83,7 @@ def draw(mixture: Mixture, noise: Tensor, generator: torch.Generator) -> Tensor:
 def train_codes(e: Encoding, most: int) -> Tensor:
     """At most ``most`` training codes (n, d): one draw of q(z|x) per image, the mean for a Dirac."""
     if e.train is None:
-        raise Undefined(e.missing.get("train", "needs train"))
+        raise Undefined(e.lack("train"))
     return subsample(e.train.z, most, e.generator("codes"))
 
 
@@ -126,7 +126,7 @@ def train_features(e: Encoding, count: int) -> Tensor:
     """The judge's features (n, f) of as many real training images as `real_features` has of the split's, or of all
     there are. The judge was trained on them."""
     if e.train is None:
-        raise Undefined(e.missing.get("train", "needs train"))
+        raise Undefined(e.lack("train"))
     most = min(len(e.x), count)
     return features(e, subsample(e.train.x, most, e.generator("real against real")))
 

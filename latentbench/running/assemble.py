@@ -11,7 +11,7 @@ from typing import Any
 
 from latentbench import catalog, records
 from latentbench.config import studies
-from latentbench.records import Record, digest
+from latentbench.records import Reason, Record, digest
 from latentbench.running import worker
 from latentbench.running.plan import Planned
 from latentbench.running.provenance import describe_environment, run_record
@@ -93,6 +93,7 @@ def _without_repeats(rows: list[Record]) -> list[Record]:
 def _crash_records(planned: Planned, unit: Unit, reason: str) -> list[Record]:
     from latentbench.measuring import scoring
 
+    reason = reason if isinstance(reason, Reason) else Reason.raised(reason)
     if unit["kind"] != "measure":
         what = f"unit.{unit['kind']}"
         model = unit.get("model", "")

@@ -35,12 +35,15 @@ from latentbench.core import Dataset
 from latentbench.measuring import artifacts, scoring
 from latentbench.measuring import judge as judges
 from latentbench.measuring.baselines import ANCHOR, BASELINES
-from latentbench.records import Record
+from latentbench.records import Reason, Record
 from latentbench.training.fit import Diverged, Plan, initialise
 from latentbench.training.stacking import fit_all
 
 Unit = dict[str, Any]
 Tell = Callable[[dict[str, Any]], None]
+
+NO_LABELS = Reason.of("dataset.no_labels", "the dataset has no labels")
+NO_JUDGE = Reason.of("judge.no_labels", "no judge: the dataset has no labels")
 
 
 def folder_of(unit: Unit) -> str:
@@ -117,8 +120,7 @@ def _judge(unit: Unit, folder: Path, tell: Tell) -> list[Record]:
 def _load_judge(unit: Unit, dataset: Dataset, device: torch.device, name: str = "judge") -> tuple[Any, dict[str, str]]:
     """The frozen judge and, where there is none to use, the reason for everything that needs it."""
     if unit["judge"] is None:
-        reason = "the dataset has no labels"
-        return None, {"judge": f"no judge: {reason}", "labels": reason, "train_labels": reason}
+        return None, {"judge": NO_JUDGE, "labels": NO_LABELS, "train_labels": NO_LABELS}
     path = Path(unit["root"]) / f"artifacts/judge-{unit['judge']}" / f"{name}.safetensors"
     judge = judges.load(path, dataset.shape)
     if judge.refusal:
@@ -145,8 +147,7 @@ def _train(unit: Unit, folder: Path, tell: Tell) -> list[Record]:
     for seed, model, history in zip(seeds, models, found, strict=True):
         row = _row(unit, text, seed)
         if isinstance(history, Diverged):
-            reason = f"training diverged: {history}"
-            out.append(replace(row, metric="train.epochs", status="failed", reason=reason, unit="epochs"))
+            out.append(replace(row, metric="train.epochs", status="failed", reason=history.reason, unit="epochs"))
             continue
         out += [replace(row, kind="curve", metric=k, samples=tuple(v), unit="nats") for k, v in history.curves.items()]
         detail = {"kept": history.best}
@@ -183,7 +184,7 @@ def _trained(unit: Unit, model: str, seed: int, run: Run, dataset: Dataset, devi
     folder = Path(unit["root"]) / f"artifacts/train-{key}"
     path = folder / f"seed-{seed}.safetensors"
     if not folder.exists():
-        return "it could not be trained"
+        return Reason.of("failed.not_trained", "it could not be trained")
     if not path.exists():
         rows = records.read(folder / "records.jsonl")
         return next(r.reason for r in rows if r.seed == seed and r.status == "failed")
