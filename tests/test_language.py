@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gettext
 import json
 import os
@@ -254,6 +255,14 @@ def test_a_complete_catalog_holds_every_text_and_no_other(code):
     missing, stale = extraction.lacking(language.parse(language.LANGUAGES / f"{code}.po"), extraction.needed())
     assert [m.id for m in missing if m.id] == [], "missing; `python tests/extraction.py` prints the entries to fill in"
     assert stale == [], "no longer said"
+
+
+@complete
+def test_what_metrics_leave_undefined_has_a_code():
+    for path in (extraction.ROOT / "latentbench").rglob("*.py"):
+        for call in (n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)):
+            if getattr(call.func, "id", "") == "Undefined" and isinstance(call.args[0], ast.Constant | ast.JoinedStr):
+                assert len(call.args) == 2, f"{path.name}, line {call.lineno}: Undefined(text, code, **values)"
 
 
 def test_extracted_texts_are_those_of_the_sources():
