@@ -20,7 +20,7 @@ from latentbench.core import Dataset, Posterior, Split
 from latentbench.measuring import artifacts, scoring
 from latentbench.measuring.judge import CalibratedJudge, train_judge
 from latentbench.randomness import numpy_rng
-from latentbench.records import JUDGE, Record
+from latentbench.records import JUDGE, Reason, Record
 from latentbench.run_folder import EVALUATION, RunFiles, RunState, unused
 from latentbench.run_info import find_run_info
 from latentbench.running import execute, plan, provenance, worker
@@ -29,8 +29,13 @@ from latentbench.running.assemble import Outcome
 if TYPE_CHECKING:
     import pandas
 
-NO_TRAIN = "no training data was given (x_train)"
-NO_LABELS = "no labels were given"
+NO_TRAIN = Reason.of("given.no_train", "no training data was given (x_train)")
+NO_LABELS = Reason.of("given.no_labels", "no labels were given")
+UNJUDGED = {
+    NO_TRAIN: Reason.of("judge.no_train", "no judge: no training data was given (x_train)"),
+    NO_LABELS: Reason.of("judge.no_labels_given", "no judge: no labels were given"),
+}
+"""Why there is no judge, by what was not given."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +205,7 @@ def evaluate(
     measured, and what is known of it (the angle of every line, for the metrics ``lines.*``) is known here too.
     ``metrics``: names, all by default. ``name``: what the model is called in tables and on the page, any but those of
     references and judges (``judge``, ``floor:…``). ``out``: a new folder for records, tables and report; ``lang``: the
-    language of its prose, ``en`` or ``zh``.
+    language of its prose (``en``, ``zh``, ...).
     ``log_likelihood(x, z)``: log p(x|z) in nats of images and latent points, (n,), summed over pixels, for a model that
     has a likelihood: without it ``elbo`` and ``nll.iw`` are skipped.
 
@@ -332,13 +337,13 @@ def _dataset(name: str, train: Split, test: Split, seed: int) -> Dataset:
 def _judge(
     dataset: Dataset, has_train: bool, seed: int, device: torch.device
 ) -> tuple[dict[str, str], CalibratedJudge | None]:
-    missing = {}
+    missing: dict[str, str] = {}
     if dataset.test.y is None:
         missing["labels"] = NO_LABELS
     if dataset.train.y is None:
         missing["train_labels"] = NO_LABELS
     if not has_train or missing:
-        return {**missing, "judge": f"no judge: {NO_LABELS if missing else NO_TRAIN}"}, None
+        return {**missing, "judge": UNJUDGED[NO_LABELS if missing else NO_TRAIN]}, None
     judge = train_judge(dataset, seed)
     if judge.refusal:
         return {**missing, "judge": judge.refusal}, None

@@ -17,12 +17,26 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from latentbench.records import digest
 from latentbench.refusals import unknown
+
+LANGUAGES = Path(__file__).parent / "report" / "wording" / "languages"
+"""The catalogs of the report's languages other than English, a file each."""
+
+
+def languages() -> tuple[str, ...]:
+    """Codes of the languages that the report can be in."""
+    return ("en", *sorted(path.stem for path in LANGUAGES.glob("*.po")))
+
+
+if TYPE_CHECKING:
+    Lang = str
+else:
+    Lang = Literal[languages()]
 
 
 @dataclass(frozen=True)
@@ -170,7 +184,7 @@ class Run(BaseModel):
     open_report: Annotated[bool, How()] = Field(
         False, alias="open", description="open the report in the browser when done"
     )
-    lang: Annotated[Literal["en", "zh"], How()] = Field("en", description="language of the report's prose")
+    lang: Annotated[Lang, How()] = Field("en", description="language of the report's prose")
 
     @property
     def identity(self) -> dict[str, Any]:

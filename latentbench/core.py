@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from latentbench.randomness import randn, seeded
-from latentbench.records import Better
+from latentbench.records import Better, Reason
 from latentbench.streaming import Stream
 
 T = TypeVar("T")
@@ -33,7 +33,14 @@ what did it cost?"""
 
 class Undefined(ValueError):
     """Raised by a metric that has no meaning for this encoding (a constant decoder has no path): it is recorded as
-    *skipped* with the message as its reason, not as a failure."""
+    *skipped* with this ``reason``, not as a failure.
+
+    ``text`` is the reason in English with named places, ``values`` fill them, ``code`` is its short name that a catalog
+    translates it by; or it is a `Reason` as it stands. A reason without a code is said in English."""
+
+    def __init__(self, text: str, /, code: str = "", **values: object) -> None:
+        self.reason = text if isinstance(text, Reason) else Reason.of(code, text, **values)
+        super().__init__(str(self.reason))
 
 
 class Split(NamedTuple):
@@ -200,9 +207,10 @@ class Encoding:
     maps (m, d) to (m, c, h, w); ``train`` is the same model's Encoding of the training split (itself on that split).
     ``factors`` (n, f) and ``truth`` say what the images were made from and how, where that is known. Where ``x`` is a
     sample, ``whole`` is the number of images it was drawn from (else 0); ``stream`` then holds all of the training split.
-    ``missing`` gives the reason for each absent need. Draws come from `generator`, which depends on the seed and a
-    purpose but never on the model: all models see the same pairs and prior draws, so everything pairs by seed. What is
-    computed `once` belongs to this object: a copy (`dataclasses.replace`) starts with nothing.
+    ``missing`` gives the reason for each absent need (a `Reason`, where it is to be said in other languages). Draws come
+    from `generator`, which depends on the seed and a purpose but never on the model: all models see the same pairs and
+    prior draws, so everything pairs by seed. What is computed `once` belongs to this object: a copy
+    (`dataclasses.replace`) starts with nothing.
     """
 
     split: str
@@ -238,9 +246,10 @@ class Encoding:
         return seeded(self.seed, purpose)
 
     def absent(self, needs: frozenset[Need]) -> str:
-        """Why a metric with these needs cannot be computed here, the reasons in the order of the needs' names; empty
-        where it can."""
-        return "; ".join(self.lack(n) for n in sorted(needs, key=lambda n: n.name) if not n.met(self))
+        """Why a metric with these needs cannot be computed here, the reasons in the order of the needs' names, as a
+        `Reason`; empty where it can."""
+        lacking = [self.lack(n) for n in sorted(needs, key=lambda n: n.name) if not n.met(self)]
+        return Reason.joined(lacking) if lacking else ""
 
     def lack(self, need: Need) -> str:
         """What is said where ``need`` is not met: what is known of this encoding (``missing``), else the need's own
@@ -251,20 +260,33 @@ class Encoding:
 @dataclass(frozen=True)
 class Need:
     """Something an Encoding must hold for a metric to have a value: ``met(encoding)`` says whether it does, ``reason`` is
-    the reason recorded where it does not. Whoever brings new kinds of data declares needs of its own."""
+    the reason recorded where it does not (a `Reason`, where it is to be said in other languages). Whoever brings new kinds
+    of data declares needs of its own."""
 
     name: str
     met: Callable[[Encoding], bool]
     reason: str
 
 
-LABELS = Need("labels", lambda e: e.labels is not None, "needs labels")
-DECODER = Need("decoder", lambda e: e.decode is not None, "needs decoder")
-LOG_VAR = Need("log_var", lambda e: e.log_var is not None, "the posterior is a point: it has no variance")
-LIKELIHOOD = Need("likelihood", lambda e: e.likelihood is not None, "the model has no likelihood p(x|z), only an error")
-JUDGE = Need("judge", lambda e: e.judge is not None, "needs judge")
-TRAIN = Need("train", lambda e: e.train is not None, "needs train")
-TRAIN_LABELS = Need("train_labels", lambda e: e.train is not None and e.train.labels is not None, "needs train_labels")
+LABELS = Need("labels", lambda e: e.labels is not None, Reason.of("needs.labels", "needs labels"))
+DECODER = Need("decoder", lambda e: e.decode is not None, Reason.of("needs.decoder", "needs decoder"))
+LOG_VAR = Need(
+    "log_var",
+    lambda e: e.log_var is not None,
+    Reason.of("model.no_variance", "the posterior is a point: it has no variance"),
+)
+LIKELIHOOD = Need(
+    "likelihood",
+    lambda e: e.likelihood is not None,
+    Reason.of("model.no_likelihood", "the model has no likelihood p(x|z), only an error"),
+)
+JUDGE = Need("judge", lambda e: e.judge is not None, Reason.of("needs.judge", "needs judge"))
+TRAIN = Need("train", lambda e: e.train is not None, Reason.of("needs.train", "needs train"))
+TRAIN_LABELS = Need(
+    "train_labels",
+    lambda e: e.train is not None and e.train.labels is not None,
+    Reason.of("needs.train_labels", "needs train_labels"),
+)
 
 
 class Value(NamedTuple):

@@ -53,8 +53,72 @@ JUDGE, SECOND_JUDGE, SELF_CHECK = "judge", "judge:second", "check:self"
 """What ``model`` says in the rows of the two judges and of a metric's self-check."""
 RESERVED = tuple(f"{role}:" for role in sorted(ROLES) if role != "model")
 """How no model's name may begin: so begin the names of what is no model."""
+JOIN = "; "
+"""What stands between several reasons, and between their codes."""
 TIMINGS = ("throughput.", "train.seconds")
 """How the names of metrics start that depend on the machine's speed."""
+
+
+class Reason(str):
+    """Why there is no value: an English sentence that knows what it says. ``code`` is short and stays the same when the
+    sentence is put better; ``values`` fill its places. With both it can be said in any language. Several reasons at
+    once are ``parts`` of one, and their codes stand beside each other like their sentences: ``a; b``.
+
+    A plain sentence (of a plug-in, of a record made before there were codes) has no code.
+    """
+
+    code: str
+    values: Mapping[str, Any]
+    parts: tuple[Reason, ...]
+
+    def __new__(
+        cls, text: str, code: str = "", values: Mapping[str, Any] | None = None, parts: tuple[Reason, ...] = ()
+    ) -> Reason:
+        """A sentence with its places filled, as a record holds it."""
+        made = super().__new__(cls, text)
+        made.code, made.values, made.parts = code, values or {}, parts
+        return made
+
+    @classmethod
+    def of(cls, code: str, template: str, /, **values: Any) -> Reason:
+        """The reason ``code``, said in English by ``template`` with its named places filled. Without values the template
+        may hold any braces."""
+        return cls(template.format(**values) if values else template, code, {k: _plain(v) for k, v in values.items()})
+
+    @classmethod
+    def raised(cls, text: str) -> Reason:
+        """What an exception says: its own words in any language."""
+        return cls(text, "failed.error", {"error": text})
+
+    @classmethod
+    def joined(cls, reasons: Iterable[str]) -> Reason:
+        """Several reasons as one, each once: their sentences with "; " between them."""
+        parts = tuple(r if isinstance(r, Reason) else cls(r) for r in dict.fromkeys(reasons))
+        if len(parts) == 1:
+            return parts[0]
+        code = JOIN.join(dict.fromkeys(p.code for p in parts)) if all(p.code for p in parts) else ""
+        return cls(JOIN.join(parts), code, {k: v for p in parts for k, v in p.values.items()}, parts)
+
+    @property
+    def recordable(self) -> bool:
+        """Whether code and values say all there is: not where one name stands for two values in different parts."""
+        return all(p.values.items() <= self.values.items() for p in self.parts)
+
+    @classmethod
+    def recorded(cls, text: str, code: str, values: Mapping[str, Any]) -> Reason:
+        """The reason that a record's three fields hold."""
+        codes, texts = code.split(JOIN), text.split(JOIN)
+        if len(codes) < 2 or len(codes) != len(texts):
+            return cls(text, code, values)
+        return cls(text, code, values, tuple(cls(t, c, values) for t, c in zip(texts, codes, strict=True)))
+
+
+def _plain(value: Any) -> str | int | float:
+    """A value as a file can hold it: a number that is none (nan, inf) as its name."""
+    if isinstance(value, str | int):
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else str(number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +127,10 @@ class Record:
 
     ``value`` is None unless ``status`` is ``ok`` and is never NaN or infinite. ``bounds`` are the metric's lowest and
     highest possible value (None: unbounded). ``better`` says which direction is good; ``target`` means closest to
-    ``target``. ``role`` is what ``model`` names. ``samples`` are raw numbers behind the value (times, per-pair values), ``detail`` small named extras.
+    ``target``. ``role`` is what ``model`` names. ``samples`` are raw numbers behind the value (times, per-pair values),
+    ``detail`` small named extras. ``reason`` says in English why there is no value; given as a `Reason` it fills
+    ``reason_code`` and ``reason_values``, from which it can be said in any language (empty in records made before there
+    were codes).
     """
 
     kind: Kind = "value"
@@ -84,6 +151,8 @@ class Record:
     bounds: tuple[float | None, float | None] = (None, None)
     status: Status = "ok"
     reason: str = ""
+    reason_code: str = ""
+    reason_values: Mapping[str, Any] = field(default_factory=dict)
     samples: tuple[float, ...] | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
     path: str | None = None
@@ -99,6 +168,13 @@ class Record:
             raise ValueError(f"record {self.model}/{self.metric}: value {self.value} is not a finite number")
         if self.value is not None and self.status != "ok":
             raise ValueError(f"record {self.model}/{self.metric}: status {self.status} carries no value")
+        if isinstance(self.reason, Reason):
+            known = bool(self.reason.code) and self.reason.recordable
+            object.__setattr__(self, "reason_code", self.reason.code if known else "")
+            object.__setattr__(self, "reason_values", self.reason.values if known else {})
+        elif self.reason:
+            reason = Reason.recorded(self.reason, self.reason_code, self.reason_values)
+            object.__setattr__(self, "reason", reason)
 
     @property
     def is_reference(self) -> bool:

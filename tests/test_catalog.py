@@ -12,13 +12,13 @@ from typing import Literal, get_args
 
 import pytest
 import torch
-from latentbench.report.verdict.claims import PHRASES
 
 from latentbench import catalog
 from latentbench.config import make_run, parse_spec
 from latentbench.core import Dataset, DatasetEntry, Family, Metric, ModelEntry, Question
 from latentbench.records import Record
 from latentbench.report.wording import words
+from latentbench.report.wording.phrases import PHRASES
 from latentbench.running.provenance import run_record
 
 ENTRY = ModelEntry("mine", lambda shape, latent_dim: None, "a test's own", "this file")
@@ -255,7 +255,7 @@ def test_a_run_must_be_resolved_before_a_model_is_built():
 
 
 def test_a_declaration_and_the_verdict_speak_alike_of_a_measure():
-    """Until the verdict reads the declarations."""
+    """The table speaks for runs recorded before declarations had phrases."""
     declared = {name: astuple(m.phrase) for name, m in catalog.metrics().items() if m.phrase}
     assert declared == {name: tuple(p) for name, p in PHRASES.items()}
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 import os
+import pickle
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from latentbench import records
-from latentbench.records import ROLES, SCHEMA, Record
+from latentbench.records import ROLES, SCHEMA, Reason, Record
 
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -42,6 +47,8 @@ def any_record(draw) -> Record:
         bounds=draw(st.tuples(st.none() | number, st.none() | number)),
         status=status,
         reason=draw(text),
+        reason_code=draw(text),
+        reason_values=draw(table),
         samples=draw(st.none() | st.lists(number, max_size=4).map(tuple)),
         detail=draw(table),
         path=draw(st.none() | text.filter(bool)),
@@ -226,3 +233,53 @@ def test_run_record_and_values():
     assert records.run_record(rows) is rows[1]
     assert list(records.values(rows)) == [rows[0]]
     assert records.run_record(rows[:1]) is None
+
+
+# --- reasons ---
+
+
+def test_a_reason_survives_its_line_with_code_and_values():
+    row = Record(status="skipped", reason=Reason.of("undefined.no_path", "{n} of {of} ends ({share:.0%})", n=3, of=4, share=0.754))  # fmt: skip
+    assert (row.reason, row.reason_code) == ("3 of 4 ends (75%)", "undefined.no_path")
+    read = Record.from_json(row.to_json())
+    assert read == row
+    assert (read.reason.code, read.reason.values) == ("undefined.no_path", {"n": 3, "of": 4, "share": 0.754})
+    other = replace(row, reason=Reason.of("needs.labels", "needs labels"))
+    assert (other.reason, other.reason_code, other.reason_values) == ("needs labels", "needs.labels", {})
+
+
+def test_several_reasons_are_one_with_a_code_each():
+    parts = [Reason.of("a.one", "one of {n}", n=2), Reason.of("b.two", "two"), Reason.of("b.two", "two")]
+    row = Record(status="skipped", reason=Reason.joined(parts))
+    assert (row.reason, row.reason_code, row.reason_values) == ("one of 2; two", "a.one; b.two", {"n": 2})
+    found = Record.from_json(row.to_json()).reason.parts
+    assert [(p, p.code) for p in found] == [("one of 2", "a.one"), ("two", "b.two")]
+    assert Reason.joined(["alone"]) == "alone"
+
+
+def test_reasons_whose_values_share_a_name_are_recorded_in_english():
+    parts = [Reason.of("a.one", "one of {n}", n=2), Reason.of("b.two", "two of {n}", n=3)]
+    joined = Reason.joined(parts)
+    assert joined.code == "a.one; b.two"
+    row = Record(status="skipped", reason=joined)
+    assert (row.reason, row.reason_code, row.reason_values) == ("one of 2; two of 3", "", {})
+
+
+def test_values_of_a_reason_fit_into_a_file():
+    reason = Reason.of("diverged", "the loss became {loss} at {rate}", loss=math.nan, rate=np.float32(0.5))
+    row = Record(status="failed", reason=reason)
+    assert row.reason == "the loss became nan at 0.5"
+    assert Record.from_json(row.to_json()).reason_values == {"loss": "nan", "rate": 0.5}
+
+
+def test_a_reason_without_a_code_is_its_sentence():
+    row = Record.from_json('{"kind":"value","status":"skipped","reason":"needs labels","schema":1}')
+    assert (row.reason, row.reason_code, row.reason.code, row.reason.parts) == ("needs labels", "", "", ())
+    assert "reason_" not in row.to_json()
+    assert Reason.of("", "braces {stay}") == "braces {stay}"
+
+
+def test_a_reason_is_copied_and_sent_whole():
+    reason = Reason.joined([Reason.of("a.one", "one of {n}", n=2), Reason.of("b.two", "two")])
+    for same in (pickle.loads(pickle.dumps(reason)), copy.deepcopy(reason)):
+        assert (same, same.code, same.values, same.parts) == (reason, reason.code, reason.values, reason.parts)

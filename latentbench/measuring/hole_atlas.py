@@ -115,7 +115,7 @@ def plane(e: Encoding) -> tuple[dict[str, Tensor], dict[str, Any]]:
     judge's ``valid`` and ``label``, rows from the top, ``hole`` (FINE, FINE) bool, and ``mu``, ``sigma`` of some held-out
     images with their ``label_of``. Raises Undefined for another latent size."""
     if e.mu.shape[1] != 2:
-        raise Undefined(f"a plane needs 2 latent dimensions, there are {e.mu.shape[1]}")
+        raise Undefined("a plane needs 2 latent dimensions, there are {d}", "undefined.plane", d=e.mu.shape[1])
     params = {k: hole.params[k] for k in ("k", "quantile", "codes", "held_out")}
     codes, radius = e.once(support, **params)
     reach = min(FAR, max(REACH, float(e.mu.abs().quantile(0.98)) * 1.05))

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from latentbench.core import Dataset, Split, Verdict
 from latentbench.geometry.neighbours import nearest
 from latentbench.randomness import randn, seeded
-from latentbench.records import Record
+from latentbench.records import Reason, Record
 
 FLOOR_LIMIT = 0.05
 """The largest share of any junk that an honest judge may pass."""
@@ -60,6 +60,34 @@ class Network(nn.Module):
         return out
 
 
+def _refusals(share: float) -> dict[str, Reason]:
+    """Why a judge that passes this share of a kind of junk may not be used. Each kind has a sentence of its own: in other
+    languages its name alone would not do."""
+    values = {"share": share, "most": FLOOR_LIMIT}
+    return {
+        "noise": Reason.of(
+            "judge.passes_noise",
+            "the judge's self-check failed: it passes {share:.1%} of noise (at most {most:.0%})",
+            **values,
+        ),
+        "gaussian_noise": Reason.of(
+            "judge.passes_gaussian_noise",
+            "the judge's self-check failed: it passes {share:.1%} of gaussian_noise (at most {most:.0%})",
+            **values,
+        ),
+        "shuffle": Reason.of(
+            "judge.passes_shuffle",
+            "the judge's self-check failed: it passes {share:.1%} of shuffle (at most {most:.0%})",
+            **values,
+        ),
+        "mean": Reason.of(
+            "judge.passes_mean",
+            "the judge's self-check failed: it passes {share:.1%} of mean (at most {most:.0%})",
+            **values,
+        ),
+    }
+
+
 @dataclass(frozen=True, eq=False)
 class CalibratedJudge:
     """A trained, frozen judge. ``bank`` (m, f): features of training images; ``low``, ``high``: the two thresholds;
@@ -75,14 +103,10 @@ class CalibratedJudge:
 
     @property
     def refusal(self) -> str:
-        """Why this judge may not be used; empty where it is honest."""
+        """Why this judge may not be used, as a `Reason`; empty where it is honest."""
         passed = {k.rpartition(".")[2]: v for k, v in self.checks.items() if k in FLOORS}
         worst = max(passed, key=lambda k: passed[k])
-        if passed[worst] > FLOOR_LIMIT:
-            return (
-                f"the judge's self-check failed: it passes {passed[worst]:.1%} of {worst} (at most {FLOOR_LIMIT:.0%})"
-            )
-        return ""
+        return _refusals(passed[worst])[worst] if passed[worst] > FLOOR_LIMIT else ""
 
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ from latentbench.core import (
     Value,
 )
 from latentbench.randomness import seeded
-from latentbench.records import SELF_CHECK, Record, anchor_role
+from latentbench.records import SELF_CHECK, Reason, Record, anchor_role
 
 CHUNK = 4096
 
@@ -121,12 +121,13 @@ def _score(view: Encoding, metric: Metric, base: Record) -> Record:
         with torch.no_grad():
             result = metric.compute(view, **metric.params)
     except Undefined as undefined:
-        return replace(base, status="skipped", reason=str(undefined))
+        return replace(base, status="skipped", reason=undefined.reason)
     except Exception as error:  # whatever a user's decoder raises is a result of measuring it
-        return replace(base, status="failed", reason=_one_line(error))
+        return replace(base, status="failed", reason=caught(error))
     value, samples, detail = result if isinstance(result, Value) else (result, None, {})
     if not math.isfinite(value):
-        return replace(base, status="failed", reason=f"the value is {value}, not a finite number")
+        reason = Reason.of("failed.not_finite", "the value is {value}, not a finite number", value=value)
+        return replace(base, status="failed", reason=reason)
     finite = None if samples is None or not all(map(math.isfinite, samples)) else tuple(map(float, samples))
     return replace(base, value=float(value), samples=finite, detail={**detail, **_sampled(view, metric)})
 
@@ -166,7 +167,7 @@ def references(encoding: Encoding, metrics: Iterable[Metric], row: Record) -> li
         except Undefined:
             continue
         except Exception as error:  # a metric that cannot read its own anchors is not to be believed
-            found, roles, why = {}, {}, [_one_line(error)]
+            found, roles, why = {}, {}, [caught(error)]
         finite = {name: float(v) for name, v in found.items() if math.isfinite(v)}
         out += [replace(base, model=name, role=roles[name], value=v) for name, v in finite.items()]
         check = replace(
@@ -205,6 +206,7 @@ def _goodness(metric: Metric, value: float) -> float:
     return value if metric.better == "higher" else -value
 
 
-def _one_line(error: BaseException) -> str:
+def caught(error: BaseException) -> Reason:
+    """What an exception says, in one line, as the reason of a failure."""
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+    return Reason.raised(f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__)

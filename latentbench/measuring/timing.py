@@ -34,7 +34,7 @@ from torch import nn
 
 from latentbench.measuring.cost_of_a_call import Call, flops, peak_memory
 from latentbench.randomness import randn, seeded
-from latentbench.records import Record
+from latentbench.records import Reason, Record
 
 BLOCKS = 25
 """Timed blocks of a target: odd, so that the median rate is the inverse of the median time."""
@@ -89,15 +89,15 @@ class Target:
             try:
                 do(self)
             except Exception as error:
-                self.leave_out("failed", _one_line(error))
+                self.leave_out("failed", _caught(error))
 
 
 def _nothing() -> None:
     return None
 
 
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+def _caught(error: Exception) -> Reason:
+    return Reason.raised(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
 
 
 def time_models(
@@ -229,7 +229,13 @@ def _calibrate(target: Target) -> None:
     """Warm up, then choose how many calls make a block."""
     seconds = min(time_block(target.call, 1, target.device) for _ in range(3))
     if seconds > CALL_SECONDS:
-        target.leave_out("skipped", f"one call takes {seconds:.1f} s, more than {CALL_SECONDS} s: too long to repeat")
+        reason = Reason.of(
+            "timing.too_long",
+            "one call takes {seconds:.1f} s, more than {most} s: too long to repeat",
+            seconds=seconds,
+            most=CALL_SECONDS,
+        )
+        target.leave_out("skipped", reason)
         return
     calls = 1
     while (seconds := time_block(target.call, calls, target.device)) < BLOCK_SECONDS:
@@ -288,7 +294,7 @@ def _equip(target: Target, what: str, model: Any, shape: tuple[int, int, int]) -
     """Measure a call's memory and operations, on copies that then go: the memory is that of a first training step,
     which makes gradients and Adam's state."""
     if what == "train_step" and not (isinstance(model, nn.Module) and hasattr(model, "loss")):
-        target.leave_out("skipped", "needs a torch.nn.Module with a loss")
+        target.leave_out("skipped", Reason.of("timing.no_loss", "needs a torch.nn.Module with a loss"))
         return
     target.memory = peak_memory(operation(what, model, target.batch, shape, target.device), target.device)
     target.flops = flops(operation(what, model, target.batch, shape, target.device))
@@ -299,7 +305,7 @@ def _flops_an_image(what: str, model: Any, shape: tuple[int, int, int], device: 
     try:
         return flops(operation(what, model, COUNTED, shape, device)) // COUNTED
     except Exception as error:
-        return _one_line(error)
+        return _caught(error)
 
 
 def _costs(name: str, model: Any, shape: tuple[int, int, int], device: torch.device) -> list[Record]:
@@ -307,7 +313,9 @@ def _costs(name: str, model: Any, shape: tuple[int, int, int], device: torch.dev
     module = isinstance(model, nn.Module)
     found: dict[str, tuple[int | str, str]] = {
         "cost.parameters": (
-            sum(p.numel() for p in model.parameters()) if module else "not a torch.nn.Module",
+            sum(p.numel() for p in model.parameters())
+            if module
+            else Reason.of("timing.no_module", "not a torch.nn.Module"),
             "parameters",
         ),
         "cost.flops.encode": (_flops_an_image("encode", model, shape, device), "FLOP/image"),

@@ -45,7 +45,7 @@ def draw_pairs(n: int, pairs: int, generator: torch.Generator) -> Tensor:
     """``pairs`` random ordered pairs of different indices below ``n``, (pairs, 2) int64. The first few of many are
     the few: asking for less never draws others. Raises Undefined for n < 2."""
     if n < 2:
-        raise Undefined(f"paths need two images, there is {n}")
+        raise Undefined("paths need two images, there is {n}", "undefined.path_images", n=n)
     code = torch.randint(n * (n - 1), (pairs,), generator=generator, device=generator.device)
     first, second = code // (n - 1), code % (n - 1)
     return torch.stack([first, second + (second >= first)], 1).cpu()
@@ -151,8 +151,12 @@ def has_path(e: Encoding, chord: Tensor) -> Tensor:
     kept = (chord > 0) & (chord >= NO_PATH * e.once(image_distance))
     if 2 * int(kept.sum()) < len(kept):
         raise Undefined(
-            f"the decoder maps the ends of {len(kept) - int(kept.sum())} of {len(kept)} paths to the same image "
-            f"(chord below {NO_PATH:.0%} of the distance between two images): there is no path to measure"
+            "the decoder maps the ends of {n} of {of} paths to the same image (chord below {least:.0%} of the distance "
+            "between two images): there is no path to measure",
+            "undefined.no_path",
+            n=len(kept) - int(kept.sum()),
+            of=len(kept),
+            least=NO_PATH,
         )
     return kept
 
@@ -274,7 +278,7 @@ def _betweenness_features(e: Encoding, frames: int, pairs: int) -> Value:
     each, apart = _in_features(e, paths.frames)
     kept = kept & apart.to(kept.device)
     if not kept.any():
-        raise Undefined("the judge's features do not tell the ends of any path apart")
+        raise Undefined("the judge's features do not tell the ends of any path apart", "undefined.features_alike")
     return over_paths(each.to(kept.device), kept)
 
 

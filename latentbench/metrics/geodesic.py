@@ -110,8 +110,10 @@ def geodesic_lengths(e: Encoding, frames: int, pairs: int, steps: int) -> tuple[
     share = float(expected[kept].sum() / taken[kept].sum())
     if not 0.1 < share < 10:
         raise Undefined(
-            f"the decoder's derivative foresees {share:.2g} of the length of its paths: it moves in jumps, and no "
-            "shorter path can be sought along it"
+            "the decoder's derivative foresees {share:.2g} of the length of its paths: it moves in jumps, and no "
+            "shorter path can be sought along it",
+            "undefined.decoder_jumps",
+            share=share,
         )
     found = [step_lengths(decoded(e, shorten(e, block, steps))).steps.sum(1) for block in blocks]
     whole = torch.cat([block.steps.sum(1) for block in direct])

@@ -26,7 +26,12 @@ def neighbour_distances(points: Tensor, k: int) -> Tensor:
     above 0. Raises Undefined where there are not more than ``k`` distinct points."""
     points = torch.unique(flat(points), dim=0)
     if len(points) <= k:
-        raise Undefined(f"{k} neighbours need more than {k} distinct points, there are {len(points)}")
+        raise Undefined(
+            "{k} neighbours need more than {k} distinct points, there are {n}",
+            "undefined.few_distinct_points",
+            k=k,
+            n=len(points),
+        )
     index = nearest(points, k=k).indices
     # Again from the differences: what nearest() subtracts leaves 1e-8 of the spread, too much for its logarithm.
     columns = [(points - points[index[:, j]]).square().sum(1).sqrt() for j in range(k)]
@@ -45,7 +50,10 @@ def two_nearest(points: Tensor, discard: float) -> float:
     log_ratio = (distance[:, 1] / distance[:, 0]).log().sort().values[:kept]
     surprise = -torch.log1p(-torch.arange(1, kept + 1, dtype=torch.float64, device=log_ratio.device) / n)
     if not float(log_ratio.square().sum()) > 0:
-        raise Undefined("the two nearest neighbours of every code lie at one distance: there is no dimension to read")
+        raise Undefined(
+            "the two nearest neighbours of every code lie at one distance: there is no dimension to read",
+            "undefined.two_at_one_distance",
+        )
     return float(log_ratio @ surprise / log_ratio.square().sum())
 
 
@@ -60,13 +68,16 @@ def likeliest_dimension(points: Tensor, k: int) -> float:
     distance = neighbour_distances(points, k)
     inverse = float((distance[:, -1:] / distance[:, :-1]).log().mean())
     if not inverse > 0:
-        raise Undefined("all neighbours of every code lie at one distance: there is no dimension to read")
+        raise Undefined(
+            "all neighbours of every code lie at one distance: there is no dimension to read",
+            "undefined.all_at_one_distance",
+        )
     return 1.0 / inverse
 
 
 def _means(e: Encoding, points: int) -> Tensor:
     if not active(e.mu, e.log_var).any():
-        raise Undefined("no latent dimension is active: the posterior is collapsed")
+        raise Undefined("no latent dimension is active: the posterior is collapsed", "undefined.collapsed")
     return subsample(e.mu, points, e.generator("dimension"))
 
 

@@ -131,8 +131,12 @@ def moving(e: Encoding, largest: Tensor) -> Tensor:
     kept = (largest > 0) & (largest >= NO_PATH * e.once(image_distance))
     if 2 * int(kept.sum()) < len(kept):
         raise Undefined(
-            f"the decoder's derivative is zero at {len(kept) - int(kept.sum())} of {len(kept)} codes (one standard "
-            f"deviation of the codes moves the image by less than {NO_PATH:.0%} of the distance between two images)"
+            "the decoder's derivative is zero at {n} of {of} codes (one standard deviation of the codes moves the image "
+            "by less than {least:.0%} of the distance between two images)",
+            "undefined.derivative_zero",
+            n=len(kept) - int(kept.sum()),
+            of=len(kept),
+            least=NO_PATH,
         )
     return kept
 

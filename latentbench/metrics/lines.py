@@ -30,6 +30,7 @@ from latentbench.core import DECODER, Encoding, Metric, Need, Undefined, Value
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoded_continuity import along, decode_between, has_path, length, path_pairs
 from latentbench.metrics.nearest_line import Render, nearest_lines, wrap
+from latentbench.records import Reason
 
 CLOSE = math.pi / 8
 """Ends nearer than this leave no room to tell an even turn from the error of the angles."""
@@ -38,7 +39,7 @@ CLOSE = math.pi / 8
 LINES = Need(
     "lines",
     lambda e: e.factors is not None and e.truth is not None and e.truth.factors == ("angle",),
-    "the images are not lines with a known angle (dataset 'lines')",
+    Reason.of("dataset.no_lines", "the images are not lines with a known angle (dataset 'lines')"),
 )
 """What the data set ``lines`` offers and no other: the angle that every image was drawn from, and how."""
 
@@ -122,7 +123,7 @@ def _trace(e: Encoding, path: Tensor, true: Tensor, kept: Tensor) -> Traced:
 def _over(each: Tensor, kept: Tensor, **more: float) -> Value:
     some = each[kept]
     if not len(some):
-        raise Undefined("no path turns from one line to another")
+        raise Undefined("no path turns from one line to another", "undefined.no_turn")
     median, high = torch.quantile(some, torch.tensor([0.5, 0.95], dtype=some.dtype)).tolist()
     detail = {"median": median, "q95": high, "paths": len(some), "left_out": len(each) - len(some), **more}
     return Value(float(some.mean()), detail=detail)
@@ -147,7 +148,12 @@ def mean_smoothness(t: Traced) -> Value:
     way = wrap(t.angle.diff(dim=1)).sum(1).abs()
     turns = apart & (way >= wrap(t.ends[:, 1] - t.ends[:, 0]).abs() / 2)
     if 2 * int(turns.sum()) < int(apart.sum()):
-        raise Undefined(f"{int((apart & ~turns).sum())} of {int(apart.sum())} paths hardly turn: nothing to be smooth")
+        raise Undefined(
+            "{n} of {of} paths hardly turn: nothing to be smooth",
+            "undefined.hardly_turns",
+            n=int((apart & ~turns).sum()),
+            of=int(apart.sum()),
+        )
     return _over(smoothness(t.angle), turns)
 
 

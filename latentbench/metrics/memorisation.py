@@ -130,7 +130,9 @@ def new_images(e: Encoding, sampler: str, count: int) -> Tensor:
     can be told."""
     samples = e.once(prior_samples, sampler=sampler, count=max(SHARED, count))[:count].clamp(0, 1)
     if alike(e.x, samples):
-        raise Undefined("all samples are the same image: nothing can be said of what they copy")
+        raise Undefined(
+            "all samples are the same image: nothing can be said of what they copy", "undefined.copies_alike"
+        )
     return samples
 
 
@@ -150,7 +152,11 @@ def _memorisation(e: Encoding, sampler: str, count: int) -> Value:
     wins = in_train.distance <= in_held_out.distance
     effective = effective_images(torch.where(wins, in_train.which, train + in_held_out.which))
     if effective < FEWEST:
-        raise Undefined(f"the samples lie nearest to {effective:.2g} images only: what they copy is left to chance")
+        raise Undefined(
+            "the samples lie nearest to {n:.2g} images only: what they copy is left to chance",
+            "undefined.copies_few",
+            n=effective,
+        )
     null = train / (train + held_out)
     detail = {
         "samples": len(samples),

@@ -85,12 +85,14 @@ def _speeds(e: Encoding, first: Tensor, last: Tensor, t: Tensor, eps: float, thr
 
 def _ratio(speed: Tensor, chord: Tensor) -> float:
     if not chord.any():
-        raise Undefined("the judge's features do not tell the ends of any path apart")
+        raise Undefined("the judge's features do not tell the ends of any path apart", "undefined.features_alike")
     ratio = float(speed.mean() / chord.square().mean())
     if ratio < LEAST:
         raise Undefined(
-            f"the decoded path moves in jumps: steps of eps account for {ratio:.2g} of the squared distance of its "
-            "ends, where a path without jumps has at least 1"
+            "the decoded path moves in jumps: steps of eps account for {ratio:.2g} of the squared distance of its "
+            "ends, where a path without jumps has at least 1",
+            "undefined.path_jumps",
+            ratio=ratio,
         )
     return ratio
 

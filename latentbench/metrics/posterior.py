@@ -79,7 +79,7 @@ def bhattacharyya_overlap(mu: Tensor, log_var: Tensor | None) -> float:
     number of posteriors, (n, d) here. Raises Undefined for fewer than two.
     """
     if len(mu) < 2:
-        raise Undefined(f"overlap needs two posteriors, there is {len(mu)}")
+        raise Undefined("overlap needs two posteriors, there is {n}", "undefined.overlap_posteriors", n=len(mu))
     if log_var is None:
         _, group, size = torch.unique(mu, dim=0, return_inverse=True, return_counts=True)
         return float((size[group] > 1).double().mean())
@@ -113,7 +113,7 @@ def _log_coefficients(mu: Tensor, s2: Tensor, nu: Tensor, t2: Tensor) -> Tensor:
 def _some_active(mu: Tensor, log_var: Tensor | None) -> Tensor:
     on = active(mu, log_var)
     if not on.any():
-        raise Undefined("no latent dimension is active: the posterior is collapsed")
+        raise Undefined("no latent dimension is active: the posterior is collapsed", "undefined.collapsed")
     return on
 
 

@@ -73,7 +73,13 @@ def _valid_labels(e: Encoding, verdict: Verdict) -> Tensor:
     classes = judge_of(e).classes
     labels = verdict.label[verdict.valid]
     if len(labels) < classes:
-        raise Undefined(f"{len(labels)} of {len(verdict.valid)} images are valid: too few for {classes} classes")
+        raise Undefined(
+            "{n} of {of} images are valid: too few for {classes} classes",
+            "undefined.few_valid",
+            n=len(labels),
+            of=len(verdict.valid),
+            classes=classes,
+        )
     return label_shares(labels, classes).cpu()
 
 
@@ -108,7 +114,7 @@ def expected_shares(e: Encoding, count: int) -> Tensor:
     accepts no real image."""
     valid = e.once(real_verdict, count=count).valid.double().mean()
     if valid == 0:
-        raise Undefined("the judge accepts no real image: nothing to compare with")
+        raise Undefined("the judge accepts no real image: nothing to compare with", "undefined.none_real")
     return judge_of(e).train_marginal.double() * valid
 
 

@@ -37,7 +37,13 @@ def prdc(real: Tensor, fake: Tensor, k: int) -> Prdc:
     more than k points.
     """
     if min(len(real), len(fake)) <= k:
-        raise Undefined(f"{k} neighbours need more than {k} points, there are {len(real)} real and {len(fake)} sampled")
+        raise Undefined(
+            "{k} neighbours need more than {k} points, there are {real} real and {fake} sampled",
+            "undefined.few_real_or_sampled",
+            k=k,
+            real=len(real),
+            fake=len(fake),
+        )
     real_balls = count_inside(fake, real, nearest(real, k=k).distance[:, -1])
     fake_balls = count_inside(real, fake, nearest(fake, k=k).distance[:, -1])
     return Prdc(
@@ -74,7 +80,11 @@ def _score(field: str) -> Callable[..., Value]:
     def compute(e: Encoding, sampler: str, count: int, k: int) -> Value:
         scores, alike, n = e.once(sample_scores, sampler=sampler, count=count, k=k)
         if alike and field != "recall":
-            raise Undefined(f"all samples are the same image: {field} would say nothing of a distribution")
+            raise Undefined(
+                "all samples are the same image: {field} would say nothing of a distribution",
+                "undefined.samples_alike",
+                field=field,
+            )
         crowded = scores.density > 1.5  # fakes heaped up amid the real images flatter precision and coverage too
         return Value(getattr(scores, field), detail={"samples": n, "density": scores.density, "crowded": crowded})
 

@@ -41,7 +41,7 @@ class Moments(NamedTuple):
 def moments(points: Tensor) -> Moments:
     """Mean and covariance (over n - 1) of ``points`` (n, f), in float64. Raises Undefined for n < 2."""
     if len(points) < 2:
-        raise Undefined(f"a covariance needs two points, there is {len(points)}")
+        raise Undefined("a covariance needs two points, there is {n}", "undefined.covariance_points", n=len(points))
     points = flat(points)
     mean = points.mean(0)
     n = len(points)
@@ -119,7 +119,9 @@ def _fakes(e: Encoding, kind: str, count: int) -> Tensor:
     """`fake_features`, refused where they are one image over and over: no distribution to be near."""
     fake = fake_features(e, kind, count)
     if alike(e.once(real_features, count=count), fake):
-        raise Undefined("all images are the same: a distance would say nothing of a distribution")
+        raise Undefined(
+            "all images are the same: a distance would say nothing of a distribution", "undefined.images_alike"
+        )
     return fake
 
 
@@ -140,7 +142,12 @@ def _frechet_anchors(e: Encoding, kind: str, count: int) -> Mapping[str, float]:
 def _kernel(e: Encoding, fake: Tensor, count: int) -> float:
     real = e.once(real_features, count=count)
     if min(len(real), len(fake)) < 2:
-        raise Undefined(f"pairs need two images of each side, there are {len(real)} and {len(fake)}")
+        raise Undefined(
+            "pairs need two images of each side, there are {real} and {fake}",
+            "undefined.few_images_a_side",
+            real=len(real),
+            fake=len(fake),
+        )
     return e.once(real_within, count=count) - 2 * between(real, fake, cubic) + within(fake, cubic)
 
 

@@ -35,7 +35,9 @@ def support_radius(codes: Tensor, held_out: Tensor, k: int, quantile: float) -> 
     """The ``quantile`` over ``held_out`` (h, d) of the distance to the ``k``-th nearest of ``codes`` (n, d): how far
     from the codes a point may lie and still be one of their kind. Raises Undefined for fewer than ``k`` codes."""
     if len(codes) < k:
-        raise Undefined(f"{k} neighbours need at least {k} training codes, there are {len(codes)}")
+        raise Undefined(
+            "{k} neighbours need at least {k} training codes, there are {n}", "undefined.few_codes", k=k, n=len(codes)
+        )
     return float(torch.quantile(nearest(held_out, codes, k).distance[:, -1], quantile))
 
 

@@ -35,7 +35,7 @@ def mmd2_to_normal(z: Tensor, h2: float) -> float:
     as often below 0 as above). Gretton et al. 2012. Raises Undefined for n < 2.
     """
     if len(z) < 2:
-        raise Undefined(f"pairs need two codes, there is {len(z)}")
+        raise Undefined("pairs need two codes, there is {n}", "undefined.pair_codes", n=len(z))
     z = flat(z)
     d = z.shape[1]
     cross = (h2 / (h2 + 1)) ** (d / 2) * (z.square().sum(1) / (-2 * (h2 + 1))).exp().mean()
@@ -76,7 +76,7 @@ def sliced_w2(z: Tensor, along: Tensor) -> float:
     the projections on ``along`` (d, l). Squared latent units, >= 0, 0 = the same. ``|m|^2 / d + (1 - s)^2`` for
     N(m, s^2 I). Bonneel et al. 2015. Raises Undefined without codes."""
     if len(z) == 0:
-        raise Undefined("there are no codes")
+        raise Undefined("there are no codes", "undefined.no_codes")
     return float(w2_to_normal(flat(z) @ along.to(z.device)).mean())
 
 
@@ -86,7 +86,10 @@ def sliced_w2(z: Tensor, along: Tensor) -> float:
 def codes(e: Encoding, most: int) -> Tensor:
     """At most ``most`` draws z_i (n, d). Raises Undefined for a collapsed posterior."""
     if not active(e.mu, e.log_var).any():
-        raise Undefined("no latent dimension is active: a collapsed posterior matches the prior and says nothing")
+        raise Undefined(
+            "no latent dimension is active: a collapsed posterior matches the prior and says nothing",
+            "undefined.collapsed_prior",
+        )
     return subsample(e.z, most, e.generator("aggregate posterior"))
 
 

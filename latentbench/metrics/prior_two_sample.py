@@ -76,7 +76,9 @@ def two_sample(a: Tensor, b: Tensor) -> TwoSample:
     """
     n = min(len(a), len(b))
     if n < 4:
-        raise Undefined(f"a classifier needs four points of each kind, there are {n}")
+        raise Undefined(
+            "a classifier needs four points of each kind, there are {n}", "undefined.classifier_points", n=n
+        )
     a, b = flat(a)[:n], flat(b)[:n]
     halves = slice(0, n // 2), slice(n // 2, n)
     right, area = 0, 0.0

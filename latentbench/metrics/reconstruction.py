@@ -30,7 +30,7 @@ def explained_share(x: Tensor, x_hat: Tensor, mean_image: Tensor) -> float:
     """
     total = mean_squared_error(x, mean_image)
     if total == 0.0:
-        raise Undefined("all images are the same: there is nothing to explain")
+        raise Undefined("all images are the same: there is nothing to explain", "undefined.nothing_to_explain")
     return 1.0 - mean_squared_error(x, x_hat) / total
 
 
@@ -44,7 +44,7 @@ def peak_ratio(error: float) -> float:
     of all images, as torchmetrics has it by default: the mean of each image's own PSNR is larger, and one image given
     back exactly would make it infinite. Raises Undefined where the error is 0."""
     if error == 0.0:
-        raise Undefined("the reconstructions are exact: their signal-to-noise ratio is infinite")
+        raise Undefined("the reconstructions are exact: their signal-to-noise ratio is infinite", "undefined.exact")
     return -10.0 * math.log10(error)
 
 

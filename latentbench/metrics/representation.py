@@ -36,7 +36,9 @@ def trustworthiness(original: Tensor, reduced: Tensor, k: int) -> float:
     """
     n = len(original)
     if n <= 2 * k:
-        raise Undefined(f"{k} neighbours need more than {2 * k} points, there are {n}")
+        raise Undefined(
+            "{k} neighbours need more than {least} points, there are {n}", "undefined.few_points", k=k, least=2 * k, n=n
+        )
     rank = ranks(original, nearest(reduced, k=k).indices)
     intrusion = (rank - k).clamp(min=0.0).sum()
     return float((1 - 2 * intrusion / (n * k * (2 * n - 3 * k - 1))).clamp(0.0, 1.0))
@@ -53,7 +55,7 @@ def probe_accuracy(
     from sklearn.linear_model import LogisticRegression
 
     if len(np.unique(train_labels)) < 2:
-        raise Undefined("a probe needs two classes among the training labels, there is 1")
+        raise Undefined("a probe needs two classes among the training labels, there is 1", "undefined.one_class")
     mean, sd = train.mean(0), train.std(0)
     sd = np.where(sd > 0, sd, 1.0)
     with warnings.catch_warnings():
@@ -67,7 +69,9 @@ def neighbour_vote(train: Tensor, train_labels: Tensor, test: Tensor, labels: Te
     [0, 1]. A tied vote goes to the smallest label, as in sklearn.neighbors.KNeighborsClassifier. Raises Undefined for
     fewer than ``k`` training points. Cover & Hart 1967."""
     if len(train) < k:
-        raise Undefined(f"{k} neighbours need at least {k} training codes, there are {len(train)}")
+        raise Undefined(
+            "{k} neighbours need at least {k} training codes, there are {n}", "undefined.few_codes", k=k, n=len(train)
+        )
     voters = train_labels[nearest(test, train, k).indices]
     return float((voters.mode(1).values == labels).double().mean())
 
@@ -84,7 +88,13 @@ def silhouette_width(points: Tensor, labels: Tensor) -> float:
     points = points - points.mean(0)
     _, own, size = torch.unique(labels, return_inverse=True, return_counts=True)
     if not 1 < len(size) < len(points):
-        raise Undefined(f"a silhouette needs 2 to {len(points) - 1} classes of {len(points)} codes, found {len(size)}")
+        raise Undefined(
+            "a silhouette needs 2 to {most} classes of {n} codes, found {found}",
+            "undefined.silhouette_classes",
+            most=len(points) - 1,
+            n=len(points),
+            found=len(size),
+        )
     member = torch.nn.functional.one_hot(own).double()
     widths = []
     for rows in blocks(len(points), len(points)):

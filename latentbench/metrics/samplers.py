@@ -59,7 +59,7 @@ def fit_mixture(codes: Tensor, components: int, generator: torch.Generator) -> M
 
     codes = flat(codes).cpu()
     if len(codes) < 2:
-        raise Undefined(f"a mixture needs two training codes, there is {len(codes)}")
+        raise Undefined("a mixture needs two training codes, there is {n}", "undefined.mixture_codes", n=len(codes))
     mean, sd = codes.mean(0), codes.std(0, correction=0)
     sd = torch.where(sd > 0, sd, 1.0)
     seed = int(torch.randint(2**31 - 1, (1,), generator=generator))

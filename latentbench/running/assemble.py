@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from latentbench import catalog, records
 from latentbench.config import studies
 from latentbench.measuring import scoring
-from latentbench.records import Record, digest
+from latentbench.records import Reason, Record, digest
 from latentbench.run_folder import RunFiles, RunState, Status
 from latentbench.running.plan import Planned
 from latentbench.running.provenance import describe_environment, describe_run
@@ -92,6 +92,7 @@ def _without_repeats(rows: list[Record]) -> list[Record]:
 
 
 def _crash_records(planned: Planned, unit: Unit, reason: str) -> list[Record]:
+    reason = reason if isinstance(reason, Reason) else Reason.raised(reason)
     row = Record(dataset=planned.run.dataset)
     if unit.kind == "train":
         row = replace(row, model=unit.model.text, latent_dim=unit.model.latent_dim)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from latentbench import records
+from latentbench.records import Reason
 from latentbench.running.unit import Listen, Unit
 
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(512 << 20)}
@@ -112,7 +113,7 @@ class Pool:
                 unit = self._working.pop(number, None)
                 self._start()
                 if unit is not None:
-                    return unit, f"the worker process died ({_death(code)})"
+                    return unit, Reason.of("failed.worker_died", "the worker process died ({how})", how=_death(code))
             elif "progress" in message:
                 self._listen(message)
             else:

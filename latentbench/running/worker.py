@@ -29,11 +29,14 @@ from latentbench.core import Dataset
 from latentbench.measuring import artifacts, scoring
 from latentbench.measuring import judge as judges
 from latentbench.measuring.baselines import ANCHOR, BASELINES
-from latentbench.records import JUDGE, SECOND_JUDGE, Record
+from latentbench.records import JUDGE, SECOND_JUDGE, Reason, Record
 from latentbench.run_folder import RECORDS, weights_name, whole_or_not_at_all
 from latentbench.running.unit import Kind, Listen, Unit
 from latentbench.training.fit import Diverged, Plan, initialise
 from latentbench.training.stacking import fit_all
+
+NO_LABELS = Reason.of("dataset.no_labels", "the dataset has no labels")
+NO_JUDGE = Reason.of("judge.no_labels", "no judge: the dataset has no labels")
 
 
 def perform(unit: Unit, listen: Listen) -> None:
@@ -90,8 +93,7 @@ def _weights(unit: Unit, path: Path, row: Record) -> Record:
 def _load_judge(unit: Unit, dataset: Dataset, device: torch.device, name: str = JUDGE) -> tuple[Any, dict[str, str]]:
     """The frozen judge and, where there is none to use, the reason for everything that needs it."""
     if unit.judge is None:
-        reason = "the dataset has no labels"
-        return None, {"judge": f"no judge: {reason}", "labels": reason, "train_labels": reason}
+        return None, {"judge": NO_JUDGE, "labels": NO_LABELS, "train_labels": NO_LABELS}
     judge = judges.load(Path(unit.root) / unit.judge / _judge_file(name), dataset.shape)
     if judge.refusal:
         return None, {"judge": judge.refusal}
@@ -117,8 +119,7 @@ def _train(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
     for seed, model, history in zip(seeds, models, found, strict=True):
         row = _row(unit, spec, seed)
         if isinstance(history, Diverged):
-            reason = f"training diverged: {history}"
-            out.append(replace(row, metric="train.epochs", status="failed", reason=reason, unit="epochs"))
+            out.append(replace(row, metric="train.epochs", status="failed", reason=history.reason, unit="epochs"))
             continue
         out += [replace(row, kind="curve", metric=k, samples=tuple(v), unit="nats") for k, v in history.curves.items()]
         detail = {"kept": history.best}
@@ -169,7 +170,7 @@ def _trained(unit: Unit, spec: ModelSpec, seed: int) -> Trained | NotTrained:
     folder = Path(unit.root) / unit.trained[spec.text][seed]
     path = folder / weights_name(seed)
     if not folder.exists():
-        return NotTrained("it could not be trained")
+        return NotTrained(Reason.of("failed.not_trained", "it could not be trained"))
     if not path.exists():
         rows = records.read(folder / RECORDS)
         return NotTrained(next(r.reason for r in rows if r.seed == seed and r.status == "failed"))

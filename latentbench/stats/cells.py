@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from latentbench.records import TIMINGS, Better, Record, Role, canonical, is_model, is_reference, values
+from latentbench.records import TIMINGS, Better, Reason, Record, Role, canonical, is_model, is_reference, values
 from latentbench.stats.intervals import (
     LEVEL,
     Bounds,
@@ -38,8 +38,8 @@ Seed = int | None
 class Cell:
     """All values of one metric of one model on one split: ``values`` seed -> value (the key None: measured once).
 
-    ``interval`` is None where there is no value; then ``status`` is failed or skipped and ``reason`` says why.
-    ``failed`` and ``skipped`` count the seeds without a value, also where others have one. ``details`` are the named
+    ``interval`` is None where there is no value; then ``status`` is failed or skipped and ``reason`` says why: a `Reason`
+    that joins those of its records. ``failed`` and ``skipped`` count the seeds without a value, also where others have one. ``details`` are the named
     extras of the records that have any, by seed. ``unproven`` says why the metric failed its self-check on this data;
     such a metric ranks nobody and no claim rests on it.
     """
@@ -155,7 +155,7 @@ def _cell(rows: Sequence[Record], unproven: str) -> Cell:
         values=found,
         interval=t_interval(found.values(), bounds=first.bounds) if found else None,
         status=status,
-        reason="; ".join(dict.fromkeys(r.reason for r in bad if r.reason)),
+        reason=Reason.joined(reasons) if (reasons := [r.reason for r in bad if r.reason]) else "",
         failed=sum(r.status == "failed" for r in bad),
         skipped=sum(r.status != "failed" for r in bad),
         details={r.seed: r.detail for r in rows if r.value is not None and r.detail},

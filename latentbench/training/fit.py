@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from latentbench.core import Loss
 from latentbench.randomness import seeded
+from latentbench.records import Reason
 from latentbench.streaming import Stream, feed
 from latentbench.training.steps import Steps
 
@@ -30,7 +31,11 @@ Progress = Callable[[int, float, float], None]
 
 
 class Diverged(ArithmeticError):
-    """Training met a loss or a gradient that is not finite; the message says where."""
+    """Training met a loss or a gradient that is not finite; the ``reason`` says where."""
+
+    def __init__(self, code: str, text: str, /, **values: object) -> None:
+        self.reason = Reason.of(code, text, **values)
+        super().__init__(str(self.reason))
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,12 @@ class Watch:
         for name, value in {**curves, "loss.val": score}.items():
             history.curves.setdefault(name, []).append(value)
         if not math.isfinite(score):
-            raise Diverged(f"the validation loss became {score} in epoch {history.epochs}")
+            raise Diverged(
+                "diverged.validation_loss",
+                "training diverged: the validation loss became {loss} in epoch {epoch}",
+                loss=score,
+                epoch=history.epochs,
+            )
         better = score < self._best
         if better:
             self._best, history.best = score, history.epochs
@@ -182,12 +192,22 @@ def _check_finite(model: nn.Module, loss: float, epoch: int) -> None:
     so, nothing slips through, and the device need not be waited for. The norm of all of them is finite where each is,
     and one pass over memory; only where it is not is the culprit looked for."""
     if not math.isfinite(loss):
-        raise Diverged(f"the training loss became {loss} in epoch {epoch}")
+        raise Diverged(
+            "diverged.training_loss",
+            "training diverged: the training loss became {loss} in epoch {epoch}",
+            loss=loss,
+            epoch=epoch,
+        )
     weights = {name: weight.detach() for name, weight in model.named_parameters()}
     if not bool(torch.isfinite(nn.utils.get_total_norm(weights.values()))):
         for name, weight in weights.items():
             if not bool(torch.isfinite(weight).all()):
-                raise Diverged(f"the weight {name} is not finite in epoch {epoch}")
+                raise Diverged(
+                    "diverged.weight",
+                    "training diverged: the weight {name} is not finite in epoch {epoch}",
+                    name=name,
+                    epoch=epoch,
+                )
 
 
 @torch.no_grad()

@@ -186,7 +186,11 @@ def fit_stacked(
             seconds[i] += (time.perf_counter() - started) / len(left)
             try:
                 if not sound[place]:
-                    raise Diverged(f"a weight or its gradient is not finite in epoch {epoch + 1}")
+                    raise Diverged(
+                        "diverged.weights",
+                        "training diverged: a weight or its gradient is not finite in epoch {epoch}",
+                        epoch=epoch + 1,
+                    )
                 if watches[i].hear(means[place], scores[place]) or not plan.patience:
                     stack.write(place, models[i])
             except Diverged as diverged:

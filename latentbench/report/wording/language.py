@@ -2,73 +2,130 @@
 
     say("{other} {does} than {first}: {numbers}.", other="vae", ...)
 
-The English template is its own key: English needs no catalog, and any other language is one file beside this one,
-``languages/<code>.toml``, that holds ``"English template" = "its translation"``. A translation has the same places, in
-whatever order its grammar asks for. What the catalog lacks (a plug-in's words, a reason in a record) is said in English.
+The English template is its own key: English needs no catalog, and any other language is one file beside this one, the
+gettext catalog ``languages/<code>.po``, read as it stands. A translation has the same places, in whatever order its
+grammar asks for, and as many plural forms as its language has, by the rule in the catalog's header. What the catalog
+lacks (a plug-in's words) is said in English.
+
+A reason in a record is translated by its code, which stands in the catalog as the context of the message: so the records
+of a measure that is no longer installed, or whose English was put better since, are still said in every language.
 
 The language in force travels in a context variable, as precision does in `decimal`: sentences are put together by some
 hundred small functions, most of which would carry a language only to hand it on. Nothing but `speaking` sets it, for the
 length of one ``with`` block, so nothing leaks from one page to the next or between threads.
 
-This module uses the standard library alone: the command line asks it what languages there are before anything is loaded.
+Babel is imported only to read a catalog: what speaks English, and the command line, start without it.
 """
 
 from __future__ import annotations
 
 import difflib
+import gettext
+import io
 import re
-import tomllib
+import string
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from latentbench.config import LANGUAGES, languages
+from latentbench.records import Reason
+
+if TYPE_CHECKING:
+    from babel.messages import Catalog, Message
 
 T = TypeVar("T")
 
-NUMBER = re.compile(r"(?<![\w.])(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|nan|inf)\b")
-"""A number within a record's reason."""
-FOLDER = Path(__file__).parent / "languages"
+SPOKEN_AS = re.compile(r'^"X-Language-Name: (.+?)\\n"$', re.MULTILINE)
+"""The line of a catalog's header in which a language says its own name."""
+UNSPACED = re.compile(r'^"X-Space-Between-Sentences: no\\n"$', re.MULTILINE)
+"""The line of a catalog's header that says that sentences follow each other without a space: as a translation of " " a
+catalog could not say so, where nothing means untranslated."""
 
 
 class Language(NamedTuple):
-    """``code`` as asked for (``zh``), ``tag`` for the page's lang attribute (``zh-CN``), its own ``name``, and its
-    ``sentences`` by their English templates."""
+    """``code`` as asked for (``zh``), ``tag`` for the page's lang attribute (``zh-CN``), its own ``name``, the
+    ``space`` between two sentences, its ``sentences`` by their English templates, its ``reasons`` by their codes, and ``known``: for each of these a pattern
+    of the English sentence, and the translation with its places bare, as what fills them is then text."""
 
     code: str
     tag: str
     name: str
-    sentences: Mapping[str, str]
+    space: str
+    sentences: gettext.NullTranslations
+    reasons: Mapping[str, str]
+    known: tuple[tuple[re.Pattern[str], str], ...]
 
 
-ENGLISH = Language("en", "en", "English", MappingProxyType({}))
+ENGLISH = Language("en", "en", "English", " ", gettext.NullTranslations(), MappingProxyType({}), ())
 _spoken: ContextVar[Language] = ContextVar("language", default=ENGLISH)
 
 
 def codes() -> tuple[str, ...]:
     """The languages there are: English, and one for each file of the folder."""
-    return (ENGLISH.code, *sorted(path.stem for path in FOLDER.glob("*.toml")))
+    return languages()
 
 
 @cache
 def language(code: str) -> Language:
-    """A language by its code. Raises ValueError in one line for one that is not there, with the nearest that is."""
+    """A language by its code. Raises ValueError in one line for one that is not there, with the nearest that is, and for
+    a catalog that cannot be read."""
     if code == ENGLISH.code:
         return ENGLISH
     if code not in codes():
         near = difflib.get_close_matches(code.lower(), codes(), n=1, cutoff=0.5)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise ValueError(f"lang: '{code}' is no language of the report{hint} (allowed: {', '.join(codes())})")
-    held = tomllib.loads((FOLDER / f"{code}.toml").read_text("utf-8"))
-    about, sentences = held.pop("language"), {}
-    for topic, texts in held.items():
-        for english, text in texts.items():
-            if english in sentences:
-                raise ValueError(f"languages/{code}.toml: [{topic}] translates {english!r} a second time")
-            sentences[english] = text
-    return Language(code, about["tag"], about["name"], MappingProxyType(sentences))
+    return read(LANGUAGES / f"{code}.po")
+
+
+def read(path: Path) -> Language:
+    """The language of a catalog; what it leaves untranslated, or marks as fuzzy, is said in English. Raises ValueError,
+    naming the file, where it is no catalog, or its header lacks the language, its name or its plural forms."""
+    from babel.messages.mofile import write_mo
+
+    text = path.read_text("utf-8")
+    catalog = parse(path)
+    name = SPOKEN_AS.search(text)
+    if catalog.locale_identifier is None or name is None or '"Plural-Forms:' not in text:
+        raise ValueError(f"languages/{path.name}: its header needs Language, X-Language-Name and Plural-Forms")
+    reasons, known = {}, []
+    for message in list(catalog):
+        if message.id and not translated(message):
+            catalog.delete(message.id, message.context)
+        elif message.context:
+            reasons[message.context] = str(message.string)
+            known.append((_pattern(str(message.id)), _bare(str(message.string))))
+    compiled = io.BytesIO()
+    write_mo(compiled, catalog)
+    compiled.seek(0)
+    tag = catalog.locale_identifier.replace("_", "-")
+    space = "" if UNSPACED.search(text) else " "
+    return Language(
+        path.stem, tag, name[1], space, gettext.GNUTranslations(compiled), MappingProxyType(reasons), tuple(known)
+    )
+
+
+def translated(message: Message) -> bool:
+    """Whether a message has a translation, in all of its plural forms, that is not marked as fuzzy."""
+    forms = [message.string] if isinstance(message.string, str) else message.string or [""]
+    return all(forms) and not message.fuzzy
+
+
+def parse(path: Path) -> Catalog:
+    """The messages of a catalog's file. Raises ValueError, naming the file, where it is none."""
+    from babel.messages.pofile import PoFileError, read_po
+
+    try:
+        with path.open("rb") as file:
+            catalog = read_po(file, abort_invalid=True)
+    except (PoFileError, UnicodeDecodeError) as error:
+        raise ValueError(f"languages/{path.name} is no gettext catalog: {error}") from None
+    return catalog
 
 
 @contextmanager
@@ -88,27 +145,58 @@ def spoken() -> Language:
 
 def say(text: str, /, **places: object) -> str:
     """A sentence in the language in force, its named places filled; without places it may hold any braces."""
-    told = _spoken.get().sentences.get(text, text)
+    if not text.strip():  # gettext answers "" with the catalog's header
+        return text and _spoken.get().space
+    told = _spoken.get().sentences.gettext(text)
     return told.format(**places) if places else told
 
 
 def plural(one: str, many: str, count: int, /, **places: object) -> str:
-    """``one`` where ``count`` is 1, else ``many``; ``{n}`` stands for the count. A catalog holds ``many`` alone: the
-    languages in it have one form for every number."""
-    held = _spoken.get().sentences
-    text = one if count == 1 and many not in held else many
-    return say(text, n=count, **places)
+    """A sentence in the form that the language in force has for ``count``, in English ``one`` where it is 1, else
+    ``many``; ``{n}`` stands for the count."""
+    return _spoken.get().sentences.ngettext(one, many, count).format(n=count, **places)
+
+
+def because(reason: Reason) -> str | None:
+    """A reason with a code in the language in force, from its values. None where the catalog does not know it, or its
+    translation asks for other values."""
+    if reason.code not in _spoken.get().reasons:
+        return None
+    try:
+        return _spoken.get().reasons[reason.code].format(**reason.values)
+    except (KeyError, IndexError, ValueError):
+        return None
 
 
 def recognised(text: str) -> str | None:
-    """What a record says, in the language in force: looked up as it stands or, as most reasons name counts, with its
-    numbers as places (``there are {0} of {1}``). None where the catalog does not know it."""
-    held, numbers = _spoken.get().sentences, NUMBER.findall(text)
-    if text in held:
-        return held[text]
-    count = iter(range(len(numbers)))
-    template = NUMBER.sub(lambda _: f"{{{next(count)}}}", text)
-    return held[template].format(*numbers) if template in held else None
+    """What a record made before there were codes says, in the language in force: its sentence as it stands, or fitted
+    into the template of a reason, word by word. None where the catalog does not know it."""
+    whole = say(text)
+    if whole != text:
+        return whole
+    for pattern, translation in _spoken.get().known:
+        if found := pattern.fullmatch(text):
+            return translation.format(**found.groupdict())
+    return None
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    """What finds in a sentence what fills the template's places: a word each."""
+    out, seen = "", set[str]()
+    for text, name, _, _ in string.Formatter().parse(template):
+        out += re.escape(text)
+        if name is not None:
+            out += f"(?P={name})" if name in seen else rf"(?P<{name}>\S+)"
+            seen.add(name)
+    return re.compile(out)
+
+
+def _bare(template: str) -> str:
+    """The template without the form of its numbers: ``{share:.1%}`` as ``{share}``."""
+    parts = string.Formatter().parse(template)
+    return "".join(
+        text.replace("{", "{{").replace("}", "}}") + ("" if n is None else f"{{{n}}}") for text, n, _, _ in parts
+    )
 
 
 def marked(texts: T) -> T:

@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from latentbench.report.wording.language import marked, recognised, say
+from latentbench.records import JOIN, Reason
+from latentbench.report.wording.language import because, marked, recognised, say
 
 MINUS = "\N{MINUS SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -271,7 +272,13 @@ def clauses(items: Iterable[str]) -> str:
 
 
 def reason(text: str) -> str:
-    """Why there is no value, in the words of a record: whole, or each of its clauses, where the catalog knows it."""
+    """Why there is no value, in the language in force: from the code and values of a `Reason`; a sentence without them
+    whole, or each of its clauses, where the catalog knows it."""
     if not text:
         return say("no reason recorded")
-    return recognised(text) or clauses(recognised(part) or part for part in text.split("; "))
+    if isinstance(text, Reason):
+        if text.parts:
+            return clauses(dict.fromkeys(reason(part) for part in text.parts))
+        if (told := because(text)) is not None:
+            return told
+    return recognised(text) or clauses(recognised(part) or part for part in text.split(JOIN))
