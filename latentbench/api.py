@@ -83,11 +83,11 @@ class Result:
         rows = [
             r for r in records.values(self.records) if r.metric == metric and r.split == split and not r.is_reference
         ]
-        found = [r.value for r in rows if r.value is not None]
-        if not found:
+        numbers = [r.value for r in rows if r.value is not None]
+        if not numbers:
             why = next((r.reason for r in rows), "no such metric was asked for")
             raise ValueError(f"metric '{metric}' has no value on {split}: {why}")
-        return float(np.mean(found))
+        return float(np.mean(numbers))
 
 
 def run(models: str | Sequence[str] = ("ae", "vae"), dataset: str = "digits", **options: Any) -> Result:
@@ -372,9 +372,9 @@ def _write(
         rows.append(artifacts.write(arrays, detail, place, EVALUATION, row, "map", "map-0"))
     environment = provenance.describe_environment(str(encoding.mu.device.type))
     config = {"models": [row.model], "dataset": row.dataset, "latent_dim": row.latent_dim, "seeds": list(asked.seeds)}
-    said = {**config, "lang": asked.lang}
+    settings = {**config, "lang": asked.lang}
     info = provenance.describe_run(
-        said, dataset, list(chosen.values()), environment, "lb.evaluate(...)", {row.model: {"params": {}}}
+        settings, dataset, list(chosen.values()), environment, "lb.evaluate(...)", {row.model: {"params": {}}}
     )
     name = f"evaluate-{records.digest([config, dataset.sha256, sorted(chosen)], 8)}"
     head, mark = replace(info.to_record(), latent_dim=row.latent_dim), records.digest(environment)
@@ -396,10 +396,10 @@ def load(folder: str | Path, model: str, seed: int = 0) -> Any:
     if info is None:
         raise ValueError(f"load: {files.records} holds no run record")
     weights = {(r.model, r.seed): r for r in rows if r.metric == "weights" and r.seed is not None}
-    found = weights.get((model, seed))
-    if found is None or found.path is None:
+    record = weights.get((model, seed))
+    if record is None or record.path is None:
         there = ", ".join(f"{m} seed {s}" for m, s in sorted(weights)) or "none"
         raise ValueError(f"{folder}: no trained model '{model}' with seed {seed} (there: {there})")
     asked = make_run({k: v for k, v in info.config.items() if v is not None})
     c, h, w = info.dataset["shape"]
-    return worker.restore(catalog.resolve_model(model, asked), (c, h, w), files.path / found.path)
+    return worker.restore(catalog.resolve_model(model, asked), (c, h, w), files.path / record.path)

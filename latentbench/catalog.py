@@ -34,16 +34,16 @@ LATENT_DIM = "latent_dim"
 
 def _collect(kind: type[E], group: str) -> Mapping[str, E]:
     """All entries of one kind: name -> entry, in the order of file and line, then of plug-ins."""
-    found: dict[str, E] = {}
+    entries: dict[str, E] = {}
     origin: dict[str, str] = {}
 
     def add(entry: E, where: str) -> None:
         if isinstance(entry, ModelEntry):
             model_name(f"model of {where}", entry.name)
             model_name(f"model of {where}, with a field", f"{entry.name}:field=value")
-        if entry.name in found and found[entry.name] is not entry:
+        if entry.name in entries and entries[entry.name] is not entry:
             raise ValueError(f"{group[:-1]} '{entry.name}' is declared twice: in {origin[entry.name]} and in {where}")
-        found[entry.name], origin[entry.name] = entry, where
+        entries[entry.name], origin[entry.name] = entry, where
 
     package = importlib.import_module(f"latentbench.{group}")
     for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda i: i.name):
@@ -60,7 +60,7 @@ def _collect(kind: type[E], group: str) -> Mapping[str, E]:
             warnings.warn(f"plug-in {point.name} ({point.value}) left out: {error}", stacklevel=3)
             continue
         add(entry, point.value)
-    return MappingProxyType(found)
+    return MappingProxyType(entries)
 
 
 @cache

@@ -110,11 +110,11 @@ def parse_memory(value: Any) -> Any:
     equal sizes are equal words. What is neither is left for the type check."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return value
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?", str(value).strip().lower())
-    if found is None:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?", str(value).strip().lower())
+    if match is None:
         raise ValueError(f"'{value}' is not a size: write e.g. 4GiB or 500MB")
-    power = " kmgt".index(found[2] or " ")
-    count = int(float(found[1]) * (1024 if found[3] else 1000) ** power)
+    power = " kmgt".index(match[2] or " ")
+    count = int(float(match[1]) * (1024 if match[3] else 1000) ** power)
     if not 2**20 <= count <= 2**50:
         raise ValueError(f"'{value}' is not a size from 1MiB to 1024TiB")
     unit = next(k for k in (4, 3, 2, 1, 0) if count % 1024**k == 0)
@@ -329,11 +329,11 @@ def studies() -> dict[str, Study]:
     """The named presets in the package's ``studies/`` folder."""
     out = {}
     for path in sorted((Path(__file__).parent / "studies").glob("*.toml")):
-        held = load_toml(path)
-        if grid := held.pop("grid", None):
-            held["models"] = _specs(grid)
-        about = {k: held.pop(k) for k in ("summary", "bands", "tolerance", "source") if k in held}
-        out[path.stem] = Study(path.stem, settings=held, **about)
+        table = load_toml(path)
+        if grid := table.pop("grid", None):
+            table["models"] = _specs(grid)
+        about = {k: table.pop(k) for k in ("summary", "bands", "tolerance", "source") if k in table}
+        out[path.stem] = Study(path.stem, settings=table, **about)
     return out
 
 

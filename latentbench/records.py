@@ -200,10 +200,10 @@ class Record:
     @classmethod
     def from_json(cls, line: str) -> Record:
         """The record of one line; older layouts are upgraded, unknown keys of newer ones ignored."""
-        found = json.loads(line)
-        if not isinstance(found, dict):
-            raise ValueError(f"not a latentbench record: a {type(found).__name__} instead of an object")
-        row = upgrade(found)
+        parsed = json.loads(line)
+        if not isinstance(parsed, dict):
+            raise ValueError(f"not a latentbench record: a {type(parsed).__name__} instead of an object")
+        row = upgrade(parsed)
         known = {f.name for f in fields(cls)}
         row = {k: v for k, v in row.items() if k in known}
         for name in ("bounds", "samples"):
@@ -330,5 +330,5 @@ def same_data(base: Iterable[Record], head: Iterable[Record]) -> None:
     ours: dict[str, str] = {r.dataset: r.dataset_hash for r in base if r.dataset and r.dataset_hash}
     for r in head:
         if r.dataset_hash and r.dataset_hash != ours.get(r.dataset, r.dataset_hash):
-            told = f"{ours[r.dataset][:12]} against {r.dataset_hash[:12]}"
-            raise ValueError(f"compare: other data under the name '{r.dataset}': dataset_hash {told}")
+            hashes = f"{ours[r.dataset][:12]} against {r.dataset_hash[:12]}"
+            raise ValueError(f"compare: other data under the name '{r.dataset}': dataset_hash {hashes}")

@@ -137,12 +137,12 @@ class RunFiles:
     def read_state(self) -> RunState | None:
         """Whose run the folder holds; None where it holds none."""
         try:
-            found = json.loads(self.state.read_text("utf-8"))
+            row = json.loads(self.state.read_text("utf-8"))
         except (OSError, ValueError):
             return None
-        if not isinstance(found, dict) or not {"id", "status"} <= found.keys():
+        if not isinstance(row, dict) or not {"id", "status"} <= row.keys():
             return None
-        return RunState(found.pop("id"), found.pop("status"), found.pop("dataset_sha256", None), found)
+        return RunState(row.pop("id"), row.pop("status"), row.pop("dataset_sha256", None), row)
 
     def write_state(self, state: RunState) -> None:
         """Write run.json, atomically."""

@@ -299,7 +299,7 @@ def test_what_a_catalog_lacks_is_what_it_does_not_translate():
 
 
 def test_templates_say_only_what_stands_in_them():
-    """The answer to any other text would not be escaped: that one is given to ``told``."""
+    """The answer to any other text would not be escaped: that one is given to ``translation``."""
     for path in REPORT.rglob("*.jinja"):
         for call in jinja2.Environment().parse(path.read_text("utf-8")).find_all(nodes.Call):
             texts = call.args[: {"say": 1, "plural": 2}.get(getattr(call.node, "name", ""), 0)]

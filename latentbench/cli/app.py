@@ -196,9 +196,9 @@ def _show_verdict(outcome: Outcome) -> None:
     typer.echo("")
     print_table(*console.console_table(outcome.records))
     typer.echo(say(console.LEGEND))
-    if found := published.beside(outcome.records):
+    if bands := published.beside(outcome.records):
         typer.echo(f"\n{say('Beside published figures')}")
-        print_table(published.headers(), [published.row(b) for b in found])
+        print_table(published.headers(), [published.row(b) for b in bands])
 
 
 def _result(outcome: Outcome, lang: str) -> dict[str, Any]:

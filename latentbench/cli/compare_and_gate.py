@@ -44,7 +44,7 @@ def gate(
         from latentbench.comparing import change
         from latentbench.gate import speed_gate
         from latentbench.gate.checkouts import TREE
-        from latentbench.report.exports import gate as told
+        from latentbench.report.exports.gate import as_json, write
 
         every, some = speed_gate.thresholds(threshold)
         verdicts = change.named(fail_on)
@@ -58,9 +58,9 @@ def gate(
         folder = run_folder.unused(Path(out)) if out else None
         decision = speed_gate.run_gate(asked, Path.cwd())
         if folder:
-            told.write(decision, folder)
+            write(decision, folder)
         if json_output:
-            typer.echo(json.dumps(told.as_json(decision), ensure_ascii=False, allow_nan=False))
+            typer.echo(json.dumps(as_json(decision), ensure_ascii=False, allow_nan=False))
         else:
             _show_gate(decision)
         return VERDICT if any(c.verdict in verdicts for c in decision.changes) else FINISHED
@@ -70,13 +70,12 @@ def gate(
 
 def _show_gate(decision: Decision) -> None:
     """The verdict in a sentence, the table, what else a reader should know."""
-    from latentbench.report.exports import comparison as told
-    from latentbench.report.exports import gate
+    from latentbench.report.exports import comparison, gate
 
-    typer.echo(told.sentence(decision.changes))
+    typer.echo(comparison.sentence(decision.changes))
     typer.echo("")
-    print_table(*told.table(decision.changes, same=True))
-    for line in (*told.without(decision.changes), *gate.notes(decision)):
+    print_table(*comparison.table(decision.changes, same=True))
+    for line in (*comparison.without(decision.changes), *gate.notes(decision)):
         typer.echo(line)
 
 
@@ -110,28 +109,28 @@ def _show_changes(
     from latentbench import records
     from latentbench.comparing.change import headline, named
     from latentbench.comparing.runs import compare, parse_thresholds
-    from latentbench.report.exports import comparison as told
+    from latentbench.report.exports import comparison
 
     if len(paths) != 2:
         raise ValueError(f"compare: takes BASE and HEAD, got {len(paths)} (any number with --history)")
     fatal = named(fail_on)
     if out and not out.parent.is_dir():
         raise ValueError(f"compare: {out} cannot be written: {out.parent} is not a folder")
-    found = compare(paths[0], paths[1], parse_thresholds(threshold))
+    result = compare(paths[0], paths[1], parse_thresholds(threshold))
     if out:
-        records.write_text(out, told.markdown(found.changes, found.title, found.notes))
+        records.write_text(out, comparison.markdown(result.changes, result.title, result.notes))
     if as_json:
-        row = {"title": found.title, "notes": found.notes, "changes": [asdict(c) for c in found.changes]}
+        row = {"title": result.title, "notes": result.notes, "changes": [asdict(c) for c in result.changes]}
         typer.echo(json.dumps(row, ensure_ascii=False, allow_nan=False))
     else:
-        headers, rows = told.table(found.changes)
+        headers, rows = comparison.table(result.changes)
         if rows:
             print_table(headers, rows)
             typer.echo("")
-        for line in (*told.without(found.changes), *found.notes):
+        for line in (*comparison.without(result.changes), *result.notes):
             typer.echo(line)
-        typer.echo(f"{told.sentence(found.changes)}\n{headline(found.changes)}")
-    return VERDICT if any(c.verdict in fatal for c in found.changes) else FINISHED
+        typer.echo(f"{comparison.sentence(result.changes)}\n{headline(result.changes)}")
+    return VERDICT if any(c.verdict in fatal for c in result.changes) else FINISHED
 
 
 def _show_history(folders: Sequence[Path], out: Path | None, lang: str | None) -> int:

@@ -62,23 +62,23 @@ def read(path: Path) -> list[Launch]:
 
 def _launch(path: Path) -> Launch:
     try:
-        held = json.loads(path.read_text("utf-8"))
-        found = {
+        document = json.loads(path.read_text("utf-8"))
+        seconds = {
             b["fullname"]: tuple(map(float, b["stats"].get("data") or [b["stats"]["median"]]))
-            for b in held["benchmarks"]
+            for b in document["benchmarks"]
         }
-        machine = {**_flat(held["machine_info"]), "pytest-benchmark": held.get("version")}
+        machine = {**_flat(document["machine_info"]), "pytest-benchmark": document.get("version")}
     except (ValueError, TypeError, KeyError, AttributeError, UnicodeDecodeError) as error:
         raise ValueError(f"compare: {path} is no pytest-benchmark JSON file: {type(error).__name__} {error}") from None
-    if odd := [name for name, times in found.items() if not all(math.isfinite(t) and t > 0 for t in times)]:
+    if odd := [name for name, times in seconds.items() if not all(math.isfinite(t) and t > 0 for t in times)]:
         raise ValueError(f"compare: {path}: {odd[0]} has a time that is not above 0")
-    return Launch(path, machine, found)
+    return Launch(path, machine, seconds)
 
 
-def _flat(held: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(description: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested descriptions as ``cpu.count``, without what is volatile."""
     out: dict[str, Any] = {}
-    for key, value in held.items():
+    for key, value in description.items():
         if isinstance(value, Mapping):
             out.update(_flat(value, f"{prefix}{key}."))
         elif key not in VOLATILE:
@@ -102,8 +102,8 @@ def changes(base: Sequence[Launch], head: Sequence[Launch]) -> list[Change]:
     """
     first = base[0]
     for other in (*base[1:], *head):
-        if told := difference(first.machine, other.machine):
-            raise ValueError(f"compare: timings of different machines: {told} ({first.path}, {other.path})")
+        if reason := difference(first.machine, other.machine):
+            raise ValueError(f"compare: timings of different machines: {reason} ({first.path}, {other.path})")
     names = dict.fromkeys(name for launch in (*base, *head) for name in launch.seconds)
     return [_change(name, _of(name, base), _of(name, head)) for name in names]
 
@@ -136,8 +136,8 @@ def ratio(
         raise ValueError("a ratio needs a launch on both sides")
     x, y = ([math.log(statistics.median(launch)) for launch in side] for side in (base, head))
     if min(len(x), len(y)) >= 2:
-        found = welch(y, x)
-        d, p = found.difference, found.p
+        unpaired = welch(y, x)
+        d, p = unpaired.difference, unpaired.p
     else:
         d, p = _allowed(statistics.fmean(y) - statistics.fmean(x), [(base, x), (head, y)], noise)
     return replace(blank, base=_middle(base), head=_middle(head), harm=as_share(d, blank.better), p=p)

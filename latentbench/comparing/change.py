@@ -72,10 +72,10 @@ def decide(changes: Iterable[Change], alpha: float = FAMILYWISE) -> list[Change]
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha {alpha} is not between 0 and 1")
-    held = list(changes)
-    claims = [k for k, c in enumerate(held) if c.harm is not None and c.better != "none"]
-    adjusted = dict(zip(claims, holm([held[k].p for k in claims]), strict=True))
-    return [_decided(c, adjusted.get(k, 1.0), alpha) for k, c in enumerate(held)]
+    rows = list(changes)
+    claims = [k for k, c in enumerate(rows) if c.harm is not None and c.better != "none"]
+    adjusted = dict(zip(claims, holm([rows[k].p for k in claims]), strict=True))
+    return [_decided(c, adjusted.get(k, 1.0), alpha) for k, c in enumerate(rows)]
 
 
 def _decided(c: Change, adjusted: float, alpha: float) -> Change:
@@ -116,10 +116,10 @@ def named(text: str) -> tuple[Verdict, ...]:
     """The verdicts of a list such as ``worse,unknown``; none for an empty one. Raises ValueError for another word."""
     out = []
     for word in filter(None, (w.strip() for w in text.split(","))):
-        found = next((v for v in VERDICTS if v == word), None)
-        if found is None:
+        verdict = next((v for v in VERDICTS if v == word), None)
+        if verdict is None:
             raise unknown("fail-on", word, VERDICTS)
-        out.append(found)
+        out.append(verdict)
     return tuple(out)
 
 

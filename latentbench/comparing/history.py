@@ -99,8 +99,8 @@ def read(folders: Sequence[Path]) -> list[Revision]:
 def _names(short: Sequence[str], folders: Sequence[Path]) -> list[str]:
     """Git revision, folder, or the folder's whole path: the first that no other revision has."""
     ends = [f.resolve().name for f in folders]
-    told = zip(short, ends, map(str, folders), strict=True)
-    return [s if s and short.count(s) == 1 else e if ends.count(e) == 1 else f for s, e, f in told]
+    names = zip(short, ends, map(str, folders), strict=True)
+    return [s if s and short.count(s) == 1 else e if ends.count(e) == 1 else f for s, e, f in names]
 
 
 def series(revisions: Sequence[Revision], alpha: float = FAMILYWISE) -> list[Series]:
@@ -108,13 +108,13 @@ def series(revisions: Sequence[Revision], alpha: float = FAMILYWISE) -> list[Ser
     only within one session. What failed its self-check in a revision counts as not measured there."""
     keys = dict.fromkeys(key for r in revisions for key in r.cells)
     label = labels([c for r in revisions for c in r.cells.values()])
-    found = []
+    out = []
     for key in keys:
         cells = tuple(_sound(r.cells.get(key)) for r in revisions)
-        held = [c for c in cells if c is not None]
-        if len(held) > 1 and not held[0].is_timing:
-            found.append(Series(label[key], held[0].metric, held[0].model, cells))
-    return [replace(s, breaks=_breaks(s, len(found), alpha)) for s in found]
+        present = [c for c in cells if c is not None]
+        if len(present) > 1 and not present[0].is_timing:
+            out.append(Series(label[key], present[0].metric, present[0].model, cells))
+    return [replace(s, breaks=_breaks(s, len(out), alpha)) for s in out]
 
 
 def _sound(cell: Cell | None) -> Cell | None:
@@ -123,16 +123,16 @@ def _sound(cell: Cell | None) -> Cell | None:
 
 def _breaks(s: Series, family: int, alpha: float) -> tuple[Break, ...]:
     """Change points of one series, in order; ``family`` is the number of series looked at together."""
-    held = [k for k, c in enumerate(s.cells) if c is not None]
+    measured = [k for k, c in enumerate(s.cells) if c is not None]
     cells = [c for c in s.cells if c is not None]
-    found = sorted(_segment(cells, 0, len(cells), family * (len(cells) - 1), alpha), key=lambda b: b.at)
-    edges = [0, *(b.at for b in found), len(cells)]
+    breaks = sorted(_segment(cells, 0, len(cells), family * (len(cells) - 1), alpha), key=lambda b: b.at)
+    edges = [0, *(b.at for b in breaks), len(cells)]
     out = []
-    for b, before, after in zip(found, edges[:-2], edges[2:], strict=True):
+    for b, before, after in zip(breaks, edges[:-2], edges[2:], strict=True):
         # The numbers are those of the two levels that meet there; the p-value is that of the stretch it was found in.
         change = between(_pooled(cells[before : b.at]), _pooled(cells[b.at : after]))
-        told = replace(change, subject=s.subject, adjusted=b.change.adjusted, verdict=_verdict(change))
-        out.append(Break(held[b.at], told))
+        change = replace(change, subject=s.subject, adjusted=b.change.adjusted, verdict=_verdict(change))
+        out.append(Break(measured[b.at], change))
     return tuple(out)
 
 
@@ -180,10 +180,10 @@ def _pooled(cells: Sequence[Cell]) -> Cell:
     return replace(cells[0], values=means, interval=t_interval(means.values(), bounds=cells[0].bounds))
 
 
-def told(revisions: Sequence[Revision], found: Iterable[Series]) -> list[str]:
+def sentences(revisions: Sequence[Revision], every: Iterable[Series]) -> list[str]:
     """A line for each change point, by revision."""
     lines = []
-    for s in found:
+    for s in every:
         for b in s.breaks:
             word = "moved" if b.change.verdict == "unknown" else b.change.verdict
             numbers = f"{b.change.base:.4g} -> {b.change.head:.4g}"

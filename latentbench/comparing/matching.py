@@ -110,15 +110,13 @@ def between(base: Cell, head: Cell) -> Change:
     common = [s for s in base.values if s in head.values]
     if len(common) >= 2:
         a, b = ({s: c.values[s] for s in common} for c in (head, base))
-        found = paired(
-            {s: head.badness(v) for s, v in a.items()}, {s: base.badness(v) for s, v in b.items()}
-        ).difference
-        p = t_test(found)
+        harm = paired({s: head.badness(v) for s, v in a.items()}, {s: base.badness(v) for s, v in b.items()}).difference
+        p = t_test(harm)
         blank = replace(blank, base=math.fsum(b.values()) / len(b), head=math.fsum(a.values()) / len(a))
     else:
         other = welch([head.badness(v) for v in head.values.values()], [base.badness(v) for v in base.values.values()])
-        found, p = other.difference, other.p
-    return _ended(replace(blank, harm=found, p=p), base)
+        harm, p = other.difference, other.p
+    return _ended(replace(blank, harm=harm, p=p), base)
 
 
 def _ended(change: Change, base: Cell) -> Change:
@@ -166,11 +164,11 @@ def alone(cell: Cell, side: Literal["base", "head"], b: Mapping[Key, Cell], h: M
     failed = side == "head" and cell.status == "failed"
     if not cell.values and not failed:
         return None
-    told = f"only {side} measured it" + (f": {cell.status}, {cell.reason}" if failed else "")
+    reason = f"only {side} measured it" + (f": {cell.status}, {cell.reason}" if failed else "")
     if twin is not None and identity(twin) not in (b if side == "base" else h):
-        told = f"protocol differs: {_field(cell, twin)}"
+        reason = f"protocol differs: {_field(cell, twin)}"
     mean = cell.interval.mean if cell.interval else None
-    blank = Change(cell.model, cell.metric, cell.unit, cell.better, reason=told)
+    blank = Change(cell.model, cell.metric, cell.unit, cell.better, reason=reason)
     return Matched(replace(blank, base=mean) if side == "base" else replace(blank, head=mean))
 
 

@@ -91,11 +91,11 @@ def compare(
         other = base if runs[0] is None else head
         raise ValueError(f"compare: a run folder and timings cannot be compared: {other} holds no records.jsonl")
     before, after = benchmark_files.read(base), benchmark_files.read(head)
-    found = benchmark_files.changes(before, after)
-    if all(c.harm is None for c in found):
+    rows = benchmark_files.changes(before, after)
+    if all(c.harm is None for c in rows):
         raise ValueError(f"compare: {base} and {head} have no benchmark in common")
     notes = () if min(len(before), len(after)) > 1 else (benchmark_files.ALLOWANCE,)
-    return Comparison(f"{head} against {base}", tuple(decide(_with(found, thresholds or {}), alpha)), notes)
+    return Comparison(f"{head} against {base}", tuple(decide(_with(rows, thresholds or {}), alpha)), notes)
 
 
 def compare_records(
@@ -112,14 +112,15 @@ def compare_records(
     label = labels([*b.values(), *h.values()])
     if not b.keys() & h.keys():
         raise ValueError(f"compare: {names[0]} and {names[1]} measured nothing in common: {_apart(b, h)}")
-    found = {key: _matched(key, b, h, machine) for key in dict.fromkeys([*b, *h])}
-    held = {key: m for key, m in found.items() if m is not None}
-    asked = _with([replace(m.change, subject=label[key]) for key, m in held.items()], thresholds or {})
-    told = [
-        replace(c, verdict="worse") if m.lost else c for c, m in zip(decide(asked, alpha), held.values(), strict=True)
+    pairs = {key: _matched(key, b, h, machine) for key in dict.fromkeys([*b, *h])}
+    matched = {key: m for key, m in pairs.items() if m is not None}
+    asked = _with([replace(m.change, subject=label[key]) for key, m in matched.items()], thresholds or {})
+    decided = [
+        replace(c, verdict="worse") if m.lost else c
+        for c, m in zip(decide(asked, alpha), matched.values(), strict=True)
     ]
-    notes = [*_notes(base, head, b, h), *([SESSIONS] if any(c.relative for c in told) else [])]
-    return Comparison(f"{names[1]} against {names[0]}", tuple(told), tuple(notes))
+    notes = [*_notes(base, head, b, h), *([SESSIONS] if any(c.relative for c in decided) else [])]
+    return Comparison(f"{names[1]} against {names[0]}", tuple(decided), tuple(notes))
 
 
 def _matched(key: Key, b: Mapping[Key, Cell], h: Mapping[Key, Cell], machine: str) -> Matched | None:
@@ -144,25 +145,25 @@ def _apart(b: Mapping[Key, Cell], h: Mapping[Key, Cell]) -> str:
     if not b or not h:
         return f"{'base' if not b else 'head'} measured no model"
     for place, name in enumerate(("dataset", "model", "metric", "metric_params", "split", "latent_dim")):
-        ours, theirs = (sorted({k[place] for k in side}) for side in (b, h))
-        if not set(ours) & set(theirs):
-            return f"{name} {', '.join(ours[:5])} against {', '.join(theirs[:5])}"
+        of_base, of_head = (sorted({k[place] for k in side}) for side in (b, h))
+        if not set(of_base) & set(of_head):
+            return f"{name} {', '.join(of_base[:5])} against {', '.join(of_head[:5])}"
     return "no metric of a model on both sides"
 
 
-def _with(found: Sequence[Change], thresholds: Mapping[str, Threshold]) -> list[Change]:
+def _with(changes: Sequence[Change], thresholds: Mapping[str, Threshold]) -> list[Change]:
     """The changes with the thresholds that were asked for, by metric or, for timings, by benchmark."""
-    names = {n for c in found for n in (c.metric, *((c.subject,) if c.metric == "time" else ()))}
+    names = {n for c in changes for n in (c.metric, *((c.subject,) if c.metric == "time" else ()))}
     if missing := [n for n in thresholds if n not in names]:
         raise unknown("metric of a threshold", missing[0], names)
     out = []
-    for c in found:
+    for c in changes:
         asked = thresholds.get(c.subject) if c.metric == "time" else None
         asked = asked or thresholds.get(c.metric)
         if asked is not None:
             size = abs(c.base or 0.0)
-            told = asked.of(size) / (size or 1.0) if c.relative else asked.of(size)
-            c = replace(c, threshold=told)
+            threshold = asked.of(size) / (size or 1.0) if c.relative else asked.of(size)
+            c = replace(c, threshold=threshold)
         out.append(c)
     return out
 
@@ -172,20 +173,20 @@ def _notes(base: Sequence[Record], head: Sequence[Record], b: Mapping[Key, Cell]
     out = []
     for model in dict.fromkeys(c.model for c in h.values()):
         sides = [next((c.params for c in side.values() if c.model == model), None) for side in (b, h)]
-        if sides[0] is not None and sides[1] is not None and (told := benchmark_files.difference(sides[0], sides[1])):
-            out.append(f"parameters of {model} differ: {told}")
+        if sides[0] is not None and sides[1] is not None and (fields := benchmark_files.difference(sides[0], sides[1])):
+            out.append(f"parameters of {model} differ: {fields}")
     before, after = (find_run_info(side) or RunInfo() for side in (base, head))
     # Which models and seeds there are is compared cell by cell; how a run was carried out changes no number.
     left_out = {"models", "seeds", *how_options()}
     configs = ({k: v for k, v in info.config.items() if k not in left_out} for info in (before, after))
-    if told := benchmark_files.difference(*configs):
-        out.append(f"config differs: {told}")
-    if told := benchmark_files.difference(before.environment, after.environment):
-        out.append(f"environment differs: {told}")
+    if fields := benchmark_files.difference(*configs):
+        out.append(f"config differs: {fields}")
+    if fields := benchmark_files.difference(before.environment, after.environment):
+        out.append(f"environment differs: {fields}")
     judged = [
         {f"{c.model} {c.metric}": c.values.get(None) for c in summarise(side) if c.role == "judge"}
         for side in (base, head)
     ]
-    if told := benchmark_files.difference(*judged):
-        out.append(f"the judge differs, and with it what it scores: {told}")
+    if fields := benchmark_files.difference(*judged):
+        out.append(f"the judge differs, and with it what it scores: {fields}")
     return out

@@ -58,8 +58,8 @@ def write(folder: Path, stem: str, shape: Shape, images: Iterable[NDArray[np.uin
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f".{stem}.lock"):
-            if found := find(folder, stem):
-                return found
+            if existing := find(folder, stem):
+                return existing
             try:
                 with part.open("wb") as file:
                     sha256 = _fill(file, shape, images)

@@ -56,8 +56,8 @@ def load_within(argument: str, data_root: str, seed: int, memory: float, decode:
     classes, files, y = _files(root)
     name = root.resolve().name
     place, stem = Path(data_root).expanduser() / "decoded", f"{name[:80]}-{_key(root, files, size)}"
-    found = None if memory == math.inf else decoded.find(place, stem)
-    if found is None:
+    stored = None if memory == math.inf else decoded.find(place, stem)
+    if stored is None:
         mode, size = _layout(root, files, size)
         shape = (len(files), 1 if mode == "L" else 3, size[1], size[0])
         images = _decoded(root, files, mode, size)
@@ -68,8 +68,8 @@ def load_within(argument: str, data_root: str, seed: int, memory: float, decode:
             return stratified(name, pixels, y, seed, classes)
         if not decode:
             raise ValueError(f"{root}: the folder changed since the run was planned")
-        found = decoded.write(place, stem, shape, _unchanged(root, files, images))
-    return streamed(name, found.open(), found.sha256, y, seed, classes, int(memory))
+        stored = decoded.write(place, stem, shape, _unchanged(root, files, images))
+    return streamed(name, stored.open(), stored.sha256, y, seed, classes, int(memory))
 
 
 def _key(root: Path, files: Sequence[Path], size: Size | None) -> str:
@@ -94,15 +94,15 @@ def _unchanged(root: Path, files: Sequence[Path], images: Iterator[T]) -> Iterat
 def _where(argument: str) -> tuple[Path, Size | None]:
     """The folder and the (width, height) asked for, if any. A folder whose own name ends so is taken as it is."""
     path = Path(argument).expanduser()
-    found = re.fullmatch(r"(.+)@(\d+)(?:x(\d+))?", argument)
-    if found is None or path.is_dir():
+    match = re.fullmatch(r"(.+)@(\d+)(?:x(\d+))?", argument)
+    if match is None or path.is_dir():
         return path, None
-    width, height = int(found[2]), int(found[3] or found[2])
+    width, height = int(match[2]), int(match[3] or match[2])
     if not (min(width, height) >= SMALLEST and max(width, height) <= LARGEST):
         raise ValueError(
             f"{argument}: size {width}x{height} is not allowed (allowed: sides of {SMALLEST} to {LARGEST})"
         )
-    return Path(found[1]).expanduser(), (width, height)
+    return Path(match[1]).expanduser(), (width, height)
 
 
 def _files(root: Path) -> tuple[tuple[str, ...], list[Path], NDArray[np.int64] | None]:
@@ -116,7 +116,7 @@ def _files(root: Path) -> tuple[tuple[str, ...], list[Path], NDArray[np.int64] |
         return [p for p in inside if p.suffix.lower() in endings]
 
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    by_class = {p.name: found for p in folders if (found := images(p))}
+    by_class = {p.name: paths for p in folders if (paths := images(p))}
     loose = images(root)
     if not by_class and not loose:
         raise ValueError(f"{root}: no images in it or in its sub-folders (looked for .png, .jpg and the like)")
@@ -127,8 +127,8 @@ def _files(root: Path) -> tuple[tuple[str, ...], list[Path], NDArray[np.int64] |
             f"{root}: images both in it ({loose[0].name}, ...) and in sub-folders ({', '.join(list(by_class)[:3])}, ...); "
             "either all lie in sub-folders, which are the classes, or none"
         )
-    counts = [len(found) for found in by_class.values()]
-    files = [p for found in by_class.values() for p in found]
+    counts = [len(group) for group in by_class.values()]
+    files = [p for group in by_class.values() for p in group]
     return tuple(by_class), files, np.repeat(np.arange(len(counts)), counts)
 
 

@@ -59,15 +59,15 @@ def streamed(
             f"of {image / 2**10:.4g} KiB; at least {math.ceil(least * image / SAMPLE / 2**20)}MiB"
         )
     splits = dict(zip(("train", "val", "test"), _split(name, len(pixels), y, seed, classes), strict=True))
-    held: dict[str, Split] = {}
+    by_name: dict[str, Split] = {}
     for which, index in splits.items():
         share = min(1.0, most / len(index))
         rng = numpy_rng(seed, f"sample of {which}")
         drawn = parts(len(index), None if y is None else y[index], (share, 1 - share), rng)[0] if share < 1 else ...
-        held[which] = pick(pixels.numpy(), y, index[drawn])
-    stream = Stream(pixels, torch.from_numpy(splits["train"]), held["train"].x, sha256, torch.device("cpu"))
+        by_name[which] = pick(pixels.numpy(), y, index[drawn])
+    stream = Stream(pixels, torch.from_numpy(splits["train"]), by_name["train"].x, sha256, torch.device("cpu"))
     whole = {which: len(index) for which, index in splits.items()}
-    return Dataset(name, held["train"], held["val"], held["test"], classes, stream=stream, whole=whole)
+    return Dataset(name, by_name["train"], by_name["val"], by_name["test"], classes, stream=stream, whole=whole)
 
 
 def _split(name: str, n: int, y: NDArray[Any] | None, seed: int, classes: tuple[str, ...]) -> list[NDArray[np.int64]]:

@@ -106,24 +106,24 @@ class Launcher:
 
     def __call__(self, checkout: Checkout) -> Launch:
         """Raises ValueError where pytest collects nothing or dies; benchmarks that fail are left out."""
-        with tempfile.NamedTemporaryFile(prefix="latentbench-launch-", suffix=".json") as found:
-            command = self._command(found.name)
+        with tempfile.NamedTemporaryFile(prefix="latentbench-launch-", suffix=".json") as file:
+            command = self._command(file.name)
             began = time.perf_counter()
-            code, said = _run(command, checkout)
+            code, output = _run(command, checkout)
             seconds = time.perf_counter() - began
-            text = Path(found.name).read_text("utf-8")
+            text = Path(file.name).read_text("utf-8")
         if not text or code not in (0, 1):
             raise ValueError(
                 f"gate: the benchmarks did not run on {checkout.label}: pytest ended with exit code {code}: "
-                f"{_last(said)} (`{shlex.join(command[1:])}`)"
+                f"{_last(output)} (`{shlex.join(command[1:])}`)"
             )
         values = read(json.loads(text), self.place)
         if not values.keys() - {REFERENCE, MEMORY}:
             chosen = f" match --only {self.only!r}" if self.only else f" are in {self.place}"
-            raise ValueError(f"gate: on {checkout.label} the suite ran no benchmark of yours: {_none(said)}{chosen}")
+            raise ValueError(f"gate: on {checkout.label} the suite ran no benchmark of yours: {_none(output)}{chosen}")
         return Launch(values, seconds)
 
-    def _command(self, found: str) -> list[str]:
+    def _command(self, results: str) -> list[str]:
         reference = (self.place if not self.place.suffix else self.place.parent) / REFERENCE_FILE
         # The reference is always asked for: an expression must not leave it out.
         only = ["-k", f"({self.only}) or test_latentbench_reference"] if self.only else []
@@ -131,7 +131,7 @@ class Launcher:
         alone = ["-p", "pytest_benchmark.plugin"] if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD") else []
         return [
             sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *alone, str(self.place),
-            *([str(reference)] if self.place.suffix else []), "--benchmark-only", f"--benchmark-json={found}",
+            *([str(reference)] if self.place.suffix else []), "--benchmark-only", f"--benchmark-json={results}",
             f"--benchmark-timer={CLOCKS[self.clock]}", "--benchmark-max-time=0.5", "--benchmark-warmup=on",
             "--benchmark-warmup-iterations=2", *only,
         ]  # fmt: skip
@@ -150,23 +150,25 @@ def _run(command: Sequence[str], checkout: Checkout) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def _none(said: str) -> str:
+def _none(output: str) -> str:
     """Why nothing ran: what failed, else that none are there to run."""
-    return _last(said) if "\nFAILED" in said or "\nERROR" in said else "none"
+    return _last(output) if "\nFAILED" in output or "\nERROR" in output else "none"
 
 
-def _last(said: str) -> str:
+def _last(output: str) -> str:
     """The line of pytest's output that tells most."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith("E ")] or [w for w in lines if w.startswith(("ERROR", "FAILED"))]
-    return (told or lines or ["it said nothing"])[-1][:300]
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("E ")] or [
+        w for w in lines if w.startswith(("ERROR", "FAILED"))
+    ]
+    return (errors or lines or ["it said nothing"])[-1][:300]
 
 
-def read(found: Mapping[str, object], place: Path) -> dict[str, float]:
+def read(document: Mapping[str, object], place: Path) -> dict[str, float]:
     """Seconds of the fastest round of every benchmark in pytest-benchmark's JSON: by its name within the suite at
     ``place``, the reference by its own; beside them the launch's peak memory.
     Raises ValueError where it is no such JSON."""
-    rows = found.get("benchmarks")
+    rows = document.get("benchmarks")
     if not isinstance(rows, list):
         raise ValueError("gate: pytest-benchmark wrote no list of benchmarks; is pytest-benchmark installed?")
     out = {}

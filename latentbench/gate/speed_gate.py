@@ -110,9 +110,9 @@ def judge(pairs: Sequence[Pair], gate: Gate, looks: int = len(LOOKS)) -> tuple[l
     any of them calls equal revisions worse stays below it.
     """
     names = dict.fromkeys(name for pair in pairs for launch in pair for name in launch.values)
-    found = [_change(name, pairs, gate) for name in names if name != REFERENCE]
+    rows = [_change(name, pairs, gate) for name in names if name != REFERENCE]
     reference = _change(REFERENCE, pairs, gate) if REFERENCE in names else None
-    decided = decide(found, FAMILYWISE / looks)
+    decided = decide(rows, FAMILYWISE / looks)
     if reference is not None:
         reference = decide([reference], 0.01)[0]
         if reference.verdict in ("worse", "better"):
@@ -131,10 +131,10 @@ def _change(name: str, pairs: Sequence[Pair], gate: Gate) -> Change:
     if len(both) < len(pairs):
         return replace(blank, reason=f"it ran in {len(both)} of {len(pairs)} pairs only")
     base, head = zip(*both, strict=True)
-    found = welch(map(math.log, head), map(math.log, base), aside=ASIDE)
-    harm = as_share(found.difference, blank.better)
+    unpaired = welch(map(math.log, head), map(math.log, base), aside=ASIDE)
+    harm = as_share(unpaired.difference, blank.better)
     usual = [math.exp(t_interval(lower(map(math.log, side), ASIDE)).mean) for side in (base, head)]
-    return replace(blank, base=usual[0], head=usual[1], harm=harm, p=found.p)
+    return replace(blank, base=usual[0], head=usual[1], harm=harm, p=unpaired.p)
 
 
 def carry_out(gate: Gate, launch: Callable[[Checkout], Launch], sides: tuple[Checkout, Checkout]) -> Decision:

@@ -75,16 +75,16 @@ def nearest(a: Tensor, b: Tensor | None = None, k: int = 1) -> Neighbours:
     if not 1 <= k <= len(y) - itself:
         raise ValueError(f"k: {k} neighbours asked for, there are {len(y) - itself}")
     own = np.arange(len(x)) if itself else np.full(len(x), -1)
-    found = _search(x, y, own, k, a.device)
-    if found is None:
+    result = _search(x, y, own, k, a.device)
+    if result is None:
         # Points heaped on one another. No point needs more than k + 1 copies of another: one of them may be itself.
         kept = _copies(y, k + 1)
         place = np.full(len(y), -1)
         place[kept] = np.arange(len(kept))
-        found = _search(x, y[kept], np.where(own < 0, -1, place[own]), k, a.device, patient=True)
-        assert found is not None
-        found = found[0], kept[found[1]]
-    return Neighbours(*(torch.from_numpy(part).to(a.device) for part in found))
+        result = _search(x, y[kept], np.where(own < 0, -1, place[own]), k, a.device, patient=True)
+        assert result is not None
+        result = result[0], kept[result[1]]
+    return Neighbours(*(torch.from_numpy(part).to(a.device) for part in result))
 
 
 def count_inside(points: Tensor, centres: Tensor, radius: Tensor) -> Balls:

@@ -83,11 +83,11 @@ def latent_map(codes: Tensor, seed: int) -> tuple[Arrays, dict[str, Any]]:
         _cache_compiled(umap)
         points = codes.detach().cpu().double()
         k = min(NEIGHBOURS, len(points) - 1)
-        found = nearest(points, k=k - 1)
+        neighbours = nearest(points, k=k - 1)
         itself = torch.arange(len(points))[:, None]
         knn = (
-            torch.cat([itself, found.indices], 1).numpy(),
-            torch.cat([torch.zeros(len(points), 1), found.distance.float()], 1).numpy(),
+            torch.cat([itself, neighbours.indices], 1).numpy(),
+            torch.cat([torch.zeros(len(points), 1), neighbours.distance.float()], 1).numpy(),
         )
         mapper = umap.UMAP(
             n_neighbors=k, precomputed_knn=knn, init="pca", n_epochs=200, n_jobs=1, random_state=seed, min_dist=0.1
@@ -179,19 +179,19 @@ def reconstructions(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
 
 def atlas(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
     """The regions of N(0, I) that no code supports, ranked, with what the decoder emits there."""
-    found, detail = holes_of(e, e.mu[map_index(len(e.mu)).to(e.mu.device)])
-    return _arrays(found), detail
+    tensors, detail = holes_of(e, e.mu[map_index(len(e.mu)).to(e.mu.device)])
+    return _arrays(tensors), detail
 
 
 def plane(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
     """The whole latent plane of a model with two latent dimensions."""
-    found, detail = latent_plane(e)
-    return _arrays(found), detail
+    tensors, detail = latent_plane(e)
+    return _arrays(tensors), detail
 
 
-def _arrays(found: Mapping[str, Tensor]) -> Arrays:
+def _arrays(tensors: Mapping[str, Tensor]) -> Arrays:
     """Tensors as arrays, images as pixels."""
-    return {k: pixels(v) if k in ("pictures", "grid") else v.cpu().numpy() for k, v in found.items()}
+    return {k: pixels(v) if k in ("pictures", "grid") else v.cpu().numpy() for k, v in tensors.items()}
 
 
 ROLES: dict[Role, Callable[[Encoding], tuple[Arrays, dict[str, Any]]]] = {
@@ -227,5 +227,5 @@ def write(
     check(role, arrays)
     path = folder / f"{stem}.npz"
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
-    said, place = {"schema": SCHEMA, **detail}, f"{prefix}/{path.name}"
-    return replace(row, kind="artifact", metric=role, detail=said, path=place, sha256=file_digest(path))
+    described, place = {"schema": SCHEMA, **detail}, f"{prefix}/{path.name}"
+    return replace(row, kind="artifact", metric=role, detail=described, path=place, sha256=file_digest(path))

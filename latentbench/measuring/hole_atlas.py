@@ -63,13 +63,13 @@ def regions(points: Tensor, distance: Tensor, radius: float, seed: int, most: in
     label = torch.from_numpy(fitted.labels_).long()
     out = []
     for k in range(int(label.max()) + 1):
-        mine = torch.nonzero(label == k).flatten().to(inside.device)
-        if not len(mine):
+        cluster = torch.nonzero(label == k).flatten().to(inside.device)
+        if not len(cluster):
             continue
-        from_centre = (inside[mine] - inside[mine].mean(0)).norm(dim=1)
-        medoid = inside[mine[from_centre.argmin()]]
-        order = (inside[mine] - medoid).norm(dim=1).argsort(stable=True)
-        members = empty[mine[order]]
+        from_centre = (inside[cluster] - inside[cluster].mean(0)).norm(dim=1)
+        medoid = inside[cluster[from_centre.argmin()]]
+        order = (inside[cluster] - medoid).norm(dim=1).argsort(stable=True)
+        members = empty[cluster[order]]
         depth = float(distance[members].median()) / radius if radius > 0 else float("inf")
         out.append(Region(members, len(members) / len(points), depth))
     return sorted(out, key=lambda r: (-r.mass, int(r.members[0])))
@@ -84,28 +84,28 @@ def atlas(e: Encoding, map_codes: Tensor) -> tuple[dict[str, Tensor], dict[str, 
     codes, radius = e.once(support, **params)
     points = e.once(prior_codes, sampler="normal", count=hole.params["draws"])
     distance = nearest(points, codes, params["k"]).distance[:, -1]
-    found = regions(points, distance, radius, e.seed)
+    holes = regions(points, distance, radius, e.seed)
     detail: dict[str, Any] = {
         "share": float((distance > radius).double().mean()),
         "radius": radius,
         "draws": len(points),
     }
-    if not found:
+    if not holes:
         return {}, detail
-    medoids = torch.stack([r.members[0] for r in found])
-    shown = [r.members[torch.linspace(0, len(r.members) - 1, PICTURES).round().long()] for r in found]
+    medoids = torch.stack([r.members[0] for r in holes])
+    shown = [r.members[torch.linspace(0, len(r.members) - 1, PICTURES).round().long()] for r in holes]
     pictures = [decode(e, points[rows]) for rows in shown]
     out = {
-        "mass": torch.tensor([r.mass for r in found]),
-        "depth": torch.tensor([r.depth for r in found]),
+        "mass": torch.tensor([r.mass for r in holes]),
+        "depth": torch.tensor([r.depth for r in holes]),
         "centre": points[medoids],
         "pictures": torch.stack(pictures),
         "beside": nearest(points[medoids], map_codes, min(5, len(map_codes))).indices,
     }
     if e.judge is not None:
-        said = [verdicts(e, images) for images in pictures]
-        out |= {name: torch.stack([getattr(v, name) for v in said]) for name in ("valid", "label", "confidence")}
-        whole = [verdicts(e, decode(e, points[r.members])).valid.double().mean() for r in found]
+        judged = [verdicts(e, images) for images in pictures]
+        out |= {name: torch.stack([getattr(v, name) for v in judged]) for name in ("valid", "label", "confidence")}
+        whole = [verdicts(e, decode(e, points[r.members])).valid.double().mean() for r in holes]
         out["valid_share"] = torch.stack(whole)
     return out, detail
 
@@ -151,5 +151,5 @@ def spectrum(x: Tensor, most: int = 256) -> NDArray[np.float64]:
     flat = x.flatten(1).double()
     centred = flat - flat.mean(0)
     gram = centred.T @ centred if flat.shape[1] <= len(flat) else centred @ centred.T
-    found: NDArray[np.float64] = torch.linalg.eigvalsh(gram / len(flat)).flip(0).clamp(min=0)[:most].cpu().numpy()
-    return found
+    eigenvalues: NDArray[np.float64] = torch.linalg.eigvalsh(gram / len(flat)).flip(0).clamp(min=0)[:most].cpu().numpy()
+    return eigenvalues

@@ -138,8 +138,8 @@ def _sampled(view: Encoding, metric: Metric) -> dict[str, Any]:
     views = {view.split: view}
     if view.train is not None and metric.needs & {TRAIN, TRAIN_LABELS} and not metric.every_image:
         views["train"] = view.train
-    found = {name: [len(v.x), v.whole] for name, v in views.items() if v.whole}
-    return {"sampled": found} if found else {}
+    sampled = {name: [len(v.x), v.whole] for name, v in views.items() if v.whole}
+    return {"sampled": sampled} if sampled else {}
 
 
 def failed(metrics: Iterable[Metric], row: Record, reason: str) -> list[Record]:
@@ -161,14 +161,14 @@ def references(encoding: Encoding, metrics: Iterable[Metric], row: Record) -> li
         base = replace(row, split="test", **declared(metric))
         try:
             with torch.no_grad():
-                found = metric.references(encoding, **metric.params)
-            roles = {name: anchor_role(name) for name in found}
-            why = faults(metric, found)
+                anchors = metric.references(encoding, **metric.params)
+            roles = {name: anchor_role(name) for name in anchors}
+            why = faults(metric, anchors)
         except Undefined:
             continue
         except Exception as error:  # a metric that cannot read its own anchors is not to be believed
-            found, roles, why = {}, {}, [caught(error)]
-        finite = {name: float(v) for name, v in found.items() if math.isfinite(v)}
+            anchors, roles, why = {}, {}, [caught(error)]
+        finite = {name: float(v) for name, v in anchors.items() if math.isfinite(v)}
         out += [replace(base, model=name, role=roles[name], value=v) for name, v in finite.items()]
         check = replace(
             base, model=SELF_CHECK, role="check", unit="passed", better="none", target=None, bounds=(0.0, 1.0)

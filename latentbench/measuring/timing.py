@@ -311,7 +311,7 @@ def _flops_an_image(what: str, model: Any, shape: tuple[int, int, int], device: 
 def _costs(name: str, model: Any, shape: tuple[int, int, int], device: torch.device) -> list[Record]:
     """What does not depend on the machine: parameters and operations an image."""
     module = isinstance(model, nn.Module)
-    found: dict[str, tuple[int | str, str]] = {
+    quantities: dict[str, tuple[int | str, str]] = {
         "cost.parameters": (
             sum(p.numel() for p in model.parameters())
             if module
@@ -322,7 +322,7 @@ def _costs(name: str, model: Any, shape: tuple[int, int, int], device: torch.dev
         "cost.flops.decode": (_flops_an_image("decode", model, shape, device), "FLOP/image"),
     }
     rows = []
-    for metric, (count, unit) in found.items():
+    for metric, (count, unit) in quantities.items():
         blank = Record(model=name, metric=metric, unit=unit, better="lower", bounds=(0.0, None))
         if isinstance(count, str):
             rows.append(replace(blank, status="skipped", reason=count))

@@ -115,9 +115,9 @@ def geodesic_lengths(e: Encoding, frames: int, pairs: int, steps: int) -> tuple[
             "undefined.decoder_jumps",
             share=share,
         )
-    found = [step_lengths(decoded(e, shorten(e, block, steps))).steps.sum(1) for block in blocks]
+    shortened = [step_lengths(decoded(e, shorten(e, block, steps))).steps.sum(1) for block in blocks]
     whole = torch.cat([block.steps.sum(1) for block in direct])
-    return whole, torch.minimum(whole, torch.cat(found)), kept
+    return whole, torch.minimum(whole, torch.cat(shortened)), kept
 
 
 def _ratio(e: Encoding, frames: int, pairs: int, steps: int) -> Value:

@@ -51,16 +51,16 @@ def mutual_information(mu: Tensor, log_var: Tensor, noise: Tensor) -> float:
     n = len(mu)
     z = mu + (0.5 * log_var).exp() * noise
     own = -0.5 * (noise.square() + log_var).sum(1)
-    told = torch.zeros((), dtype=torch.float64, device=mu.device)
+    total = torch.zeros((), dtype=torch.float64, device=mu.device)
     for rows in blocks(n, 8 * n):  # smaller blocks than memory asks for: they stay in the cache
         log_q = log_densities(z[rows], mu, log_var)
         log_q[torch.arange(rows.stop - rows.start), torch.arange(rows.start, rows.stop)] = own[rows]
         most = log_q.amax(1, keepdim=True)
         # Beside the largest, exp(-700) is nothing; the exponentials below it underflow, which costs 5 times the rest.
         log_sum = log_q.sub_(most).clamp_(min=-700.0).exp_().sum(1).log() + most.squeeze(1)
-        told += (own[rows] - log_sum).sum()
+        total += (own[rows] - log_sum).sum()
     # A sampling error below 0 says no more than 0 does.
-    return min(max(float(told) / n + math.log(n), 0.0), math.log(n))
+    return min(max(float(total) / n + math.log(n), 0.0), math.log(n))
 
 
 def _mutual_information(e: Encoding, images: int) -> Value:
@@ -68,8 +68,10 @@ def _mutual_information(e: Encoding, images: int) -> Value:
         raise Undefined(e.absent(frozenset({LOG_VAR})))
     rows = subsample(torch.arange(len(e.mu)), images, e.generator("information images")).to(e.mu.device)
     noise = randn((len(rows), e.mu.shape[1]), e.generator("information draws"), e.mu.double())
-    found, ceiling = mutual_information(e.mu[rows], e.log_var[rows], noise), math.log(len(rows))
-    return Value(found, detail={"images": len(rows), "ceiling": ceiling, "saturated": found > SATURATED * ceiling})
+    estimate, ceiling = mutual_information(e.mu[rows], e.log_var[rows], noise), math.log(len(rows))
+    return Value(
+        estimate, detail={"images": len(rows), "ceiling": ceiling, "saturated": estimate > SATURATED * ceiling}
+    )
 
 
 def _anchors(e: Encoding, images: int) -> Mapping[str, float]:

@@ -113,8 +113,8 @@ def _render(e: Encoding) -> Render:
 
 def _trace(e: Encoding, path: Tensor, true: Tensor, kept: Tensor) -> Traced:
     p, frames = path.shape[:2]
-    found = nearest_lines(path.flatten(0, 1), _render(e))
-    return Traced(found.angle.view(p, frames), found.distance.view(p, frames), true, kept)
+    lines = nearest_lines(path.flatten(0, 1), _render(e))
+    return Traced(lines.angle.view(p, frames), lines.distance.view(p, frames), true, kept)
 
 
 # --- the metrics ---

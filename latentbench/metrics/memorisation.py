@@ -88,14 +88,14 @@ def closest(images: Tensor, others: Tensor, skip: int = 0) -> Nearest:
     centre = others.mean(0)
     shifted = (others - centre).float()
     length = shifted.square().sum(1)
-    found = []
+    parts = []
     for rows in blocks(len(images), max(len(others), CANDIDATES * others.shape[1])):
         score = torch.addmm(length, (images[rows] - centre).float(), shifted.T, alpha=-2)
         index = score.topk(min(CANDIDATES + skip, len(others)), largest=False).indices
         difference = images[rows, None].double() - others[index].double()
         distance, order = difference.square().sum(-1).sqrt().sort(stable=True, dim=1)
-        found.append((distance[:, skip], index.gather(1, order)[:, skip]))
-    return Nearest(*(torch.cat(column) for column in zip(*found, strict=True)))
+        parts.append((distance[:, skip], index.gather(1, order)[:, skip]))
+    return Nearest(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def _train_images(e: Encoding) -> Tensor:
@@ -114,9 +114,9 @@ def closest_in_train(images: Tensor, e: Encoding) -> Nearest:
     which = torch.zeros(len(images), dtype=torch.int64, device=images.device)
     start = 0
     for block in e.train.stream.blocks():
-        found = closest(images, block)
-        which = torch.where(found.distance < distance, found.which + start, which)
-        distance = torch.minimum(found.distance, distance)
+        near = closest(images, block)
+        which = torch.where(near.distance < distance, near.which + start, which)
+        distance = torch.minimum(near.distance, distance)
         start += len(block)
     return Nearest(distance, which)
 
@@ -166,8 +166,8 @@ def _memorisation(e: Encoding, sampler: str, count: int) -> Value:
         "effective_images": effective,
         "null_error": 0.25 / math.sqrt(null * (1 - null) * effective),
     }
-    found = copied_share(in_train.distance, in_held_out.distance, train, held_out, _tie(e))
-    return Value(found, detail=detail)
+    share = copied_share(in_train.distance, in_held_out.distance, train, held_out, _tie(e))
+    return Value(share, detail=detail)
 
 
 def _memorisation_anchors(e: Encoding, sampler: str, count: int) -> Mapping[str, float]:
@@ -177,11 +177,11 @@ def _memorisation_anchors(e: Encoding, sampler: str, count: int) -> Mapping[str,
         return {}
     real = subsample(e.x, count, e.generator("memorisation real"))
     others = closest(real, e.x, skip=1).distance
-    found = copied_share(closest_in_train(real, e).distance, others, train, len(e.x) - 1, _tie(e))
+    share = copied_share(closest_in_train(real, e).distance, others, train, len(e.x) - 1, _tie(e))
     copies = subsample(_train_images(e), count, e.generator("memorisation copies"))
     to_train, to_held_out = closest_in_train(copies, e).distance, closest(copies, e.x).distance
     copied = copied_share(to_train, to_held_out, train, len(e.x), _tie(e))
-    return {"ceiling:real": found, "floor:copies": copied}
+    return {"ceiling:real": share, "floor:copies": copied}
 
 
 def held_out_distances(e: Encoding, count: int) -> Tensor:

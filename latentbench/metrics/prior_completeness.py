@@ -42,8 +42,8 @@ def class_ratios(verdict: Verdict, expected: Tensor) -> Tensor:
 
     1 = as many as expected; 0 = none of this class.
     """
-    found = torch.bincount(verdict.label[verdict.valid], minlength=len(expected)).double() / len(verdict.label)
-    return torch.where(expected > 0, found / expected, torch.nan)
+    share = torch.bincount(verdict.label[verdict.valid], minlength=len(expected)).double() / len(verdict.label)
+    return torch.where(expected > 0, share / expected, torch.nan)
 
 
 def real_verdict(e: Encoding, count: int) -> Verdict:

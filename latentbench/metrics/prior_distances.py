@@ -101,8 +101,8 @@ def fake_features(e: Encoding, kind: str, count: int) -> Tensor:
 def anchor_features(e: Encoding, count: int) -> Mapping[str, Tensor]:
     """Features of what is no model's: real training images (where there are any), noise and shuffled pixels."""
     images = e.once(anchor_images, count=count)
-    found = {name: features(e, images[name]) for name in ("floor:noise", "floor:shuffle")}
-    return found if e.train is None else {"ceiling:real": e.once(train_features, count=count), **found}
+    anchors = {name: features(e, images[name]) for name in ("floor:noise", "floor:shuffle")}
+    return anchors if e.train is None else {"ceiling:real": e.once(train_features, count=count), **anchors}
 
 
 def real_moments(e: Encoding, count: int) -> Moments:
@@ -133,10 +133,10 @@ def _frechet(e: Encoding, kind: str, count: int) -> Value:
 
 def _frechet_anchors(e: Encoding, kind: str, count: int) -> Mapping[str, float]:
     real = e.once(real_moments, count=count)
-    found = {n: frechet(moments(f), real) for n, f in e.once(anchor_features, count=count).items()}
+    distances = {n: frechet(moments(f), real) for n, f in e.once(anchor_features, count=count).items()}
     if kind == "reconstruction":  # the same images on both sides: the sampling error of other real images is not in it
-        found.pop("ceiling:real", None)
-    return found
+        distances.pop("ceiling:real", None)
+    return distances
 
 
 def _kernel(e: Encoding, fake: Tensor, count: int) -> float:

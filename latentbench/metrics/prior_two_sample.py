@@ -57,7 +57,7 @@ def ridge_scores(x: Tensor, y: Tensor, new: Tensor) -> Tensor:
         left_out = weight / (vector.square() @ inverse)  # y_i minus the prediction made without point i
         return float(left_out.square().mean()), weight
 
-    return kernel(new, x) @ min((weights(r) for r in RIDGES), key=lambda found: found[0])[1]
+    return kernel(new, x) @ min((weights(r) for r in RIDGES), key=lambda fit: fit[0])[1]
 
 
 def area_under_roc(positive: Tensor, negative: Tensor) -> float:
@@ -100,8 +100,8 @@ def _against_normal(z: Tensor, generator: torch.Generator) -> TwoSample:
 
 
 def _c2st(e: Encoding, codes: int) -> Value:
-    found = _against_normal(e.once(drawn_codes, most=codes), e.generator("C2ST"))
-    return Value(found.accuracy, detail={"auc": found.auc, "tested": found.tested, "error": 0.5 / found.tested**0.5})
+    test = _against_normal(e.once(drawn_codes, most=codes), e.generator("C2ST"))
+    return Value(test.accuracy, detail={"auc": test.auc, "tested": test.tested, "error": 0.5 / test.tested**0.5})
 
 
 def _null(e: Encoding, codes: int) -> Mapping[str, float]:

@@ -100,10 +100,10 @@ def silhouette_width(points: Tensor, labels: Tensor) -> float:
     for rows in blocks(len(points), len(points)):
         distance = torch.cdist(points[rows], points, compute_mode="use_mm_for_euclid_dist")
         distance[torch.arange(rows.stop - rows.start), torch.arange(rows.start, rows.stop)] = 0.0
-        total, mine = distance @ member, own[rows, None]
-        a = (total.gather(1, mine) / (size[mine] - 1).clamp(min=1)).squeeze(1)
-        b = (total / size).scatter(1, mine, torch.inf).amin(1)
-        known = (size[mine].squeeze(1) > 1) & (torch.maximum(a, b) > 0)
+        total, own_class = distance @ member, own[rows, None]
+        a = (total.gather(1, own_class) / (size[own_class] - 1).clamp(min=1)).squeeze(1)
+        b = (total / size).scatter(1, own_class, torch.inf).amin(1)
+        known = (size[own_class].squeeze(1) > 1) & (torch.maximum(a, b) > 0)
         widths.append(torch.where(known, (b - a) / torch.maximum(a, b), 0.0))
     return float(torch.cat(widths).mean())
 

@@ -76,10 +76,10 @@ def render_history(folders: Sequence[Path], out: Path | None = None, lang: str |
     revisions = revisions_of.read([Path(f) for f in folders])
     if out is None and target.exists():
         raise ValueError(f"compare: {target} is there already; name another file with --out")
-    found = revisions_of.series(revisions)
+    series = revisions_of.series(revisions)
     with language.speaking(lang or language.ENGLISH.code):
-        history.write(folders, target, revisions, found)
-    return target, revisions_of.told(revisions, found)
+        history.write(folders, target, revisions, series)
+    return target, revisions_of.sentences(revisions, series)
 
 
 def load() -> None:

@@ -32,9 +32,9 @@ def columns(runs: Sequence[RunFolder]) -> list[Column]:
     several runs."""
     out: list[Column] = []
     for run in runs:
-        found = tables(run.records)
-        collapse = {model: collapsed(how) for table in found for model, how in table.collapse.items()}
-        copies = {model: copying(share) for table in found for model, share in table.copies.items()}
+        by_dataset = tables(run.records)
+        collapse = {model: collapsed(how) for table in by_dataset for model, how in table.collapse.items()}
+        copies = {model: copying(share) for table in by_dataset for model, share in table.copies.items()}
         for model in run.models:
             m = len(out)
             label = f"{run.label} / {model}" if len(runs) > 1 else model

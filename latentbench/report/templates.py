@@ -23,7 +23,7 @@ def environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader([HERE, *sections.__path__]), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    templates.globals.update(shown_size=images.shown_size, say=_say, plural=_plural, told=say)
+    templates.globals.update(shown_size=images.shown_size, say=_say, plural=_plural, translation=say)
     return templates
 
 
@@ -34,7 +34,7 @@ def source(name: str) -> Markup:
 
 def _say(text: str, /, **places: object) -> Markup:
     """`say` for the sentences of the template: they may hold tags, what fills their places is escaped. A text that does
-    not stand in the template itself is never given to this but to ``told``, whose answer is escaped."""
+    not stand in the template itself is never given to this but to ``translation``, whose answer is escaped."""
     sentence = Markup(say(text))
     return sentence.format(**places) if places else sentence
 

@@ -69,9 +69,9 @@ def find_executor(name: str) -> Opener:
     if name not in points:
         raise unknown("executor", name, (LOCAL, *points))
     try:
-        found = points[name].load()
+        executor = points[name].load()
     except Exception as error:  # a plug-in can fail in any way while it is imported
         raise ValueError(f"executor '{name}' ({points[name].value}) cannot be loaded: {error}") from error
-    if not callable(found):
-        raise ValueError(f"executor '{name}' ({points[name].value}) is a {type(found).__name__}, not callable")
-    return found  # type: ignore[no-any-return]
+    if not callable(executor):
+        raise ValueError(f"executor '{name}' ({points[name].value}) is a {type(executor).__name__}, not callable")
+    return executor  # type: ignore[no-any-return]

@@ -104,8 +104,8 @@ def _warnings(run: Run, dataset: Dataset, models: Sequence[ModelSpec]) -> Iterat
     if dataset.train.y is None:
         yield "the dataset has no labels: measures that need a judge are skipped"
     if dataset.stream is not None:
-        held = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
-        samples = ", ".join(f"{len(split.x):,} of {dataset.whole[name]:,} {name}" for name, split in held.items())
+        splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+        samples = ", ".join(f"{len(split.x):,} of {dataset.whole[name]:,} {name}" for name, split in splits.items())
         yield (
             f"more than {run.memory} of images: training streams all of them from disk, measures and the judge read samples "
             f"({samples} images)"

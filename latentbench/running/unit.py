@@ -109,8 +109,8 @@ class Unit:
     def from_json(cls, row: Mapping[str, Any]) -> Unit:
         """The unit that `to_json` wrote down. Raises ValueError where one of its models is not there."""
         run = make_run(row["run"])
-        held: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
-        held["run"] = run
-        held["models"] = tuple(catalog.resolve_model(text, run) for text in row["models"])
-        held["trained"] = {m: {int(seed): place for seed, place in by.items()} for m, by in row["trained"].items()}
-        return cls(**held)
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+        fields["run"] = run
+        fields["models"] = tuple(catalog.resolve_model(text, run) for text in row["models"])
+        fields["trained"] = {m: {int(seed): place for seed, place in by.items()} for m, by in row["trained"].items()}
+        return cls(**fields)

@@ -114,9 +114,9 @@ def _train(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
         listen({"progress": {**cell, "loss": loss, "val": score}})
 
     models = [initialise(lambda: spec.build(dataset.shape), seed).to(device) for seed in seeds]
-    found = fit_all(models, train, val, plan, seeds, [partial(heard, seed) for seed in seeds])
+    histories = fit_all(models, train, val, plan, seeds, [partial(heard, seed) for seed in seeds])
     out = []
-    for seed, model, history in zip(seeds, models, found, strict=True):
+    for seed, model, history in zip(seeds, models, histories, strict=True):
         row = _row(unit, spec, seed)
         if isinstance(history, Diverged):
             out.append(replace(row, metric="train.epochs", status="failed", reason=history.reason, unit="epochs"))
@@ -187,11 +187,11 @@ def _measure(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
     out = []
     for seed in unit.seeds:
         row = _row(unit, spec, seed)
-        found = _trained(unit, spec, seed)
-        if isinstance(found, NotTrained):
-            out += scoring.failed(metrics.values(), row, found.reason)
+        training = _trained(unit, spec, seed)
+        if isinstance(training, NotTrained):
+            out += scoring.failed(metrics.values(), row, training.reason)
             continue
-        encoding = scoring.encode(found.model, dataset, seed, device, judge, missing)
+        encoding = scoring.encode(training.model, dataset, seed, device, judge, missing)
         out += scoring.score(encoding, metrics.values(), row)
         if second is not None and "validity.normal" in metrics:
             out += _second_opinion(encoding, second, metrics, row)
@@ -236,11 +236,11 @@ def _map(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
     x = dataset.test.x[artifacts.map_index(len(dataset.test.x))].to(device)
     out = []
     for number, spec in enumerate(unit.models):
-        found = _trained(unit, spec, seed)
-        if isinstance(found, NotTrained):
+        training = _trained(unit, spec, seed)
+        if isinstance(training, NotTrained):
             continue
         with torch.inference_mode():
-            codes = found.model.encode(x).mu
+            codes = training.model.encode(x).mu
         arrays, detail = artifacts.latent_map(codes, seed)
         row = _row(unit, spec, seed)
         out.append(artifacts.write(arrays, detail, folder, unit.folder, row, "map", f"map-{number}"))
@@ -254,8 +254,8 @@ def _time(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
     run, dataset, device = _context(unit)
     assert run.batch_size
     specs = {spec.text: spec for spec in unit.models}
-    found = {text: _trained(unit, spec, run.seeds[0]) for text, spec in specs.items()}
-    models = {text: one.model for text, one in found.items() if isinstance(one, Trained)}
+    trainings = {text: _trained(unit, spec, run.seeds[0]) for text, spec in specs.items()}
+    models = {text: one.model for text, one in trainings.items() if isinstance(one, Trained)}
     rows = time_models(models, dataset.shape, device, train_batch=run.batch_size) if models else []
     shared = {r.model: _row(unit, specs.get(r.model)) for r in rows}
     fields = ("dataset", "dataset_hash", "latent_dim", "params")

@@ -122,7 +122,7 @@ def summarise(records: Iterable[Record]) -> list[Cell]:
             ]
         )
         groups.setdefault(key, []).append(r)
-    return [_cell(found, failed.get(_checked(found[0]), "")) for found in groups.values()]
+    return [_cell(group, failed.get(_checked(group[0]), "")) for group in groups.values()]
 
 
 def _checked(r: Record) -> tuple[object, ...]:
@@ -135,10 +135,10 @@ def _why(check: Record) -> str:
 
 
 def _cell(rows: Sequence[Record], unproven: str) -> Cell:
-    found = {r.seed: r.value for r in rows if r.value is not None}
+    numbers = {r.seed: r.value for r in rows if r.value is not None}
     bad = [r for r in rows if r.value is None]
     first = rows[0]
-    status = "ok" if found else "failed" if any(r.status == "failed" for r in bad) else "skipped"
+    status = "ok" if numbers else "failed" if any(r.status == "failed" for r in bad) else "skipped"
     return Cell(
         dataset=first.dataset,
         model=first.model,
@@ -152,8 +152,8 @@ def _cell(rows: Sequence[Record], unproven: str) -> Cell:
         better=first.better,
         target=first.target,
         bounds=first.bounds,
-        values=found,
-        interval=t_interval(found.values(), bounds=first.bounds) if found else None,
+        values=numbers,
+        interval=t_interval(numbers.values(), bounds=first.bounds) if numbers else None,
         status=status,
         reason=Reason.joined(reasons) if (reasons := [r.reason for r in bad if r.reason]) else "",
         failed=sum(r.status == "failed" for r in bad),
@@ -186,9 +186,9 @@ def tied(a: Cell, b: Cell) -> bool:
         slack = max((float(d.get("spread", 0.0)) for c in (a, b) for d in c.details.values()), default=0.0)
         x, y = a.values[None], b.values[None]
         return abs(x - y) <= slack * max(abs(x), abs(y))
-    mine = {s: a.badness(v) for s, v in a.values.items()}
-    theirs = {s: b.badness(v) for s, v in b.values.items()}
-    return not (mine.keys() & theirs.keys()) or paired(mine, theirs).tied
+    of_a = {s: a.badness(v) for s, v in a.values.items()}
+    of_b = {s: b.badness(v) for s, v in b.values.items()}
+    return not (of_a.keys() & of_b.keys()) or paired(of_a, of_b).tied
 
 
 def comparable(cells: Iterable[Cell]) -> bool:

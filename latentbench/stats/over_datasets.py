@@ -73,11 +73,11 @@ def stratified_bootstrap(strata: Sequence[ArrayLike], resamples: int = RESAMPLES
 
     The same ``seed`` draws the same places. Raises ValueError where a stratum is empty or there is none.
     """
-    held = [np.asarray(s, float).ravel() for s in strata]
-    if not held or not all(s.size for s in held):
+    samples = [np.asarray(s, float).ravel() for s in strata]
+    if not samples or not all(s.size for s in samples):
         raise ValueError("a stratified bootstrap needs a value in every stratum")
     rng = np.random.default_rng(seed)
-    drawn = [s[rng.integers(0, s.size, (resamples, s.size))] for s in held]
+    drawn = [s[rng.integers(0, s.size, (resamples, s.size))] for s in samples]
     return interquartile_mean(np.concatenate(drawn, axis=1))
 
 
@@ -140,23 +140,23 @@ def across_datasets(cells: Sequence[Cell], split: str = "test", level: float = L
     """Every model's IQM on every metric that has values, floor and ceiling on two datasets or more, in order of
     appearance: a model is known by its spec, a metric by its name and parameters, a dataset by its name. The latent
     size is the one each run used. Where a dataset appears twice for a model, its first values are taken."""
-    found: dict[tuple[str, str, str], dict[str, dict[Any, float]]] = {}
+    by_metric: dict[tuple[str, str, str], dict[str, dict[Any, float]]] = {}
     first: dict[tuple[str, str, str], Cell] = {}
     twice: dict[tuple[str, str, str], dict[str, None]] = {}
     for cell in cells:
         if cell.is_reference or cell.split != split or not (ends := anchors(cells, cell)):
             continue
         key = (cell.metric, cell.model, canonical(cell.metric_params))
-        if cell.dataset in found.setdefault(key, {}):
+        if cell.dataset in by_metric.setdefault(key, {}):
             twice.setdefault(key, {})[cell.dataset] = None
-        elif held := scores(cell, *ends):
-            found[key][cell.dataset] = held
+        elif by_seed := scores(cell, *ends):
+            by_metric[key][cell.dataset] = by_seed
             first.setdefault(key, cell)
     return [
         Across(
             first[key].model, first[key].metric, first[key].metric_params, iqm_interval(by, level),
             {dataset: len(seeds) for dataset, seeds in by.items()}, tuple(twice.get(key, ())),
         )
-        for key, by in found.items()
+        for key, by in by_metric.items()
         if len(by) > 1
     ]  # fmt: skip

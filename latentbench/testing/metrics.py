@@ -88,11 +88,13 @@ def tensors(e: Encoding) -> Mapping[str, Tensor]:
 
 def both(metric: Metric, example: Example, dtype: torch.dtype = torch.float32) -> Iterator[Encoding]:
     """The examples, a Dirac and a Gaussian, that hold what the metric needs."""
-    found = [e for s in SIGMAS if not (e := example(s, dtype)).absent(metric.needs)]
+    examples = [e for s in SIGMAS if not (e := example(s, dtype)).absent(metric.needs)]
     demand(
-        bool(found), metric.name, f"no example holds what it needs ({', '.join(sorted(n.name for n in metric.needs))})"
+        bool(examples),
+        metric.name,
+        f"no example holds what it needs ({', '.join(sorted(n.name for n in metric.needs))})",
     )
-    yield from found
+    yield from examples
 
 
 def anchor_has_a_kind(metric: Metric, anchor: str) -> None:
@@ -135,9 +137,9 @@ def values_keep_their_bounds(metric: Metric, example: Example) -> None:
         json.dumps(dict(detail), allow_nan=False)
         if metric.references is None:
             continue
-        found = metric.references(e, **metric.params)
-        demand(bool(found), metric.name, "declares references and gives none")
-        for anchor, reading in found.items():
+        anchors = metric.references(e, **metric.params)
+        demand(bool(anchors), metric.name, "declares references and gives none")
+        for anchor, reading in anchors.items():
             anchor_has_a_kind(metric, anchor)
             demand(within(metric, reading), metric.name, f"{anchor} reads {reading}, outside {metric.bounds}")
 

@@ -55,7 +55,7 @@ def reparametrised(e: Encoding, coordinates: Coordinates) -> Encoding:
     def back(z: Tensor) -> Tensor:
         return (z.double() / s.to(z.device) @ q.T.to(z.device)).to(z)
 
-    def told(p: Likelihood) -> Likelihood:
+    def carried(p: Likelihood) -> Likelihood:
         return p._replace(log_prob=lambda x, z: p.log_prob(x, back(z)))
 
     def side(one: Encoding) -> Encoding:
@@ -67,7 +67,7 @@ def reparametrised(e: Encoding, coordinates: Coordinates) -> Encoding:
             z=there(one.z),
             log_var=log_var,
             decode=None if decode is None else lambda z: decode(back(z)),
-            likelihood=None if likelihood is None else told(likelihood),
+            likelihood=None if likelihood is None else carried(likelihood),
         )
 
     moved = side(e)

@@ -122,8 +122,8 @@ class _Stack:
 
     def finite(self) -> list[bool]:
         """For each model, whether its weights and their gradients are finite numbers."""
-        held = [*self.weights.values(), *(w.grad for w in self.weights.values() if w.grad is not None)]
-        sound = torch.stack([w.detach().isfinite().flatten(1).all(1) for w in held]).all(0)
+        tensors = [*self.weights.values(), *(w.grad for w in self.weights.values() if w.grad is not None)]
+        sound = torch.stack([w.detach().isfinite().flatten(1).all(1) for w in tensors]).all(0)
         return [bool(s) for s in sound.tolist()]
 
     def write(self, number: int, model: nn.Module) -> None:

@@ -90,9 +90,9 @@ class TracedStep:
 
         def losses_and_gradients(x: Tensor, *drawn: Tensor) -> list[Tensor]:
             loss: Loss = model.loss(x, Replay(drawn))  # type: ignore[operator]
-            found: tuple[Tensor | None, ...] = torch.autograd.grad(loss.total, weights, allow_unused=True)
-            reached[:], self._terms[:] = [g is not None for g in found], loss.terms
-            return [loss.total.detach(), *loss.terms.values(), *(g for g in found if g is not None)]
+            gradients: tuple[Tensor | None, ...] = torch.autograd.grad(loss.total, weights, allow_unused=True)
+            reached[:], self._terms[:] = [g is not None for g in gradients], loss.terms
+            return [loss.total.detach(), *loss.terms.values(), *(g for g in gradients if g is not None)]
 
         drawn = [x.new_zeros(shape) for shape in self._shapes]
         self._run = _script(make_fx(losses_and_gradients)(x, *drawn))
@@ -140,8 +140,8 @@ class CudaGraph:
 
     def __call__(self, *inputs: Tensor) -> list[Tensor]:
         """The operations on ``inputs``, of the shapes that were recorded."""
-        for held, given in zip(self.inputs, inputs, strict=True):
-            held.copy_(given)
+        for recorded, given in zip(self.inputs, inputs, strict=True):
+            recorded.copy_(given)
         self.graph.replay()
         return [result if result.ndim else result.clone() for result in self.results]
 
@@ -183,15 +183,17 @@ def traced_step(model: nn.Module, x: Tensor, draws: torch.Generator) -> TracedSt
             for way in ways:
                 torch.manual_seed(0)
                 losses.append(way(x, 1e-3))
-        ours, theirs = ({**m.state_dict(), "": s.total, **s.terms} for m, s in zip((model, twin), losses, strict=True))
-        if ours.keys() != theirs.keys() or not all(torch.equal(ours[k], theirs[k]) for k in ours):
+        of_model, of_twin = (
+            {**m.state_dict(), "": s.total, **s.terms} for m, s in zip((model, twin), losses, strict=True)
+        )
+        if of_model.keys() != of_twin.keys() or not all(torch.equal(of_model[k], of_twin[k]) for k in of_model):
             return None
     except Exception:  # whatever refuses here; what a loss itself raises, the ordinary step will say
         return None
     finally:
         model.load_state_dict(before)
-        for module, held in attributes:
+        for module, values in attributes:
             vars(module).clear()
-            vars(module).update(held)
+            vars(module).update(values)
     traced.restart(draws)
     return traced

@@ -118,8 +118,8 @@ def still_map(
     r = 3.4 if len(xy) <= 800 else 2.2
     parts = [tag("rect", x=0.5, y=0.5, width=size - 1, height=size - 1, class_="frame")]
     for k in range(max(1, len(names))):
-        mine = classes == k
-        parts.append(marks(x.many(xy[mine, 0]), y.many(xy[mine, 1]), marker(k), r, f"point {class_class(k)}"))
+        of_class = classes == k
+        parts.append(marks(x.many(xy[of_class, 0]), y.many(xy[of_class, 1]), marker(k), r, f"point {class_class(k)}"))
     parts += [text(x(c.x), y(c.y) + 5, c.name, "halo", "middle") for c in centres]
     for p in places:
         parts.append(tag("circle", cx=x(p.x), cy=y(p.y), r=9 + 40 * math.sqrt(p.weight), class_="hole-ring"))
@@ -281,16 +281,16 @@ def throughput(speeds: Sequence[Speed], label: str) -> Markup:
     parts = [svg.y_axis(y, left, width, say("samples per second"))]
     order = sorted({s.m for s in speeds})
     for m in order:
-        mine = sorted((s for s in speeds if s.m == m), key=lambda s: s.batch)
+        of_model = sorted((s for s in speeds if s.m == m), key=lambda s: s.batch)
         shift = (order.index(m) - (len(order) - 1) / 2) * 9
-        xs = np.array([x(places[s.batch]) + shift for s in mine])
-        ys = np.array([y(s.median) for s in mine])
+        xs = np.array([x(places[s.batch]) + shift for s in of_model])
+        ys = np.array([y(s.median) for s in of_model])
         parts.append(polyline(xs, ys, f"line thin {model_class(m)}"))
         parts += [
-            line(px, y(s.low), px, y(s.high), f"whisker {model_class(m)}") for px, s in zip(xs, mine, strict=True)
+            line(px, y(s.low), px, y(s.high), f"whisker {model_class(m)}") for px, s in zip(xs, of_model, strict=True)
         ]
         for ok, style in ((True, "dot"), (False, "open")):
-            keep = np.array([s.rankable is ok for s in mine])
+            keep = np.array([s.rankable is ok for s in of_model])
             parts.append(marks(xs[keep], ys[keep], marker(m), 4.2, f"{style} {model_class(m)}"))
     parts.append(svg.x_axis(x, bottom, say("images a batch"), list(places.values()), [str(b) for b in batches]))
     return drawing(width, height, *parts, label=label)

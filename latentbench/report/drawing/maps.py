@@ -137,20 +137,20 @@ def _figure(
 
 def _renumbered(document: Any, roots: Sequence[str]) -> Interactive:
     """The document with its models' ids replaced by p1, p2, ... in order of appearance."""
-    found: dict[str, str] = {}
+    ids: dict[str, str] = {}
 
     def rename(node: Any) -> Any:
         if isinstance(node, dict):
             if isinstance(node.get("id"), str) and (len(node) == 1 or node.get("type") == "object"):
-                found.setdefault(node["id"], f"p{len(found) + 1}")
-                node = {**node, "id": found[node["id"]]}
+                ids.setdefault(node["id"], f"p{len(ids) + 1}")
+                node = {**node, "id": ids[node["id"]]}
             return {k: rename(v) for k, v in node.items()}
         if isinstance(node, list):
             return [rename(v) for v in node]
         return node
 
     renamed = rename(document)
-    return Interactive(renamed, [found[r] for r in roots])
+    return Interactive(renamed, [ids[r] for r in roots])
 
 
 @cache

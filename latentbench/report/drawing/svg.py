@@ -174,8 +174,8 @@ class Axis:
             powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             wide = math.log10(self.high / self.low) > 2.5
             every = [m * 10.0**p for p in powers for m in ((1,) if wide else (1, 2, 5))]
-            found = [t for t in every if self.low * 0.999 <= t <= self.high * 1.001]
-            return found[:: math.ceil(len(found) / (about + 2))] if found else [self.low, self.high]
+            ticks = [t for t in every if self.low * 0.999 <= t <= self.high * 1.001]
+            return ticks[:: math.ceil(len(ticks) / (about + 2))] if ticks else [self.low, self.high]
         raw = (self.high - self.low) / max(1, about) or 1.0
         base = 10 ** math.floor(math.log10(raw))
         step = next(m * base for m in (1, 2, 2.5, 5, 10) if m * base >= raw * 0.999)

@@ -31,13 +31,13 @@ def markdown(changes: Sequence[Change], title: str, notes: Sequence[str] = ()) -
     """The comparison as Markdown. ``title`` names the two sides; ``notes`` are sentences on how it was done."""
     parts = [f"### {_safe(title)}", "", f"**{sentence(changes)}** {headline(changes)}.", ""]
     for verdict in ("worse", "better"):
-        if found := of_verdict(changes, verdict):
-            parts += [f"#### {TITLES[verdict]}", "", _rows(found), ""]
+        if group := of_verdict(changes, verdict):
+            parts += [f"#### {TITLES[verdict]}", "", _rows(group), ""]
     parts += _unknown(of_verdict(changes, "unknown"))
     tail = ["", *(f"- {_safe(n)}" for n in (*_remarks(changes), *notes, RULE)), ""]
-    same = _folded(f"Same: {len(found)}", [_rows(found)]) if (found := of_verdict(changes, "same")) else []
+    same = _folded(f"Same: {len(group)}", [_rows(group)]) if (group := of_verdict(changes, "same")) else []
     if same and sum(map(len, (*parts, *same, *tail))) > LONGEST:
-        same = [f"Same: {len(found)}, too many to list.", ""]
+        same = [f"Same: {len(group)}, too many to list.", ""]
     return "\n".join([*parts, *same, *tail]).replace("\n\n\n", "\n\n")
 
 
@@ -85,18 +85,18 @@ def _by_reason(changes: Sequence[Change]) -> dict[str, list[str]]:
     return out
 
 
-def _unknown(found: Sequence[Change]) -> list[str]:
+def _unknown(changes: Sequence[Change]) -> list[str]:
     """What nobody can say, in two parts: with an interval that is too wide, and with nothing to compare."""
-    if not found:
+    if not changes:
         return []
-    measured = [c for c in found if c.harm is not None]
+    measured = [c for c in changes if c.harm is not None]
     body = []
     if measured:
         rows = [[*_row(c), _safe(c.reason)] for c in measured]
         body += [markdown_table([*HEADERS, "why"], rows), ""]
-    body += [f"- {_safe(line)}" for line in without(found)]
-    if len(measured) + len(_by_reason(found)) > FOLDED:
-        return _folded(f"Unknown: {len(found)}", body)
+    body += [f"- {_safe(line)}" for line in without(changes)]
+    if len(measured) + len(_by_reason(changes)) > FOLDED:
+        return _folded(f"Unknown: {len(changes)}", body)
     return [f"#### {TITLES['unknown']}", "", *body, ""]
 
 
@@ -104,8 +104,8 @@ def _folded(title: str, body: Sequence[str]) -> list[str]:
     return [f"<details><summary>{title}</summary>", "", *body, "", "</details>", ""]
 
 
-def _rows(found: Sequence[Change]) -> str:
-    return markdown_table(HEADERS, [_row(c) for c in found])
+def _rows(changes: Sequence[Change]) -> str:
+    return markdown_table(HEADERS, [_row(c) for c in changes])
 
 
 def _row(c: Change) -> list[str]:
@@ -133,12 +133,12 @@ def _moved(c: Change) -> str:
         return c.reason if c.verdict == "worse" else words.number(None)
     flip = -1.0 if c.better == "higher" else 1.0
     ends = [c.harm.low, c.harm.high]
-    told = [_signed(flip * c.harm.mean, c)]
+    parts = [_signed(flip * c.harm.mean, c)]
     if None not in ends:
-        told.append("[" + ", ".join(_signed(v, c) for v in sorted(flip * e for e in ends if e is not None)) + "]")
+        parts.append("[" + ", ".join(_signed(v, c) for v in sorted(flip * e for e in ends if e is not None)) + "]")
     if c.better == "target":
-        told.append("from the target")
-    return " ".join(told)
+        parts.append("from the target")
+    return " ".join(parts)
 
 
 def _signed(number: float, c: Change) -> str:

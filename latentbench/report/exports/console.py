@@ -43,9 +43,9 @@ def console_table(records: Sequence[Record]) -> tuple[list[str], list[list[str]]
             label = f"{prefix}{model}" + (say(" (collapsed)") if model in table.collapse else "")
             rows.append([label, *(_short(table, model, metric, lead[metric]) for metric, _ in shown)])
         for name, label in ANCHORS:
-            found = [table.floor(m) if name == "floor" else table.reference(m, name) for m, _ in shown]
-            if any(v is not None for v in found):
-                rows.append([prefix + say(label), *("–" if v is None else words.tidy(v) for v in found)])
+            numbers = [table.floor(m) if name == "floor" else table.reference(m, name) for m, _ in shown]
+            if any(v is not None for v in numbers):
+                rows.append([prefix + say(label), *("–" if v is None else words.tidy(v) for v in numbers)])
     return [say("model"), *(say(title) for _, title in shown)], rows
 
 

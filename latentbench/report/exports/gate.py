@@ -11,7 +11,7 @@ from typing import Any
 from latentbench.comparing.change import Change
 from latentbench.gate.speed_gate import Decision
 from latentbench.records import write_text
-from latentbench.report.exports import comparison as told
+from latentbench.report.exports import comparison
 
 
 def notes(decision: Decision) -> list[str]:
@@ -30,7 +30,7 @@ def _notes(d: Decision) -> Iterator[str]:
 
 def markdown(decision: Decision) -> str:
     """The decision as Markdown, fit for a pull request or a job summary."""
-    return told.markdown(decision.changes, f"Speed: {decision.head} against {decision.base}", notes(decision))
+    return comparison.markdown(decision.changes, f"Speed: {decision.head} against {decision.base}", notes(decision))
 
 
 def as_json(decision: Decision) -> dict[str, Any]:

@@ -97,11 +97,11 @@ def summary_md(records: Sequence[Record]) -> str:
     """The verdict in words, the score table, what failed or was skipped, and how to have it again; fit for a comment
     on a pull request."""
     parts = ["# latentbench", ""]
-    found = statements(records)
-    parts += [*(f"- **{v.headline}**" for v in found), ""] if found else [say("No model was measured."), ""]
+    answers = statements(records)
+    parts += [*(f"- **{v.headline}**" for v in answers), ""] if answers else [say("No model was measured."), ""]
     for table in measured(records):
         parts += [_scores(table), ""]
-    parts += [say(NOTE), ""] if found else []
+    parts += [say(NOTE), ""] if answers else []
     if bands := published.beside(records):
         parts += [
             say("Beside published figures:"),
@@ -109,7 +109,7 @@ def summary_md(records: Sequence[Record]) -> str:
             markdown_table(published.headers(), [published.row(b) for b in bands]),
             "",
         ]
-    parts += _details(found)
+    parts += _details(answers)
     parts += _without(records)
     return "\n".join([*parts, *_origin(records)])
 
@@ -122,9 +122,9 @@ def _scores(table: Table) -> str:
         name = f"`{model}`" + (say(" (collapsed)") if model in table.collapse else "")
         rows.append([name, *(_score(table, model, m) for m, _ in shown)])
     for kind, names, label in ANCHORS:
-        found = [_anchor(table, m, kind, names) for m, _ in shown]
-        if any(v is not None for v in found):
-            rows.append([say(label), *("" if v is None else words.tidy(v) for v in found)])
+        anchors = [_anchor(table, m, kind, names) for m, _ in shown]
+        if any(v is not None for v in anchors):
+            rows.append([say(label), *("" if v is None else words.tidy(v) for v in anchors)])
     return markdown_table([place(table), *(say(title) for _, title in shown)], rows)
 
 
@@ -147,12 +147,12 @@ def _anchor(table: Table, metric: str, kind: str, names: Sequence[str]) -> float
     return next((v for n in names if (v := table.reference(metric, n)) is not None), None)
 
 
-def _details(found: Sequence[Statement]) -> list[str]:
+def _details(answers: Sequence[Statement]) -> list[str]:
     """The sentences behind the headlines, folded away."""
-    if not any(v.sentences for v in found):
+    if not any(v.sentences for v in answers):
         return []
     out = [f"<details><summary>{say('The numbers behind the verdict')}</summary>", ""]
-    for v in found:
+    for v in answers:
         if v.sentences:
             out += [f"**{v.parts[0]}**", "", *(f"- {s}" for s in v.sentences), ""]
     return [*out, "</details>", ""]
@@ -160,13 +160,13 @@ def _details(found: Sequence[Statement]) -> list[str]:
 
 def _without(records: Sequence[Record]) -> list[str]:
     """What has no value, gathered by model and reason."""
-    found: dict[str, dict[tuple[str, str], dict[str, set[int | None]]]] = {"failed": {}, "skipped": {}}
+    by_status: dict[str, dict[tuple[str, str], dict[str, set[int | None]]]] = {"failed": {}, "skipped": {}}
     for r in values(records):
-        if r.status in found and not r.is_reference:
-            metrics = found[r.status].setdefault((r.model, r.reason), {})
+        if r.status in by_status and not r.is_reference:
+            metrics = by_status[r.status].setdefault((r.model, r.reason), {})
             metrics.setdefault(r.metric, set()).add(r.seed)
     out = []
-    for status, groups in found.items():
+    for status, groups in by_status.items():
         if groups:
             out += [say(WITHOUT[status]), ""]
             out += [
@@ -180,12 +180,12 @@ def _without(records: Sequence[Record]) -> list[str]:
 def _which(metrics: dict[str, set[int | None]]) -> str:
     """Measures and seeds in a few words."""
     names = list(metrics)
-    told = words.commas(names) if len(names) <= 6 else say("{n} measures", n=len(names))
-    seeds = sorted({s for found in metrics.values() for s in found if s is not None})
+    listed = words.commas(names) if len(names) <= 6 else say("{n} measures", n=len(names))
+    seeds = sorted({s for group in metrics.values() for s in group if s is not None})
     if not seeds:
-        return told
+        return listed
     numbers = words.commas(map(str, seeds))
-    return plural("{metrics}; seed {seeds}", "{metrics}; seeds {seeds}", len(seeds), metrics=told, seeds=numbers)
+    return plural("{metrics}; seed {seeds}", "{metrics}; seeds {seeds}", len(seeds), metrics=listed, seeds=numbers)
 
 
 def _origin(records: Sequence[Record]) -> list[str]:

@@ -97,17 +97,19 @@ def _diagnosis(active: bool, mean: float, sd: float, sigma: float, has_sigma: bo
     """One dimension in words, after the rule of the findings."""
     if not active:
         return say("collapsed (unused): fewer dimensions would do, or a smaller beta brings it to life")
-    nats, found = (sd**2 + (mean if math.isfinite(mean) else 0.0) ** 2) / 2, []
+    nats, reasons = (sd**2 + (mean if math.isfinite(mean) else 0.0) ** 2) / 2, []
     punctual, far = flaws(sigma, sd, nats)
     if not has_sigma:
-        found.append(say("a point"))
+        reasons.append(say("a point"))
     elif punctual:
-        found.append(say("punctual, sigma / sd(mu) = {ratio}: a larger beta widens it", ratio=words.number(sigma / sd)))
+        reasons.append(
+            say("punctual, sigma / sd(mu) = {ratio}: a larger beta widens it", ratio=words.number(sigma / sd))
+        )
     if far:
-        found.append(
+        reasons.append(
             say("far apart, E mu² / 2 = {nats}: the mean half of the KL would hold it", nats=words.number(nats))
         )
-    return words.clauses(found) or say("regular")
+    return words.clauses(reasons) or say("regular")
 
 
 def _context(view: PageView) -> Context:

@@ -77,14 +77,14 @@ def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
 
 def curves_of(m: Measured, run: RunFolder) -> list[Curve]:
     """Every curve of the run, in order of appearance."""
-    found: dict[tuple[str, int], dict[int, str]] = {}
+    by_kind: dict[tuple[str, int], dict[int, str]] = {}
     for model in run.models:
         size = run.latent_dim_of(model)
         depth = next((c.params.get("depth") for (x, _, _), c in m.cells.items() if x == model and c.params), None)
         if size is not None and depth is not None:
             kind = re.sub(r":(latent_dim|depth)=[^:]*", "", model)
-            found.setdefault((kind, int(depth)), {})[size] = model
-    return [Curve(k, d, dict(sorted(models.items())), _knee(m, models)) for (k, d), models in found.items()]
+            by_kind.setdefault((kind, int(depth)), {})[size] = model
+    return [Curve(k, d, dict(sorted(models.items())), _knee(m, models)) for (k, d), models in by_kind.items()]
 
 
 def _knee(m: Measured, models: Mapping[int, str]) -> Interval | None:
@@ -129,13 +129,13 @@ def _advice(m: Measured, best: Curve | None, data: str) -> str:
     if more is None:
         return because
     gain, lost = _gap(m, "r2", more, model), _gap(m, "validity.normal", more, model)
-    told = marked("{because} Twice as many dimensions change R² by {gain} and the valid share by {lost}.")
-    return say(told, because=because, gain=gain, lost=lost) if gain and lost else because
+    text = marked("{because} Twice as many dimensions change R² by {gain} and the valid share by {lost}.")
+    return say(text, because=because, gain=gain, lost=lost) if gain and lost else because
 
 
 def _gap(m: Measured, metric: str, a: str, b: str) -> str:
-    found = evidence.difference(m.cell(a, metric), m.cell(b, metric))
-    return between(found.interval) if found else ""
+    difference = evidence.difference(m.cell(a, metric), m.cell(b, metric))
+    return between(difference.interval) if difference else ""
 
 
 def knee_words(knee: Interval) -> str:
@@ -201,8 +201,8 @@ def _depths(curves: Sequence[Curve]) -> str:
     """Which colour is which depth, in words the drawings need."""
     names = marked(("blue circles", "orange squares", "green triangles", "purple diamonds", "olive triangles"))
     depths = sorted({c.depth for c in curves})
-    told = [say("depth {depth}: {mark}", depth=d, mark=say(names[k % len(names)])) for k, d in enumerate(depths)]
-    return words.listed(told)
+    depth_marks = [say("depth {depth}: {mark}", depth=d, mark=say(names[k % len(names)])) for k, d in enumerate(depths)]
+    return words.listed(depth_marks)
 
 
 def _claim(key: str, title: str, meaning: Sequence[str], parts: Sequence[Part], shown: Sequence[Picture]) -> Claim:
@@ -241,8 +241,8 @@ def _saturates(m: Measured, best: Curve) -> Part:
     a, b = m.cell(last, "r2"), m.cell(here, "r2")
     if a is None or b is None or a is b:
         return Part(says, "0", 1 if a is not None and a is b else 0, "r2")
-    found = evidence.limit(a, b, 2 * CLOSE)
-    return Part(says, between(found.interval), found.holds, "r2") if found else Part(says, "0", 0, "r2")
+    bound = evidence.limit(a, b, 2 * CLOSE)
+    return Part(says, between(bound.interval), bound.holds, "r2") if bound else Part(says, "0", 0, "r2")
 
 
 def _empties(m: Measured, curves: Sequence[Curve], best: Curve | None) -> Claim:

@@ -49,10 +49,10 @@ def multiple(m: Measured, metric: str, larger: str, factor: float, smaller: str)
     a, b = m.cell(larger, metric), m.cell(smaller, metric)
     text = marked("{noun} of {larger}, at least {factor} times that of {smaller}")
     says = say(text, noun=noun(metric, m), larger=larger, factor=f"{factor:g}", smaller=smaller)
-    found = evidence.multiple(a, factor, b)
-    if found is None or a is None or b is None:
+    support = evidence.multiple(a, factor, b)
+    if support is None or a is None or b is None:
         return _missing(says, metric, m, (larger, smaller))
-    return Part(says, say("{first} against {other}", first=value_of(a), other=value_of(b)), found.holds, metric)
+    return Part(says, say("{first} against {other}", first=value_of(a), other=value_of(b)), support.holds, metric)
 
 
 def level(
@@ -64,8 +64,10 @@ def level(
     else:
         text = marked("{noun} of {model}, below {high}" if low is None else "{noun} of {model}, above {low}")
     says = say(text, noun=noun(metric, m), model=model, low=words.tidy(low), high=words.tidy(high))
-    found = evidence.level(m.cell(model, metric, split), low, high)
-    return Part(says, value(found.interval), found.holds, metric) if found else _missing(says, metric, m, (model,))
+    support = evidence.level(m.cell(model, metric, split), low, high)
+    return (
+        Part(says, value(support.interval), support.holds, metric) if support else _missing(says, metric, m, (model,))
+    )
 
 
 def gap(m: Measured, metric: str, model: str) -> Part:
@@ -76,15 +78,15 @@ def gap(m: Measured, metric: str, model: str) -> Part:
 
 
 def subtracted(
-    says: str, metric: str, m: Measured, found: Evidence | None, cells: Sequence[Cell | None], models: Sequence[str]
+    says: str, metric: str, m: Measured, support: Evidence | None, cells: Sequence[Cell | None], models: Sequence[str]
 ) -> Part:
     """A difference with the two means it lies between, or why there is none."""
-    if found is None:
+    if support is None:
         return _missing(says, metric, m, models)
     text = marked("{difference} ({first} against {other})")
     first, other = (value_of(c) if c else "–" for c in cells)
-    number = say(text, difference=between(found.interval), first=first, other=other)
-    return Part(says, number, found.holds, metric)
+    number = say(text, difference=between(support.interval), first=first, other=other)
+    return Part(says, number, support.holds, metric)
 
 
 def noun(metric: str, m: Measured) -> str:

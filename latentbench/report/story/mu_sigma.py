@@ -49,7 +49,7 @@ def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
     claims = [make(t) for make in (_few, _irregular, _free, _halves, _both, _halfway, _price, _generated)]
     data = say("{data} at d = {d}", data=run.dataset, d=t.size) if t.size else run.dataset
     counted = {s: sum(c.verdict == s for c in claims) for s in STANDINGS}
-    told = words.listed([say(COUNTED[s], n=n) for s, n in counted.items() if n])
+    counts = words.listed([say(COUNTED[s], n=n) for s, n in counted.items() if n])
     lead = [
         say(
             "An autoencoder squeezes an image into a few numbers, its code, and rebuilds the image from them. A code is a point "
@@ -65,7 +65,7 @@ def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
             "it lies on the claimed side with its whole interval, not supported where one lies wholly on the other side, "
             "undecided in between.",
             data=data,
-            told=told,
+            told=counts,
         ),
     ]
     title = say("Why does a VAE need mu and sigma?")
@@ -140,11 +140,11 @@ def _rebuilt(t: RunView, see: str) -> Picture:
     names: list[str] = []
     for model in (ONE, DEEP, "ae:latent_dim=2", AE):
         if model in t.columns:
-            held = t.run.artifact("reconstructions", model)
+            artifact = t.run.artifact("reconstructions", model)
             if not rows:
-                rows.append(held.need("x")[:10])
+                rows.append(artifact.need("x")[:10])
                 names.append(say("original"))
-            rows.append(held.need("x_hat")[:10])
+            rows.append(artifact.need("x_hat")[:10])
             names.append(model)
     if not rows:
         raise Absent(say("Not drawn: no autoencoder of one or two dimensions was run."))
@@ -197,10 +197,10 @@ def multiple_sampler(t: RunView, model: str) -> Part:
     """The fitted mixture's valid share minus that of N(0, I), for one model."""
     a, b = t.m.cell(model, "validity.mixture"), t.m.cell(model, "validity.normal")
     says = say("valid draws of {model} from a mixture fitted to its codes minus from N(0, I)", model=model)
-    found = evidence.difference(a, b)
-    if found is None:
+    difference = evidence.difference(a, b)
+    if difference is None:
         return Part(says, say("not measured"), 0, "validity.mixture")
-    return subtracted(says, "validity.mixture", t.m, found, (a, b), (model,))
+    return subtracted(says, "validity.mixture", t.m, difference, (a, b), (model,))
 
 
 def _free(t: RunView) -> Claim:
@@ -327,14 +327,16 @@ def _halfway(t: RunView) -> Claim:
 def _walk(t: RunView) -> Picture:
     import numpy as np
 
-    held = t.run.artifact("strips", VAE)
-    frames, fade = held.need("frames"), held.need("fade")
+    strips = t.run.artifact("strips", VAE)
+    frames, fade = strips.need("frames"), strips.need("fade")
     every = np.linspace(0, frames.shape[1] - 1, 9).round().astype(int)
     pairs = min(2, len(frames))
     rows = [x[p][every] for p in range(pairs) for x in (frames, fade)]
     valid = None
-    if "frame_valid" in held and "fade_valid" in held:
-        valid = np.concatenate([held.arrays[k][p][every] for p in range(pairs) for k in ("frame_valid", "fade_valid")])
+    if "frame_valid" in strips and "fade_valid" in strips:
+        valid = np.concatenate(
+            [strips.arrays[k][p][every] for p in range(pairs) for k in ("frame_valid", "fade_valid")]
+        )
     text = marked("{model}: two walks between the codes of two held-out images, each above the cross-fade of its ends")
     label = say(text, model=VAE)
     see = say("The walk changes shape, the cross-fade only mixes ink; dashed frames were refused by the judge.")

@@ -25,19 +25,19 @@ SIDE = 420
 """Width and height of a drawn plane."""
 
 
-def plane(held: Arrays, m: int, label: str, names: Sequence[str]) -> Markup:
+def plane(artifact: Arrays, m: int, label: str, names: Sequence[str]) -> Markup:
     """The latent plane of a model with d = 2: what the decoder draws at every place (beneath), the holes hatched, each
     held-out image's posterior as an ellipse of radii sigma (a dot where sigma is nothing), in its class's colour, and the
     prior's contours at one and two standard deviations (dashed)."""
-    grid, empty = held.need("grid"), held.need("hole").astype(bool)
-    mu, reach = np.nan_to_num(held.need("mu")), float(held.detail.get("reach", 3.0))
+    grid, empty = artifact.need("grid"), artifact.need("hole").astype(bool)
+    mu, reach = np.nan_to_num(artifact.need("mu")), float(artifact.detail.get("reach", 3.0))
     x, y = Axis(-reach, reach, 0, SIDE), Axis(-reach, reach, SIDE, 0)
     unit = x(1) - x(0)
     ident = digest(label)
     parts: list[Markup] = [sheets.picture(sheets.mosaic(grid), 0, 0, SIDE, SIDE)]
     parts.append(_hatched(empty, ident))
-    sigma = np.nan_to_num(held.need("sigma")) if "sigma" in held else np.zeros_like(mu)
-    label_of = held.arrays["label_of"].astype(int) if "label_of" in held else np.zeros(len(mu), int)
+    sigma = np.nan_to_num(artifact.need("sigma")) if "sigma" in artifact else np.zeros_like(mu)
+    label_of = artifact.arrays["label_of"].astype(int) if "label_of" in artifact else np.zeros(len(mu), int)
     for p, s, k in zip(mu, sigma, label_of, strict=True):
         rx, ry = (max(1.6, unit * float(v)) for v in s)
         parts.append(

@@ -33,29 +33,29 @@ class RunView:
     def plane(self, model: str, see: str) -> Picture:
         """The latent plane of a model's rung at d = 2. Raises Absent where the run has none."""
         at = model if self.run.latent_dim_of(model) == 2 else f"{model}:latent_dim=2"
-        held = self.run.artifact("plane", at)
+        artifact = self.run.artifact("plane", at)
         title = say("The latent plane of {model}", model=at)
-        return Picture(pictures.plane(held, self.number(at), title, self.names), captioned(at, see))
+        return Picture(pictures.plane(artifact, self.number(at), title, self.names), captioned(at, see))
 
     def curves(self, term: str, models: Sequence[str], title: str, see: str) -> Picture:
         """A loss term over epochs of some models, a line a seed."""
-        found = []
+        curves = []
         for model in models:
             seeds = [r.samples for r in self.run.records
                      if r.kind == "curve" and r.model == model and r.metric == f"loss.train.{term}" and r.samples]  # fmt: skip
             if seeds:
-                found.append(pictures.Curve(self.number(model), model, seeds))
+                curves.append(pictures.Curve(self.number(model), model, seeds))
         text = marked("{what} over epochs of {models}")
-        drawn = pictures.curves(found, title, say(text, what=title, models=words.listed([c.name for c in found])))
+        drawn = pictures.curves(curves, title, say(text, what=title, models=words.listed([c.name for c in curves])))
         if not drawn:
             raise Absent(say("Not drawn: this run recorded no {term} over epochs.", term=term))
         return Picture(drawn, see)
 
     def sheet(self, model: str, sampler: str, see: str, count: int = 20) -> Picture:
         """Decoded draws of one sampler, each framed by the judge's word."""
-        held = self.run.artifact("samples", model)
-        shown = held.need(f"{sampler}_images")[:count]
-        valid = held.arrays.get(f"{sampler}_valid")
+        artifact = self.run.artifact("samples", model)
+        shown = artifact.need(f"{sampler}_images")[:count]
+        valid = artifact.arrays.get(f"{sampler}_valid")
         title = say("{model}, draws from {sampler}", model=model, sampler=say(words.SAMPLERS[sampler][0]))
         if valid is not None:
             counted = say("{some} of {n} valid", some=int(valid[:count].sum()), n=len(shown))

@@ -147,8 +147,8 @@ def say(text: str, /, **places: object) -> str:
     """A sentence in the language in force, its named places filled; without places it may hold any braces."""
     if not text.strip():  # gettext answers "" with the catalog's header
         return text and _spoken.get().space
-    told = _spoken.get().sentences.gettext(text)
-    return told.format(**places) if places else told
+    translation = _spoken.get().sentences.gettext(text)
+    return translation.format(**places) if places else translation
 
 
 def plural(one: str, many: str, count: int, /, **places: object) -> str:
@@ -175,8 +175,8 @@ def recognised(text: str) -> str | None:
     if whole != text:
         return whole
     for pattern, translation in _spoken.get().known:
-        if found := pattern.fullmatch(text):
-            return translation.format(**found.groupdict())
+        if match := pattern.fullmatch(text):
+            return translation.format(**match.groupdict())
     return None
 
 

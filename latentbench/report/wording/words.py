@@ -279,6 +279,6 @@ def reason(text: str) -> str:
     if isinstance(text, Reason):
         if text.parts:
             return clauses(dict.fromkeys(reason(part) for part in text.parts))
-        if (told := because(text)) is not None:
-            return told
+        if (sentence := because(text)) is not None:
+            return sentence
     return recognised(text) or clauses(recognised(part) or part for part in text.split(JOIN))

@@ -65,8 +65,8 @@ def answers(records: Sequence[Record]) -> list[Answer]:
 def _cheat(table: Table, model: str) -> Reply | None:
     """No, whatever is asked, of a model whose images do not depend on its codes or are its training images."""
     codes: dict[str, Container[str]] = {"collapsed": table.collapse, "copies": table.copies}
-    found = tuple(code for code, which in codes.items() if model in which)
-    return Reply("no", found) if found else None
+    reasons = tuple(code for code, which in codes.items() if model in which)
+    return Reply("no", reasons) if reasons else None
 
 
 def _continuous(table: Table, model: str) -> Reply:
@@ -122,8 +122,8 @@ def _doubts(table: Table, model: str, junk: float, real: float) -> Reply:
         "crowded": crowds(table.by.get((model, "density"))),
         "classes missing": classes is not None and classes.mean >= HALF,
     }
-    found = tuple(code for code, holds in doubts.items() if holds)
-    return Reply("partly", found) if found else Reply("yes")
+    reasons = tuple(code for code, holds in doubts.items() if holds)
+    return Reply("partly", reasons) if reasons else Reply("yes")
 
 
 def _reconstructs(table: Table, model: str) -> Reply:
@@ -142,16 +142,16 @@ def _reconstructs(table: Table, model: str) -> Reply:
 
 def _posterior(table: Table, model: str) -> Reply:
     index, nats = (table.by.get((model, metric)) for metric in ("punctual_index", "kl.mean_part"))
-    found = diagnosis(table, model)
-    if found in ("regular", "unknown"):
+    overall = diagnosis(table, model)
+    if overall in ("regular", "unknown"):
         lacking = (*_unknown(table, model), *_lacking(index, "punctual_index"), *_lacking(nats, "kl.mean_part"))
     else:
         # A flaw that was measured stands, whatever else was not: the codes of an autoencoder have no KL.
         lacking = tuple(code for c in (index, nats) if c and c.interval for code in _lacking(c, c.metric))
     if lacking:
         return Reply("not told", lacking)
-    if found != "regular":
-        return Reply("no", tuple(found.split(" and ")))
+    if overall != "regular":
+        return Reply("no", tuple(overall.split(" and ")))
     mixed = {kind for count in dimensions_by_seed(table, model).values() for kind in count} - {"regular"}
     return Reply("partly", tuple(f"{kind} dimensions" for kind in sorted(mixed))) if mixed else Reply("yes")
 

@@ -102,9 +102,9 @@ def _speed(table: Table, other: str) -> Speed:
 
 def at_largest_batch(table: Table, metric: str, first: str, other: str) -> tuple[float, Cell, Cell] | None:
     """The two cells of a throughput at the largest batch both have, and that batch; None where they share none."""
-    found: dict[str, dict[float, Cell]] = {first: {}, other: {}}
+    rates: dict[str, dict[float, Cell]] = {first: {}, other: {}}
     for c in table.cells:
-        if c.metric == metric and c.model in found and c.interval:
-            found[c.model][float(c.metric_params.get("batch") or 0)] = c
-    shared = found[first].keys() & found[other].keys()
-    return (max(shared), found[first][max(shared)], found[other][max(shared)]) if shared else None
+        if c.metric == metric and c.model in rates and c.interval:
+            rates[c.model][float(c.metric_params.get("batch") or 0)] = c
+    shared = rates[first].keys() & rates[other].keys()
+    return (max(shared), rates[first][max(shared)], rates[other][max(shared)]) if shared else None

@@ -52,10 +52,10 @@ def diagnosis(table: Table, model: str) -> Diagnosis:
         return "unknown"
     units = table.get(model, "active_units")
     used = max(1.0, units.mean if units else float(table.latent_dim or 1))
-    found = flaws(index.mean if index else None, 1.0, nats.mean if nats else None, used)
-    if found.punctual:
-        return "punctual and far apart" if found.far else "punctual"
-    return "far apart" if found.far else "regular"
+    flaw = flaws(index.mean if index else None, 1.0, nats.mean if nats else None, used)
+    if flaw.punctual:
+        return "punctual and far apart" if flaw.far else "punctual"
+    return "far apart" if flaw.far else "regular"
 
 
 def dimensions(table: Table, model: str) -> dict[str, int]:
@@ -79,8 +79,8 @@ def _counted(detail: Mapping[str, list[float]], nats: list[float] | None) -> dic
     lists = (detail.get(k) or () for k in ("active", "mean_variance", "noise_variance"))
     for d, (on, spread, noise) in enumerate(zip(*lists, strict=False)):
         paid = nats[d] if nats is not None and d < len(nats) else None
-        found = flaws(math.sqrt(noise), math.sqrt(spread), paid)
-        count["collapsed" if not on else "far apart" if found.far else "punctual" if found.punctual else "regular"] += 1
+        flaw = flaws(math.sqrt(noise), math.sqrt(spread), paid)
+        count["collapsed" if not on else "far apart" if flaw.far else "punctual" if flaw.punctual else "regular"] += 1
     return dict(count)
 
 
@@ -102,15 +102,15 @@ def advice(table: Table, model: str) -> Advice | None:
     cell = next((c for (m, _), c in table.by.items() if m == model and c.params), None)
     params = cell.params if cell else {}
     beta, half = params.get("beta"), params.get("kl", "full")
-    found, index, nats = diagnosis(table, model), table.get(model, "punctual_index"), table.get(model, "kl.mean_part")
-    if found == "collapsed" and isinstance(beta, int | float) and beta > 0:
+    kind, index, nats = diagnosis(table, model), table.get(model, "punctual_index"), table.get(model, "kl.mean_part")
+    if kind == "collapsed" and isinstance(beta, int | float) and beta > 0:
         return Advice(model, "beta is too large", beta=beta / STEP)
-    if half != "full" and found not in ("collapsed", "unknown"):
+    if half != "full" and kind not in ("collapsed", "unknown"):
         return Advice(model, "one half of the KL", half=half)
-    if found.startswith("punctual") and index:
+    if kind.startswith("punctual") and index:
         if beta is None:
             return Advice(model, "points by design", index.mean) if index.mean == 0 else None
         return Advice(model, "beta is too small", index.mean, beta * STEP or 1.0)
-    if found == "far apart" and nats and beta is not None:
+    if kind == "far apart" and nats and beta is not None:
         return Advice(model, "means are free", nats.mean, beta * STEP or 1.0)
     return None

@@ -40,13 +40,13 @@ class Measured:
 
     def cell(self, model: str, metric: str, split: str = "test") -> Cell | None:
         """The cell, None where it has no value or the metric failed its self-check."""
-        found = self.cells.get((model, metric, split))
-        return found if found and found.interval and not found.unproven else None
+        cell = self.cells.get((model, metric, split))
+        return cell if cell and cell.interval and not cell.unproven else None
 
     def mean(self, model: str, metric: str, split: str = "test") -> float | None:
         """The mean over seeds, None where there is none."""
-        found = self.cell(model, metric, split)
-        return found.interval.mean if found and found.interval else None
+        cell = self.cell(model, metric, split)
+        return cell.interval.mean if cell and cell.interval else None
 
     def reference(self, name: str, metric: str, latent_dim: int | None) -> float | None:
         """A ceiling, floor, null value or baseline of one metric at one latent size."""
@@ -94,10 +94,10 @@ def multiple(first: Cell | None, factor: float, other: Cell | None) -> Evidence 
 
 def limit(first: Cell | None, other: Cell | None, most: float) -> Evidence | None:
     """``first`` scores less than ``most`` above ``other``; None where they share no seed."""
-    found = difference(first, other)
-    if found is None:
+    pair = difference(first, other)
+    if pair is None:
         return None
-    i = found.interval
+    i = pair.interval
     holds = 0 if i.low is None or i.high is None else 1 if i.high < most else -1 if i.low > most else 0
     return Evidence(i, holds)
 

@@ -69,11 +69,11 @@ def question(metric: str, definitions: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _of_metric(table: Table, metric: str) -> list[Finding]:
     """The other models against the first; none where one model alone was asked."""
-    found = {m: c for m in table.models if (c := table.by.get((m, metric))) is not None}
+    cells = {m: c for m in table.models if (c := table.by.get((m, metric))) is not None}
     filed = question(metric, table.definitions)
     barred = {} if filed == "cost" else table.excluded
-    order = sorted(found, key=lambda m: 2 * (found[m].interval is None) + (m in barred))
-    return [_finding(table, filed, found[order[0]], found[m]) for m in found if m != order[0]]
+    order = sorted(cells, key=lambda m: 2 * (cells[m].interval is None) + (m in barred))
+    return [_finding(table, filed, cells[order[0]], cells[m]) for m in cells if m != order[0]]
 
 
 def _finding(table: Table, filed: str, rival: Cell, subject: Cell) -> Finding:

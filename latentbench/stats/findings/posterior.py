@@ -39,26 +39,26 @@ class Posteriors:
 
 def posterior(table: Table) -> Posteriors:
     """The answer from the diagnosis of each model, the halves of its KL, and holes against R²."""
-    found = {m: d for m in table.models if (d := diagnosis(table, m)) != "unknown"}
-    bought = _bought(table, found)
+    diagnoses = {m: d for m in table.models if (d := diagnosis(table, m)) != "unknown"}
+    bought = _bought(table, diagnoses)
     silent = table.row("kl", True) and all((m, "punctual_index") not in table.by for m in table.models)
     return Posteriors(
         table,
-        "purchase" if bought else "diagnosis" if found else "not asked for" if silent else "nothing",
-        found,
-        tuple(a for m in found if (a := advice(table, m)) is not None),
+        "purchase" if bought else "diagnosis" if diagnoses else "not asked for" if silent else "nothing",
+        diagnoses,
+        tuple(a for m in diagnoses if (a := advice(table, m)) is not None),
         tuple(bought),
         claims(table.row("overlap")),
     )
 
 
-def _bought(table: Table, found: Mapping[str, Diagnosis]) -> list[Purchase]:
+def _bought(table: Table, diagnoses: Mapping[str, Diagnosis]) -> list[Purchase]:
     """The first model of points beside each model of regular clouds, where the latter fill more of the prior."""
-    points = next((m for m in found if not table.get(m, "kl") and m not in table.collapse), None)
+    points = next((m for m in diagnoses if not table.get(m, "kl") and m not in table.collapse), None)
     if points is None:
         return []
     out = []
-    for clouds in (m for m in found if found[m] == "regular" and table.get(m, "kl")):
+    for clouds in (m for m in diagnoses if diagnoses[m] == "regular" and table.get(m, "kl")):
         holes = _difference(table, "hole", points, clouds)
         if holes and holes.side < 0:
             out.append(Purchase(points, clouds, -holes.mean, _difference(table, "r2", points, clouds)))

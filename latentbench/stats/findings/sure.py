@@ -98,21 +98,21 @@ def second_judge(table: Table) -> dict[str, bool]:
     """Whether a second judge, trained apart, tells each other model apart from the first in the same way; empty where
     there was none."""
     own = table.row("validity.normal")
-    theirs = {c.model: c for c in table.row("validity.normal.second_judge")}
-    if not own or own[0].model not in theirs:
+    second = {c.model: c for c in table.row("validity.normal.second_judge")}
+    if not own or own[0].model not in second:
         return {}
     first = own[0]
-    return {c.model: side(first, c) == side(theirs[first.model], theirs[c.model]) for c in own[1:] if c.model in theirs}
+    return {c.model: side(first, c) == side(second[first.model], second[c.model]) for c in own[1:] if c.model in second}
 
 
 def _failures(table: Table) -> list[Failure]:
     """What failed, one a model and reason."""
-    found: dict[tuple[str, str], list[Cell]] = {}
+    groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in table.cells:
         if cell.failed and cell.model in table.models:
-            found.setdefault((cell.model, cell.reason), []).append(cell)
+            groups.setdefault((cell.model, cell.reason), []).append(cell)
     out = []
-    for (model, reason), cells in found.items():
+    for (model, reason), cells in groups.items():
         worst = max(cells, key=lambda c: c.failed)
         metrics = tuple(dict.fromkeys(c.metric for c in cells))
         total = worst.failed + worst.skipped + len(worst.values)

@@ -96,8 +96,8 @@ class Table:
         """The models' cells of one metric that have a value; those of collapsed and copying models only where asked
         for."""
         kept = (m for m in self.models if collapsed or m not in self.excluded)
-        found = (self.by.get((m, metric)) for m in kept)
-        return [c for c in found if c is not None and c.interval is not None]
+        cells = (self.by.get((m, metric)) for m in kept)
+        return [c for c in cells if c is not None and c.interval is not None]
 
     def reference(self, metric: str, name: str) -> float | None:
         """A baseline, floor or ceiling."""
@@ -106,8 +106,8 @@ class Table:
 
     def floor(self, metric: str) -> float | None:
         """The highest of a metric's floors: what the most flattering junk scores."""
-        found = references(self.cells, self.dataset, metric)
-        return max((c.interval.mean for c in found.values() if c.role == "floor" and c.interval), default=None)
+        anchors = references(self.cells, self.dataset, metric)
+        return max((c.interval.mean for c in anchors.values() if c.role == "floor" and c.interval), default=None)
 
     def leaders(self, metric: str) -> tuple[str, ...]:
         """Best or tied for best, collapsed and copying models aside."""

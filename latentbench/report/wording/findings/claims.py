@@ -43,30 +43,30 @@ class Statement:
     def parts(self) -> tuple[str, str]:
         """The headline taken apart: the question it opens with, and the answer. A headline that opens with none is all
         answer."""
-        found = re.match(r"([^?？]*(?:\?(?= )|？)) ?", self.headline)
-        return (found[1], self.headline[found.end() :]) if found else ("", self.headline)
+        match = re.match(r"([^?？]*(?:\?(?= )|？)) ?", self.headline)
+        return (match[1], self.headline[match.end() :]) if match else ("", self.headline)
 
 
-def standing(found: Standing | None) -> str:
+def standing(ranking: Standing | None) -> str:
     """Who is ahead in one metric, in words: "vae is ahead of ae", "vae is ahead", "ae and vae are tied", "undecided
     with one seed"; empty where there is nothing to rank."""
-    if found is None:
+    if ranking is None:
         return ""
-    if found.open:
+    if ranking.open:
         return say("undecided with one seed")
-    if len(found.ahead) == 1:
-        if len(found.rest) == 1:
-            return say("{first} is ahead of {other}", first=found.ahead[0], other=found.rest[0])
-        return say("{first} is ahead", first=found.ahead[0])
-    names = words.listed(list(found.ahead))
-    if not found.rest:
+    if len(ranking.ahead) == 1:
+        if len(ranking.rest) == 1:
+            return say("{first} is ahead of {other}", first=ranking.ahead[0], other=ranking.rest[0])
+        return say("{first} is ahead", first=ranking.ahead[0])
+    names = words.listed(list(ranking.ahead))
+    if not ranking.rest:
         return say("{names} are tied", names=names)
     return say("{names} are tied ahead of the others", names=names)
 
 
-def sentences(found: Iterable[Claim], definitions: Definitions) -> list[str]:
+def sentences(claims: Iterable[Claim], definitions: Definitions) -> list[str]:
     """A sentence for each claim."""
-    return [sentence for one in found for sentence in of_claim(one, definitions)]
+    return [sentence for one in claims for sentence in of_claim(one, definitions)]
 
 
 def of_claim(claim: Claim, definitions: Definitions) -> list[str]:
@@ -86,9 +86,9 @@ def of_claim(claim: Claim, definitions: Definitions) -> list[str]:
     return [_all(claim, definitions)]
 
 
-def versus(found: Comparison, definitions: Definitions) -> str:
+def versus(comparison: Comparison, definitions: Definitions) -> str:
     """One model against another on one metric, a whole sentence."""
-    first, other, p = found.first, found.other, found.paired
+    first, other, p = comparison.first, comparison.other, comparison.paired
     a, b = first.interval, other.interval
     assert a is not None
     assert b is not None
@@ -98,10 +98,10 @@ def versus(found: Comparison, definitions: Definitions) -> str:
         text = marked("{noun}: {other} {its}, {first} {own}; no seed in common, so undecided.")
         return say(text, noun=noun, its=value(b), own=value(a), **names)
     short = {"its": words.tidy(b.mean), "own": words.tidy(a.mean)}
-    if found.outcome == "one seed":
+    if comparison.outcome == "one seed":
         return say("{noun}: {other} {its}, {first} {own}; one seed, so undecided.", noun=noun, **short, **names)
     numbers = {**names, **short, "difference": between(p.difference), "n": p.difference.n}
-    if found.outcome == "tied":
+    if comparison.outcome == "tied":
         return say(
             "{other} and {first} are tied in {noun}: {its} and {own}, paired difference {difference} over {n} seeds{more}.",
             noun=says.noun,
@@ -110,8 +110,8 @@ def versus(found: Comparison, definitions: Definitions) -> str:
         )
     return say(
         "{other} {does} than {first}: {its} against {own}, paired difference {difference} over {n} seeds{test}.",
-        does=says.higher if found.outcome == "higher" else says.lower,
-        test=_sign_flip(found),
+        does=says.higher if comparison.outcome == "higher" else says.lower,
+        test=_sign_flip(comparison),
         **numbers,
     )
 
@@ -123,12 +123,12 @@ def _more_seeds(count: int | None) -> str:
     return plural("; about {n} more seed would separate them", "; about {n} more seeds would separate them", count)
 
 
-def _sign_flip(found: Comparison) -> str:
+def _sign_flip(comparison: Comparison) -> str:
     """The companion test, where there are seeds enough for it, and a word where it does not follow the interval."""
-    if found.sign_flip_p is None:
+    if comparison.sign_flip_p is None:
         return ""
-    text = marked(" (sign-flip p = {p}: borderline)" if found.borderline else " (sign-flip p = {p})")
-    return say(text, p=f"{found.sign_flip_p:.2g}")
+    text = marked(" (sign-flip p = {p}: borderline)" if comparison.borderline else " (sign-flip p = {p})")
+    return say(text, p=f"{comparison.sign_flip_p:.2g}")
 
 
 def _all(claim: Claim, definitions: Definitions) -> str:

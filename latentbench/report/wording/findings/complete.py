@@ -14,102 +14,109 @@ COLLAPSED = marked(
 )
 
 
-def complete(found: Completeness) -> Statement:
+def complete(completeness: Completeness) -> Statement:
     """The answer from valid shares under three samplers, holes under two, and the classes of what is valid."""
-    definitions = found.table.definitions
-    out = [*flags(found.table, COLLAPSED), *_scale(found), *sentences(found.shares, definitions), *_sampler(found)]
-    out += sentences(found.emptiness, definitions)
-    if found.unasked:
+    definitions = completeness.table.definitions
+    out = [
+        *flags(completeness.table, COLLAPSED),
+        *_scale(completeness),
+        *sentences(completeness.shares, definitions),
+        *_sampler(completeness),
+    ]
+    out += sentences(completeness.emptiness, definitions)
+    if completeness.unasked:
         out.append(
             say(
                 "Nothing asked {models} to fill N(0, I): the holes there are partly a matter of scale, so read those under "
                 "a Gaussian fitted to the codes beside them.",
-                models=words.listed(list(found.unasked)),
+                models=words.listed(list(completeness.unasked)),
             )
         )
-    out += _variety(found)
+    out += _variety(completeness)
     metrics = (*METRICS, "valid_label_tv")
-    return Statement("complete", say("Complete? {answer}", answer=_headline(found)), tuple(out), metrics)
+    return Statement("complete", say("Complete? {answer}", answer=_headline(completeness)), tuple(out), metrics)
 
 
-def _headline(found: Completeness) -> str:
+def _headline(completeness: Completeness) -> str:
     """What draws from N(0, I) are worth, by the judge or, without one, by the holes."""
-    place, table = where(found.table), found.table
-    if found.basis == "nobody left":
+    place, table = where(completeness.table), completeness.table
+    if completeness.basis == "nobody left":
         text = marked("Flagged: collapsed or copying, so nothing drawn means anything: {models}, {where}.")
         return say(text, models=excluded(table), where=place)
-    if found.basis == "nothing":
+    if completeness.basis == "nothing":
         why = reasons(table.reasons("validity.normal", "hole"))
         return say("Not measured, {where}: {why}.", where=place, why=why)
-    ahead = standing(found.standing)
+    ahead = standing(completeness.standing)
     ahead = say(": {ahead}", ahead=ahead) if ahead else ""
-    if found.basis == "holes":
+    if completeness.basis == "holes":
         return say(
             "By holes alone, {shares} of N(0, I) is empty{ahead}, {where} (no valid shares: {why}).",
-            shares=shares(found.holes),
+            shares=shares(completeness.holes),
             ahead=ahead,
             where=place,
             why=reasons(table.reasons("validity.normal")),
         )
-    beside = say(", of real images {share}", share=words.percent(found.real)) if found.real is not None else ""
+    beside = (
+        say(", of real images {share}", share=words.percent(completeness.real)) if completeness.real is not None else ""
+    )
     return say(
         "Of draws from N(0, I) the judge accepts {shares}{beside}{ahead}, {where}.",
-        shares=shares(found.valid),
+        shares=shares(completeness.valid),
         beside=beside,
         ahead=ahead,
         where=place,
     )
 
 
-def _scale(found: Completeness) -> list[str]:
+def _scale(completeness: Completeness) -> list[str]:
     """Between what every validity is to be read."""
-    if found.real is None or not found.valid:
+    if completeness.real is None or not completeness.valid:
         return []
-    real = words.percent(found.real)
-    if found.junk is None:
+    real = words.percent(completeness.real)
+    if completeness.junk is None:
         return [say("The same judge accepts {real} of real held-out images: read every share between.", real=real)]
     return [
         say(
             "The same judge accepts {real} of real held-out images and at most {junk} of junk: read every share between.",
             real=real,
-            junk=words.percent(found.junk),
+            junk=words.percent(completeness.junk),
         )
     ]
 
 
-def _sampler(found: Completeness) -> list[str]:
+def _sampler(completeness: Completeness) -> list[str]:
     """What a model gains when its sampler may look at its codes first."""
-    if not found.gains:
+    if not completeness.gains:
         return []
     return [
         say(
             "The sampler decides too: drawing from a mixture fitted to the codes instead of N(0, I) adds to the valid share "
             "{gains}.",
-            gains=words.listed([of(between(gain), model) for model, gain in found.gains]),
+            gains=words.listed([of(between(gain), model) for model, gain in completeness.gains]),
         )
     ]
 
 
-def _variety(found: Completeness) -> list[str]:
+def _variety(completeness: Completeness) -> list[str]:
     """Whether valid samples are of all classes, and whether they crowd."""
     out = []
-    if found.variety:
-        real = found.variety_of_real
+    if completeness.variety:
+        real = completeness.variety_of_real
         beside = say("; real images {value}", value=words.tidy(real)) if real is not None else ""
         out.append(
             say(
                 "How far the classes of valid N(0, I) draws are from the training labels (0 = same shares, 1 = nothing in "
                 "common): {means}{beside}.",
-                means=means(found.variety),
+                means=means(completeness.variety),
                 beside=beside,
             )
         )
-    if found.crowded:
+    if completeness.crowded:
         out.append(
             say(
                 "Flagged: the draws of {models} crowd in the middle of the real images (density above {limit}), which "
                 "flatters precision and coverage.",
-                models=words.listed(list(found.crowded)),
+                models=words.listed(list(completeness.crowded)),
                 limit=CROWDED,
             )
         )

@@ -16,56 +16,58 @@ COLLAPSED = marked("Flagged: {model} is collapsed ({why}) and left out here.")
 NEITHER = marked("not shown to be more often valid than a cross-fade's for {models}")
 
 
-def continuous(found: Continuity) -> Statement:
+def continuous(continuity: Continuity) -> Statement:
     """The answer from validity gains, lengths and jumps of decoded paths."""
-    definitions = found.table.definitions
-    out = [*flags(found.table, COLLAPSED), *sentences(found.gain, definitions), *_between_classes(found)]
-    out += sentences(found.others, definitions)
-    if found.lengths:
-        out += _blur(found)
-    return Statement("continuous", say("Continuous? {answer}", answer=_headline(found)), tuple(out), (*METRICS, "r2"))
+    definitions = continuity.table.definitions
+    out = [*flags(continuity.table, COLLAPSED), *sentences(continuity.gain, definitions), *_between_classes(continuity)]
+    out += sentences(continuity.others, definitions)
+    if continuity.lengths:
+        out += _blur(continuity)
+    return Statement(
+        "continuous", say("Continuous? {answer}", answer=_headline(continuity)), tuple(out), (*METRICS, "r2")
+    )
 
 
-def _headline(found: Continuity) -> str:
+def _headline(continuity: Continuity) -> str:
     """Who beats a cross-fade of its own reconstructions."""
-    place, why = where(found.table), reasons(found.table.reasons("path.validity_gain"))
-    if found.basis == "nobody left":
+    place, why = where(continuity.table), reasons(continuity.table.reasons("path.validity_gain"))
+    if continuity.basis == "nobody left":
         text = marked("Flagged: collapsed or copying, so there is no path to judge: {models}, {where}.")
-        return say(text, models=excluded(found.table), where=place)
-    if found.basis == "nothing":
+        return say(text, models=excluded(continuity.table), where=place)
+    if continuity.basis == "nothing":
         return say("Not measured, {where}: {why}.", where=place, why=why)
-    if found.basis == "length":
+    if continuity.basis == "length":
         return say(
             "Only straightness is known, path over chord {lengths}, {where}: {why}.",
-            lengths=means(found.lengths),
+            lengths=means(continuity.lengths),
             where=place,
             why=why,
         )
-    undecided = OPEN if found.beyond or found.below else NEITHER
-    sides = ((BEYOND, found.beyond), (BELOW, found.below), (undecided, found.undecided))
-    told = words.clauses(say(text, models=words.listed(list(names))) for text, names in sides if names)
-    ahead = standing(found.standing)
+    undecided = OPEN if continuity.beyond or continuity.below else NEITHER
+    sides = ((BEYOND, continuity.beyond), (BELOW, continuity.below), (undecided, continuity.undecided))
+    clauses = words.clauses(say(text, models=words.listed(list(names))) for text, names in sides if names)
+    ahead = standing(continuity.standing)
     return say(
         "The images between two codes are {told}{ahead}, {where}.",
-        told=told,
+        told=clauses,
         ahead=say(" ({ahead})", ahead=ahead) if ahead else "",
         where=place,
     )
 
 
-def _between_classes(found: Continuity) -> list[str]:
+def _between_classes(continuity: Continuity) -> list[str]:
     """The gain on pairs of two classes alone."""
-    if not found.apart:
+    if not continuity.apart:
         return []
-    gains = words.listed([of(value(gain), model) for model, gain in found.apart])
+    gains = words.listed([of(value(gain), model) for model, gain in continuity.apart])
     return [say("Between images of two different classes alone, that gain is {gains}.", gains=gains)]
 
 
-def _blur(found: Continuity) -> list[str]:
+def _blur(continuity: Continuity) -> list[str]:
     """The warning that straightness is cheap, with the R² that tells blur from a straight path."""
     beside = (
-        say("Read it beside R²: {means}.", means=means(found.r2))
-        if found.r2
+        say("Read it beside R²: {means}.", means=means(continuity.r2))
+        if continuity.r2
         else say("There is no R² here to read it beside.")
     )
     out = [
@@ -74,8 +76,10 @@ def _blur(found: Continuity) -> list[str]:
             beside=beside,
         )
     ]
-    if found.blurred:
-        pairs = words.listed([say("{model} (against {rival})", model=m, rival=rival) for m, rival in found.blurred])
+    if continuity.blurred:
+        pairs = words.listed(
+            [say("{model} (against {rival})", model=m, rival=rival) for m, rival in continuity.blurred]
+        )
         out.append(
             say(
                 "Straighter, but worse at reconstructing, so part of the straightness may be blur: {models}.",

@@ -13,58 +13,58 @@ SPEEDS = marked({"encode": "encoding", "decode": "decoding", "sample": "sampling
 ABOVE, BELOW, NEAR = marked(("better: {models}", "worse: {models}", "tied: {models}"))
 
 
-def cost(found: Cost) -> Statement:
+def cost(costs: Cost) -> Statement:
     """The answer from R², squared error, size and speed; collapsed models included, since this is where it shows."""
-    definitions = found.table.definitions
-    out = [*sentences(found.reconstruction, definitions), *_against_pca(found), *sentences(found.error, definitions)]
-    out += [*_sizes(found), *_speeds(found)]
-    return Statement("cost", say("What did it cost? {answer}", answer=_headline(found)), tuple(out), METRICS)
+    definitions = costs.table.definitions
+    out = [*sentences(costs.reconstruction, definitions), *_against_pca(costs), *sentences(costs.error, definitions)]
+    out += [*_sizes(costs), *_speeds(costs)]
+    return Statement("cost", say("What did it cost? {answer}", answer=_headline(costs)), tuple(out), METRICS)
 
 
-def _headline(found: Cost) -> str:
-    if not found.r2:
-        why = reasons(found.table.reasons("r2"))
-        return say("Not measured, {where}: {why}.", where=where(found.table), why=why)
-    ahead = standing(found.standing)
+def _headline(costs: Cost) -> str:
+    if not costs.r2:
+        why = reasons(costs.table.reasons("r2"))
+        return say("Not measured, {where}: {why}.", where=where(costs.table), why=why)
+    ahead = standing(costs.standing)
     return say(
         "Reconstruction of held-out images, R² {means}{linear}{ahead}, {where}.",
-        means=means(found.r2),
-        linear=say(" (PCA of the same size {value})", value=words.tidy(found.pca)) if found.pca is not None else "",
+        means=means(costs.r2),
+        linear=say(" (PCA of the same size {value})", value=words.tidy(costs.pca)) if costs.pca is not None else "",
         ahead=say(": {ahead}", ahead=ahead) if ahead else "",
-        where=where(found.table),
+        where=where(costs.table),
     )
 
 
-def _against_pca(found: Cost) -> list[str]:
+def _against_pca(costs: Cost) -> list[str]:
     """Who beats the best linear compression to the same size."""
-    sides = ((ABOVE, found.above_pca), (BELOW, found.below_pca), (NEAR, found.near_pca))
-    told = words.clauses(say(text, models=words.listed(list(names))) for text, names in sides if names)
-    if not told:
+    sides = ((ABOVE, costs.above_pca), (BELOW, costs.below_pca), (NEAR, costs.near_pca))
+    clauses = words.clauses(say(text, models=words.listed(list(names))) for text, names in sides if names)
+    if not clauses:
         return []
     text = marked("Against PCA with the same number of dimensions (R² {pca}): {told}.")
-    return [say(text, pca=words.tidy(found.pca), told=told)]
+    return [say(text, pca=words.tidy(costs.pca), told=clauses)]
 
 
-def _sizes(found: Cost) -> list[str]:
+def _sizes(costs: Cost) -> list[str]:
     """Sizes and training times, as they are."""
     out = []
-    if found.parameters:
-        counts = words.listed([of(words.number(c.interval.mean), c.model) for c in found.parameters if c.interval])
+    if costs.parameters:
+        counts = words.listed([of(words.number(c.interval.mean), c.model) for c in costs.parameters if c.interval])
         out.append(say("Parameters: {told}.", told=counts))
-    if found.seconds:
-        times = words.listed([of(f"{value(c.interval)} s", c.model) for c in found.seconds if c.interval])
+    if costs.seconds:
+        times = words.listed([of(f"{value(c.interval)} s", c.model) for c in costs.seconds if c.interval])
         out.append(say("One training takes {told}, on a machine that may have been doing other things.", told=times))
     return out
 
 
-def _speeds(found: Cost) -> list[str]:
+def _speeds(costs: Cost) -> list[str]:
     """Throughput against the first model's, each operation at the largest batch both have."""
-    first = found.table.models[0]
-    out = [_speed(s, first) for s in found.speeds if s.rates]
-    if any(s.unsteady for s in found.speeds):
+    first = costs.table.models[0]
+    out = [_speed(s, first) for s in costs.speeds if s.rates]
+    if any(s.unsteady for s in costs.speeds):
         which = words.clauses(
             say("{work} of {model}", work=words.commas(say(SPEEDS[w]) for w in s.unsteady), model=s.model)
-            for s in found.speeds
+            for s in costs.speeds
             if s.unsteady
         )
         text = marked("Not ranked against {first}, because the timings spread too widely: {which}.")

@@ -31,12 +31,12 @@ CHANGES = marked({
 })  # fmt: skip
 
 
-def posterior(found: Posteriors) -> Statement:
+def posterior(posteriors: Posteriors) -> Statement:
     """The answer from the diagnosis of each model, the halves of its KL, and holes against R²."""
-    out = [s for m, kind in found.diagnoses.items() if (s := _pays(found.table, m, kind))]
-    out += map(advice, found.advice)
-    out += [*map(_bought, found.bought), *sentences(found.overlap, found.table.definitions)]
-    return Statement("posterior", say("Why mu and sigma? {answer}", answer=_headline(found)), tuple(out), METRICS)
+    out = [s for m, kind in posteriors.diagnoses.items() if (s := _pays(posteriors.table, m, kind))]
+    out += map(advice, posteriors.advice)
+    out += [*map(_bought, posteriors.bought), *sentences(posteriors.overlap, posteriors.table.definitions)]
+    return Statement("posterior", say("Why mu and sigma? {answer}", answer=_headline(posteriors)), tuple(out), METRICS)
 
 
 def advice(given: Advice) -> str:
@@ -45,14 +45,16 @@ def advice(given: Advice) -> str:
     return say(CHANGES[given.change], model=given.model, index=own, nats=own, beta=beta, half=given.half)
 
 
-def _headline(found: Posteriors) -> str:
+def _headline(posteriors: Posteriors) -> str:
     """What clouds buy where that is shown, else the diagnosis."""
-    table, place = found.table, where(found.table)
-    if found.basis == "purchase":
-        points = found.bought[0].points
-        empty = {m: table.get(m, "hole") for m in (points, *(p.clouds for p in found.bought))}
+    table, place = posteriors.table, where(posteriors.table)
+    if posteriors.basis == "purchase":
+        points = posteriors.bought[0].points
+        empty = {m: table.get(m, "hole") for m in (points, *(p.clouds for p in posteriors.bought))}
         share = {m: words.percent(i.mean) for m, i in empty.items() if i}
-        clouds = [say("{share} for the clouds of {model}", share=share[p.clouds], model=p.clouds) for p in found.bought]
+        clouds = [
+            say("{share} for the clouds of {model}", share=share[p.clouds], model=p.clouds) for p in posteriors.bought
+        ]
         return say(
             "So that the prior is not empty: of N(0, I), {share} is holes for the points of {points}, {clouds}, {where}.",
             share=share[points],
@@ -60,12 +62,12 @@ def _headline(found: Posteriors) -> str:
             clouds=words.listed(clouds),
             where=place,
         )
-    if found.basis == "not asked for":
+    if posteriors.basis == "not asked for":
         return say("No diagnosis, {where}: the ratio of sigma to sd(mu) was not asked for.", where=place)
-    if found.basis == "nothing":
+    if posteriors.basis == "nothing":
         why = reasons(table.reasons("punctual_index", "kl"))
         return say("Not measured, {where}: {why}.", where=place, why=why)
-    kinds = words.clauses(f"{m} {_in_words(table, m, kind)}" for m, kind in found.diagnoses.items())
+    kinds = words.clauses(f"{m} {_in_words(table, m, kind)}" for m, kind in posteriors.diagnoses.items())
     return say("Diagnosis: {told}, {where}.", told=kinds, where=place)
 
 

@@ -11,40 +11,42 @@ from latentbench.stats.findings.sure import JUNK, Certainty, Failure, Judge
 METRICS = ("judge.accuracy", "validity.normal.second_judge")
 
 
-def sure(found: Certainty) -> Statement:
+def sure(certainty: Certainty) -> Statement:
     """What stands behind the other answers."""
-    n, place = found.seeds, where(found.table)
+    n, place = certainty.seeds, where(certainty.table)
     if n >= 2:
-        judge = say("one judge") if found.judged else say("no judge")
+        judge = say("one judge") if certainty.judged else say("no judge")
         headline = say("{n} seeds, one split of the data and {judge}, {where}.", n=n, judge=judge, where=place)
     else:
         text = marked("Not at all yet: one seed gives no interval, so nothing is a claim, {where}.")
         headline = say(text, where=place)
-    out = [_judge(found.judge)] if found.judge else []
-    if found.unjudged:
-        out.append(say("No judge said what is valid: {why}.", why=reasons(found.unjudged)))
-    out += [*_second(found), *map(_failure, found.failures)]
-    if found.lost:
-        out.append(say("Nothing is known of {models}: no value was recorded.", models=words.listed(list(found.lost))))
+    out = [_judge(certainty.judge)] if certainty.judge else []
+    if certainty.unjudged:
+        out.append(say("No judge said what is valid: {why}.", why=reasons(certainty.unjudged)))
+    out += [*_second(certainty), *map(_failure, certainty.failures)]
+    if certainty.lost:
+        out.append(
+            say("Nothing is known of {models}: no value was recorded.", models=words.listed(list(certainty.lost)))
+        )
     if n >= 2:
-        out += _intervals(found)
+        out += _intervals(certainty)
     return Statement("how sure", say("How sure? {answer}", answer=headline), tuple(out), METRICS)
 
 
-def _intervals(found: Certainty) -> list[str]:
+def _intervals(certainty: Certainty) -> list[str]:
     out = [
         say(
             "Intervals are 95 % t-intervals, those of differences between equal seeds, each for one comparison on its own; "
             "they tell how much the training seed matters, not what other data or another judge would give."
         )
     ]
-    if found.least_p is not None:
+    if certainty.least_p is not None:
         out.append(
             say(
                 "The exact sign-flip test, which needs no normal distribution, cannot fall below p = {least} with {n} "
                 "seeds: 6 are the least for one claim at 5 %.",
-                least=f"{found.least_p:.2g}",
-                n=found.seeds,
+                least=f"{certainty.least_p:.2g}",
+                n=certainty.seeds,
             )
         )
     return out
@@ -75,19 +77,19 @@ def _judge(judge: Judge) -> str:
     return checked + does + able
 
 
-def _second(found: Certainty) -> list[str]:
+def _second(certainty: Certainty) -> list[str]:
     """Whether a second judge, trained apart, tells the models apart in the same way."""
     out = []
-    if same := [m for m, agrees in found.second.items() if agrees]:
+    if same := [m for m, agrees in certainty.second.items() if agrees]:
         text = marked("A second judge, trained apart, says the same of {models} under N(0, I).")
-        out.append(say(text, models=words.listed([found.first, *same])))
-    if other := [m for m, agrees in found.second.items() if not agrees]:
+        out.append(say(text, models=words.listed([certainty.first, *same])))
+    if other := [m for m, agrees in certainty.second.items() if not agrees]:
         out.append(
             say(
                 "A second judge, trained apart, does not say the same of {models} against {first} under N(0, I): that "
                 "verdict hangs on the judge.",
                 models=words.listed(other),
-                first=found.first,
+                first=certainty.first,
             )
         )
     return out

@@ -54,6 +54,6 @@ def excluded(table: Table) -> str:
     return words.listed(list(table.excluded))
 
 
-def reasons(found: Sequence[str]) -> str:
+def reasons(causes: Sequence[str]) -> str:
     """Why metrics have no value, as their records say."""
-    return words.clauses(words.reason(r) for r in found) or say("it was not measured")
+    return words.clauses(words.reason(r) for r in causes) or say("it was not measured")
