@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 SCHEMA = 1
 """Number of the layout this version writes, and the highest that it reads."""
 
-Role = Literal["data", "map", "strips", "samples", "posterior", "reconstructions", "atlas", "plane"]
+ArtifactRole = Literal["data", "map", "strips", "samples", "posterior", "reconstructions", "atlas", "plane"]
 
 SAMPLERS = ("normal", "gaussian", "mixture")
 """Priors that samples are drawn from, as they begin the names of their arrays."""
@@ -23,7 +23,7 @@ SAMPLERS = ("normal", "gaussian", "mixture")
 IMAGES, ROWS_OF_IMAGES = (3, 4), (4, 5)
 """Axes of n images, and of p rows of n images, grey or in colour."""
 
-ARRAYS: Mapping[Role, Mapping[str, tuple[int, ...]]] = {
+ARRAYS: Mapping[ArtifactRole, Mapping[str, tuple[int, ...]]] = {
     "data": {"thumbs": IMAGES, "index": (1,), "label": (1,), "eigenvalues": (1,)},
     "map": {"xy": (2,)},
     "strips": {
@@ -59,7 +59,7 @@ class HasAxes(Protocol):
         ...
 
 
-def check(role: Role, arrays: Mapping[str, HasAxes]) -> None:
+def check(role: ArtifactRole, arrays: Mapping[str, HasAxes]) -> None:
     """Raises ValueError for an array that its role does not declare, or one with another number of axes."""
     declared = ARRAYS[role]
     for name, array in arrays.items():

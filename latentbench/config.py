@@ -1,7 +1,7 @@
 """Run: what was asked. The only home of defaults; the TOML file and the command-line flags are derived from its fields.
 
 A Run's *identity* is everything that changes a number; how it is carried out (workers, output folder, verbosity) is
-not, and the field says so (`How`). Its id is a hash of the identity's canonical JSON, so the same question always has
+not, and the field says so (`ExecutionOption`). Its id is a hash of the identity's canonical JSON, so the same question always has
 the same name.
 
 Nothing here loads torch: `latentbench --help` and a typo's refusal must be instant.
@@ -40,7 +40,7 @@ else:
 
 
 @dataclass(frozen=True)
-class How:
+class ExecutionOption:
     """Marks a field of Run that says how a run is carried out and changes none of its numbers. ``worker``: whoever computes
     a unit of the run has to know it all the same."""
 
@@ -155,46 +155,48 @@ class Run(BaseModel):
         description="products in training steps; bfloat16: 1.4 to 1.7 times as fast on images of MNIST's size",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to train and measure")
-    study: Annotated[str | None, How()] = Field(None, description="a named preset of these options, see 'list studies'")
+    study: Annotated[str | None, ExecutionOption()] = Field(
+        None, description="a named preset of these options, see 'list studies'"
+    )
     metrics: Names = Field((), description="metrics to measure, comma-separated (default: all)")
     split_seed: int = Field(0, ge=0, description="seed of the train / validation / test split")
-    data_root: Annotated[str, How(worker=True)] = Field(
+    data_root: Annotated[str, ExecutionOption(worker=True)] = Field(
         "data", min_length=1, description="folder in which downloaded data is looked for"
     )
     memory: Memory = Field(
         "4GiB", description="largest images held in memory, as float32; a larger folder:PATH is streamed from disk"
     )
-    out: Annotated[str | None, How()] = Field(
+    out: Annotated[str | None, ExecutionOption()] = Field(
         None, min_length=1, description="output folder (default: reports/<run id>)"
     )
-    workers: Annotated[int | None, How()] = Field(
+    workers: Annotated[int | None, ExecutionOption()] = Field(
         None, ge=1, le=1024, description="worker processes (default: one a core)"
     )
-    executor: Annotated[str, How()] = Field(
+    executor: Annotated[str, ExecutionOption()] = Field(
         "local", min_length=1, description="what runs the units of work: local, or the name of a plug-in"
     )
-    resume: Annotated[bool, How()] = Field(False, description="carry on an unfinished run")
-    dry_run: Annotated[bool, How()] = Field(
+    resume: Annotated[bool, ExecutionOption()] = Field(False, description="carry on an unfinished run")
+    dry_run: Annotated[bool, ExecutionOption()] = Field(
         False, description="print the cells it would run and the expected time, then stop"
     )
-    json_output: Annotated[bool, How()] = Field(
+    json_output: Annotated[bool, ExecutionOption()] = Field(
         False, alias="json", description="print a machine-readable result on stdout"
     )
-    quiet: Annotated[bool, How()] = Field(False, description="no progress, only the result")
-    open_report: Annotated[bool, How()] = Field(
+    quiet: Annotated[bool, ExecutionOption()] = Field(False, description="no progress, only the result")
+    open_report: Annotated[bool, ExecutionOption()] = Field(
         False, alias="open", description="open the report in the browser when done"
     )
-    lang: Annotated[Lang, How()] = Field("en", description="language of the report's prose")
+    lang: Annotated[Lang, ExecutionOption()] = Field("en", description="language of the report's prose")
 
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that changes a number, as plain JSON values."""
-        return self.model_dump(mode="json", exclude=set(HOW))
+        return self.model_dump(mode="json", exclude=set(EXECUTION_OPTIONS))
 
     def for_worker(self) -> Run:
         """This run without what a worker need not know: the same for all ways of carrying it out."""
-        kept = {n for n, how in HOW.items() if how.worker}
-        return Run.model_validate(self.model_dump(by_alias=True, exclude=HOW.keys() - kept))
+        kept = {n for n, how in EXECUTION_OPTIONS.items() if how.worker}
+        return Run.model_validate(self.model_dump(by_alias=True, exclude=EXECUTION_OPTIONS.keys() - kept))
 
     @property
     def memory_bytes(self) -> int:
@@ -224,8 +226,11 @@ class Run(BaseModel):
         return tomlkit.dumps(document)
 
 
-HOW: Mapping[str, How] = {
-    name: mark for name, about in Run.model_fields.items() for mark in about.metadata if isinstance(mark, How)
+EXECUTION_OPTIONS: Mapping[str, ExecutionOption] = {
+    name: mark
+    for name, about in Run.model_fields.items()
+    for mark in about.metadata
+    if isinstance(mark, ExecutionOption)
 }
 """The fields that change no number, with their marks."""
 
@@ -238,9 +243,9 @@ def option_name(field: str) -> str:
     return Run.model_fields[field].alias or field
 
 
-def how_options() -> frozenset[str]:
+def execution_options() -> frozenset[str]:
     """The TOML names of the options that change no number of a run."""
-    return frozenset(map(option_name, HOW))
+    return frozenset(map(option_name, EXECUTION_OPTIONS))
 
 
 def describe(key: str) -> str:

@@ -31,7 +31,7 @@ EVALUATION = f"{ARTIFACTS}/evaluate"
 """Where the pictures of a model that was not trained here lie."""
 MAKING = ".making-"
 
-Status = Literal["unfinished", "finished"]
+RunStatus = Literal["unfinished", "finished"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class RunState:
     ``about`` it for a reader's eye."""
 
     id: str
-    status: Status
+    status: RunStatus
     dataset_sha256: str | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
 

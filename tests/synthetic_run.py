@@ -399,7 +399,7 @@ def _artifacts(spec: Synthetic, folder: Path) -> Iterator[Record]:
 def _save(
     spec: Synthetic,
     folder: Path,
-    role: artifact_schema.Role,
+    role: artifact_schema.ArtifactRole,
     model: str,
     arrays: dict[str, Any],
     detail: dict[str, Any],

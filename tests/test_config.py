@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from latentbench import config
-from latentbench.config import HOW, Run, how_options, load_toml, make_run, parse_spec, with_study
+from latentbench.config import EXECUTION_OPTIONS, Run, execution_options, load_toml, make_run, parse_spec, with_study
 
 OPTIONS = [config.option_name(f) for f in Run.model_fields]
 
@@ -125,12 +125,12 @@ def test_the_id_follows_what_changes_a_number_and_nothing_else(field):
     key = config.option_name(field)
     changed = make_run({key: CHANGED[key]})
     assert getattr(changed, field) != getattr(Run(), field)
-    assert (changed.id == Run().id) is (field in HOW)
+    assert (changed.id == Run().id) is (field in EXECUTION_OPTIONS)
 
 
 def test_what_changes_no_number_is_told_by_the_fields_alone():
     """The list is written out here once more, so that marking a field is a decision and not a slip."""
-    assert how_options() == {
+    assert execution_options() == {
         "study", "data_root", "out", "workers", "executor", "resume", "dry_run", "json", "quiet", "open", "lang",
     }  # fmt: skip
 
@@ -140,7 +140,7 @@ def test_a_worker_is_told_what_changes_a_number_and_where_the_data_lies():
     told = asked.for_worker()
     assert told.identity == asked.identity
     assert told.data_root == "elsewhere"
-    rest = set(HOW) - {"data_root"}
+    rest = set(EXECUTION_OPTIONS) - {"data_root"}
     assert {name: getattr(told, name) for name in rest} == {name: getattr(Run(), name) for name in rest}
 
 

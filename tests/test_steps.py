@@ -15,7 +15,7 @@ from latentbench.models.ae import Autoencoder
 from latentbench.randomness import seeded
 from latentbench.training import steps
 from latentbench.training.fit import Plan, fit, initialise
-from latentbench.training.steps import CudaGraph, EagerStep, Steps, TracedStep, traced_step
+from latentbench.training.steps import CudaGraph, EagerStep, TracedStep, TrainStep, traced_step
 
 SHAPE = (1, 6, 6)
 TRAIN = torch.rand((100, *SHAPE), generator=seeded(0, "train"))
@@ -58,7 +58,7 @@ def assert_same(one, two):
 
 
 def is_traced(model: nn.Module) -> bool:
-    update = Steps(copy.deepcopy(model).train(), seeded(0, "draws"), steps.WORTHWHILE)
+    update = TrainStep(copy.deepcopy(model).train(), seeded(0, "draws"), steps.WORTHWHILE)
     update(TRAIN[:32], 1e-3)
     return isinstance(update.way, TracedStep)
 
@@ -80,7 +80,7 @@ def test_a_warm_up_weighs_every_step_anew_and_is_not_traced():
 
 
 def test_few_steps_are_not_worth_a_trace():
-    update = Steps(build("ae"), seeded(0, "draws"), steps.WORTHWHILE - 1)
+    update = TrainStep(build("ae"), seeded(0, "draws"), steps.WORTHWHILE - 1)
     update(TRAIN[:32], 1e-3)
     assert isinstance(update.way, EagerStep)
 
@@ -203,7 +203,7 @@ def test_a_recorded_graph_gives_the_same_weights(monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_on_a_gpu_a_step_is_a_graph_and_gives_the_same_weights(monkeypatch):
     model, found = build("vae").cuda().train(), []
-    update = Steps(copy.deepcopy(model), seeded(0, "draws"), steps.WORTHWHILE)
+    update = TrainStep(copy.deepcopy(model), seeded(0, "draws"), steps.WORTHWHILE)
     update(TRAIN[:32].cuda(), 1e-3)
     assert isinstance(update.way, TracedStep)
     assert isinstance(update.way._run, CudaGraph)

@@ -41,7 +41,7 @@ VOLATILE = ("node", "hz_actual", "hz_advertised", "hz_actual_friendly", "hz_adve
 
 
 @dataclass(frozen=True)
-class Launch:
+class BenchmarkFile:
     """One process: the machine it ran on, flat, and the seconds of each benchmark's rounds."""
 
     path: Path
@@ -49,7 +49,7 @@ class Launch:
     seconds: Mapping[str, Sequence[float]]
 
 
-def read(path: Path) -> list[Launch]:
+def read(path: Path) -> list[BenchmarkFile]:
     """The launches of a pytest-benchmark file, or of all ``.json`` files in a folder, by name.
 
     Raises ValueError, one line naming the file, where there is none or one is no pytest-benchmark file.
@@ -57,10 +57,10 @@ def read(path: Path) -> list[Launch]:
     files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     if not files:
         raise ValueError(f"compare: {path} holds neither records.jsonl nor a pytest-benchmark JSON file")
-    return [_launch(f) for f in files]
+    return [_benchmark_file(f) for f in files]
 
 
-def _launch(path: Path) -> Launch:
+def _benchmark_file(path: Path) -> BenchmarkFile:
     try:
         document = json.loads(path.read_text("utf-8"))
         seconds = {
@@ -72,7 +72,7 @@ def _launch(path: Path) -> Launch:
         raise ValueError(f"compare: {path} is no pytest-benchmark JSON file: {type(error).__name__} {error}") from None
     if odd := [name for name, times in seconds.items() if not all(math.isfinite(t) and t > 0 for t in times)]:
         raise ValueError(f"compare: {path}: {odd[0]} has a time that is not above 0")
-    return Launch(path, machine, seconds)
+    return BenchmarkFile(path, machine, seconds)
 
 
 def _flat(description: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -95,7 +95,7 @@ def difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     return f"{names[0]} {a.get(names[0])!r} against {b.get(names[0])!r}{more}"
 
 
-def changes(base: Sequence[Launch], head: Sequence[Launch]) -> list[Change]:
+def changes(base: Sequence[BenchmarkFile], head: Sequence[BenchmarkFile]) -> list[Change]:
     """A change of every benchmark that either side ran, not yet decided, with the threshold `THRESHOLD`.
 
     Raises ValueError where launches ran on different machines or versions, naming the field.
@@ -108,7 +108,7 @@ def changes(base: Sequence[Launch], head: Sequence[Launch]) -> list[Change]:
     return [_change(name, _of(name, base), _of(name, head)) for name in names]
 
 
-def _of(name: str, launches: Sequence[Launch]) -> list[Sequence[float]]:
+def _of(name: str, launches: Sequence[BenchmarkFile]) -> list[Sequence[float]]:
     return [launch.seconds[name] for launch in launches if name in launch.seconds]
 
 

@@ -26,8 +26,8 @@ from latentbench.records import Better
 from latentbench.refusals import unknown
 from latentbench.stats.intervals import Interval, holm
 
-Verdict = Literal["better", "worse", "same", "unknown"]
-VERDICTS: tuple[Verdict, ...] = ("worse", "better", "unknown", "same")
+ChangeVerdict = Literal["better", "worse", "same", "unknown"]
+VERDICTS: tuple[ChangeVerdict, ...] = ("worse", "better", "unknown", "same")
 """In the order of what a reader must see first."""
 
 FAMILYWISE = 0.0025
@@ -54,7 +54,7 @@ class Change:
     threshold: float = 0.0
     p: float = 1.0
     adjusted: float = 1.0
-    verdict: Verdict = "unknown"
+    verdict: ChangeVerdict = "unknown"
     reason: str = ""
     note: str = ""
 
@@ -101,7 +101,7 @@ def _why(c: Change, sure: bool) -> str:
     return "the interval reaches beyond the threshold and leaves no change possible"
 
 
-def of_verdict(changes: Iterable[Change], verdict: Verdict) -> list[Change]:
+def of_verdict(changes: Iterable[Change], verdict: ChangeVerdict) -> list[Change]:
     """Those with this verdict, the largest harm (for ``better`` the largest gain) first."""
     return sorted((c for c in changes if c.verdict == verdict), key=lambda c: -abs(c.harm.mean) if c.harm else math.inf)
 
@@ -112,7 +112,7 @@ def headline(changes: Sequence[Change]) -> str:
     return f"worse: {counts['worse']} of {len(changes)}; " + "; ".join(f"{v}: {counts[v]}" for v in VERDICTS[1:])
 
 
-def named(text: str) -> tuple[Verdict, ...]:
+def named(text: str) -> tuple[ChangeVerdict, ...]:
     """The verdicts of a list such as ``worse,unknown``; none for an empty one. Raises ValueError for another word."""
     out = []
     for word in filter(None, (w.strip() for w in text.split(","))):

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from latentbench import records
-from latentbench.comparing.change import FAMILYWISE, Change, Verdict
+from latentbench.comparing.change import FAMILYWISE, Change, ChangeVerdict
 from latentbench.comparing.matching import Key, between, identity, is_claim, labels
 from latentbench.records import Record
 from latentbench.run_folder import RunFiles
@@ -149,7 +149,7 @@ def _segment(cells: Sequence[Cell], start: int, end: int, tests: int, alpha: flo
     return [here, *_segment(cells, start, k, tests, alpha), *_segment(cells, k, end, tests, alpha)]
 
 
-def _verdict(change: Change) -> Verdict:
+def _verdict(change: Change) -> ChangeVerdict:
     if change.better == "none" or change.harm is None:
         return "unknown"
     return "worse" if change.harm.mean > 0 else "better"

@@ -8,7 +8,7 @@ distance to the target where there is one); ``h`` the harm, the mean of ``b(head
     else                            Welch's t of the two sets of seeds
     threshold                       the larger of 5 % of |mean at base| and, for shares, 1 % of the width of their bounds
     exact counts (cost.*)           compared as they are
-    timings                         only on one machine, by `launches.ratio`: each run is one launch
+    timings                         only on one machine, by `benchmark_files.ratio`: each run is one launch
 
 Baselines, floors, ceilings, null values and the judge are the instrument, not the claim: they get no verdict. What
 failed its self-check on either side stays unknown. `changes.decide` gives the verdicts.
@@ -24,7 +24,7 @@ from latentbench import records
 from latentbench.comparing import benchmark_files
 from latentbench.comparing.change import FAMILYWISE, Change, amount, decide
 from latentbench.comparing.matching import Key, Matched, alone, change, identity, is_claim, labels
-from latentbench.config import how_options
+from latentbench.config import execution_options
 from latentbench.records import Record
 from latentbench.refusals import unknown
 from latentbench.run_folder import RunFiles
@@ -177,7 +177,7 @@ def _notes(base: Sequence[Record], head: Sequence[Record], b: Mapping[Key, Cell]
             out.append(f"parameters of {model} differ: {fields}")
     before, after = (find_run_info(side) or RunInfo() for side in (base, head))
     # Which models and seeds there are is compared cell by cell; how a run was carried out changes no number.
-    left_out = {"models", "seeds", *how_options()}
+    left_out = {"models", "seeds", *execution_options()}
     configs = ({k: v for k, v in info.config.items() if k not in left_out} for info in (before, after))
     if fields := benchmark_files.difference(*configs):
         out.append(f"config differs: {fields}")

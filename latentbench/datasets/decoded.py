@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Shape = tuple[int, int, int, int]
+FileShape = tuple[int, int, int, int]
 
 
 class Decoded(NamedTuple):
@@ -49,7 +49,7 @@ def _escaped(stem: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in stem)
 
 
-def write(folder: Path, stem: str, shape: Shape, images: Iterable[NDArray[np.uint8]]) -> Decoded:
+def write(folder: Path, stem: str, shape: FileShape, images: Iterable[NDArray[np.uint8]]) -> Decoded:
     """Write ``images``, ``shape[0]`` of them, each uint8 (c, h, w), unless another process just did. They are asked for
     one by one and none is kept. Raises ValueError, one line, where the disk has no room or refuses."""
     from filelock import FileLock
@@ -76,7 +76,7 @@ def write(folder: Path, stem: str, shape: Shape, images: Iterable[NDArray[np.uin
     return final
 
 
-def _fill(file: BinaryIO, shape: Shape, images: Iterable[NDArray[np.uint8]]) -> str:
+def _fill(file: BinaryIO, shape: FileShape, images: Iterable[NDArray[np.uint8]]) -> str:
     """Header and pixels; the sha256 of shape and pixels. Room for all of it is asked for first: a disk that is too small
     should say so at once, not after an hour of decoding."""
     header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": shape}

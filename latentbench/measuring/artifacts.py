@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latentbench.artifact_schema import SAMPLERS, SCHEMA, Role, check
+from latentbench.artifact_schema import SAMPLERS, SCHEMA, ArtifactRole, check
 from latentbench.core import DECODER, Dataset, Encoding, Undefined
 from latentbench.geometry.neighbours import nearest
 from latentbench.measuring.hole_atlas import atlas as holes_of
@@ -194,7 +194,7 @@ def _arrays(tensors: Mapping[str, Tensor]) -> Arrays:
     return {k: pixels(v) if k in ("pictures", "grid") else v.cpu().numpy() for k, v in tensors.items()}
 
 
-ROLES: dict[Role, Callable[[Encoding], tuple[Arrays, dict[str, Any]]]] = {
+ROLES: dict[ArtifactRole, Callable[[Encoding], tuple[Arrays, dict[str, Any]]]] = {
     "strips": strips,
     "samples": samples,
     "posterior": posteriors,
@@ -220,7 +220,7 @@ def exhibit(e: Encoding, folder: Path, prefix: str, row: Record, stem: str) -> l
 
 
 def write(
-    arrays: Arrays, detail: dict[str, Any], folder: Path, prefix: str, row: Record, role: Role, stem: str
+    arrays: Arrays, detail: dict[str, Any], folder: Path, prefix: str, row: Record, role: ArtifactRole, stem: str
 ) -> Record:
     """Write arrays as ``folder/stem.npz`` and say so in an artifact record; ``prefix`` is the folder's final place. Raises
     ValueError for arrays that the role does not declare."""

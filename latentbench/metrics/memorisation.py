@@ -36,7 +36,7 @@ TIE = 1e-6
 """Distances that differ by less than this share of the images' own spread are equal."""
 
 
-class Nearest(NamedTuple):
+class NearestImages(NamedTuple):
     """The nearest of some images for each of m: ``distance`` (m,) float64 and ``which`` (m,) int64."""
 
     distance: Tensor
@@ -81,7 +81,7 @@ def effective_images(index: Tensor) -> float:
     return 1.0 / float(weight.square().sum())
 
 
-def closest(images: Tensor, others: Tensor, skip: int = 0) -> Nearest:
+def closest(images: Tensor, others: Tensor, skip: int = 0) -> NearestImages:
     """The nearest of ``others`` (n, c, h, w), but for the ``skip`` nearest, of each of ``images`` (m, c, h, w). A few
     candidates are found by products in float32 and measured exactly: a copy is at distance 0."""
     images, others = images.flatten(1), others.flatten(1)
@@ -95,7 +95,7 @@ def closest(images: Tensor, others: Tensor, skip: int = 0) -> Nearest:
         difference = images[rows, None].double() - others[index].double()
         distance, order = difference.square().sum(-1).sqrt().sort(stable=True, dim=1)
         parts.append((distance[:, skip], index.gather(1, order)[:, skip]))
-    return Nearest(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    return NearestImages(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def _train_images(e: Encoding) -> Tensor:
@@ -104,7 +104,7 @@ def _train_images(e: Encoding) -> Tensor:
     return e.train.x
 
 
-def closest_in_train(images: Tensor, e: Encoding) -> Nearest:
+def closest_in_train(images: Tensor, e: Encoding) -> NearestImages:
     """The nearest training image of each of ``images`` (m, c, h, w), among all that were trained on: streamed ones are
     gone through in blocks, as a copy of one that the sample lacks would pass for new."""
     train = _train_images(e)
@@ -118,7 +118,7 @@ def closest_in_train(images: Tensor, e: Encoding) -> Nearest:
         which = torch.where(near.distance < distance, near.which + start, which)
         distance = torch.minimum(near.distance, distance)
         start += len(block)
-    return Nearest(distance, which)
+    return NearestImages(distance, which)
 
 
 def _train_count(e: Encoding) -> int:
@@ -136,7 +136,7 @@ def new_images(e: Encoding, sampler: str, count: int) -> Tensor:
     return samples
 
 
-def nearest_in_train(e: Encoding, sampler: str, count: int) -> Nearest:
+def nearest_in_train(e: Encoding, sampler: str, count: int) -> NearestImages:
     """The nearest training image of each of `new_images`."""
     return closest_in_train(e.once(new_images, sampler=sampler, count=count), e)
 

@@ -39,7 +39,7 @@ TIE = 1e-10
 """Valleys as deep as each other to this are equally deep: far above the rounding of a sum in double precision."""
 
 
-class Nearest(NamedTuple):
+class NearestLines(NamedTuple):
     """The nearest true line of each of m frames: its ``angle`` (m,) in [0, 2 pi), and the cosine ``distance`` (m,) to
     it, in [0, 2]; float64."""
 
@@ -67,7 +67,7 @@ def _bank(render: Render) -> Tensor:
     return torch.cat([unit_rows(render(part)).float() for part in angles.split(1024)])
 
 
-def nearest_lines(images: Tensor, render: Render) -> Nearest:
+def nearest_lines(images: Tensor, render: Render) -> NearestLines:
     """The nearest true line of images (m, c, h, w) in [0, 1]; ``render`` draws lines of angles (m, 1).
 
     The best of the bank, coarse to fine, then the vertex of the parabola through the three distances around it: on a
@@ -75,10 +75,10 @@ def nearest_lines(images: Tensor, render: Render) -> Nearest:
     one, by less than 1e-7 on a line.
     """
     parts = [_nearest(part, render) for part in images.detach().cpu().split(512)]
-    return Nearest(torch.cat([p.angle for p in parts]), torch.cat([p.distance for p in parts]))
+    return NearestLines(torch.cat([p.angle for p in parts]), torch.cat([p.distance for p in parts]))
 
 
-def _nearest(images: Tensor, render: Render) -> Nearest:
+def _nearest(images: Tensor, render: Render) -> NearestLines:
     bank, v = _bank(render), unit_rows(images)
     likeness = v.float() @ bank[::COARSE].T
     near = COARSE * likeness.topk(SUSPECTS, dim=1).indices.sort(dim=1).values  # of equals the first
@@ -99,10 +99,10 @@ def _nearest(images: Tensor, render: Render) -> Nearest:
         angle[rows[deeper]], distance[rows[deeper]] = their_angle[deeper], their_distance[deeper]
     # |v| is 1 but for a grey image, whose cosine with anything is taken as 0: distance 1.
     grey = (1 - v.square().sum(1)) / 2
-    return Nearest(angle, (distance + grey).clamp(min=0.0))
+    return NearestLines(angle, (distance + grey).clamp(min=0.0))
 
 
-def _bottom(v: Tensor, bank: Tensor, best: Tensor, render: Render) -> Nearest:
+def _bottom(v: Tensor, bank: Tensor, best: Tensor, render: Render) -> NearestLines:
     """The bottom of the valley around the bank's line at ``best`` (m, 1), for rows ``v`` (m, d)."""
     for reach, step in ((4 * 3, 4), (4, 1)):
         near = best + torch.arange(-reach, reach + 1, step)
@@ -115,7 +115,7 @@ def _bottom(v: Tensor, bank: Tensor, best: Tensor, render: Render) -> Nearest:
     # Drawn anew: the bank's lines are rounded to single precision.
     drawn = unit_rows(render(angles.reshape(-1, 1))).view(len(v), 2, -1)
     distance = (v[:, None] - drawn).square().sum(2) / 2
-    return Nearest(angles[:, 0], distance.amin(1))
+    return NearestLines(angles[:, 0], distance.amin(1))
 
 
 def _apart(v: Tensor, bank: Tensor, places: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentbench import artifact_schema, records
-from latentbench.artifact_schema import Role
+from latentbench.artifact_schema import ArtifactRole
 from latentbench.records import Record
 from latentbench.report.wording import language, words
 from latentbench.report.wording.language import marked, say
@@ -35,10 +35,10 @@ class Absent(ValueError):
 
 
 @dataclass(frozen=True)
-class Arrays:
+class Artifact:
     """What one artifact holds: named arrays, the small extras of its record, and the seed it was made with."""
 
-    role: Role
+    role: ArtifactRole
     model: str
     arrays: Mapping[str, Array]
     detail: Mapping[str, Any]
@@ -71,7 +71,7 @@ class RunFolder:
     records: Sequence[Record]
     models: tuple[str, ...]
     detail: Mapping[str, Any]
-    _memo: dict[tuple[Role, str], Arrays] = field(default_factory=dict, init=False, repr=False)
+    _memo: dict[tuple[ArtifactRole, str], Artifact] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def lang(self) -> str:
@@ -104,13 +104,13 @@ class RunFolder:
         """Every seed that a record of a model names."""
         return tuple(sorted({r.seed for r in self.records if r.seed is not None and r.model in self.models}))
 
-    def artifact(self, role: Role, model: str = "") -> Arrays:
+    def artifact(self, role: ArtifactRole, model: str = "") -> Artifact:
         """The arrays of one artifact. Raises Absent with the reason in a sentence."""
         if (role, model) not in self._memo:
             self._memo[role, model] = self._load(role, model)
         return self._memo[role, model]
 
-    def _load(self, role: Role, model: str) -> Arrays:
+    def _load(self, role: ArtifactRole, model: str) -> Artifact:
         what = _artifact(role, model)
         row = next((r for r in self.records if r.kind == "artifact" and r.metric == role and r.model == model), None)
         if row is None:
@@ -136,7 +136,7 @@ class RunFolder:
         except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
             text = marked("Not drawn: {path} cannot be read: {error}.")
             raise Absent(say(text, path=row.path, error=error)) from None
-        return Arrays(role, model, arrays, row.detail, row.seed)
+        return Artifact(role, model, arrays, row.detail, row.seed)
 
 
 def _artifact(role: str, model: str) -> str:

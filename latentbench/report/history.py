@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from latentbench.comparing.change import VERDICTS, Verdict
+from latentbench.comparing.change import VERDICTS, ChangeVerdict
 from latentbench.comparing.history import Break, Revision, Series
 from latentbench.report.drawing import figures, svg
 from latentbench.report.drawing.svg import Axis, drawing, line, marks, polyline, tag, text
@@ -26,7 +26,7 @@ SIZE = (380, 210)
 """Width and height of a panel."""
 SHOWN = 6
 """Revisions named below a panel; of more, every second, third, ... is."""
-READINGS: dict[Verdict, str] = marked({"worse": "worse", "better": "better", "unknown": "moved", "same": "same"})
+READINGS: dict[ChangeVerdict, str] = marked({"worse": "worse", "better": "better", "unknown": "moved", "same": "same"})
 
 
 class Panel(NamedTuple):
@@ -39,7 +39,7 @@ class Panel(NamedTuple):
     rows: Sequence[tuple[str, Sequence[str]]]
 
 
-class Turn(NamedTuple):
+class ChangePoint(NamedTuple):
     """A change point in words."""
 
     revision: str
@@ -66,7 +66,7 @@ def html(revisions: Sequence[Revision], series: Sequence[Series]) -> str:
         drawn = [_panel(k[0] + k[1], panels[k], revisions, models) for k in own]
         if drawn:
             groups.append((say(family.title), drawn))
-    turns = [_turn(b, s, revisions) for s in series for b in s.breaks]
+    turns = [_change_point(b, s, revisions) for s in series for b in s.breaks]
     order = {r.label: k for k, r in enumerate(revisions)}
     return environment().get_template("history.html.jinja").render(
         language=spoken(),
@@ -80,9 +80,9 @@ def html(revisions: Sequence[Revision], series: Sequence[Series]) -> str:
     )  # fmt: skip
 
 
-def _turn(b: Break, s: Series, revisions: Sequence[Revision]) -> Turn:
+def _change_point(b: Break, s: Series, revisions: Sequence[Revision]) -> ChangePoint:
     c = b.change
-    return Turn(
+    return ChangePoint(
         revisions[b.at].label, s.metric, s.subject, c.verdict, say(READINGS[c.verdict]), words.number(c.base),
         words.number(c.head),
     )  # fmt: skip
@@ -127,9 +127,9 @@ def _plot(title: str, series: Sequence[Series], revisions: Sequence[Revision], m
     return drawing(width, height, *parts, label=label)
 
 
-def _turns(series: Sequence[Series]) -> dict[int, list[Verdict]]:
+def _turns(series: Sequence[Series]) -> dict[int, list[ChangeVerdict]]:
     """Where the level of any model changed, and how, the worst first."""
-    out: dict[int, list[Verdict]] = {}
+    out: dict[int, list[ChangeVerdict]] = {}
     for b in (b for s in series for b in s.breaks):
         out.setdefault(b.at, []).append(b.change.verdict)
     return {at: [v for v in VERDICTS if v in verdicts] for at, verdicts in out.items()}

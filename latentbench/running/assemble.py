@@ -12,7 +12,7 @@ from latentbench import catalog, records
 from latentbench.config import studies
 from latentbench.measuring import scoring
 from latentbench.records import Reason, Record, digest
-from latentbench.run_folder import RunFiles, RunState, Status
+from latentbench.run_folder import RunFiles, RunState, RunStatus
 from latentbench.running.plan import Planned
 from latentbench.running.provenance import describe_environment, describe_run
 from latentbench.running.unit import Unit
@@ -42,7 +42,7 @@ class Outcome:
     finished_before: bool = False
 
 
-def write_state(planned: Planned, argv: Sequence[str], status: Status, about: Mapping[str, Any]) -> None:
+def write_state(planned: Planned, argv: Sequence[str], status: RunStatus, about: Mapping[str, Any]) -> None:
     """Write what the folder is the run of, and how far it is."""
     asked = {"command": _command(argv), "config": _config(planned)}
     state = RunState(planned.run.id, status, planned.dataset.sha256, {**asked, **about})

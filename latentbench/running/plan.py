@@ -18,7 +18,7 @@ from latentbench.config import Run
 from latentbench.core import JUDGE, Dataset
 from latentbench.records import digest, model_name
 from latentbench.running.executor import Opener, find_executor
-from latentbench.running.unit import Kind, Unit
+from latentbench.running.unit import Unit, UnitKind
 
 BLOCK = {"cpu": 3, "cuda": 12}
 """Seeds in a unit: few enough to spread over cores and to lose little in a kill, many enough to share one start; on a
@@ -123,7 +123,7 @@ def _units(
     training = {k: getattr(run, k) for k in ("epochs", "patience", "batch_size", "lr", "precision")}
     blocks = [run.seeds[i : i + BLOCK[device]] for i in range(0, len(run.seeds), BLOCK[device])]
 
-    def key(kind: Kind, depends: Any) -> str:
+    def key(kind: UnitKind, depends: Any) -> str:
         return digest({"kind": kind, "on": depends, "data": sha, "device": device, "version": __version__})
 
     judged = dataset.train.y is not None and any(JUDGE in declared[m].needs for m in metrics)

@@ -19,9 +19,9 @@ from latentbench import catalog, run_folder
 from latentbench.catalog import ModelSpec
 from latentbench.config import Run, make_run
 
-Kind = Literal["judge", "train", "reference", "measure", "map", "time"]
+UnitKind = Literal["judge", "train", "reference", "measure", "map", "time"]
 
-TOLERANT: frozenset[Kind] = frozenset({"map", "time"})
+TOLERANT: frozenset[UnitKind] = frozenset({"map", "time"})
 """Kinds that make do with the models there are where some could not be trained."""
 
 Listen = Callable[[dict[str, Any]], None]
@@ -39,7 +39,7 @@ class Unit:
     ``trained``: model text -> seed -> the folder of its weights.
     """
 
-    kind: Kind
+    kind: UnitKind
     key: str
     root: str
     run: Run

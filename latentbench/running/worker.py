@@ -31,7 +31,7 @@ from latentbench.measuring import judge as judges
 from latentbench.measuring.baselines import ANCHOR, BASELINES
 from latentbench.records import JUDGE, SECOND_JUDGE, Reason, Record
 from latentbench.run_folder import RECORDS, weights_name, whole_or_not_at_all
-from latentbench.running.unit import Kind, Listen, Unit
+from latentbench.running.unit import Listen, Unit, UnitKind
 from latentbench.training.fit import Diverged, Plan, initialise
 from latentbench.training.stacking import fit_all
 
@@ -262,7 +262,7 @@ def _time(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
     return [replace(r, **{f: getattr(shared[r.model], f) for f in fields}) for r in rows]
 
 
-KINDS: dict[Kind, Callable[[Unit, Path, Listen], list[Record]]] = {
+KINDS: dict[UnitKind, Callable[[Unit, Path, Listen], list[Record]]] = {
     "judge": _judge,
     "train": _train,
     "reference": _reference,

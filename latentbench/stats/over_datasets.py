@@ -37,12 +37,12 @@ RESAMPLES = 4000
 BOOTSTRAP = "a bootstrap over seeds within each dataset"
 """Why an interval over datasets is approximate."""
 
-Seeds = Mapping[Any, float]
+SeedValues = Mapping[Any, float]
 """Values of one dataset by seed."""
 
 
 @dataclass(frozen=True)
-class Across:
+class OverDatasets:
     """One model's IQM on one metric: ``seeds`` dataset -> number of seeds, in order of appearance; ``twice`` names
     datasets that more than one run measured, where the first one's values were taken."""
 
@@ -82,7 +82,7 @@ def stratified_bootstrap(strata: Sequence[ArrayLike], resamples: int = RESAMPLES
 
 
 def iqm_interval(
-    values: Mapping[str, Seeds], level: float = LEVEL, resamples: int = RESAMPLES, expanded: bool = True
+    values: Mapping[str, SeedValues], level: float = LEVEL, resamples: int = RESAMPLES, expanded: bool = True
 ) -> Interval:
     """The IQM of ``{dataset: {seed: value}}`` with its bootstrap interval, labelled approximate.
 
@@ -136,7 +136,7 @@ def scores(of: Cell, floor: float, ceiling: float) -> dict[Any, float]:
     return {seed: (v - floor) / (ceiling - floor) for seed, v in of.values.items() if seed is not None}
 
 
-def across_datasets(cells: Sequence[Cell], split: str = "test", level: float = LEVEL) -> list[Across]:
+def across_datasets(cells: Sequence[Cell], split: str = "test", level: float = LEVEL) -> list[OverDatasets]:
     """Every model's IQM on every metric that has values, floor and ceiling on two datasets or more, in order of
     appearance: a model is known by its spec, a metric by its name and parameters, a dataset by its name. The latent
     size is the one each run used. Where a dataset appears twice for a model, its first values are taken."""
@@ -153,7 +153,7 @@ def across_datasets(cells: Sequence[Cell], split: str = "test", level: float = L
             by_metric[key][cell.dataset] = by_seed
             first.setdefault(key, cell)
     return [
-        Across(
+        OverDatasets(
             first[key].model, first[key].metric, first[key].metric_params, iqm_interval(by, level),
             {dataset: len(seeds) for dataset, seeds in by.items()}, tuple(twice.get(key, ())),
         )

@@ -21,7 +21,7 @@ from latentbench.core import Loss
 from latentbench.randomness import seeded
 from latentbench.records import Reason
 from latentbench.streaming import Stream, feed
-from latentbench.training.steps import Steps
+from latentbench.training.steps import TrainStep
 
 DECAY = 0.1
 """Share of the planned steps, at their end, over which the learning rate falls linearly to 0. Adam at a constant rate
@@ -72,14 +72,14 @@ class History:
     seconds: float = 0.0
 
 
-class Watch:
-    """One seed's training as it is heard of: its ``history``, when it is ``over``, whether an epoch is the best yet."""
+class EarlyStopping:
+    """When one seed's training ends: its ``history``, whether it is ``over``, and whether an epoch is the best yet."""
 
     def __init__(self, plan: Plan, progress: Progress | None = None) -> None:
         self.plan, self.progress, self.history = plan, progress, History()
         self._best = math.inf
 
-    def hear(self, means: dict[str, float], score: float) -> bool:
+    def log(self, means: dict[str, float], score: float) -> bool:
         """Log an epoch of training losses and its validation loss; True where that is the lowest yet. Raises `Diverged`
         where it is not finite."""
         history = self.history
@@ -134,27 +134,27 @@ def fit(
     """
     started = time.perf_counter()
     order, draws = seeded(seed, "batches"), seeded(seed, "posterior draws")
-    watch = Watch(plan, progress)
+    stopping = EarlyStopping(plan, progress)
     begin(model, train)
     kept = {k: v.clone() for k, v in model.state_dict().items()} if plan.patience else {}
     size = min(plan.batch_size, len(train))
-    update = Steps(model, draws, plan.epochs * (len(train) // size))
-    while not watch.over:
+    step = TrainStep(model, draws, plan.epochs * (len(train) // size))
+    while not stopping.over:
         model.train()
         losses: list[Loss] = []
         with plan.products():
-            steps = list(batches(train, plan, watch.history.epochs, [order]))
+            steps = list(batches(train, plan, stopping.history.epochs, [order]))
             for x, (_, rate) in zip(feed(train, [rows for (rows,), _ in steps]), steps, strict=True):
-                losses.append(update(x, rate))
+                losses.append(step(x, rate))
         (means,) = mean_terms(losses)
-        _check_finite(model, means[""], watch.history.epochs + 1)
-        if watch.hear(means, evaluate(model, val, seed)) and kept:
+        _check_finite(model, means[""], stopping.history.epochs + 1)
+        if stopping.log(means, evaluate(model, val, seed)) and kept:
             for k, v in model.state_dict().items():
                 kept[k].copy_(v)
     if kept:
         model.load_state_dict(kept)
     model.eval()
-    return watch.end(time.perf_counter() - started)
+    return stopping.end(time.perf_counter() - started)
 
 
 def begin(model: nn.Module, train: Tensor | Stream) -> None:

@@ -20,7 +20,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from latentbench.core import Loss
 from latentbench.randomness import Replay, seeded
 from latentbench.streaming import Stream
-from latentbench.training.fit import Diverged, History, Plan, Progress, Watch, batches, begin, fit, mean_terms
+from latentbench.training.fit import Diverged, EarlyStopping, History, Plan, Progress, batches, begin, fit, mean_terms
 
 State = dict[str, Tensor]
 
@@ -167,14 +167,14 @@ def fit_stacked(
     """`train.fit` for all ``models`` in one stack, in place; ``seconds`` of a history are its share of the wall time."""
     for model in models:
         begin(model, train)
-    watches = [Watch(plan, None if progress is None else progress[i]) for i in range(len(seeds))]
+    stoppings = [EarlyStopping(plan, None if progress is None else progress[i]) for i in range(len(seeds))]
     orders = [seeded(seed, "batches") for seed in seeds]
     draws = [seeded(seed, "posterior draws") for seed in seeds]
     stack, left = _Stack(models, plan.lr), list(range(len(seeds)))
     failed: dict[int, Diverged] = {}
     seconds = [0.0] * len(seeds)
     while left:
-        started, epoch = time.perf_counter(), watches[left[0]].history.epochs
+        started, epoch = time.perf_counter(), stoppings[left[0]].history.epochs
         stack.base.train()
         with plan.products():
             losses = [
@@ -191,17 +191,17 @@ def fit_stacked(
                         "training diverged: a weight or its gradient is not finite in epoch {epoch}",
                         epoch=epoch + 1,
                     )
-                if watches[i].hear(means[place], scores[place]) or not plan.patience:
+                if stoppings[i].log(means[place], scores[place]) or not plan.patience:
                     stack.write(place, models[i])
             except Diverged as diverged:
                 failed[i] = diverged
-        going = [p for p, i in enumerate(left) if i not in failed and not watches[i].over]
+        going = [p for p, i in enumerate(left) if i not in failed and not stoppings[i].over]
         if 0 < len(going) < len(left):
             stack.keep(going)
         left = [left[p] for p in going]
     for model in models:
         model.eval()
-    return [failed[i] if i in failed else watch.end(seconds[i]) for i, watch in enumerate(watches)]
+    return [failed[i] if i in failed else stopping.end(seconds[i]) for i, stopping in enumerate(stoppings)]
 
 
 @torch.no_grad()

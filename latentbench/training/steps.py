@@ -35,22 +35,22 @@ WARM_UP = 3
 BETAS, EPS = (0.9, 0.999), 1e-8
 """Adam's decay rates and the term that keeps its denominator from 0 (Kingma & Ba 2015)."""
 
-Step = Callable[[Tensor, float], Loss]
+Update = Callable[[Tensor, float], Loss]
 """Descends the loss of images (n, c, h, w) at Adam's rate. The loss before the update comes back without a graph, so that an
 epoch's losses can be kept and read once."""
 
 
-class Steps:
-    """Updates of ``model``, ``planned`` in all, its draws from ``draws``: made in the faster way that gives the same
-    weights, which is found out at the first. All batches have one shape."""
+class TrainStep:
+    """The step that training takes: an `Update` of ``model``, one of ``planned``, its draws from ``draws``, made in the faster
+    way that gives the same weights, which is found out at the first. All batches have one shape."""
 
     def __init__(self, model: nn.Module, draws: torch.Generator, planned: int) -> None:
         self.model, self.draws = model, draws
         self.tries = planned >= WORTHWHILE and bool(getattr(model, "traceable", False))
-        self.way: Step | None = None
+        self.way: Update | None = None
 
     def __call__(self, x: Tensor, rate: float) -> Loss:
-        """One `Step`."""
+        """One `Update`."""
         if self.way is None:
             traced = traced_step(self.model, x, self.draws) if self.tries else None
             self.way = traced or EagerStep(self.model, self.draws)
@@ -58,14 +58,14 @@ class Steps:
 
 
 class EagerStep:
-    """The ordinary `Step`: the model's loss, autograd, ``torch.optim.Adam``."""
+    """The ordinary `Update`: the model's loss, autograd, ``torch.optim.Adam``."""
 
     def __init__(self, model: nn.Module, draws: torch.Generator) -> None:
         self.model, self.draws = model, draws
         self.optimiser = torch.optim.Adam(model.parameters(), betas=BETAS, eps=EPS, fused=True)
 
     def __call__(self, x: Tensor, rate: float) -> Loss:
-        """One `Step`."""
+        """One `Update`."""
         self.optimiser.param_groups[0]["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
         loss: Loss = self.model.loss(x, self.draws)  # type: ignore[operator]
@@ -75,7 +75,7 @@ class EagerStep:
 
 
 class TracedStep:
-    """The `Step` that runs a list of operations: those of ``model.loss`` and its gradients for batches like ``x``."""
+    """The `Update` that runs a list of operations: those of ``model.loss`` and its gradients for batches like ``x``."""
 
     def __init__(self, model: nn.Module, x: Tensor, draws: torch.Generator) -> None:
         from torch.fx.experimental.proxy_tensor import make_fx
@@ -104,7 +104,7 @@ class TracedStep:
 
     @torch.no_grad()
     def __call__(self, x: Tensor, rate: float) -> Loss:
-        """One `Step`."""
+        """One `Update`."""
         drawn = [torch.randn(shape, generator=self.draws, dtype=x.dtype).to(x.device) for shape in self._shapes]
         with _as_listed():
             total, *rest = self._run(x, *drawn)
@@ -178,7 +178,7 @@ def traced_step(model: nn.Module, x: Tensor, draws: torch.Generator) -> TracedSt
             traced = TracedStep(model, x / 2, generators[0])
             model.load_state_dict(before)
             twin = copy.deepcopy(model)
-            ways: list[Step] = [traced, EagerStep(twin, generators[1])]
+            ways: list[Update] = [traced, EagerStep(twin, generators[1])]
             losses = []
             for way in ways:
                 torch.manual_seed(0)

@@ -258,7 +258,7 @@ def training(
     )
 
 
-class Speed(NamedTuple):
+class SpeedPoint(NamedTuple):
     """Samples per second of one model at one batch size: median, quartiles over blocks, and whether the spread is
     narrow enough to rank by."""
 
@@ -270,7 +270,7 @@ class Speed(NamedTuple):
     rankable: bool
 
 
-def throughput(speeds: Sequence[Speed], label: str) -> Markup:
+def throughput(speeds: Sequence[SpeedPoint], label: str) -> Markup:
     """Samples per second over batch sizes: filled marks can be ranked, open ones vary too much."""
     width, height, left, top, bottom = 440, 240, 52, 24, 202
     batches = sorted({s.batch for s in speeds})

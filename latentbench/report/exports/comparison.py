@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from latentbench.comparing.change import FAMILYWISE, Change, Verdict, headline, of_verdict
+from latentbench.comparing.change import FAMILYWISE, Change, ChangeVerdict, headline, of_verdict
 from latentbench.report.exports.tables import markdown_table
 from latentbench.report.wording import words
 
-TITLES: dict[Verdict, str] = {"worse": "Worse", "better": "Better", "unknown": "Unknown", "same": "Same"}
+TITLES: dict[ChangeVerdict, str] = {"worse": "Worse", "better": "Better", "unknown": "Unknown", "same": "Same"}
 HEADERS = ("measure", "base", "head", "change", "threshold")
 FOLDED = 12
 """Rows of what is unknown that stand open; more are folded away."""

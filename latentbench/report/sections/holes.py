@@ -24,7 +24,7 @@ from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 
 
-class Region(NamedTuple):
+class RegionView(NamedTuple):
     """One region: its ``rank``, what there is to say ``about`` it, the ``coordinates`` of its medoid, and its pictures."""
 
     rank: int
@@ -37,7 +37,7 @@ class Atlas(NamedTuple):
     """One model's holes: ``about`` in a sentence, the regions by falling mass, and the map they are marked on."""
 
     about: str
-    regions: Sequence[Region]
+    regions: Sequence[RegionView]
     drawing: Markup | None
 
 
@@ -70,7 +70,7 @@ def atlas(column: Column) -> Atlas:
             about.append(say("nearest codes: {classes}", classes=words.listed(near)))
         coordinates = words.commas([words.number(float(v), 1) for v in centre[k][:16]])
         drawing = sheets.sheet(pictures[k], valid, title, columns=6)
-        ranked.append(Region(k + 1, words.clauses(about), coordinates, drawing))
+        ranked.append(RegionView(k + 1, words.clauses(about), coordinates, drawing))
     text = marked("{share} of N(0, I) lies in holes, gathered into {n} regions below, the heaviest first.")
     return Atlas(say(text, share=words.percent(share), n=len(ranked)), ranked, _map(column, beside, mass))
 

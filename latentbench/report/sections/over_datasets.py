@@ -13,7 +13,7 @@ from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import say
 from latentbench.stats.cells import summarise
-from latentbench.stats.over_datasets import Across, across_datasets
+from latentbench.stats.over_datasets import OverDatasets, across_datasets
 
 
 class Line(NamedTuple):
@@ -45,12 +45,12 @@ def lines(runs: Sequence[RunFolder], columns: Sequence[Column]) -> list[Line]:
     return out
 
 
-def _measure(a: Across) -> tuple[str, str]:
+def _measure(a: OverDatasets) -> tuple[str, str]:
     """A measure's name and its parameters in words, empty where it has none."""
     return a.metric, words.plain(dict(a.metric_params)) if a.metric_params else ""
 
 
-def _line(a: Across, params: str, collapsed: Mapping[str, Sequence[str]]) -> Line:
+def _line(a: OverDatasets, params: str, collapsed: Mapping[str, Sequence[str]]) -> Line:
     mean, half = words.spread(a.iqm.mean, a.iqm.half) if a.iqm.half else (words.number(a.iqm.mean), "")
     places = len(half.partition(".")[2]) if half else None
     low, high = ("" if v is None else words.number(v, places) for v in (a.iqm.low, a.iqm.high))

@@ -14,7 +14,7 @@ from latentbench.report.classes import class_name, names_of
 from latentbench.report.columns import Column
 from latentbench.report.drawing import figures, images
 from latentbench.report.drawing.images import Picture
-from latentbench.report.folder import Array, Arrays
+from latentbench.report.folder import Array, Artifact
 from latentbench.report.page_view import PageView
 from latentbench.report.ruling import Ruling
 from latentbench.report.section import Context, Section
@@ -73,7 +73,7 @@ def paths(column: Column) -> list[Path]:
     return out
 
 
-def _film(strips: Arrays, names: Sequence[str], frames: Array, prefix: str, p: int, what: str) -> Film:
+def _film(strips: Artifact, names: Sequence[str], frames: Array, prefix: str, p: int, what: str) -> Film:
     rulings = []
     if f"{prefix}_valid" in strips:
         valid, label = strips.arrays[f"{prefix}_valid"][p], strips.need(f"{prefix}_label")[p]

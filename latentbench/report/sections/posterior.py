@@ -12,7 +12,7 @@ from markupsafe import Markup
 from latentbench.report.cards import cards
 from latentbench.report.columns import Column
 from latentbench.report.drawing import figures
-from latentbench.report.folder import Array, Arrays
+from latentbench.report.folder import Array, Artifact
 from latentbench.report.page_view import PageView
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
@@ -76,7 +76,7 @@ def posterior(column: Column) -> PosteriorPicture:
 
 
 def _posterior_rows(
-    artifact: Arrays, mu_sd: Array, wide: Array | None, kl: Array | None, active: Array
+    artifact: Artifact, mu_sd: Array, wide: Array | None, kl: Array | None, active: Array
 ) -> list[list[str]]:
     centre = artifact.arrays.get("mu_mean")
     law = artifact.arrays.get("variance_law")

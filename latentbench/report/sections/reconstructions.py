@@ -10,22 +10,22 @@ from markupsafe import Markup
 from latentbench.report.columns import Column
 from latentbench.report.drawing import images
 from latentbench.report.drawing.images import Picture
-from latentbench.report.folder import Absent, Arrays
+from latentbench.report.folder import Absent, Artifact
 from latentbench.report.page_view import PageView
 from latentbench.report.section import Context, Section
 from latentbench.report.wording.language import marked, say
 
 
-class Rebuilt(NamedTuple):
+class ReconstructionGroup(NamedTuple):
     """Held-out images above what each model makes of them: ``rows`` of (name, swatch, pictures)."""
 
     rows: Sequence[tuple[str, Markup, Sequence[Picture]]]
     size: tuple[int, int]
 
 
-def reconstructions(columns: Sequence[Column]) -> tuple[list[Rebuilt], list[str]]:
+def reconstructions(columns: Sequence[Column]) -> tuple[list[ReconstructionGroup], list[str]]:
     """Originals and reconstructions, models that show the same images beneath one another; and what is missing."""
-    groups: dict[bytes, list[tuple[Column, Arrays]]] = {}
+    groups: dict[bytes, list[tuple[Column, Artifact]]] = {}
     missing = []
     for column in columns:
         try:
@@ -43,7 +43,7 @@ def reconstructions(columns: Sequence[Column]) -> tuple[list[Rebuilt], list[str]
         originals = members[0][1].arrays["x"]
         rows: list[tuple[str, Markup, Sequence[Picture]]] = [(say("original"), Markup(""), images.singles(originals))]
         rows += [(c.label, c.swatch, images.singles(artifact.arrays["x_hat"])) for c, artifact in members]
-        out.append(Rebuilt(rows, images.shown_size(*originals.shape[1:3])))
+        out.append(ReconstructionGroup(rows, images.shown_size(*originals.shape[1:3])))
     return out, missing
 
 

@@ -191,7 +191,7 @@ def _row(
     beside = _beside(columns, cells, metric, split)
     intervals = [c.interval for c in by_column.values() if c.interval]
     best, tied = _leading(by_column, columns)
-    ground = Ground(
+    context = RowContext(
         _scale(one, intervals, [v for by_run in beside.values() for v in by_run.values()]),
         words.decimals_for(i.half for i in intervals if i.half),
         beside,
@@ -213,7 +213,7 @@ def _row(
         say(str(definition.get("summary", ""))) or words.own_definition(metric),
         str(definition.get("source", "")),
         params,
-        [_score(c, by_column.get(c.m), ground) for c in columns],
+        [_score(c, by_column.get(c.m), context) for c in columns],
         _anchors(beside),
         f"def-{metric}",
         next((words.reason(c.unproven) for c in by_column.values() if c.unproven), ""),
@@ -259,7 +259,7 @@ def _scale(one: Cell, intervals: Sequence[Interval], anchors: Sequence[float]) -
     return max(low, bottom if bottom is not None else -math.inf), min(high, top if top is not None else math.inf)
 
 
-class Ground(NamedTuple):
+class RowContext(NamedTuple):
     """What the cells of a row share: the bars' range, decimals, references by run, who leads, the most seeds, and whether
     there are too many models for bars."""
 
@@ -272,15 +272,15 @@ class Ground(NamedTuple):
     crowded: bool
 
 
-def _score(column: Column, cell: Cell | None, ground: Ground) -> Score:
+def _score(column: Column, cell: Cell | None, context: RowContext) -> Score:
     if cell is None:
         return Score("absent", column.label, column.m, reason=say("not measured"))
     if cell.interval is None:
         return Score(cell.status, column.label, column.m, reason=words.reason(cell.reason))
     i = cell.interval
-    mean, half = words.spread(i.mean, i.half, ground.decimals) if i.half else (words.number(i.mean), "")
+    mean, half = words.spread(i.mean, i.half, context.decimals) if i.half else (words.number(i.mean), "")
     half = f"{half or 0} ≈" if i.approximate else half
-    standing = "best" if column.m in ground.best else "tied" if column.m in ground.tied else ""
+    standing = "best" if column.m in context.best else "tied" if column.m in context.tied else ""
     return Score(
         "value",
         column.label,
@@ -288,8 +288,8 @@ def _score(column: Column, cell: Cell | None, ground: Ground) -> Score:
         mean,
         half,
         standing,
-        _bar(column, i, ground),
-        note=_note(cell, i.n, ground.seeds),
+        _bar(column, i, context),
+        note=_note(cell, i.n, context.seeds),
         title=_title(column, i),
     )
 
@@ -304,15 +304,15 @@ def _title(column: Column, i: Interval) -> str:
     return text + (say(", approximate: {why}", why=say(i.approximate)) if i.approximate else "")
 
 
-def _bar(column: Column, i: Interval, ground: Ground) -> Markup:
-    if ground.scale is None or ground.crowded:
+def _bar(column: Column, i: Interval, context: RowContext) -> Markup:
+    if context.scale is None or context.crowded:
         return Markup("")
     label = column.run.label
-    here = [(role, by_run[label]) for (role, _), by_run in ground.beside.items() if label in by_run]
+    here = [(role, by_run[label]) for (role, _), by_run in context.beside.items() if label in by_run]
     floors, ceilings, baselines = (
         [v for role, v in here if role in roles] for roles in (("floor", "null"), ("ceiling",), ("baseline",))
     )
-    return figures.interval_bar(i.mean, i.low, i.high, ground.scale, floors, ceilings, baselines, column.m)
+    return figures.interval_bar(i.mean, i.low, i.high, context.scale, floors, ceilings, baselines, column.m)
 
 
 def _note(cell: Cell, n: int, seeds: int) -> str:

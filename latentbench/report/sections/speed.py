@@ -62,7 +62,7 @@ class Speeds(NamedTuple):
 def speeds(columns: Sequence[Column]) -> Speeds:
     """Samples per second of every model. Raises Absent where no run measured any."""
     numbers = {(id(c.run), c.model): c for c in columns}
-    by_work: dict[tuple[str, str], list[figures.Speed]] = {}
+    by_work: dict[tuple[str, str], list[figures.SpeedPoint]] = {}
     rows, unranked, details = [], [], []
     for run in dict.fromkeys(c.run for c in columns):
         for r in run.records:
@@ -74,7 +74,7 @@ def speeds(columns: Sequence[Column]) -> Speeds:
             ok = bool(r.detail.get("rankable", True))
             times = np.asarray([s for s in (r.samples or (r.value,)) if s and s > 0] or [max(r.value, 1e-9)])
             low, high = (float(q) for q in np.quantile(times, (0.25, 0.75)))
-            by_work.setdefault((kind, device), []).append(figures.Speed(column.m, batch, r.value, low, high, ok))
+            by_work.setdefault((kind, device), []).append(figures.SpeedPoint(column.m, batch, r.value, low, high, ok))
             title = say(KINDS.get(kind, (kind, ""))[0])
             rows.append(_speed_row(column.label, title, device, batch, r.value, r.detail, ok))
             if not ok:

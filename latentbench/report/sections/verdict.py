@@ -20,7 +20,7 @@ QUESTIONS = marked({
 })  # fmt: skip
 
 
-class Answer(NamedTuple):
+class AnswerView(NamedTuple):
     """One question with its answer in a sentence and the sentences that carry the numbers."""
 
     key: str
@@ -31,14 +31,14 @@ class Answer(NamedTuple):
     run: str
 
 
-def answers(runs: Sequence[RunFolder]) -> list[Answer]:
+def answers(runs: Sequence[RunFolder]) -> list[AnswerView]:
     """Every run's answers, in the order of `QUESTIONS`."""
     out = []
     for run in runs:
         for v in statements(run.records):
             question, meaning = map(say, QUESTIONS.get(v.question, (v.question.capitalize(), "")))
             headline = _capital(v.parts[1], run.models)
-            out.append(Answer(v.question, question, meaning, headline, v.sentences, run.label))
+            out.append(AnswerView(v.question, question, meaning, headline, v.sentences, run.label))
     order = list(QUESTIONS)
     return sorted(out, key=lambda a: order.index(a.key) if a.key in order else len(order))
 

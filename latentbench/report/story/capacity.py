@@ -18,7 +18,7 @@ from latentbench.report.columns import Column
 from latentbench.report.folder import RunFolder
 from latentbench.report.story import pictures
 from latentbench.report.story.evidence import Part, difference, value_of, verdict
-from latentbench.report.story.nouns import Claim, Picture, Rung, Story
+from latentbench.report.story.nouns import Figure, Rung, Story, StoryClaim
 from latentbench.report.wording import words
 from latentbench.report.wording.intervals import between
 from latentbench.report.wording.language import marked, say
@@ -32,7 +32,7 @@ BYTES = 4
 """Bytes of a weight and of a latent coordinate, float32."""
 
 
-class Curve(NamedTuple):
+class CapacityCurve(NamedTuple):
     """One kind of model at one depth: ``kind`` its spec without the grid's fields, ``models`` latent size -> spec, and its
     ``knee`` (None where no value allows one)."""
 
@@ -75,7 +75,7 @@ def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
     return Story(say("How large should the latent space be?"), lead, headers, ladder, claims)
 
 
-def curves_of(m: Measured, run: RunFolder) -> list[Curve]:
+def curves_of(m: Measured, run: RunFolder) -> list[CapacityCurve]:
     """Every curve of the run, in order of appearance."""
     by_kind: dict[tuple[str, int], dict[int, str]] = {}
     for model in run.models:
@@ -84,7 +84,7 @@ def curves_of(m: Measured, run: RunFolder) -> list[Curve]:
         if size is not None and depth is not None:
             kind = re.sub(r":(latent_dim|depth)=[^:]*", "", model)
             by_kind.setdefault((kind, int(depth)), {})[size] = model
-    return [Curve(k, d, dict(sorted(models.items())), _knee(m, models)) for (k, d), models in by_kind.items()]
+    return [CapacityCurve(k, d, dict(sorted(models.items())), _knee(m, models)) for (k, d), models in by_kind.items()]
 
 
 def _knee(m: Measured, models: Mapping[int, str]) -> Interval | None:
@@ -99,7 +99,7 @@ def _knee(m: Measured, models: Mapping[int, str]) -> Interval | None:
     return t_interval(knees) if knees else None
 
 
-def recommended(m: Measured, curves: Sequence[Curve]) -> Curve | None:
+def recommended(m: Measured, curves: Sequence[CapacityCurve]) -> CapacityCurve | None:
     """The curve whose knee is recommended; None where no VAE was measured."""
     regular = [c for c in curves if c.kind.startswith("vae") and c.knee]
     at_knee = {c.name: r for c in regular if (r := m.mean(c.models[c.size], "r2")) is not None}
@@ -109,7 +109,7 @@ def recommended(m: Measured, curves: Sequence[Curve]) -> Curve | None:
     return max(fit, key=lambda c: m.mean(c.models[c.size], "validity.normal") or 0.0, default=None)
 
 
-def _advice(m: Measured, best: Curve | None, data: str) -> str:
+def _advice(m: Measured, best: CapacityCurve | None, data: str) -> str:
     if best is None or best.knee is None:
         return say("No recommendation: no VAE of the grid has a value of R².")
     model = best.models[best.size]
@@ -146,7 +146,7 @@ def knee_words(knee: Interval) -> str:
     return f"{at} [{words.tidy(2**knee.low)}, {words.tidy(2**knee.high)}]"
 
 
-def _rung(m: Measured, curve: Curve, columns: Sequence[Column], run: RunFolder) -> Rung | None:
+def _rung(m: Measured, curve: CapacityCurve, columns: Sequence[Column], run: RunFolder) -> Rung | None:
     if curve.knee is None:
         return None
     model = curve.models[curve.size]
@@ -167,9 +167,9 @@ def _rung(m: Measured, curve: Curve, columns: Sequence[Column], run: RunFolder) 
 
 
 def _row(
-    m: Measured, curves: Sequence[Curve], metric: str, title: str, see: str, best: Curve | None, log: bool = False,
+    m: Measured, curves: Sequence[CapacityCurve], metric: str, title: str, see: str, best: CapacityCurve | None, log: bool = False,
     scale: float = 1.0,
-) -> list[Picture]:  # fmt: skip
+) -> list[Figure]:  # fmt: skip
     """Small multiples of one measure over d: a drawing a kind, a line a depth."""
     out = []
     depths = sorted({c.depth for c in curves})
@@ -182,12 +182,12 @@ def _row(
                 if (i := m.cell(model, metric)) and i.interval
             ]
             if steps:
-                series.append(pictures.Series(c.name, depths.index(c.depth), steps))
+                series.append(pictures.ScoreLine(c.name, depths.index(c.depth), steps))
         label = say("{title} over d of {kind}, a line a depth", title=title, kind=kind)
         mark = float(best.size) if best and best.kind == kind else None
         drawn = pictures.multiple(series, title, "d", label, mark, log)
         if drawn:
-            out.append(Picture(drawn, say("{kind}. {see}", kind=kind, see=see)))
+            out.append(Figure(drawn, say("{kind}. {see}", kind=kind, see=see)))
     return out
 
 
@@ -197,7 +197,7 @@ def _scaled(i: Interval, by: float) -> Interval:
     return t_interval([i.mean * by])
 
 
-def _depths(curves: Sequence[Curve]) -> str:
+def _depths(curves: Sequence[CapacityCurve]) -> str:
     """Which colour is which depth, in words the drawings need."""
     names = marked(("blue circles", "orange squares", "green triangles", "purple diamonds", "olive triangles"))
     depths = sorted({c.depth for c in curves})
@@ -205,11 +205,11 @@ def _depths(curves: Sequence[Curve]) -> str:
     return words.listed(depth_marks)
 
 
-def _claim(key: str, title: str, meaning: Sequence[str], parts: Sequence[Part], shown: Sequence[Picture]) -> Claim:
-    return Claim(key, title, meaning, parts, verdict(parts), shown, [], "thirds")
+def _claim(key: str, title: str, meaning: Sequence[str], parts: Sequence[Part], shown: Sequence[Figure]) -> StoryClaim:
+    return StoryClaim(key, title, meaning, parts, verdict(parts), shown, [], "thirds")
 
 
-def _reconstructs(m: Measured, curves: Sequence[Curve], best: Curve | None) -> Claim:
+def _reconstructs(m: Measured, curves: Sequence[CapacityCurve], best: CapacityCurve | None) -> StoryClaim:
     parts = []
     if best:
         sizes = list(best.models)
@@ -234,7 +234,7 @@ def _reconstructs(m: Measured, curves: Sequence[Curve], best: Curve | None) -> C
     )
 
 
-def _saturates(m: Measured, best: Curve) -> Part:
+def _saturates(m: Measured, best: CapacityCurve) -> Part:
     """R² at the largest size is less than twice `CLOSE` above that at the knee."""
     here, last = best.models[best.size], best.models[max(best.models)]
     says = say("R² gained from the knee to the largest d, below {most}", most=words.tidy(2 * CLOSE))
@@ -245,7 +245,7 @@ def _saturates(m: Measured, best: Curve) -> Part:
     return Part(says, between(bound.interval), bound.holds, "r2") if bound else Part(says, "0", 0, "r2")
 
 
-def _empties(m: Measured, curves: Sequence[Curve], best: Curve | None) -> Claim:
+def _empties(m: Measured, curves: Sequence[CapacityCurve], best: CapacityCurve | None) -> StoryClaim:
     points = [c for c in curves if c.kind == "ae" and best and c.depth == best.depth]
     parts = []
     if best and points:
@@ -266,7 +266,7 @@ def _empties(m: Measured, curves: Sequence[Curve], best: Curve | None) -> Claim:
     return _claim("b", say("More dimensions empty the prior, unless it is regularised."), meaning, parts, shown)
 
 
-def _deep(m: Measured, curves: Sequence[Curve], best: Curve | None) -> Claim:
+def _deep(m: Measured, curves: Sequence[CapacityCurve], best: CapacityCurve | None) -> StoryClaim:
     parts = []
     if best:
         flat = next((c for c in curves if c.kind == best.kind and c.depth == 0), None)
@@ -283,7 +283,7 @@ def _deep(m: Measured, curves: Sequence[Curve], best: Curve | None) -> Claim:
     return _claim("c", say("Depth lets few dimensions say more."), meaning, parts, shown)
 
 
-def _costs(m: Measured, curves: Sequence[Curve], best: Curve | None) -> Claim:
+def _costs(m: Measured, curves: Sequence[CapacityCurve], best: CapacityCurve | None) -> StoryClaim:
     parts: list[Part] = []
     if best:
         here, last = best.models[best.size], best.models[max(best.models)]

@@ -27,7 +27,7 @@ from latentbench.report.story.evidence import (
     value_of,
     verdict,
 )
-from latentbench.report.story.nouns import Claim, Picture, Rung, Story
+from latentbench.report.story.nouns import Figure, Rung, Story, StoryClaim
 from latentbench.report.story.run_view import RunView, captioned
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
@@ -97,7 +97,7 @@ def _ladder(t: RunView) -> list[Rung]:
 
 def _claim(
     key: str, title: str, meaning: Sequence[str], parts: Sequence[Part], drawn: Sequence[tuple[object, ...]], t: RunView
-) -> Claim:
+) -> StoryClaim:
     """A claim with the pictures that could be drawn; ``drawn`` holds (method of RunView or function, arguments...)."""
     shown, missing = [], []
     for make, *given in drawn:
@@ -105,10 +105,10 @@ def _claim(
             shown.append(make(*given))  # type: ignore[operator]
         except Absent as reason:
             missing.append(str(reason))
-    return Claim(key, title, meaning, parts, verdict(parts), shown, missing)
+    return StoryClaim(key, title, meaning, parts, verdict(parts), shown, missing)
 
 
-def _few(t: RunView) -> Claim:
+def _few(t: RunView) -> StoryClaim:
     pca = t.m.reference("baseline:pca", "r2", 1)
     parts = [
         difference(t.m, "r2", DEEP, ONE, "train"),
@@ -135,7 +135,7 @@ def _few(t: RunView) -> Claim:
                   parts, [(_rebuilt, t, see)], t)  # fmt: skip
 
 
-def _rebuilt(t: RunView, see: str) -> Picture:
+def _rebuilt(t: RunView, see: str) -> Figure:
     rows: list[Array] = []
     names: list[str] = []
     for model in (ONE, DEEP, "ae:latent_dim=2", AE):
@@ -152,10 +152,10 @@ def _rebuilt(t: RunView, see: str) -> Picture:
 
     stacked = np.concatenate(rows)
     label = say("Rows from the top: {names}", names=words.listed(names))
-    return Picture(sheets.sheet(stacked, None, label, columns=10), captioned(label, see))
+    return Figure(sheets.sheet(stacked, None, label, columns=10), captioned(label, see))
 
 
-def _irregular(t: RunView) -> Claim:
+def _irregular(t: RunView) -> StoryClaim:
     real = t.m.reference("ceiling:real", "validity.normal", t.size) or 1.0
     parts = [
         level(t.m, "validity.normal", AE, high=real / 2),
@@ -203,7 +203,7 @@ def multiple_sampler(t: RunView, model: str) -> Part:
     return subtracted(says, "validity.mixture", t.m, difference, (a, b), (model,))
 
 
-def _free(t: RunView) -> Claim:
+def _free(t: RunView) -> StoryClaim:
     parts = [level(t.m, "punctual_index", FREE, high=PUNCTUAL), difference(t.m, "hole", FREE, VAE)]
     meaning = [
         say(
@@ -234,7 +234,7 @@ def _free(t: RunView) -> Claim:
     )
 
 
-def _halves(t: RunView) -> Claim:
+def _halves(t: RunView) -> StoryClaim:
     parts = [multiple(t.m, "kl.mean_part", VARIANCES, 10, VAE), _fifth(t)]
     meaning = [
         say(
@@ -281,7 +281,7 @@ def _fifth(t: RunView) -> Part:
     return part._replace(number=say("{first} against {other}", first=value_of(own), other=value_of(whole)))
 
 
-def _both(t: RunView) -> Claim:
+def _both(t: RunView) -> StoryClaim:
     others = [m for m in (AE, FREE, MEANS, VARIANCES) if m in t.columns]
     parts = [difference(t.m, "validity.normal", VAE, m) for m in others]
     parts += [difference(t.m, "hole", m, VAE) for m in others]
@@ -306,7 +306,7 @@ def _both(t: RunView) -> Claim:
     )
 
 
-def _halfway(t: RunView) -> Claim:
+def _halfway(t: RunView) -> StoryClaim:
     parts = [
         level(t.m, "midpoint.validity_gain", VAE, low=0.0),
         level(t.m, "midpoint.nonblend", VAE, low=0.05),
@@ -324,7 +324,7 @@ def _halfway(t: RunView) -> Claim:
                   [(_walk, t)], t)  # fmt: skip
 
 
-def _walk(t: RunView) -> Picture:
+def _walk(t: RunView) -> Figure:
     import numpy as np
 
     strips = t.run.artifact("strips", VAE)
@@ -340,10 +340,10 @@ def _walk(t: RunView) -> Picture:
     text = marked("{model}: two walks between the codes of two held-out images, each above the cross-fade of its ends")
     label = say(text, model=VAE)
     see = say("The walk changes shape, the cross-fade only mixes ink; dashed frames were refused by the judge.")
-    return Picture(sheets.sheet(np.concatenate(rows), valid, label, columns=9), captioned(label, see))
+    return Figure(sheets.sheet(np.concatenate(rows), valid, label, columns=9), captioned(label, see))
 
 
-def _price(t: RunView) -> Claim:
+def _price(t: RunView) -> StoryClaim:
     eigenvalues = _spectrum(t)
     parts = [
         difference(t.m, "r2", AE, VAE),
@@ -386,9 +386,9 @@ def _price(t: RunView) -> Claim:
     )
 
 
-def _sweep(t: RunView, metric: str, title: str, see: str) -> Picture:
+def _sweep(t: RunView, metric: str, title: str, see: str) -> Figure:
     steps = [
-        pictures.Step(
+        pictures.SweepPoint(
             beta, cell.interval if (cell := t.m.cells.get((model, metric, "test"))) else None, t.number(model)
         )
         for model, beta in SWEEP
@@ -399,10 +399,10 @@ def _sweep(t: RunView, metric: str, title: str, see: str) -> Picture:
     drawn = pictures.sweep(steps, title, "beta", label, None if reference is None else (AE, reference))
     if not drawn:
         raise Absent(say("Not drawn: no value of {metric} over beta.", metric=metric))
-    return Picture(drawn, see)
+    return Figure(drawn, see)
 
 
-def _beside(t: RunView, eigenvalues: Sequence[float]) -> Picture:
+def _beside(t: RunView, eigenvalues: Sequence[float]) -> Figure:
     cell = t.m.cell(LINEAR, "kl")
     detail = next(iter(cell.details.values()), {}) if cell else {}
     if not eigenvalues or "per_dimension" not in detail:
@@ -412,7 +412,7 @@ def _beside(t: RunView, eigenvalues: Sequence[float]) -> Picture:
     drawn = pictures.bars_beside({"closed form": known, "trained": trained}, say("KL, nats"), t.number(LINEAR),
                                  say("KL of each dimension: closed form and trained linear VAE"))  # fmt: skip
     see = say("Outlined: what the algebra says each dimension pays; filled: what training came to.")
-    return Picture(drawn, captioned(LINEAR, see))
+    return Figure(drawn, captioned(LINEAR, see))
 
 
 def _spectrum(t: RunView) -> list[float]:
@@ -422,7 +422,7 @@ def _spectrum(t: RunView) -> list[float]:
         return []
 
 
-def _generated(t: RunView) -> Claim:
+def _generated(t: RunView) -> StoryClaim:
     real = {k: t.m.reference("ceiling:real", k, t.size) for k in ("judge_frechet", "coverage")}
     parts = [
         level(t.m, "judge_frechet", VAE, low=real["judge_frechet"] or 0.0),

@@ -12,14 +12,14 @@ from latentbench.report.story.evidence import Part
 from latentbench.stats.findings.evidence import Support
 
 
-class Picture(NamedTuple):
+class Figure(NamedTuple):
     """One picture and the sentence that says what to see."""
 
     drawing: Markup
     see: str
 
 
-class Claim(NamedTuple):
+class StoryClaim(NamedTuple):
     """One step of the story: the claim in a sentence, what it means in words that are explained, the parts its verdict
     rests on, and its pictures (with the sentence where one could not be drawn), in ``columns``: halves or thirds."""
 
@@ -28,7 +28,7 @@ class Claim(NamedTuple):
     meaning: Sequence[str]
     parts: Sequence[Part]
     verdict: Support
-    pictures: Sequence[Picture]
+    pictures: Sequence[Figure]
     missing: Sequence[str]
     columns: str = "halves"
 
@@ -48,4 +48,4 @@ class Story(NamedTuple):
     lead: Sequence[str]
     headers: Sequence[str]
     ladder: Sequence[Rung]
-    claims: Sequence[Claim]
+    claims: Sequence[StoryClaim]

@@ -16,7 +16,7 @@ from latentbench.records import digest
 from latentbench.report.drawing import sheets, svg
 from latentbench.report.drawing.figures import class_class, clipped, marker, model_class
 from latentbench.report.drawing.svg import Axis, drawing, line, marks, polyline, tag, text
-from latentbench.report.folder import Array, Arrays
+from latentbench.report.folder import Array, Artifact
 from latentbench.report.wording import words
 from latentbench.report.wording.language import say
 from latentbench.stats.cells import Interval
@@ -25,7 +25,7 @@ SIDE = 420
 """Width and height of a drawn plane."""
 
 
-def plane(artifact: Arrays, m: int, label: str, names: Sequence[str]) -> Markup:
+def plane(artifact: Artifact, m: int, label: str, names: Sequence[str]) -> Markup:
     """The latent plane of a model with d = 2: what the decoder draws at every place (beneath), the holes hatched, each
     held-out image's posterior as an ellipse of radii sigma (a dot where sigma is nothing), in its class's colour, and the
     prior's contours at one and two standard deviations (dashed)."""
@@ -75,7 +75,7 @@ def _hatched(empty: Array, ident: str) -> Markup:
     )
 
 
-class Curve(NamedTuple):
+class TrainingCurve(NamedTuple):
     """One model's loss term over epochs, a line a seed: ``m`` its number on the page, ``name`` what stands at its end."""
 
     m: int
@@ -83,7 +83,7 @@ class Curve(NamedTuple):
     seeds: Sequence[Sequence[float]]
 
 
-def curves(every: Sequence[Curve], title: str, label: str) -> Markup:
+def curves(every: Sequence[TrainingCurve], title: str, label: str) -> Markup:
     """A loss term over epochs on a logarithmic scale; each model's name stands where its first line ends."""
     width, height, left, right, top, bottom = 560, 280, 52, 150, 26, 240
     values = [v for c in every for s in c.seeds for v in s if v > 0 and math.isfinite(v)]
@@ -115,7 +115,7 @@ def curves(every: Sequence[Curve], title: str, label: str) -> Markup:
     )
 
 
-class Step(NamedTuple):
+class SweepPoint(NamedTuple):
     """One model of a sweep: where it stands on the axis and what it scored (None: no value)."""
 
     at: float
@@ -124,7 +124,7 @@ class Step(NamedTuple):
 
 
 def sweep(
-    steps: Sequence[Step], title: str, axis: str, label: str, reference: tuple[str, float] | None = None
+    steps: Sequence[SweepPoint], title: str, axis: str, label: str, reference: tuple[str, float] | None = None
 ) -> Markup:
     """A measure over a parameter on a logarithmic axis: means joined, 95 % intervals as whiskers, a reference dashed."""
     width, height, left, top, bottom = 300, 220, 46, 26, 180
@@ -154,7 +154,7 @@ def sweep(
     return drawing(width, height, *parts, label=label)
 
 
-class Series(NamedTuple):
+class ScoreLine(NamedTuple):
     """One line of a small multiple: its ``name``, the colour and marker it keeps in all of them, and its steps."""
 
     name: str
@@ -163,7 +163,7 @@ class Series(NamedTuple):
 
 
 def multiple(
-    every: Sequence[Series], title: str, axis: str, label: str, mark: float | None = None, log: bool = False
+    every: Sequence[ScoreLine], title: str, axis: str, label: str, mark: float | None = None, log: bool = False
 ) -> Markup:
     """A measure over a parameter that doubles, a line a series with 95 % intervals; ``mark`` is a place worth a dashed line.
     The series' names stand in the legend of the whole row."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from latentbench.report.wording.language import marked, say
 
 
-class Phrase(NamedTuple):
+class Wording(NamedTuple):
     """How to speak of a measure: its ``noun``, and what a model does that scores ``higher`` or ``lower`` than another
     ("vae *leaves fewer holes under N(0, I)* than ae")."""
 
@@ -21,61 +21,61 @@ class Phrase(NamedTuple):
 
 
 PHRASES = marked({
-    "path.validity_gain": Phrase(
+    "path.validity_gain": Wording(
         "valid frames beyond those of the cross-fade",
         "gains more valid frames over a cross-fade",
         "gains fewer valid frames over a cross-fade",
     ),
-    "midpoint.validity_gain": Phrase(
+    "midpoint.validity_gain": Wording(
         "valid midpoints beyond those of the cross-fade",
         "gains more valid midpoints over a cross-fade",
         "gains fewer valid midpoints over a cross-fade",
     ),
-    "path.tortuosity": Phrase(
+    "path.tortuosity": Wording(
         "length of the decoded path over its chord (1 = straight)",
         "takes a longer way between two images",
         "takes a straighter way between two images",
     ),
-    "path.jump": Phrase(
+    "path.jump": Wording(
         "largest step beyond an even share (0 = even)", "moves less evenly along its paths", "moves more evenly"
     ),
-    "validity.normal": Phrase(
+    "validity.normal": Wording(
         "valid draws from N(0, I)", "decodes more valid draws from N(0, I)", "decodes fewer valid draws from N(0, I)"
     ),
-    "validity.gaussian": Phrase(
+    "validity.gaussian": Wording(
         "valid draws from a Gaussian fitted to the codes",
         "decodes more valid draws from a Gaussian fitted to its codes",
         "decodes fewer valid draws from a Gaussian fitted to its codes",
     ),
-    "validity.mixture": Phrase(
+    "validity.mixture": Wording(
         "valid draws from a mixture fitted to the codes",
         "decodes more valid draws from a mixture fitted to its codes",
         "decodes fewer valid draws from a mixture fitted to its codes",
     ),
-    "hole": Phrase("holes under N(0, I)", "leaves more holes under N(0, I)", "leaves fewer holes under N(0, I)"),
-    "hole.gaussian": Phrase(
+    "hole": Wording("holes under N(0, I)", "leaves more holes under N(0, I)", "leaves fewer holes under N(0, I)"),
+    "hole.gaussian": Wording(
         "holes under a Gaussian fitted to the codes",
         "leaves more holes under a Gaussian fitted to its codes",
         "leaves fewer holes under a Gaussian fitted to its codes",
     ),
-    "r2": Phrase("R² on held-out images", "reconstructs held-out images better", "reconstructs held-out images worse"),
-    "mse": Phrase("mean squared error", "makes a larger squared error", "makes a smaller squared error"),
-    "overlap": Phrase(
+    "r2": Wording("R² on held-out images", "reconstructs held-out images better", "reconstructs held-out images worse"),
+    "mse": Wording("mean squared error", "makes a larger squared error", "makes a smaller squared error"),
+    "overlap": Wording(
         "overlap of the posteriors", "lets its posteriors overlap more", "lets its posteriors overlap less"
     ),
-    "probe.linear": Phrase(
+    "probe.linear": Wording(
         "accuracy of a linear probe", "tells classes apart better", "tells classes apart less well"
     ),
 })  # fmt: skip
 
 
-def phrase(metric: str, definitions: Mapping[str, Mapping[str, Any]]) -> Phrase:
+def phrase(metric: str, definitions: Mapping[str, Mapping[str, Any]]) -> Wording:
     """How to speak of a metric; one that neither its definition nor the table speaks of goes by its name."""
     declared = (definitions.get(metric) or {}).get("phrase")
     if declared:
-        return Phrase(*(say(str(declared[part])) for part in Phrase._fields))
+        return Wording(*(say(str(declared[part])) for part in Wording._fields))
     if metric in PHRASES:
-        return Phrase(*map(say, PHRASES[metric]))
-    return Phrase(
+        return Wording(*map(say, PHRASES[metric]))
+    return Wording(
         metric, say("scores higher in {metric}", metric=metric), say("scores lower in {metric}", metric=metric)
     )

@@ -18,7 +18,7 @@ MINUS = "\N{MINUS SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
 
 
-class Family(NamedTuple):
+class FamilyText(NamedTuple):
     """A group of measures: the ``key`` that definitions name it by, its ``title``, and a sentence ``about`` it."""
 
     key: str
@@ -27,7 +27,7 @@ class Family(NamedTuple):
 
 
 FAMILIES = (
-    Family(
+    FamilyText(
         "continuity",
         marked("Decoded continuity"),
         marked(
@@ -36,7 +36,7 @@ FAMILIES = (
             "(the two end images blended pixel by pixel) as a control."
         ),
     ),
-    Family(
+    FamilyText(
         "completeness",
         marked("Prior completeness"),
         marked(
@@ -46,7 +46,7 @@ FAMILIES = (
             "share of junk it accepts (floors)."
         ),
     ),
-    Family(
+    FamilyText(
         "posterior",
         marked("Posterior: mu and sigma"),
         marked(
@@ -55,7 +55,7 @@ FAMILIES = (
             "cloud from the prior, in nats."
         ),
     ),
-    Family(
+    FamilyText(
         "reconstruction",
         marked("Reconstruction"),
         marked(
@@ -63,18 +63,18 @@ FAMILIES = (
             "and PCA, the best linear compression to the same number of dimensions."
         ),
     ),
-    Family(
+    FamilyText(
         "representation",
         marked("Representation"),
         marked("Is what the codes keep useful: can classes be told apart in it, are neighbours kept, are images memorised?"),
     ),
-    Family(
+    FamilyText(
         "cost",
         marked("Cost"),
         marked("What the model takes to train and to run; speeds have a section of their own below."),
     ),
 )  # fmt: skip
-OTHER = Family(
+OTHER = FamilyText(
     "other",
     marked("Other measures"),
     marked("Measures this version of the page knows only from their records."),
@@ -138,7 +138,7 @@ STATUSES = marked(("failed", "skipped"))
 """What else than a value a record may say."""
 
 
-def family(metric: str, definition: Mapping[str, Any] | None = None) -> Family:
+def family(metric: str, definition: Mapping[str, Any] | None = None) -> FamilyText:
     """The family that a metric's definition names; where there is none, or it names none, that of its name."""
     key = (definition or {}).get("family")
     if key is None:

@@ -13,11 +13,11 @@ from typing import Literal, NamedTuple
 
 from latentbench.stats.cells import LEVEL, Cell, Paired, comparable, leaders, paired
 
-Outcome = Literal["higher", "lower", "tied", "one seed", "no seed in common"]
+ComparisonOutcome = Literal["higher", "lower", "tied", "one seed", "no seed in common"]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class CellComparison:
     """One metric of ``other`` beside that of ``first``, both with a value; ``paired`` is other - first over the seeds
     both have, None where they share none."""
 
@@ -26,7 +26,7 @@ class Comparison:
     paired: Paired | None
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> ComparisonOutcome:
         """What the paired difference comes to: which of the two scores *higher*, whatever direction is good."""
         if self.paired is None:
             return "no seed in common"
@@ -56,7 +56,7 @@ class Claim:
     self-check here."""
 
     first: Cell
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[CellComparison, ...] = ()
 
     @property
     def metric(self) -> str:
@@ -73,12 +73,12 @@ class Standing(NamedTuple):
     open: bool
 
 
-def compare(first: Cell, other: Cell) -> Comparison:
+def compare(first: Cell, other: Cell) -> CellComparison:
     """``other`` beside ``first``. Raises ValueError where one of them has no value."""
     if first.interval is None or other.interval is None:
         raise ValueError(f"{first.metric}: a claim needs a value of both {first.model} and {other.model}")
     shared = first.values.keys() & other.values.keys()
-    return Comparison(first, other, paired(other.values, first.values) if shared else None)
+    return CellComparison(first, other, paired(other.values, first.values) if shared else None)
 
 
 def claim(cells: Sequence[Cell]) -> Claim | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["better", "worse", "equivalent", "not told apart", "not comparable"]
+FindingVerdict = Literal["better", "worse", "equivalent", "not told apart", "not comparable"]
 """What a comparison comes to. ``equivalent`` is a word that no rule yields yet: an interval that contains 0 only says
 ``not told apart``."""
 
@@ -61,7 +61,7 @@ class Finding:
     low: float | None
     high: float | None
     p: float | None
-    verdict: Verdict
+    verdict: FindingVerdict
     caveats: tuple[str, ...] = ()
     n: int = 0
     dataset: str = ""

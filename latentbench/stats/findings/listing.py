@@ -24,8 +24,8 @@ from typing import Any
 from latentbench.records import Record
 from latentbench.stats.cells import Cell, Interval, Paired, comparable, paired, t_test, tied
 from latentbench.stats.findings import complete, continuous, cost, posterior
-from latentbench.stats.findings.claims import Comparison, compare
-from latentbench.stats.findings.finding import CAVEATS, QUESTIONS, Finding, Verdict
+from latentbench.stats.findings.claims import CellComparison, compare
+from latentbench.stats.findings.finding import CAVEATS, QUESTIONS, Finding, FindingVerdict
 from latentbench.stats.findings.sure import second_judge
 from latentbench.stats.findings.table import Table, tables
 
@@ -112,7 +112,7 @@ def _paired(rival: Cell, subject: Cell) -> Paired | None:
     return compare(rival, subject).paired
 
 
-def _verdict(rival: Cell, subject: Cell, d: Interval | None, caveats: set[str], filed: str) -> Verdict:
+def _verdict(rival: Cell, subject: Cell, d: Interval | None, caveats: set[str], filed: str) -> FindingVerdict:
     barring = {"no direction", "self-check failed", "unsteady timing"}
     if filed != "cost":
         barring |= {"collapsed", "copies"}
@@ -146,7 +146,7 @@ def _caveats(table: Table, rival: Cell, subject: Cell, p: Paired | None) -> set[
         "one seed": p is not None and p.difference.n < 2 and not once,
         "unsteady timing": not all(c.rankable for c in both),
         "approximate": any(c.interval is not None and c.interval.approximate for c in both),
-        "borderline": Comparison(rival, subject, p).borderline,
+        "borderline": CellComparison(rival, subject, p).borderline,
         "blur": metric == "path.tortuosity" and any(models == set(b) for b in continuous.blurred(table)),
         "second judge differs": metric == "validity.normal" and second_judge(table).get(subject.model) is False,
     }

@@ -19,7 +19,7 @@ KINDS = ("noise", "shuffle", "mean")
 """Kinds of junk that the judge's self-check names here."""
 
 
-class Judge(NamedTuple):
+class JudgeCheck(NamedTuple):
     """The judge's self-check: the kind of junk it accepts most of (``worst``) and that share, whether it ``passed``,
     what it accepts of real held-out images, and how often it is right about their class (None: not recorded)."""
 
@@ -50,7 +50,7 @@ class Certainty:
     table: Table
     seeds: int
     judged: bool
-    judge: Judge | None
+    judge: JudgeCheck | None
     unjudged: tuple[str, ...]
     first: str
     second: Mapping[str, bool]
@@ -77,14 +77,14 @@ def sure(table: Table, records: Sequence[Record]) -> Certainty:
     )
 
 
-def _judge(table: Table) -> Judge | None:
+def _judge(table: Table) -> JudgeCheck | None:
     """Whether the judge may be believed; None where no self-check was recorded."""
     junk = {k: i.mean for k in KINDS if (i := table.get("judge", f"judge.pass.{k}"))}
     if not junk:
         return None
     worst = max(junk, key=lambda k: junk[k])
     real, accuracy = (table.get("judge", f"judge.{k}") for k in ("pass.real", "accuracy"))
-    return Judge(worst, junk[worst], junk[worst] <= JUNK, real, accuracy)
+    return JudgeCheck(worst, junk[worst], junk[worst] <= JUNK, real, accuracy)
 
 
 def _unjudged(table: Table) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from latentbench.report.wording import words
 from latentbench.report.wording.intervals import between, value
 from latentbench.report.wording.language import marked, plural, say
 from latentbench.report.wording.phrases import phrase
-from latentbench.stats.findings.claims import Claim, Comparison, Standing
+from latentbench.stats.findings.claims import CellComparison, Claim, Standing
 
 Definitions = Mapping[str, Mapping[str, Any]]
 """What a run declares of its metrics, by name."""
@@ -86,7 +86,7 @@ def of_claim(claim: Claim, definitions: Definitions) -> list[str]:
     return [_all(claim, definitions)]
 
 
-def versus(comparison: Comparison, definitions: Definitions) -> str:
+def versus(comparison: CellComparison, definitions: Definitions) -> str:
     """One model against another on one metric, a whole sentence."""
     first, other, p = comparison.first, comparison.other, comparison.paired
     a, b = first.interval, other.interval
@@ -123,7 +123,7 @@ def _more_seeds(count: int | None) -> str:
     return plural("; about {n} more seed would separate them", "; about {n} more seeds would separate them", count)
 
 
-def _sign_flip(comparison: Comparison) -> str:
+def _sign_flip(comparison: CellComparison) -> str:
     """The companion test, where there are seeds enough for it, and a word where it does not follow the interval."""
     if comparison.sign_flip_p is None:
         return ""

@@ -6,7 +6,7 @@ from latentbench.report.wording import words
 from latentbench.report.wording.findings.claims import Statement
 from latentbench.report.wording.findings.tables import reasons, where
 from latentbench.report.wording.language import marked, say
-from latentbench.stats.findings.sure import JUNK, Certainty, Failure, Judge
+from latentbench.stats.findings.sure import JUNK, Certainty, Failure, JudgeCheck
 
 METRICS = ("judge.accuracy", "validity.normal.second_judge")
 
@@ -52,7 +52,7 @@ def _intervals(certainty: Certainty) -> list[str]:
     return out
 
 
-def _judge(judge: Judge) -> str:
+def _judge(judge: JudgeCheck) -> str:
     """Whether the judge may be believed."""
     does = (
         say(" It accepts {share} of real held-out images.", share=words.percent(judge.real.mean)) if judge.real else ""
