@@ -11,13 +11,14 @@ from latentbench.catalog import build_model
 from latentbench.config import make_run
 from latentbench.measuring import cost_of_a_call, timing
 from latentbench.measuring.judge import train_judge
+from latentbench.records import OPERATIONS
 from latentbench.training.fit import Plan, fit, initialise
 
 CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("batch", [64, 512])
-@pytest.mark.parametrize("what", timing.OPERATIONS)
+@pytest.mark.parametrize("what", OPERATIONS)
 @pytest.mark.parametrize("model", ["ae", "vae"])
 def test_operation(benchmark, models, dataset, model, what, batch):
     call = timing.operation(what, models[model], batch, dataset.shape, CPU)

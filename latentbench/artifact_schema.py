@@ -20,6 +20,9 @@ ArtifactRole = Literal["data", "map", "strips", "samples", "posterior", "reconst
 SAMPLERS = ("normal", "gaussian", "mixture")
 """Priors that samples are drawn from, as they begin the names of their arrays."""
 
+STRIPS, SAMPLES = 6, 40
+"""Rows of frames in an artifact, and images of each prior, as many as the page shows."""
+
 IMAGES, ROWS_OF_IMAGES = (3, 4), (4, 5)
 """Axes of n images, and of p rows of n images, grey or in colour."""
 

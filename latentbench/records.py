@@ -51,10 +51,14 @@ ANCHORS: tuple[Role, ...] = ("ceiling", "floor", "null")
 """Roles of what a metric is read against, and the first words of its anchors' names: ``ceiling:real``."""
 JUDGE, SECOND_JUDGE, SELF_CHECK = "judge", "judge:second", "check:self"
 """What ``model`` says in the rows of the two judges and of a metric's self-check."""
+JUNK_LIMIT = 0.05
+"""Share of a kind of junk that a judge may accept and still pass its self-check."""
 RESERVED = tuple(f"{role}:" for role in sorted(ROLES) if role != "model")
 """How no model's name may begin: so begin the names of what is no model."""
 JOIN = "; "
 """What stands between several reasons, and between their codes."""
+OPERATIONS = ("encode", "decode", "sample", "train_step")
+"""What is timed of a model; its metric is ``throughput.`` and the operation."""
 TIMINGS = ("throughput.", "train.seconds")
 """How the names of metrics start that depend on the machine's speed."""
 

@@ -19,10 +19,10 @@ from fakes import (
 from scipy.stats import norm
 from worse import EVERY, jagged, one_sided
 
+from latentbench.artifact_schema import SAMPLERS
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined, Verdict
 from latentbench.metrics.prior_completeness import class_ratios, label_shares, normalised_entropy, total_variation
-from latentbench.metrics.samplers import SAMPLERS
 from latentbench.randomness import seeded
 
 NORMAL = Coordinates(

@@ -13,7 +13,7 @@ from latentbench.core import Posterior
 from latentbench.measuring import cost_of_a_call, timing
 from latentbench.models.ae import Autoencoder
 from latentbench.models.vae import VariationalAutoencoder
-from latentbench.records import Record
+from latentbench.records import OPERATIONS, Record
 
 CPU = torch.device("cpu")
 SHAPE = (1, 8, 8)
@@ -90,7 +90,7 @@ def find(records, model, metric, batch=None):
 
 
 @pytest.mark.parametrize("model", ["ae", "vae", "frozen", "dropping"])
-@pytest.mark.parametrize("what", timing.OPERATIONS)
+@pytest.mark.parametrize("what", OPERATIONS)
 def test_blocks_are_kept_for_every_batch_size(records, what, model):
     rows = [r for r in records if (r.model, r.metric) == (model, f"throughput.{what}")]
     assert [r.metric_params["batch"] for r in rows] == ([4, 32, 64] if what == "train_step" else [4, 64])
@@ -232,7 +232,7 @@ def test_on_a_gpu():
     rows = timing.time_models({"ae": model}, SHAPE, "cuda", (64,))
     assert torch.equal(state, torch.cuda.get_rng_state())
     assert {p.device.type for p in model.parameters()} == {"cpu"}
-    for what in timing.OPERATIONS:
+    for what in OPERATIONS:
         row = find(rows, "ae", f"throughput.{what}")
         assert (row.status, row.metric_params["device"]) == ("ok", "cuda")
         assert row.detail["peak_share"] > 0  # near 1 at most on an idle machine

@@ -33,7 +33,7 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from latentbench.comparing.benchmark_files import as_share
+from latentbench.comparing.benchmark_files import THRESHOLD, as_share
 from latentbench.comparing.change import FAMILYWISE, Change, amount, decide
 from latentbench.gate.checkouts import TREE, Checkout, check_out, git, lay_over, repository, resolve
 from latentbench.gate.launcher import (
@@ -55,8 +55,6 @@ ASIDE = 0.6
 """Share of the slowest launches of a side that is set aside. In sessions resampled from launches of equal code while
 another process came and went on the other core: 86 % of 10 % slowdowns caught with .6, 82 % with .5, and 42 % with
 paired ratios of which a fifth was set aside at either end."""
-THRESHOLD = 0.05
-"""Least harm worth a verdict, unless another is asked for."""
 SECONDS = 270.0
 """Wall time after which no further pair is begun."""
 

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latentbench.artifact_schema import SAMPLERS, SCHEMA, ArtifactRole, check
+from latentbench.artifact_schema import SAMPLERS, SAMPLES, SCHEMA, STRIPS, ArtifactRole, check
 from latentbench.core import DECODER, Dataset, Encoding, Undefined
 from latentbench.geometry.neighbours import nearest
 from latentbench.measuring.hole_atlas import atlas as holes_of
@@ -30,16 +30,14 @@ from latentbench.measuring.hole_atlas import spectrum
 from latentbench.metrics import decoded_continuity as continuity
 from latentbench.metrics import divergence, posterior, representation
 from latentbench.metrics.decoding import verdicts
-from latentbench.metrics.samplers import prior_samples
+from latentbench.metrics.samplers import SAMPLE_COUNT, prior_samples
 from latentbench.randomness import seeded
 from latentbench.records import Record, file_digest
 
 Arrays = dict[str, NDArray[Any]]
 
 MAP_POINTS = 1000
-STRIPS = 6
 FRAMES = 16
-SAMPLES = 40
 RECONSTRUCTIONS = 16
 NEIGHBOURS = 15
 
@@ -135,7 +133,7 @@ def samples(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
     """Decoded draws of N(0, I), of a Gaussian and of a mixture fitted to the training codes, each with its verdict."""
     arrays: Arrays = {}
     for sampler in SAMPLERS:
-        images = e.once(prior_samples, sampler=sampler, count=2000)[:SAMPLES]
+        images = e.once(prior_samples, sampler=sampler, count=SAMPLE_COUNT)[:SAMPLES]
         arrays[f"{sampler}_images"] = pixels(images)
         if e.judge is not None:
             word = verdicts(e, images)

@@ -26,10 +26,7 @@ from torch.nn import functional as F
 from latentbench.core import Dataset, Split, Verdict
 from latentbench.geometry.neighbours import nearest
 from latentbench.randomness import randn, seeded
-from latentbench.records import Reason, Record
-
-FLOOR_LIMIT = 0.05
-"""The largest share of any junk that an honest judge may pass."""
+from latentbench.records import JUNK_LIMIT, Reason, Record
 
 NEIGHBOUR = 5
 TAIL = 0.05
@@ -63,7 +60,7 @@ class Network(nn.Module):
 def _refusals(share: float) -> dict[str, Reason]:
     """Why a judge that passes this share of a kind of junk may not be used. Each kind has a sentence of its own: in other
     languages its name alone would not do."""
-    values = {"share": share, "most": FLOOR_LIMIT}
+    values = {"share": share, "most": JUNK_LIMIT}
     return {
         "noise": Reason.of(
             "judge.passes_noise",
@@ -106,7 +103,7 @@ class CalibratedJudge:
         """Why this judge may not be used, as a `Reason`; empty where it is honest."""
         passed = {k.rpartition(".")[2]: v for k, v in self.checks.items() if k in FLOORS}
         worst = max(passed, key=lambda k: passed[k])
-        return _refusals(passed[worst])[worst] if passed[worst] > FLOOR_LIMIT else ""
+        return _refusals(passed[worst])[worst] if passed[worst] > JUNK_LIMIT else ""
 
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ from torch import nn
 
 from latentbench.measuring.cost_of_a_call import Call, flops, peak_memory
 from latentbench.randomness import randn, seeded
-from latentbench.records import Reason, Record
+from latentbench.records import OPERATIONS, Reason, Record
 
 BLOCKS = 25
 """Timed blocks of a target: odd, so that the median rate is the inverse of the median time."""
@@ -54,8 +54,6 @@ BATCHES = {"cpu": (1, 64, 512), "cuda": (1, 64, 512, 4096)}
 
 PEAK_SIDE = {"cpu": 512, "cuda": 4096}
 """Side of the square matrices whose product gives the machine's measured peak."""
-
-OPERATIONS = ("encode", "decode", "sample", "train_step")
 
 COUNTED = 8
 """Images in the call whose operations are counted; the count of one image is its share."""

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, JUDGE, Encoding, Metric, Need, Phrase, Undefined, Value, Verdict
+from latentbench.core import DECODER, Encoding, Metric, Need, Phrase, Undefined, Value, Verdict
 from latentbench.geometry.neighbours import flat
-from latentbench.metrics.decoding import CHUNK, decode, features, verdicts
+from latentbench.metrics.decoding import CHUNK, JUDGED, decode, features, verdicts
 
 NO_PATH = 0.01
 """A chord below this share of the root mean squared distance of two images of the data is no path."""
@@ -298,7 +298,6 @@ def _always(value: float) -> Callable[..., Mapping[str, float]]:
 
 
 _DECODER: frozenset[Need] = frozenset({DECODER})
-_JUDGED: frozenset[Need] = frozenset({DECODER, JUDGE})
 _PATH = {"frames": 16, "pairs": 500}
 _POINTS = {"frames": 5, "pairs": 500}  # five frames are t = 0, .25, .5, .75, 1
 
@@ -350,7 +349,7 @@ path_validity_gain = Metric(
     unit="share",
     summary="share of valid images on the path (t = .25, .5, .75) minus that on the cross-fade of its two ends",
     source="latentbench",
-    needs=_JUDGED,
+    needs=JUDGED,
     params=_POINTS,
     phrase=Phrase(
         "valid frames beyond those of the cross-fade",
@@ -369,7 +368,7 @@ path_class_changes = Metric(
     unit="changes",
     summary="how often the judged class changes along the path, 16 frames; 0 within a class and 1 between two is ideal",
     source="latentbench",
-    needs=_JUDGED,
+    needs=JUDGED,
     params={"frames": 16, "pairs": 100},
     references=_fade_class_changes,
 )
@@ -411,7 +410,7 @@ midpoint_betweenness_features = Metric(
     unit="ratio",
     summary="way over the decoded latent midpoint against the straight way, in the judge's features",
     source="latentbench",
-    needs=_JUDGED,
+    needs=JUDGED,
     params=_POINTS,
     references=_fade_in_features,
 )
@@ -425,7 +424,7 @@ midpoint_validity_gain = Metric(
     unit="share",
     summary="share of valid images at the latent midpoint minus that of the pixel average of the ends",
     source="latentbench",
-    needs=_JUDGED,
+    needs=JUDGED,
     params=_POINTS,
     phrase=Phrase(
         "valid midpoints beyond those of the cross-fade",

@@ -11,7 +11,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, JUDGE, Encoding, Judge, Undefined, Verdict
+from latentbench.core import DECODER, JUDGE, Encoding, Judge, Need, Undefined, Verdict
+
+JUDGED: frozenset[Need] = frozenset({DECODER, JUDGE})
+"""What it takes to have decoded images judged."""
 
 CHUNK = 2048
 """Images decoded or judged at once."""

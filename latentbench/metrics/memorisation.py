@@ -24,10 +24,8 @@ from torch import Tensor
 from latentbench.core import DECODER, TRAIN, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import blocks, flat
 from latentbench.metrics.decoding import subsample
-from latentbench.metrics.samplers import alike, prior_samples
+from latentbench.metrics.samplers import SAMPLE_COUNT, alike, prior_samples
 
-SHARED = 2000
-"""Samples decoded at once, the first of which are used here: other measures need as many."""
 FEWEST = 10.0
 """Effective number of images nearest to the samples below which memorisation says nothing."""
 CANDIDATES = 3
@@ -128,7 +126,7 @@ def _train_count(e: Encoding) -> int:
 def new_images(e: Encoding, sampler: str, count: int) -> Tensor:
     """``count`` decoded samples, clamped to [0, 1]. Raises Undefined where they are all one image, of which no share
     can be told."""
-    samples = e.once(prior_samples, sampler=sampler, count=max(SHARED, count))[:count].clamp(0, 1)
+    samples = e.once(prior_samples, sampler=sampler, count=max(SAMPLE_COUNT, count))[:count].clamp(0, 1)
     if alike(e.x, samples):
         raise Undefined(
             "all samples are the same image: nothing can be said of what they copy", "undefined.copies_alike"

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, JUDGE, Encoding, Metric, Need, Undefined, Value
+from latentbench.core import Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoded_continuity import (
     chord_of,
@@ -29,7 +29,7 @@ from latentbench.metrics.decoded_continuity import (
     over_paths,
     path_pairs,
 )
-from latentbench.metrics.decoding import CHUNK, decode, features
+from latentbench.metrics.decoding import CHUNK, JUDGED, decode, features
 
 LEAST = 0.5
 """A ratio whose exact value is at least 1 and that reads below this has missed the path's jumps."""
@@ -119,8 +119,6 @@ def _fade_length(e: Encoding, pairs: int, times_per_path: int, eps: float) -> Ma
     return {"ceiling:cross-fade": _ratio(speed, length(flat(seen[pairs:]) - flat(seen[:pairs])))}
 
 
-_JUDGED: frozenset[Need] = frozenset({DECODER, JUDGE})
-
 path_consistency = Metric(
     name="path.consistency",
     family="continuity",
@@ -131,7 +129,7 @@ path_consistency = Metric(
     summary="share of frames on the path, ends left out, that the judge puts in the class of one of its two ends; 16 "
     "frames; 1 = no third class on the way",
     source="latentbench",
-    needs=_JUDGED,
+    needs=JUDGED,
     params={"frames": 16, "pairs": 100},
     references=_fade_consistency,
 )
@@ -146,7 +144,7 @@ path_length_per_feature = Metric(
     summary="perceptual path length: mean squared speed of the decoded path in the judge's features over the squared "
     "distance of its ends; 1 = straight and even, estimated with steps of a thousandth of the path",
     source="Karras et al. 2019, on judge features and divided by the squared distance of the ends",
-    needs=_JUDGED,
+    needs=JUDGED,
     params={"pairs": 100, "times_per_path": 8, "eps": 1e-3},
     references=_fade_length,
 )

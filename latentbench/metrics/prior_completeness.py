@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, JUDGE, TRAIN, Encoding, Metric, Need, Phrase, Undefined, Value, Verdict
-from latentbench.metrics.decoding import judge_of, verdicts
-from latentbench.metrics.samplers import anchor_images, judged_samples
+from latentbench.core import Encoding, Metric, Phrase, Undefined, Value, Verdict
+from latentbench.metrics.decoding import JUDGED, judge_of, verdicts
+from latentbench.metrics.samplers import FITTED, SAMPLE_COUNT, anchor_images, judged_samples
 
 
 def label_shares(labels: Tensor, classes: int) -> Tensor:
@@ -136,10 +136,6 @@ def _real_per_class(e: Encoding, sampler: str, count: int) -> Mapping[str, float
     return {name: _worst(e, verdict, count)[0] for name, verdict in e.once(anchored, count=count).items()}
 
 
-_JUDGED: frozenset[Need] = frozenset({DECODER, JUDGE})
-_FITTED: frozenset[Need] = frozenset({DECODER, JUDGE, TRAIN})
-_COUNT = 2000
-
 validity_normal = Metric(
     name="validity.normal",
     family="completeness",
@@ -149,8 +145,8 @@ validity_normal = Metric(
     unit="share",
     summary="share of decoded draws of N(0, I) that the judge accepts",
     source="latentbench",
-    needs=_JUDGED,
-    params={"sampler": "normal", "count": _COUNT},
+    needs=JUDGED,
+    params={"sampler": "normal", "count": SAMPLE_COUNT},
     references=_valid_anchors,
     phrase=Phrase(
         "valid draws from N(0, I)",
@@ -169,8 +165,8 @@ validity_gaussian = Metric(
     unit="share",
     summary="share of decoded draws of a Gaussian fitted to the training codes that the judge accepts",
     source="sampler: Ghosh et al. 2020",
-    needs=_FITTED,
-    params={"sampler": "gaussian", "count": _COUNT},
+    needs=FITTED,
+    params={"sampler": "gaussian", "count": SAMPLE_COUNT},
     references=_valid_anchors,
     phrase=Phrase(
         "valid draws from a Gaussian fitted to the codes",
@@ -188,8 +184,8 @@ validity_mixture = Metric(
     unit="share",
     summary="share of decoded draws of a 10-component mixture fitted to the training codes that the judge accepts",
     source="sampler: Ghosh et al. 2020",
-    needs=_FITTED,
-    params={"sampler": "mixture", "count": _COUNT},
+    needs=FITTED,
+    params={"sampler": "mixture", "count": SAMPLE_COUNT},
     references=_valid_anchors,
     phrase=Phrase(
         "valid draws from a mixture fitted to the codes",
@@ -208,8 +204,8 @@ validity_per_class = Metric(
     summary="valid N(0, I) samples of the class that has fewest of them, over what real images would give; 0 = a class "
     "is missing",
     source="latentbench",
-    needs=_JUDGED,
-    params={"sampler": "normal", "count": _COUNT},
+    needs=JUDGED,
+    params={"sampler": "normal", "count": SAMPLE_COUNT},
     references=_real_per_class,
 )
 
@@ -222,8 +218,8 @@ valid_label_entropy = Metric(
     unit="share of ln(classes)",
     summary="entropy of the judged classes of valid N(0, I) samples; 0 = one class, 1 = all alike",
     source="latentbench",
-    needs=_JUDGED,
-    params={"sampler": "normal", "count": _COUNT},
+    needs=JUDGED,
+    params={"sampler": "normal", "count": SAMPLE_COUNT},
     references=_real_entropy,
 )
 
@@ -236,7 +232,7 @@ valid_label_tv = Metric(
     unit="total variation",
     summary="distance between the judged classes of valid N(0, I) samples and the training labels; 0 = same shares",
     source="latentbench",
-    needs=_JUDGED,
-    params={"sampler": "normal", "count": _COUNT},
+    needs=JUDGED,
+    params={"sampler": "normal", "count": SAMPLE_COUNT},
     references=_real_tv,
 )

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from latentbench.core import DECODER, JUDGE, Encoding, Metric, Need, Undefined, Value
+from latentbench.core import Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import count_inside, nearest
-from latentbench.metrics.samplers import alike, real_features, sample_features, train_features
+from latentbench.metrics.decoding import JUDGED
+from latentbench.metrics.samplers import SAMPLE_COUNT, alike, real_features, sample_features, train_features
 
 
 class Prdc(NamedTuple):
@@ -98,8 +99,7 @@ def _real_score(field: str) -> Callable[..., Mapping[str, float]]:
     return references
 
 
-_JUDGED: frozenset[Need] = frozenset({DECODER, JUDGE})
-_PRDC = {"sampler": "normal", "count": 2000, "k": 5}
+_PRDC = {"sampler": "normal", "count": SAMPLE_COUNT, "k": 5}
 
 precision = Metric(
     name="precision",
@@ -110,7 +110,7 @@ precision = Metric(
     unit="share",
     summary="share of N(0, I) samples near some real test image, in the judge's features (k = 5)",
     source="Kynkaanniemi et al. 2019",
-    needs=_JUDGED,
+    needs=JUDGED,
     params=_PRDC,
     references=_real_score("precision"),
 )
@@ -124,7 +124,7 @@ recall = Metric(
     unit="share",
     summary="share of real test images near some N(0, I) sample, in the judge's features (k = 5)",
     source="Kynkaanniemi et al. 2019",
-    needs=_JUDGED,
+    needs=JUDGED,
     params=_PRDC,
     references=_real_score("recall"),
 )
@@ -138,7 +138,7 @@ density = Metric(
     unit="ratio",
     summary="how many real neighbourhoods an N(0, I) sample lies in, over k = 5; above 1.5 = heaped up in the middle",
     source="Naeem et al. 2020",
-    needs=_JUDGED,
+    needs=JUDGED,
     params=_PRDC,
     references=_real_score("density"),
 )
@@ -152,7 +152,7 @@ coverage = Metric(
     unit="share",
     summary="share of real test images whose neighbourhood holds an N(0, I) sample, in the judge's features (k = 5)",
     source="Naeem et al. 2020",
-    needs=_JUDGED,
+    needs=JUDGED,
     params=_PRDC,
     references=_real_score("coverage"),
 )

@@ -24,11 +24,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, JUDGE, TRAIN, Encoding, Metric, Need, Undefined, Value
+from latentbench.core import DECODER, Encoding, Metric, Undefined, Value
 from latentbench.geometry.kernels import between, cubic, within
 from latentbench.geometry.neighbours import flat
-from latentbench.metrics.decoding import decode, features
-from latentbench.metrics.samplers import alike, anchor_images, real_features, sample_features, train_features
+from latentbench.metrics.decoding import JUDGED, decode, features
+from latentbench.metrics.samplers import (
+    FITTED,
+    SAMPLE_COUNT,
+    alike,
+    anchor_images,
+    real_features,
+    sample_features,
+    train_features,
+)
 
 
 class Moments(NamedTuple):
@@ -159,8 +167,6 @@ def _kid_anchors(e: Encoding, kind: str, count: int) -> Mapping[str, float]:
     return {n: _kernel(e, f, count) for n, f in e.once(anchor_features, count=count).items()}
 
 
-_JUDGED: frozenset[Need] = frozenset({DECODER, JUDGE})
-_FITTED: frozenset[Need] = frozenset({DECODER, JUDGE, TRAIN})
 _OF = {
     "normal": "decoded draws of N(0, I)",
     "gaussian": "decoded draws of a Gaussian fitted to the training codes",
@@ -188,8 +194,8 @@ def _declare(
         unit="squared feature units" if compute is _frechet else "kernel units",
         summary=f"{what} between real test images and {_OF[kind]}, in the judge's features",
         source=source,
-        needs=_FITTED if kind in ("gaussian", "mixture") else _JUDGED,
-        params={"kind": kind, "count": 2000},
+        needs=FITTED if kind in ("gaussian", "mixture") else JUDGED,
+        params={"kind": kind, "count": SAMPLE_COUNT},
         references=references,
     )
 

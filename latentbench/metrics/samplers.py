@@ -19,12 +19,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.core import TRAIN, Encoding, Undefined, Verdict
+from latentbench.artifact_schema import SAMPLERS
+from latentbench.core import DECODER, JUDGE, TRAIN, Encoding, Need, Undefined, Verdict
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoding import decode, features, subsample, verdicts
 from latentbench.randomness import randn
 
-SAMPLERS = ("normal", "gaussian", "mixture")
+SAMPLE_COUNT = 2000
+"""Samples that the metrics draw: one number, so that they share them."""
+FITTED: frozenset[Need] = frozenset({DECODER, JUDGE, TRAIN})
+"""What judging the draws of a sampler takes that is fitted to the training codes."""
 ALIKE = 1e-4
 """Samples whose features vary less than this share of the real images' are one image, not a distribution."""
 

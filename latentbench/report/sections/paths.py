@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from latentbench.artifact_schema import STRIPS
 from latentbench.report.cards import cards
 from latentbench.report.classes import class_name, names_of
 from latentbench.report.columns import Column
@@ -20,8 +21,6 @@ from latentbench.report.ruling import Ruling
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
-
-STRIPS = 6
 
 
 class Film(NamedTuple):

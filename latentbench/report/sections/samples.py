@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from latentbench.artifact_schema import SAMPLES
 from latentbench.report.cards import cards
 from latentbench.report.classes import class_name, names_of
 from latentbench.report.columns import Column
@@ -17,8 +18,6 @@ from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.cells import Cell, summarise
-
-SAMPLES = 40
 
 
 class Sample(NamedTuple):
@@ -49,7 +48,7 @@ def draws(column: Column) -> list[Draws]:
         if c.model == column.model and c.metric.startswith("validity.")
     }
     out = []
-    for key, texts in words.SAMPLERS.items():
+    for key, texts in words.SAMPLER_NAMES.items():
         if f"{key}_images" not in artifact:
             continue
         title, about = map(say, texts)

@@ -96,7 +96,7 @@ def _ladder(t: RunView) -> list[Rung]:
 
 
 def _claim(
-    key: str, title: str, meaning: Sequence[str], parts: Sequence[Part], drawn: Sequence[tuple[object, ...]], t: RunView
+    key: str, title: str, meaning: Sequence[str], parts: Sequence[Part], drawn: Sequence[tuple[object, ...]]
 ) -> StoryClaim:
     """A claim with the pictures that could be drawn; ``drawn`` holds (method of RunView or function, arguments...)."""
     shown, missing = [], []
@@ -132,7 +132,7 @@ def _few(t: RunView) -> StoryClaim:
         "Held-out images (top) and what comes back through one, two and more dimensions: few numbers suffice, but the fewer, the more alike the wrong image."
     )
     return _claim("a", say("With enough capacity, one dimension reconstructs much, at the price of what lies between."), meaning,
-                  parts, [(_rebuilt, t, see)], t)  # fmt: skip
+                  parts, [(_rebuilt, t, see)])  # fmt: skip
 
 
 def _rebuilt(t: RunView, see: str) -> Figure:
@@ -189,7 +189,6 @@ def _irregular(t: RunView) -> StoryClaim:
         meaning,
         parts,
         drawn,
-        t,
     )
 
 
@@ -230,7 +229,6 @@ def _free(t: RunView) -> StoryClaim:
         meaning,
         parts,
         drawn,
-        t,
     )
 
 
@@ -267,7 +265,6 @@ def _halves(t: RunView) -> StoryClaim:
         meaning,
         parts,
         drawn,
-        t,
     )
 
 
@@ -302,7 +299,7 @@ def _both(t: RunView) -> StoryClaim:
         (t.sheet, VAE, "normal", say("Drawn from N(0, I): compare with the autoencoder's sheet above.")),
     ]  # fmt: skip
     return _claim(
-        "e", say("Both halves together give a latent space to walk in and to draw from."), meaning, parts, drawn, t
+        "e", say("Both halves together give a latent space to walk in and to draw from."), meaning, parts, drawn
     )
 
 
@@ -321,7 +318,7 @@ def _halfway(t: RunView) -> StoryClaim:
         ),
     ]
     return _claim("f", say("Halfway between two posteriors decodes to something in between, more than a cross-fade does."), meaning, parts,
-                  [(_walk, t)], t)  # fmt: skip
+                  [(_walk, t)])  # fmt: skip
 
 
 def _walk(t: RunView) -> Figure:
@@ -382,7 +379,6 @@ def _price(t: RunView) -> StoryClaim:
         meaning,
         parts,
         [*drawn, (_beside, t, eigenvalues)],
-        t,
     )
 
 
@@ -448,7 +444,7 @@ def _generated(t: RunView) -> StoryClaim:
         )
     ]
     return _claim("h", say("What a VAE generates is nearer to real images than an autoencoder's draws, short of real, and not copied."),
-                  meaning, parts, drawn, t)  # fmt: skip
+                  meaning, parts, drawn)  # fmt: skip
 
 
 def _said(t: RunView, model: str, metric: str) -> str:

@@ -25,7 +25,7 @@ SIDE = 420
 """Width and height of a drawn plane."""
 
 
-def plane(artifact: Artifact, m: int, label: str, names: Sequence[str]) -> Markup:
+def plane(artifact: Artifact, m: int, label: str) -> Markup:
     """The latent plane of a model with d = 2: what the decoder draws at every place (beneath), the holes hatched, each
     held-out image's posterior as an ellipse of radii sigma (a dot where sigma is nothing), in its class's colour, and the
     prior's contours at one and two standard deviations (dashed)."""

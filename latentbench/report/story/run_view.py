@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from latentbench.report import classes
 from latentbench.report.columns import Column
 from latentbench.report.drawing import sheets
 from latentbench.report.folder import Absent, RunFolder
@@ -24,7 +23,6 @@ class RunView:
         self.m: Measured = measured(run.records)
         self.columns: Mapping[str, Column] = {c.model: c for c in columns if c.run is run}
         self.size = next((d for m in models if (d := run.latent_dim_of(m)) is not None), None)
-        self.names = classes.names_of(run)
 
     def number(self, model: str) -> int:
         """The model's number on the page: its colour and marker."""
@@ -35,7 +33,7 @@ class RunView:
         at = model if self.run.latent_dim_of(model) == 2 else f"{model}:latent_dim=2"
         artifact = self.run.artifact("plane", at)
         title = say("The latent plane of {model}", model=at)
-        return Figure(pictures.plane(artifact, self.number(at), title, self.names), captioned(at, see))
+        return Figure(pictures.plane(artifact, self.number(at), title), captioned(at, see))
 
     def curves(self, term: str, models: Sequence[str], title: str, see: str) -> Figure:
         """A loss term over epochs of some models, a line a seed."""
@@ -56,7 +54,7 @@ class RunView:
         artifact = self.run.artifact("samples", model)
         shown = artifact.need(f"{sampler}_images")[:count]
         valid = artifact.arrays.get(f"{sampler}_valid")
-        title = say("{model}, draws from {sampler}", model=model, sampler=say(words.SAMPLERS[sampler][0]))
+        title = say("{model}, draws from {sampler}", model=model, sampler=say(words.SAMPLER_NAMES[sampler][0]))
         if valid is not None:
             counted = say("{some} of {n} valid", some=int(valid[:count].sum()), n=len(shown))
             title = say("{what}: {counted}", what=title, counted=counted)

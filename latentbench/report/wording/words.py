@@ -92,7 +92,7 @@ PREFIXES = {
 """Families by how names begin: for runs recorded before definitions named a family, and for what is recorded without a
 definition (costs, training)."""
 
-SAMPLERS = marked({
+SAMPLER_NAMES = marked({
     "normal": ("N(0, I)", "the standard normal prior: what a VAE promises to be able to decode"),
     "gaussian": ("Fitted Gaussian", "one Gaussian with the mean and covariance of the training codes"),
     "mixture": ("Fitted mixture", "ten Gaussians fitted to the training codes: knows where codes lie, prior or not"),

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from latentbench.artifact_schema import SAMPLERS
 from latentbench.stats.cells import Cell, Interval
 from latentbench.stats.findings.claims import Claim, Standing, claims, difference, standing
 from latentbench.stats.findings.table import Table
 
-SAMPLERS = ("normal", "gaussian", "mixture")
 METRICS = (*(f"validity.{s}" for s in SAMPLERS), "hole", "hole.gaussian")
 CROWDED = 1.5
 """A density above this: draws crowd in the middle of the real images."""

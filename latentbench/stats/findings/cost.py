@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from latentbench.records import OPERATIONS
 from latentbench.stats.cells import Cell, Interval, t_interval, tied
 from latentbench.stats.findings.claims import Claim, Standing, claims, standing
 from latentbench.stats.findings.table import Table
 
-WORK = ("encode", "decode", "sample", "train_step")
-METRICS = ("r2", "mse", "train.seconds", "cost.parameters", *(f"throughput.{what}" for what in WORK))
+METRICS = ("r2", "mse", "train.seconds", "cost.parameters", *(f"throughput.{what}" for what in OPERATIONS))
 
 
 class Rate(NamedTuple):
@@ -87,7 +87,7 @@ def beyond(cell: Cell, number: float | None) -> Interval | None:
 def _speed(table: Table, other: str) -> Speed:
     """Throughput against the first model's, each operation at the largest batch both have."""
     rates, unsteady, devices = [], [], set()
-    for work in WORK:
+    for work in OPERATIONS:
         pair = at_largest_batch(table, f"throughput.{work}", table.models[0], other)
         if pair is None:
             continue

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from latentbench.records import Record
+from latentbench.records import JUNK_LIMIT, Record
 from latentbench.stats.cells import LEVEL, Cell, Interval, sign_flip
 from latentbench.stats.findings.claims import side
 from latentbench.stats.findings.table import Table, without_record
 
-JUNK = 0.05
-"""Share of a kind of junk that a judge may accept and still pass its self-check."""
 CLAIM = 1 - LEVEL
 """Error a claim allows itself: one minus the confidence of its interval."""
 KINDS = ("noise", "shuffle", "mean")
@@ -84,7 +82,7 @@ def _judge(table: Table) -> JudgeCheck | None:
         return None
     worst = max(junk, key=lambda k: junk[k])
     real, accuracy = (table.get("judge", f"judge.{k}") for k in ("pass.real", "accuracy"))
-    return JudgeCheck(worst, junk[worst], junk[worst] <= JUNK, real, accuracy)
+    return JudgeCheck(worst, junk[worst], junk[worst] <= JUNK_LIMIT, real, accuracy)
 
 
 def _unjudged(table: Table) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from latentbench.records import JUNK_LIMIT
 from latentbench.report.wording import words
 from latentbench.report.wording.findings.claims import Statement
 from latentbench.report.wording.findings.tables import reasons, where
 from latentbench.report.wording.language import marked, say
-from latentbench.stats.findings.sure import JUNK, Certainty, Failure, JudgeCheck
+from latentbench.stats.findings.sure import Certainty, Failure, JudgeCheck
 
 METRICS = ("judge.accuracy", "validity.normal.second_judge")
 
@@ -59,7 +60,7 @@ def _judge(judge: JudgeCheck) -> str:
     )
     text = marked(" It tells their classes apart with accuracy {accuracy}.")
     able = say(text, accuracy=words.number(judge.accuracy.mean)) if judge.accuracy else ""
-    share, most = words.percent(judge.share), f"{JUNK:.0%}".replace("%", " %")
+    share, most = words.percent(judge.share), f"{JUNK_LIMIT:.0%}".replace("%", " %")
     if judge.passed:
         checked = say(
             "The judge passed its self-check: of any kind of junk it accepts at most {share} (allowed: {most}).",
