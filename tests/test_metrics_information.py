@@ -40,7 +40,7 @@ def posteriors(mu, log_var):
 def test_isolated_posteriors_tell_all_of_ln_n(log_var):
     mu = 100.0 * torch.arange(500, dtype=torch.float64)[:, None] * torch.ones(1, 3)
     result = metrics()[NAME].compute(posteriors(mu, torch.full_like(mu, log_var)), images=10000)
-    assert result.value == pytest.approx(math.log(500), rel=1e-12)
+    assert result.value == pytest.approx(math.log(500), rel=1e-10)
     assert result.detail["saturated"]
 
 

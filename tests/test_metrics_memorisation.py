@@ -129,15 +129,15 @@ def test_images_that_lie_in_both_sets_tie():
     x = pictures(100, "train")
     side = encode("train", x, Posterior(x.flatten(1)), lookup(x))
     e = encode("test", x[:50], Posterior(x[:50].flatten(1)), lookup(x[:50]), train=replace(side, train=side))
-    assert value("memorisation", e) == pytest.approx(0.5, rel=1e-12)
+    assert value("memorisation", e) == pytest.approx(0.5, rel=1e-10)
 
 
 @known_answer("memorisation")
 def test_odds_are_corrected_for_the_sizes_of_the_sets():
     near, far = torch.tensor([0.0, 0.0, 0.0, 1.0]), torch.tensor([0.5, 0.5, 0.5, 0.5])
-    assert copied_share(near, far, 10, 10) == pytest.approx(0.75, rel=1e-12)
-    assert copied_share(near, far, 300, 100) == pytest.approx(0.5, rel=1e-12)
-    assert copied_share(near, near, 300, 100) == pytest.approx(0.5, rel=1e-12)
+    assert copied_share(near, far, 10, 10) == pytest.approx(0.75, rel=1e-10)
+    assert copied_share(near, far, 300, 100) == pytest.approx(0.5, rel=1e-10)
+    assert copied_share(near, near, 300, 100) == pytest.approx(0.5, rel=1e-10)
     assert copied_share(near[:3], far[:3], 300, 100) == 1
 
 
@@ -153,12 +153,12 @@ def test_z_is_scipys(shift):
     theirs = mannwhitneyu(b.numpy(), a.numpy(), use_continuity=False, method="asymptotic")
     u = theirs.statistic
     z = (u - 4800) / math.sqrt(9600 * 201 / 12)
-    assert mann_whitney_z(a, b) == pytest.approx(z, rel=1e-12)
-    assert mann_whitney_z(b, a) == pytest.approx(-z, rel=1e-12)
+    assert mann_whitney_z(a, b) == pytest.approx(z, rel=1e-10)
+    assert mann_whitney_z(b, a) == pytest.approx(-z, rel=1e-10)
     # With ties U counts halves, as scipy's does.
     u = mannwhitneyu(b.round().numpy(), a.round().numpy()).statistic
     z = (u - 4800) / math.sqrt(9600 * 201 / 12)
-    assert mann_whitney_z(a.round(), b.round()) == pytest.approx(z, rel=1e-12)
+    assert mann_whitney_z(a.round(), b.round()) == pytest.approx(z, rel=1e-10)
 
 
 @reference("memorisation")

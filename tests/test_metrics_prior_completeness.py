@@ -122,9 +122,9 @@ def test_a_mixture_finds_the_modes_that_a_gaussian_misses():
 def test_label_measures_in_closed_form():
     shares = label_shares(torch.tensor([0, 0, 1, 2]), 4)
     assert shares.tolist() == [0.5, 0.25, 0.25, 0]
-    assert normalised_entropy(shares) == pytest.approx(0.75, rel=1e-12)
+    assert normalised_entropy(shares) == pytest.approx(0.75, rel=1e-10)
     assert normalised_entropy(torch.full((10,), 0.1)) == pytest.approx(1, rel=1e-6)
-    assert total_variation(shares, torch.full((4,), 0.25)) == pytest.approx(0.25, rel=1e-12)
+    assert total_variation(shares, torch.full((4,), 0.25)) == pytest.approx(0.25, rel=1e-10)
     assert total_variation(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])) == 1
 
 

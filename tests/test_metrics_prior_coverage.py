@@ -85,7 +85,7 @@ def test_scores_are_those_of_the_reference_package(n, m, shift):
     real, fake = normal((n, 8), "real"), 0.8 * normal((m, 8), "fake") + shift
     reference = compute_prdc(real.numpy(), fake.numpy(), nearest_k=5)
     for name, ours in prdc(real, fake, 5)._asdict().items():
-        assert ours == pytest.approx(reference[name], rel=1e-9, abs=1e-12), name
+        assert ours == pytest.approx(reference[name], rel=1e-9, abs=1e-10), name
 
 
 @reference("precision", "recall", "density", "coverage")
@@ -97,7 +97,7 @@ def test_scores_are_those_of_the_reference_package_in_any_precision(monkeypatch,
     fake = (0.9 * normal((900, 64), "fake") + shift).to(dtype)
     # The package's own products of float32 lose what lies far from the origin, so it is given the same in float64.
     reference = compute_prdc(real.double().numpy(), fake.double().numpy(), nearest_k=5)
-    assert prdc(real, fake, 5) == pytest.approx(tuple(reference[name] for name in Prdc._fields), rel=1e-12)
+    assert prdc(real, fake, 5) == pytest.approx(tuple(reference[name] for name in Prdc._fields), rel=1e-10)
 
 
 @known_answer("precision", "recall", "density", "coverage")

@@ -116,7 +116,7 @@ def test_directions_are_orthonormal_bases_and_share_out_the_moments():
     assert along.shape == (6, 24)
     torch.testing.assert_close(along @ along.T, 4 * torch.eye(6, dtype=torch.float64))
     z = normal((500, 6), "z")
-    assert float((z @ along).square().mean()) == pytest.approx(float(z.square().mean()), rel=1e-12)
+    assert float((z @ along).square().mean()) == pytest.approx(float(z.square().mean()), rel=1e-10)
 
 
 @pytest.mark.parametrize("name", ["prior.mmd", "prior.sliced_w2", "prior.c2st"])

@@ -78,7 +78,7 @@ def test_ridge_is_scikit_learns_and_its_choice_is_leave_one_out():
 def test_area_is_scikit_learns_with_ties_too():
     a, b = (normal((40,), "a") * 2).round() + 1, (normal((30,), "b") * 2).round()
     theirs = roc_auc_score([1] * 40 + [0] * 30, torch.cat([a, b]))
-    assert area_under_roc(a, b) == pytest.approx(theirs, rel=1e-12)
+    assert area_under_roc(a, b) == pytest.approx(theirs, rel=1e-10)
 
 
 def test_sorted_codes_are_shuffled_first():

@@ -55,15 +55,15 @@ def test_r2_of_principal_components_is_their_explained_variance(k):
 
 def test_mse_is_exact_and_the_same_in_any_chunks(monkeypatch):
     x, shift = torch.rand(10, 1, 2, 2, dtype=torch.float64), torch.full((10, 1, 2, 2), 0.25, dtype=torch.float64)
-    assert mean_squared_error(x, x + shift) == pytest.approx(0.0625, rel=1e-12)
+    assert mean_squared_error(x, x + shift) == pytest.approx(0.0625, rel=1e-10)
     monkeypatch.setattr("latentbench.metrics.reconstruction.CHUNK", 3)
-    assert mean_squared_error(x, x + shift) == pytest.approx(0.0625, rel=1e-12)
+    assert mean_squared_error(x, x + shift) == pytest.approx(0.0625, rel=1e-10)
 
 
 def test_r2_is_zero_for_the_mean_image_one_for_the_image_and_negative_below():
     x = normal((200, 1, 2, 2), "x")
     mean = x.mean(0)
-    assert explained_share(x, mean.expand_as(x), mean) == pytest.approx(0, abs=1e-12)
+    assert explained_share(x, mean.expand_as(x), mean) == pytest.approx(0, abs=1e-10)
     assert explained_share(x, x, mean) == 1
     assert explained_share(x, -x, mean) < -1
 
@@ -72,7 +72,7 @@ def test_r2_refers_to_the_mean_image_of_the_training_split():
     x = torch.ones(4, 1, 1, 1, dtype=torch.float64)
     train = encode("train", torch.zeros_like(x), Posterior(x.flatten(1)), lambda z: z.view(-1, 1, 1, 1))
     test = encode("test", x, Posterior(0.5 * x.flatten(1)), lambda z: z.view(-1, 1, 1, 1), train=train)
-    assert metrics()["r2"].compute(test) == pytest.approx(0.75, rel=1e-12)
+    assert metrics()["r2"].compute(test) == pytest.approx(0.75, rel=1e-10)
 
 
 def test_r2_has_no_meaning_where_all_images_are_one():
