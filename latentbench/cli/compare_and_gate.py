@@ -63,7 +63,7 @@ def gate(
             typer.echo(json.dumps(told.as_json(decision), ensure_ascii=False, allow_nan=False))
         else:
             _show_gate(decision)
-        return VERDICT if any(c.verdict in verdicts for c in decision.changes) else FINISHED
+        return VERDICT if change.fails(decision.changes, verdicts) else FINISHED
 
     return carry_out
 
@@ -108,7 +108,7 @@ def _show_changes(
     from dataclasses import asdict
 
     from latentbench import records
-    from latentbench.comparing.change import headline, named
+    from latentbench.comparing.change import fails, headline, named
     from latentbench.comparing.runs import compare, parse_thresholds
     from latentbench.report.exports import comparison as told
 
@@ -121,7 +121,12 @@ def _show_changes(
     if out:
         records.write_text(out, told.markdown(found.changes, found.title, found.notes))
     if as_json:
-        row = {"title": found.title, "notes": found.notes, "changes": [asdict(c) for c in found.changes]}
+        row = {
+            "title": found.title,
+            "notes": found.notes,
+            "changes": [asdict(c) for c in found.changes],
+            "findings": [asdict(f) for f in found.findings],
+        }
         typer.echo(json.dumps(row, ensure_ascii=False, allow_nan=False))
     else:
         headers, rows = told.table(found.changes)
@@ -131,7 +136,7 @@ def _show_changes(
         for line in (*told.without(found.changes), *found.notes):
             typer.echo(line)
         typer.echo(f"{told.sentence(found.changes)}\n{headline(found.changes)}")
-    return VERDICT if any(c.verdict in fatal for c in found.changes) else FINISHED
+    return VERDICT if fails(found.changes, fatal) else FINISHED
 
 
 def _show_history(folders: Sequence[Path], out: Path | None, lang: str | None) -> int:
