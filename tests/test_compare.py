@@ -16,11 +16,13 @@ from synthetic_run import Synthetic, build
 from latentbench import records
 from latentbench.cli.app import main
 from latentbench.comparing import benchmark_files
-from latentbench.comparing.change import Change, decide, headline
+from latentbench.comparing.change import VERDICTS, Change, decide, fails, finding, headline, overall
 from latentbench.comparing.runs import Comparison, compare, compare_records, parse_thresholds
 from latentbench.records import SELF_CHECK, Record
 from latentbench.report.exports.comparison import markdown, sentence, table
-from latentbench.stats.intervals import t_interval, t_test, welch
+from latentbench.stats.findings import Finding
+from latentbench.stats.findings.finding import CAVEATS, QUESTIONS
+from latentbench.stats.intervals import Interval, t_interval, t_test, welch
 
 
 def rows(values, metric="quality", model="vae", better="lower", first=0, **fields) -> list[Record]:
@@ -385,6 +387,9 @@ def test_exit_codes_and_what_is_printed(tmp_path, capsys):
     assert main(["compare", str(a), str(b), "--fail-on", "unknown", "--json"]) == 1
     held = json.loads(capsys.readouterr().out)
     assert {c["metric"] for c in held["changes"] if c["verdict"] == "worse"} == {"hole", "variance_law"}
+    assert [f["metric"] for f in held["findings"]] == [c["metric"] for c in held["changes"]]
+    worse = [f for f in held["findings"] if f["verdict"] == "worse"]
+    assert {(f["question"], f["subject"], f["rival"]) for f in worse} >= {("complete", f"ae at {b}", f"ae at {a}")}
     text = (tmp_path / "out.md").read_text()
     assert text.startswith("### ")
     assert "**Worse: " in text
@@ -451,3 +456,154 @@ def test_the_page_of_error_rates_is_that_of_its_numbers(script):
     assert all(p["worse"] for p in held["plants"])
     assert len(held["plants"]) == len(script.PLANTS)
     assert sum(bool(r["worse"]) for r in held["reruns"]) <= 1
+
+
+# --- changes as findings ---
+
+
+def as_finding(base, head, **fields) -> Finding:
+    """The finding on ``quality`` of two sets of records that have another metric in common."""
+    more = rows([1.0], "other")
+    found = compare_records([*base, *more], [*head, *more], **fields)
+    (one,) = [f for f in found.findings if f.metric == "quality"]
+    return one
+
+
+JITTER = noise(2, mean=0.0, sd=0.001)
+UNPROVEN = replace(rows([0.0], model=SELF_CHECK, role="check", detail={"why": ["it is blind"]})[0], seed=None)
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "verdict", "caveats"),
+    [
+        (rows(noise(1)), rows(noise(1) + 0.2 + JITTER), "worse", ()),
+        (rows(noise(1)), rows(noise(1) - 0.2 + JITTER), "better", ()),
+        (rows(noise(1)), rows(noise(1) + JITTER), "equivalent", ()),
+        (rows(noise(1)), rows(noise(3, sd=0.4)), "not told apart", ("wide",)),
+        (rows(noise(1)), rows(noise(1) + noise(2, mean=0.05)), "not told apart", ("at the threshold",)),
+        (rows([1.0]), rows([2.0]), "not told apart", ("one value",)),
+        (rows(noise(1), better="none"), rows(noise(1) + 5, better="none"), "not comparable", ("no direction",)),
+        (rows(noise(1)), failed(6), "worse", ("failed",)),
+        (rows(noise(1)), failed(6, status="skipped"), "not comparable", ("skipped",)),
+        (rows(noise(1)), failed(6, "no judge: the dataset has no labels", "skipped"), "not comparable", ("skipped", "no judge")),
+        (rows(noise(1)), [*rows([1.0] * 5), *failed(1, first=5)], "not comparable", ("fails more",)),
+        (rows(noise(1)), [], "not comparable", ("one side only",)),
+        ([], failed(6), "not comparable", ("failed", "one side only")),
+        (rows(noise(1)), rows(noise(1), split="train"), "not comparable", ("protocol differs",)),
+        (rows(noise(1)), rows(noise(1), unit="nats"), "not comparable", ("protocol differs",)),
+        (rows(noise(1)), [*rows(noise(1)), UNPROVEN], "not comparable", ("self-check failed",)),
+        (
+            rows(noise(1), detail={"likelihood": "gaussian"}),
+            rows(noise(1), detail={"likelihood": "bernoulli"}),
+            "not comparable",
+            ("other likelihood",),
+        ),
+    ],
+)  # fmt: skip
+def test_a_change_is_a_finding_of_head_against_base(base, head, verdict, caveats):
+    found = as_finding(base, head, names=("a", "b"))
+    assert (found.verdict, found.caveats) == (verdict, caveats)
+    split = " (test)" if caveats == ("protocol differs",) and found.reason.startswith("protocol") else ""
+    assert (found.subject, found.rival, found.dataset) == (f"vae{split} at b", f"vae{split} at a", "d")
+    assert bool(found.reason) == (verdict not in ("better", "worse", "equivalent") or "failed" in caveats)
+    assert (found.difference is None) == (found.threshold is None) == (found.n == 0)
+    assert (found.low is None) == (found.p is None) == (found.adjusted is None)
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "verdict", "caveats"),
+    [
+        (timed(100.0), timed(50.0, cpu="B"), "not comparable", ("machine differs",)),
+        (timed(100.0), timed(0.0), "not comparable", ("zero time",)),
+        (timed(100.0), timed(50.0), "not told apart", ("wide",)),
+        (timed(100.0), timed(2.0), "worse", ()),
+    ],
+)
+def test_a_timing_is_a_finding_on_the_cost(base, head, verdict, caveats):
+    (found,) = compare_records(base, head).findings
+    assert (found.question, found.verdict, found.caveats) == ("cost", verdict, caveats)
+
+
+def test_a_timing_too_unsteady_to_rank_is_not_comparable():
+    unsteady = [replace(r, detail={"rankable": False}) if r.kind == "value" else r for r in timed(50.0)]
+    (found,) = compare_records(timed(100.0), unsteady).findings
+    assert (found.verdict, found.caveats) == ("not comparable", ("unsteady timing",))
+
+
+@pytest.mark.known_answer
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_a_finding_is_of_the_value_and_in_its_unit(better):
+    """Twice as much of 10 s is 10 s more, and at least .5 s of it count: whatever direction is good."""
+    gain = -1.0 if better == "higher" else 1.0
+    harm = Interval(gain, *sorted((gain * 0.9, gain * 1.2)), 0.1, 8)
+    one = Change("fit", "time", "s", better, 10.0, 20.0, harm, relative=True, threshold=0.05, p=1e-9)
+    (decided,) = decide([one])
+    found = finding(decided, "old", "new", "cost")
+    assert (found.difference, found.low, found.high) == pytest.approx((10.0, 9.0, 12.0))
+    assert (found.threshold, found.p, found.adjusted, found.n) == (0.5, 1e-9, 1e-9, 8)
+    assert found.verdict == decided.verdict == ("better" if better == "higher" else "worse")
+    assert (found.subject, found.rival) == ("fit at new", "fit at old")
+    assert finding(replace(decided, subject=""), "old", "new").subject == "new"
+
+
+def test_an_interval_near_a_bound_stays_approximate_in_the_finding():
+    harm = t_interval([0.0, 0.0, 0.01], bounds=(0.0, 1.0))
+    assert finding(decide([Change("m", "q", "", "lower", 0.5, 0.5, harm, threshold=0.5)])[0], "a", "b").caveats == (
+        "approximate",
+    )
+
+
+def test_a_metric_is_filed_as_heads_run_declares():
+    def run(**headline):
+        return Record(kind="run", detail={"definitions": {"quality": headline}})
+
+    found = as_finding([run(headline="posterior"), *rows(noise(1))], [run(headline="complete"), *rows(noise(1))])
+    assert found.question == "complete"
+
+
+@pytest.mark.parametrize("shift", [0.0, 2.0])
+def test_findings_lose_nothing_of_the_changes(tmp_path, shift):
+    found = compare(build(tmp_path / "a"), build(tmp_path / "b", Synthetic(shift=shift)))
+    back = {"equivalent": "same", "not told apart": "unknown", "not comparable": "unknown"}
+    assert len(found.findings) == len(found.changes) > 0
+    for f, c in zip(found.findings, found.changes, strict=True):
+        assert back.get(f.verdict, f.verdict) == c.verdict
+        assert c.subject in f.subject
+        assert c.subject in f.rival
+        assert (f.metric, f.reason, f.dataset, f.latent_dim) == (c.metric, c.reason, c.dataset, c.latent_dim)
+        assert (f.difference is None) == (c.harm is None)
+        if c.harm and not c.relative:
+            sign = -1 if c.better == "higher" else 1
+            assert (sign * f.difference, f.threshold) == (c.harm.mean, c.threshold)
+        if f.p is not None:
+            assert (f.p, f.adjusted) == (c.p, c.adjusted)
+        assert set(f.caveats) <= set(CAVEATS)
+        assert f.question in (*QUESTIONS, "other")
+        assert f.caveats or f.verdict not in ("not told apart", "not comparable")
+
+
+def test_a_benchmark_of_one_side_is_a_finding_without_numbers(tmp_path):
+    a, b = bench(tmp_path, "a", [1.0, 1.1]), bench(tmp_path, "b", [1.0, 1.1])
+    for file in b.iterdir():
+        file.write_text(file.read_text().replace("test_fit", "test_new"))
+    extra = json.loads((a / "0.json").read_text())
+    (b / "2.json").write_text(json.dumps(extra))
+    new = next(f for f in compare(a, b).findings if f.subject == f"b.py::test_new at {b}")
+    assert (new.question, new.verdict, new.caveats) == ("cost", "not comparable", ("one side only",))
+    assert (new.difference, new.n, new.reason) == (None, 0, "only head ran it")
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "together"),
+    [
+        ((), "unknown"),
+        (("unknown", "unknown"), "unknown"),
+        (("unknown", "same"), "same"),
+        (("same", "better", "unknown"), "better"),
+        (("same", "better", "worse"), "worse"),
+    ],
+)
+def test_what_all_changes_come_to(verdicts, together):
+    made = [Change("", "m", "", "lower", verdict=v) for v in verdicts]
+    assert overall(made) == together
+    assert [fails(made, [v]) for v in VERDICTS] == [v in verdicts for v in VERDICTS]

@@ -13,7 +13,7 @@ from synthetic_run import Synthetic, build
 
 import latentbench as lb
 from latentbench import records
-from latentbench.records import SELF_CHECK, Record
+from latentbench.records import SELF_CHECK, Reason, Record
 from latentbench.stats.cells import paired, summarise, t_test
 from latentbench.stats.findings import FINDING_COLUMNS, findings, tables
 from latentbench.stats.findings.claims import compare, standing
@@ -98,10 +98,21 @@ def test_what_one_seed_or_none_in_common_leaves_open():
     [
         ("the judge's self-check failed: it passes 9.0% of mean (at most 5%)", ("skipped", "judge refused")),
         ("no judge: the dataset has no labels", ("skipped", "no judge")),
+        ("needs judge", ("skipped", "no judge")),
+        ("the dataset has no labels", ("skipped", "no labels")),
         ("needs a posterior with a variance", ("skipped",)),
+        ("the judge accepts no real image: nothing to compare with", ("skipped",)),
+        (Reason("it was refused", "judge.passes_shuffle", {"share": 0.3, "most": 0.05}), ("skipped", "judge refused")),
+        (Reason("nobody to ask", "judge.no_labels"), ("skipped", "no judge")),
+        (Reason("nobody to ask", "needs.judge"), ("skipped", "no judge")),
+        (Reason("no classes", "needs.train_labels"), ("skipped", "no labels")),
+        (Reason("no judge would say so", "model.no_variance"), ("skipped",)),
+        (Reason.recorded("a; b", "model.no_variance; judge.no_train", {}), ("skipped", "no judge")),
+        ("training diverged; no judge: no labels were given", ("skipped", "no judge")),
     ],
 )
 def test_what_has_no_value_says_why(reason, codes):
+    """By the code of the reason where it has one, by its words only where it has none."""
     one = of(
         [*skipped("ae", "validity.normal", reason), *rows("vae", "validity.normal", JITTER + 0.5)], "validity.normal"
     )

@@ -252,6 +252,35 @@ def test_markdown_tells_pairs_and_reference():
     assert change.of_verdict(changes_, "worse")[0].name == "test_a"
 
 
+def test_a_decision_is_told_in_findings_too():
+    both = [(a, launcher.Launch({"test_new": 0.01, **b.values}, 1.0)) for a, b in pairs(20, slow=0.2)]
+    decided, reference = speed_gate.judge(both, ASKED)
+    decision = speed_gate.Decision(tuple(decided), reference, tuple(both), "a benchmark is worse", "main (1)", "x (2)")
+    rows = told.as_json(decision)
+    found = {f["metric"]: f for f in rows["findings"]}
+    assert [f["metric"] for f in rows["findings"]] == [c["metric"] for c in rows["changes"]]
+    assert {(f["question"], f["subject"], f["rival"]) for f in found.values()} == {("cost", "x (2)", "main (1)")}
+    worse, lost = found["test_a"], found["test_new"]
+    assert (worse["verdict"], worse["caveats"]) == ("worse", ())
+    assert worse["difference"] == pytest.approx(0.002, rel=0.3)
+    assert (lost["verdict"], lost["caveats"], lost["difference"]) == ("not comparable", ("one side only",), None)
+    assert found["test_b"]["verdict"] == "equivalent"
+
+
+def test_a_benchmark_that_ran_in_some_launches_is_not_comparable():
+    some = [(a, b if k else launcher.Launch({"test_b": 0.01}, 1.0)) for k, (a, b) in enumerate(pairs(12))]
+    decision = speed_gate.Decision(tuple(speed_gate.judge(some, ASKED)[0]), None, tuple(some), "", "main", "x")
+    found = {f.metric: f for f in decision.findings}
+    assert (found["test_a"].verdict, found["test_a"].caveats) == ("not comparable", ("some launches only",))
+
+
+def test_where_the_reference_moved_nothing_is_comparable():
+    decided, _ = speed_gate.judge(pairs(20, slow=0.1, shift_of_reference=0.2), ASKED)
+    found = speed_gate.Decision(tuple(decided), None, (), "", "main", "x").findings
+    assert {(f.verdict, f.caveats) for f in found} == {("not comparable", ("reference moved",))}
+    assert all(f.difference is not None for f in found)
+
+
 def test_the_page_of_error_rates_tells_the_raw_runs(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import gate_table

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import product
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from latentbench.records import Record
 from latentbench.report.story import capacity, closed_forms
 from latentbench.report.story.evidence import Part, difference, gap, level, multiple, verdict
+from latentbench.stats.findings import capacity as decided
 from latentbench.stats.findings.evidence import measured
 
 BASE = Record(run="r", dataset="d", split="test", latent_dim=8)
@@ -102,7 +104,7 @@ def grid(r2, valid):
 
 def test_the_knee_is_the_least_size_with_nearly_all_of_the_best():
     records, run = grid({1: 0.2, 2: 0.5, 4: 0.8, 8: 0.96, 16: 1.0 - 1e-9}, {"ae": 0.1, "vae": 0.5})
-    curves = capacity.curves_of(measured(records), run)
+    curves = decided.capacity(measured(records), run.models).curves
     assert [(c.kind, c.depth, list(c.models)) for c in curves] == [
         ("ae", 2, [1, 2, 4, 8, 16]),
         ("vae", 2, [1, 2, 4, 8, 16]),
@@ -114,8 +116,8 @@ def test_the_knee_is_the_least_size_with_nearly_all_of_the_best():
 def test_what_is_recommended_reconstructs_and_fills_the_prior():
     records, run = grid({1: 0.2, 2: 0.5, 4: 0.8, 8: 0.81}, {"ae": 0.9, "vae": 0.5})
     m = measured(records)
-    best = capacity.recommended(m, capacity.curves_of(m, run))
-    assert (best.kind, best.size) == ("vae", 4)
+    found = decided.capacity(m, run.models).recommendation
+    assert (found.curve.kind, found.curve.size, found.curve.at_knee) == ("vae", 4, "vae:latent_dim=4:depth=2")
     story = capacity.tell(run, [])
     assert "choose d = 4: vae, depth 2" in story.lead[1]
     assert {c.key: c.verdict for c in story.claims}["a"] == "supported"
@@ -128,3 +130,82 @@ def test_without_a_vae_nothing_is_recommended():
         **{**vars(run), "models": tuple(x for x in run.models if x.startswith("ae")), "records": only}
     )
     assert "No recommendation" in capacity.tell(run, []).lead[1]
+    assert decided.capacity(measured(only), run.models).recommendation is None
+
+
+@pytest.fixture
+def study():
+    """Three kinds at two depths over d = 1 ... 8: R² levels off, an ae's prior empties as d grows."""
+    out = []
+    for kind, depth, d in product(("ae", "vae", "vae:beta=4"), (0, 2), (1, 2, 4, 8)):
+        base = replace(BASE, model=f"{kind}:latent_dim={d}:depth={depth}", latent_dim=d, params={"depth": depth})
+        r2 = {1: 0.4, 2: 0.6, 4: 0.8, 8: 0.81}[d] - (0.0 if depth else 0.2)
+        means = {
+            "r2": r2 - (0.01 if kind == "vae:beta=4" else 0.0),
+            "validity.normal": {"ae": 0.8 / d, "vae": 0.6, "vae:beta=4": 0.7}[kind],
+            "hole": 0.1 * d if kind == "ae" else 0.05,
+        }
+        for metric, seed in product(means, range(6)):
+            value = means[metric] + 0.001 * math.sin(5 * seed + d)
+            out.append(replace(base, metric=metric, seed=seed, value=value))
+        out.append(replace(base, metric="cost.parameters", value=1000.0 * d))
+    return out
+
+
+def of(study):
+    return decided.capacity(measured(study), tuple(dict.fromkeys(r.model for r in study)))
+
+
+def test_the_recommendation_is_the_fullest_prior_among_those_that_reconstruct_as_well(study):
+    found = of(study)
+    assert len(found.curves) == 6
+    assert (found.recommendation.curve.kind, found.recommendation.curve.depth) == ("vae:beta=4", 2)
+    worse = [
+        replace(r, value=r.value - decided.CLOSE) if r.metric == "r2" and r.model.startswith("vae:beta") else r
+        for r in study
+    ]
+    assert of(worse).recommendation.curve.kind == "vae"
+
+
+def test_what_is_claimed_of_the_recommended_size_are_contrasts_of_models(study):
+    found = of(study).recommendation
+
+    def model(kind, d, depth=2):
+        return f"{kind}:latent_dim={d}:depth={depth}"
+
+    here = model("vae:beta=4", 4)
+    assert found.reconstructs == (("r2", here, model("vae:beta=4", 2)),)
+    assert found.fills == (
+        ("validity.normal", here, model("ae", 4)),
+        ("validity.normal", model("ae", 1), model("ae", 8)),
+        ("hole", model("ae", 8), model("ae", 1)),
+    )
+    assert found.deep == (("r2", here, model("vae:beta=4", 4, depth=0)),)
+    alone = of([r for r in study if r.model.startswith("vae:beta") and r.params["depth"]]).recommendation
+    assert (alone.fills, alone.deep) == ((), ())
+
+
+def test_what_more_dimensions_than_recommended_buy(study):
+    found = of(study).recommendation
+    assert found.growth == (2.0, 1)
+    assert found.doubling.r2.mean == pytest.approx(0.01, abs=0.002)
+    assert found.saturation.holds == 1
+    assert found.saturation.gained.mean == pytest.approx(0.01, abs=0.002)
+
+
+def test_nothing_is_gained_beyond_the_largest_size(study):
+    """Where the knee is the largest size that was run, it is saturated by itself and grows no further."""
+    found = of([r for r in study if r.latent_dim < 8]).recommendation
+    assert found.curve.size == 4
+    assert (found.doubling, found.saturation, found.growth) == (None, (None, 1), (1.0, 1))
+
+
+def test_one_seed_leaves_saturation_open_and_weights_uncounted_no_growth(study):
+    one = [r for r in study if r.seed == 0]
+    found = of(one).recommendation
+    assert (found.saturation.holds, found.growth) == (0, None)
+
+
+def test_fewer_weights_at_the_largest_size_are_told(study):
+    odd = [replace(r, value=1.0 / r.latent_dim) if r.metric == "cost.parameters" else r for r in study]
+    assert of(odd).recommendation.growth == (0.5, -1)

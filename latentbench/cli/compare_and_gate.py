@@ -63,7 +63,7 @@ def gate(
             typer.echo(json.dumps(as_json(decision), ensure_ascii=False, allow_nan=False))
         else:
             _show_gate(decision)
-        return VERDICT if any(c.verdict in verdicts for c in decision.changes) else FINISHED
+        return VERDICT if change.fails(decision.changes, verdicts) else FINISHED
 
     return carry_out
 
@@ -107,7 +107,7 @@ def _show_changes(
     from dataclasses import asdict
 
     from latentbench import records
-    from latentbench.comparing.change import headline, named
+    from latentbench.comparing.change import fails, headline, named
     from latentbench.comparing.runs import compare, parse_thresholds
     from latentbench.report.exports import comparison
 
@@ -120,7 +120,12 @@ def _show_changes(
     if out:
         records.write_text(out, comparison.markdown(result.changes, result.title, result.notes))
     if as_json:
-        row = {"title": result.title, "notes": result.notes, "changes": [asdict(c) for c in result.changes]}
+        row = {
+            "title": result.title,
+            "notes": result.notes,
+            "changes": [asdict(c) for c in result.changes],
+            "findings": [asdict(f) for f in result.findings],
+        }
         typer.echo(json.dumps(row, ensure_ascii=False, allow_nan=False))
     else:
         headers, rows = comparison.table(result.changes)
@@ -130,7 +135,7 @@ def _show_changes(
         for line in (*comparison.without(result.changes), *result.notes):
             typer.echo(line)
         typer.echo(f"{comparison.sentence(result.changes)}\n{headline(result.changes)}")
-    return VERDICT if any(c.verdict in fatal for c in result.changes) else FINISHED
+    return VERDICT if fails(result.changes, fatal) else FINISHED
 
 
 def _show_history(folders: Sequence[Path], out: Path | None, lang: str | None) -> int:

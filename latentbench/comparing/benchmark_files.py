@@ -28,6 +28,8 @@ from latentbench.comparing.change import Change
 from latentbench.records import Better
 from latentbench.stats.intervals import LEVEL, Interval, welch
 
+METRIC = "time"
+"""What is measured of every benchmark."""
 LAUNCH_NOISE = 0.08
 """Standard deviation of ln(median) between launches of the same code, where it was not measured."""
 THRESHOLD = 0.05
@@ -113,11 +115,10 @@ def _of(name: str, launches: Sequence[BenchmarkFile]) -> list[Sequence[float]]:
 
 
 def _change(name: str, base: Sequence[Sequence[float]], head: Sequence[Sequence[float]]) -> Change:
-    blank = Change(name, "time", "s", "lower", relative=True, threshold=THRESHOLD)
+    blank = Change(name, METRIC, "s", "lower", relative=True, threshold=THRESHOLD)
     if not base or not head:
-        return replace(
-            blank, base=_middle(base), head=_middle(head), reason=f"only {'base' if base else 'head'} ran it"
-        )
+        blank = replace(blank, base=_middle(base), head=_middle(head))
+        return blank.barred(f"only {'base' if base else 'head'} ran it", "one side only")
     return ratio(blank, base, head)
 
 

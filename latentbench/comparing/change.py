@@ -10,6 +10,14 @@ in the unit of h; ``p`` the two-sided p-value of "h is 0"; ``q`` that value adju
     same      the interval of h lies within [-t, t]
     unknown   none of these: too few values or too much noise to say, or nothing to compare; the reason says which
 
+`finding` is the same in the words of a run's page, a `Finding` whose subject is head's side and whose rival is base's:
+
+    better, worse     as they are
+    equivalent        same
+    not told apart    unknown, with an interval that allows more than one of the above
+    not comparable    unknown, with nothing that could be subtracted, no better direction, or a machine that treated the
+                      two sides differently
+
 alpha is familywise: the chance that *any* verdict "worse" is given where nothing changed is at most alpha, however many
 metrics there are and however they depend on one another. A gate that looks at a hundred metrics with 5 % each would
 raise an alarm every day.
@@ -24,6 +32,7 @@ from typing import Literal
 
 from latentbench.records import Better
 from latentbench.refusals import unknown
+from latentbench.stats.findings.finding import CAVEATS, Finding, FindingVerdict
 from latentbench.stats.intervals import Interval, holm
 
 ChangeVerdict = Literal["better", "worse", "same", "unknown"]
@@ -32,6 +41,8 @@ VERDICTS: tuple[ChangeVerdict, ...] = ("worse", "better", "unknown", "same")
 
 FAMILYWISE = 0.0025
 """Chance of any false "worse" in one comparison: one in 400."""
+BARRING = frozenset({"no direction", "reference moved"})
+"""Caveats of an interval that nevertheless compares nothing."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,8 @@ class Change:
 
     ``base`` and ``head`` are its values in ``unit``; ``harm`` is the change with its interval, above 0 where it is
     worse: in ``unit``, or as a share of the base where ``relative``. None where there is nothing to compare; then
-    ``reason`` says why. ``threshold`` is in the unit of ``harm``. ``note`` is what a reader should know beside it.
+    ``reason`` says why, and ``reason_codes`` the same as codes of `CAVEATS`. ``threshold`` is in the unit of ``harm``.
+    ``note`` is what a reader should know beside it. ``dataset`` and ``latent_dim`` are those of a model.
     """
 
     subject: str
@@ -57,11 +69,24 @@ class Change:
     verdict: ChangeVerdict = "unknown"
     reason: str = ""
     note: str = ""
+    reason_codes: tuple[str, ...] = ()
+    dataset: str = ""
+    latent_dim: int | None = None
 
     @property
     def name(self) -> str:
         """Metric and subject: what a reader looks it up by."""
         return f"{self.metric} of {self.subject}" if self.subject else self.metric
+
+    @property
+    def difference(self) -> Interval | None:
+        """The change of the value itself, head minus base, in the unit of ``harm``; of a metric with a target that of the
+        distance to it. None where there is nothing to compare."""
+        return _times(self.harm, -1.0 if self.better == "higher" else 1.0) if self.harm else None
+
+    def barred(self, reason: str, *codes: str) -> Change:
+        """The same with nothing to compare, and why: in English, and as codes of `CAVEATS`."""
+        return replace(self, harm=None, reason=reason, reason_codes=codes)
 
 
 def decide(changes: Iterable[Change], alpha: float = FAMILYWISE) -> list[Change]:
@@ -86,24 +111,103 @@ def _decided(c: Change, adjusted: float, alpha: float) -> Change:
         return replace(c, adjusted=adjusted, verdict="worse" if h.mean > 0 else "better", reason="")
     if h.low is not None and h.high is not None and -c.threshold <= h.low and h.high <= c.threshold:
         return replace(c, adjusted=adjusted, verdict="same", reason="")
-    return replace(c, adjusted=adjusted, verdict="unknown", reason=c.reason or _why(c, sure))
+    code, why = _why(c, sure)
+    return replace(
+        c, adjusted=adjusted, verdict="unknown", reason=c.reason or why, reason_codes=c.reason_codes or (code,)
+    )
 
 
-def _why(c: Change, sure: bool) -> str:
-    """Why a change with an interval has no verdict."""
+def _why(c: Change, sure: bool) -> tuple[str, str]:
+    """Why a change with an interval has no verdict: code and sentence."""
     h = c.harm
     if h is None or h.low is None or h.high is None:
-        return "one value has no interval"
+        return "one value", "one value has no interval"
     if c.better == "none":
-        return "it moved, and has no better direction"
+        return "no direction", "it moved, and has no better direction"
     if sure:
-        return "it changed, and the interval does not tell whether by more than the threshold"
-    return "the interval reaches beyond the threshold and leaves no change possible"
+        return "at the threshold", "it changed, and the interval does not tell whether by more than the threshold"
+    return "wide", "the interval reaches beyond the threshold and leaves no change possible"
+
+
+def finding(change: Change, base: str, head: str, question: str = "other") -> Finding:
+    """A decided change as a finding: ``head``'s side, compared with ``base``'s, both by name. ``question`` is what it is
+    filed under.
+
+    The subject is the model and its side (``vae at reports/head``), or the side alone where a change has no subject.
+    Numbers are in the unit of the metric, also those of a relative change, whose shares are taken of the base's value.
+    """
+    one, other = (f"{change.subject} at {side}" if change.subject else side for side in (head, base))
+    unit = abs(change.base) if change.relative and change.base is not None else 1.0
+    d = _times(change.difference, unit) if change.difference else None
+    tested = d is not None and d.low is not None
+    known = {"no direction": change.better == "none", "approximate": d is not None and bool(d.approximate)}
+    codes = {*change.reason_codes, *(code for code, holds in known.items() if holds)}
+    return Finding(
+        question,
+        one,
+        other,
+        change.metric,
+        d.mean if d else None,
+        d.low if d else None,
+        d.high if d else None,
+        change.p if tested else None,
+        _found(change, codes),
+        tuple(c for c in CAVEATS if c in codes),
+        d.n if d else 0,
+        change.dataset,
+        change.latent_dim,
+        adjusted=change.adjusted if tested else None,
+        threshold=unit * change.threshold if d else None,
+        reason=change.reason,
+    )
+
+
+def _times(i: Interval, factor: float) -> Interval:
+    """An interval in another unit, or with the other sign; a zero has none."""
+    low, high = (None if end is None else factor * end + 0.0 for end in (i.low, i.high))
+    if factor < 0:
+        low, high = high, low
+    sd = None if i.sd is None else abs(factor) * i.sd
+    return replace(i, mean=factor * i.mean + 0.0, low=low, high=high, sd=sd)
+
+
+def _found(change: Change, codes: set[str]) -> FindingVerdict:
+    """A change's verdict in the words of findings."""
+    if change.verdict == "worse" or change.verdict == "better":
+        return change.verdict
+    if change.verdict == "same":
+        return "equivalent"
+    return "not comparable" if change.harm is None or codes & BARRING else "not told apart"
 
 
 def of_verdict(changes: Iterable[Change], verdict: ChangeVerdict) -> list[Change]:
     """Those with this verdict, the largest harm (for ``better`` the largest gain) first."""
     return sorted((c for c in changes if c.verdict == verdict), key=lambda c: -abs(c.harm.mean) if c.harm else math.inf)
+
+
+def overall(changes: Sequence[Change]) -> ChangeVerdict:
+    """What all changes together come to: ``worse`` where any is; ``unknown`` where none is known, or there is none;
+    ``better`` where any is; else ``same``."""
+    given = {c.verdict for c in changes}
+    if "worse" in given:
+        return "worse"
+    if given <= {"unknown"}:
+        return "unknown"
+    return "better" if "better" in given else "same"
+
+
+def incomparable(changes: Iterable[Change]) -> dict[str, list[Change]]:
+    """The unknown changes that have no interval, by their reason, in order of appearance."""
+    out: dict[str, list[Change]] = {}
+    for c in changes:
+        if c.verdict == "unknown" and c.harm is None:
+            out.setdefault(c.reason, []).append(c)
+    return out
+
+
+def fails(changes: Iterable[Change], fatal: Iterable[ChangeVerdict]) -> bool:
+    """Whether any change has one of the ``fatal`` verdicts."""
+    return not {c.verdict for c in changes}.isdisjoint(fatal)
 
 
 def headline(changes: Sequence[Change]) -> str:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from latentbench.comparing import benchmark_files
 from latentbench.comparing.change import Change
 from latentbench.records import canonical
 from latentbench.stats.cells import Cell
+from latentbench.stats.findings.gaps import gap
 from latentbench.stats.intervals import Interval, paired, t_test, welch
 
 RELATIVE, OF_WIDTH, SHARE = 0.05, 0.01, 2.0
@@ -34,6 +35,13 @@ class Matched:
 
     change: Change
     lost: bool = False
+
+
+class Obstacle(NamedTuple):
+    """Why two cells of the same thing cannot be compared, in English and as codes of `findings.CAVEATS`."""
+
+    reason: str
+    codes: tuple[str, ...]
 
 
 def identity(c: Cell) -> Key:
@@ -69,32 +77,42 @@ def change(base: Cell, head: Cell, machine: str) -> Matched | None:
     if not base.values and not head.values:
         return None
     blank = _blank(base, head)
-    if why := _obstacle(base, head):
-        return Matched(replace(blank, reason=why), lost=head.status == "failed" and bool(base.values))
+    if obstacle := _obstacle(base, head):
+        return Matched(
+            blank.barred(obstacle.reason, *obstacle.codes), lost=head.status == "failed" and bool(base.values)
+        )
     if head.is_timing:
         return Matched(_timing(blank, base, head, machine))
     if why := _failures(base, head):
-        return Matched(replace(blank, reason=why), lost=head.failed >= MANY * _seeds(head))
+        return Matched(blank.barred(why, "fails more"), lost=head.failed >= MANY * _seeds(head))
     return Matched(between(base, head))
 
 
 def _blank(base: Cell, head: Cell) -> Change:
     b, h = (c.interval.mean if c.interval else None for c in (base, head))
-    return Change(head.model, head.metric, head.unit, head.better, b, h)
+    return replace(_of(head), base=b, head=h)
 
 
-def _obstacle(base: Cell, head: Cell) -> str:
-    """Why two cells of the same thing cannot be compared; empty where they can."""
+def _of(cell: Cell) -> Change:
+    """A change of what the cell measures, with no value yet on either side."""
+    return Change(cell.model, cell.metric, cell.unit, cell.better, dataset=cell.dataset, latent_dim=cell.latent_dim)
+
+
+def _obstacle(base: Cell, head: Cell) -> Obstacle | None:
+    """Why two cells of the same thing cannot be compared; None where they can."""
     for side, cell in (("base", base), ("head", head)):
         if not cell.values:
-            return f"{cell.status} at {side}: {cell.reason or 'no reason recorded'}"
+            return Obstacle(f"{cell.status} at {side}: {cell.reason or 'no reason recorded'}", gap(cell))
         if cell.unproven:
-            return f"failed its self-check at {side}: {cell.unproven}"
+            return Obstacle(f"failed its self-check at {side}: {cell.unproven}", ("self-check failed",))
     for name in ("unit", "better", "target"):
         if getattr(base, name) != getattr(head, name):
-            return f"{name} differs: {getattr(base, name)!r} against {getattr(head, name)!r}"
+            told = f"{name} differs: {getattr(base, name)!r} against {getattr(head, name)!r}"
+            return Obstacle(told, ("protocol differs",))
     scales = [{d["likelihood"] for d in c.details.values() if d.get("likelihood")} for c in (base, head)]
-    return "" if scales[0] == scales[1] else "nats of different likelihoods have no common scale"
+    if scales[0] != scales[1]:
+        return Obstacle("nats of different likelihoods have no common scale", ("other likelihood",))
+    return None
 
 
 def between(base: Cell, head: Cell) -> Change:
@@ -141,14 +159,14 @@ def _seeds(cell: Cell) -> int:
 def _timing(blank: Change, base: Cell, head: Cell, machine: str) -> Change:
     """Timings of one machine, each run one launch."""
     if machine:
-        return replace(blank, reason=f"machine differs: {machine}")
+        return blank.barred(f"machine differs: {machine}", "machine differs")
     if not (base.rankable and head.rankable):
-        return replace(blank, reason="too unsteady to compare, by its own spread")
+        return blank.barred("too unsteady to compare, by its own spread", "unsteady timing")
     if dict(base.values) == dict(head.values):
         return replace(blank, harm=Interval(0.0, 0.0, 0.0, 0.0, len(base.values)))
     sides = [[v for v in c.values.values() if v > 0] for c in (base, head)]
     if not all(sides):
-        return replace(blank, reason="a time of 0")
+        return blank.barred("a time of 0", "zero time")
     return benchmark_files.ratio(
         replace(blank, relative=True, threshold=benchmark_files.THRESHOLD), [sides[0]], [sides[1]], SESSION_NOISE
     )
@@ -164,11 +182,12 @@ def alone(cell: Cell, side: Literal["base", "head"], b: Mapping[Key, Cell], h: M
     failed = side == "head" and cell.status == "failed"
     if not cell.values and not failed:
         return None
-    reason = f"only {side} measured it" + (f": {cell.status}, {cell.reason}" if failed else "")
+    told = f"only {side} measured it" + (f": {cell.status}, {cell.reason}" if failed else "")
+    codes = ("one side only", *(gap(cell) if failed else ()))
     if twin is not None and identity(twin) not in (b if side == "base" else h):
-        reason = f"protocol differs: {_field(cell, twin)}"
+        told, codes = f"protocol differs: {_field(cell, twin)}", ("protocol differs",)
     mean = cell.interval.mean if cell.interval else None
-    blank = Change(cell.model, cell.metric, cell.unit, cell.better, reason=reason)
+    blank = _of(cell).barred(told, *codes)
     return Matched(replace(blank, base=mean) if side == "base" else replace(blank, head=mean))
 
 

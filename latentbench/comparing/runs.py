@@ -17,12 +17,13 @@ failed its self-check on either side stays unknown. `changes.decide` gives the v
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from latentbench import records
 from latentbench.comparing import benchmark_files
-from latentbench.comparing.change import FAMILYWISE, Change, amount, decide
+from latentbench.comparing.change import FAMILYWISE, Change, amount, decide, finding
 from latentbench.comparing.matching import Key, Matched, alone, change, identity, is_claim, labels
 from latentbench.config import execution_options
 from latentbench.records import Record
@@ -30,6 +31,8 @@ from latentbench.refusals import unknown
 from latentbench.run_folder import RunFiles
 from latentbench.run_info import RunInfo, find_run_info
 from latentbench.stats.cells import Cell, summarise
+from latentbench.stats.findings.finding import Finding
+from latentbench.stats.findings.listing import question
 
 MACHINE = ("cpu", "cores", "gpu", "threads", "device", "torch")
 """What must be equal for two timings to be compared."""
@@ -53,11 +56,28 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``title`` names both sides, ``notes`` say what else differs between them."""
+    """``base`` and ``head`` name the two sides, ``notes`` say what else differs between them; ``definitions`` are what
+    head's run declares of its metrics, empty for timings of benchmarks."""
 
-    title: str
+    base: str
+    head: str
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
+    definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Both sides in a line."""
+        return f"{self.head} against {self.base}"
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Every change as a finding, in their order."""
+
+        def filed(c: Change) -> str:
+            return "cost" if c.metric == benchmark_files.METRIC else question(c.metric, self.definitions)
+
+        return tuple(finding(c, self.base, self.head, filed(c)) for c in self.changes)
 
 
 def parse_thresholds(words: Iterable[str]) -> dict[str, Threshold]:
@@ -95,7 +115,7 @@ def compare(
     if all(c.harm is None for c in rows):
         raise ValueError(f"compare: {base} and {head} have no benchmark in common")
     notes = () if min(len(before), len(after)) > 1 else (benchmark_files.ALLOWANCE,)
-    return Comparison(f"{head} against {base}", tuple(decide(_with(rows, thresholds or {}), alpha)), notes)
+    return Comparison(str(base), str(head), tuple(decide(_with(rows, thresholds or {}), alpha)), notes)
 
 
 def compare_records(
@@ -120,7 +140,8 @@ def compare_records(
         for c, m in zip(decide(asked, alpha), matched.values(), strict=True)
     ]
     notes = [*_notes(base, head, b, h), *([SESSIONS] if any(c.relative for c in decided) else [])]
-    return Comparison(f"{names[1]} against {names[0]}", tuple(decided), tuple(notes))
+    definitions = (find_run_info(head) or RunInfo()).definitions
+    return Comparison(*names, tuple(decided), tuple(notes), definitions)
 
 
 def _matched(key: Key, b: Mapping[Key, Cell], h: Mapping[Key, Cell], machine: str) -> Matched | None:
@@ -153,12 +174,12 @@ def _apart(b: Mapping[Key, Cell], h: Mapping[Key, Cell]) -> str:
 
 def _with(changes: Sequence[Change], thresholds: Mapping[str, Threshold]) -> list[Change]:
     """The changes with the thresholds that were asked for, by metric or, for timings, by benchmark."""
-    names = {n for c in changes for n in (c.metric, *((c.subject,) if c.metric == "time" else ()))}
+    names = {n for c in changes for n in (c.metric, *((c.subject,) if c.metric == benchmark_files.METRIC else ()))}
     if missing := [n for n in thresholds if n not in names]:
         raise unknown("metric of a threshold", missing[0], names)
     out = []
     for c in changes:
-        asked = thresholds.get(c.subject) if c.metric == "time" else None
+        asked = thresholds.get(c.subject) if c.metric == benchmark_files.METRIC else None
         asked = asked or thresholds.get(c.metric)
         if asked is not None:
             size = abs(c.base or 0.0)

@@ -34,7 +34,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from latentbench.comparing.benchmark_files import THRESHOLD, as_share
-from latentbench.comparing.change import FAMILYWISE, Change, amount, decide
+from latentbench.comparing.change import FAMILYWISE, Change, amount, decide, finding
 from latentbench.gate.checkouts import TREE, Checkout, check_out, git, lay_over, repository, resolve
 from latentbench.gate.launcher import (
     CLOCKS,
@@ -47,6 +47,7 @@ from latentbench.gate.launcher import (
     Launcher,
 )
 from latentbench.refusals import unknown
+from latentbench.stats.findings.finding import Finding
 from latentbench.stats.intervals import lower, t_interval, welch
 
 LOOKS = (8, 12, 18, 26, 38)
@@ -91,6 +92,11 @@ class Decision:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Every benchmark's change as a finding on the cost: ``head`` compared with ``base``."""
+        return tuple(finding(c, self.base, self.head, "cost") for c in self.changes)
+
 
 def order(seed: int) -> Iterator[bool]:
     """For pair after pair, whether BASE goes first: blocks of two pairs, A B B A or B A A B at random."""
@@ -115,7 +121,8 @@ def judge(pairs: Sequence[Pair], gate: Gate, looks: int = len(LOOKS)) -> tuple[l
         reference = decide([reference], 0.01)[0]
         if reference.verdict in ("worse", "better"):
             why = "the reference workload, the same on both sides, changed too: the machine did not treat them alike"
-            decided = [replace(c, verdict="unknown", reason=why) for c in decided]
+            moved = ("reference moved",)
+            decided = [replace(c, verdict="unknown", reason=why, reason_codes=moved) for c in decided]
     return decided, reference
 
 
@@ -125,9 +132,9 @@ def _change(name: str, pairs: Sequence[Pair], gate: Gate) -> Change:
     blank = replace(blank, threshold=gate.thresholds.get(name, gate.threshold))
     if not both:
         side = "BASE" if all(name not in a.values for a, _ in pairs) else "HEAD"
-        return replace(blank, reason=f"it did not run at {side}")
+        return blank.barred(f"it did not run at {side}", "one side only")
     if len(both) < len(pairs):
-        return replace(blank, reason=f"it ran in {len(both)} of {len(pairs)} pairs only")
+        return blank.barred(f"it ran in {len(both)} of {len(pairs)} pairs only", "some launches only")
     base, head = zip(*both, strict=True)
     unpaired = welch(map(math.log, head), map(math.log, base), aside=ASIDE)
     harm = as_share(unpaired.difference, blank.better)

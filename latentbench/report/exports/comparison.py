@@ -2,7 +2,7 @@
 
 `markdown` says the verdict in a sentence, then what became worse, better, and what nobody can say; what stayed the same
 is folded away. `table` is the same for a terminal. Both print the change of the *value*, with its sign, beside the
-verdict that its direction gives; `changes.Change` holds it as harm.
+verdict that its direction gives. What the verdict is, of one change and of all, stands in `latentbench.comparing.change`.
 
 GitHub shows Markdown of up to 65,536 characters in a comment and 1 MiB in a job summary.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from latentbench.comparing.change import FAMILYWISE, Change, ChangeVerdict, headline, of_verdict
+from latentbench.comparing.change import FAMILYWISE, Change, ChangeVerdict, headline, incomparable, of_verdict, overall
 from latentbench.report.exports.tables import markdown_table
 from latentbench.report.wording import words
 
@@ -50,14 +50,14 @@ RULE = (
 
 def sentence(changes: Sequence[Change]) -> str:
     """The verdict in a sentence: what a reader must know if he reads no further."""
-    worse, better = of_verdict(changes, "worse"), of_verdict(changes, "better")
-    if worse:
-        return f"Worse: {_some([_change_of(c) for c in worse])}."
-    if not changes or all(c.verdict == "unknown" for c in changes):
-        return "Nothing can be said: no change is known."
-    if better:
-        return f"Nothing is worse. Better: {_some([_change_of(c) for c in better])}."
-    return "Nothing is worse."
+    verdict = overall(changes)
+    named = _some([_change_of(c) for c in of_verdict(changes, verdict)])
+    return {
+        "worse": f"Worse: {named}.",
+        "unknown": "Nothing can be said: no change is known.",
+        "better": f"Nothing is worse. Better: {named}.",
+        "same": "Nothing is worse.",
+    }[verdict]
 
 
 def table(changes: Sequence[Change], same: bool = False) -> tuple[Sequence[str], list[list[str]]]:
@@ -74,15 +74,7 @@ def table(changes: Sequence[Change], same: bool = False) -> tuple[Sequence[str],
 
 def without(changes: Sequence[Change]) -> list[str]:
     """A line for each reason that leaves changes without an interval, with the names."""
-    return [f"{reason}: {_some(names)}" for reason, names in _by_reason(changes).items()]
-
-
-def _by_reason(changes: Sequence[Change]) -> dict[str, list[str]]:
-    out: dict[str, list[str]] = {}
-    for c in changes:
-        if c.verdict == "unknown" and c.harm is None:
-            out.setdefault(c.reason or "there is nothing to compare", []).append(c.name)
-    return out
+    return [f"{reason}: {_some([c.name for c in found])}" for reason, found in incomparable(changes).items()]
 
 
 def _unknown(changes: Sequence[Change]) -> list[str]:
@@ -95,7 +87,7 @@ def _unknown(changes: Sequence[Change]) -> list[str]:
         rows = [[*_row(c), _safe(c.reason)] for c in measured]
         body += [markdown_table([*HEADERS, "why"], rows), ""]
     body += [f"- {_safe(line)}" for line in without(changes)]
-    if len(measured) + len(_by_reason(changes)) > FOLDED:
+    if len(measured) + len(incomparable(changes)) > FOLDED:
         return _folded(f"Unknown: {len(changes)}", body)
     return [f"#### {TITLES['unknown']}", "", *body, ""]
 
@@ -129,13 +121,12 @@ def value(number: float | None, unit: str) -> str:
 
 def _moved(c: Change) -> str:
     """The change of the value, head minus base, with its interval."""
-    if c.harm is None:
+    d = c.difference
+    if d is None:
         return c.reason if c.verdict == "worse" else words.number(None)
-    flip = -1.0 if c.better == "higher" else 1.0
-    ends = [c.harm.low, c.harm.high]
-    parts = [_signed(flip * c.harm.mean, c)]
-    if None not in ends:
-        parts.append("[" + ", ".join(_signed(v, c) for v in sorted(flip * e for e in ends if e is not None)) + "]")
+    parts = [_signed(d.mean, c)]
+    if d.low is not None and d.high is not None:
+        parts.append(f"[{_signed(d.low, c)}, {_signed(d.high, c)}]")
     if c.better == "target":
         parts.append("from the target")
     return " ".join(parts)

@@ -34,7 +34,7 @@ def markdown(decision: Decision) -> str:
 
 
 def as_json(decision: Decision) -> dict[str, Any]:
-    """The decision for machines: changes, the reference's, every launch's values."""
+    """The decision for machines: changes and the findings they are, the reference's change, every launch's values."""
 
     def row(change: Change) -> dict[str, Any]:
         return {"name": change.name, **asdict(change)}
@@ -46,6 +46,7 @@ def as_json(decision: Decision) -> dict[str, Any]:
         "stopped": decision.stopped,
         "notes": list(decision.notes),
         "changes": [row(c) for c in decision.changes],
+        "findings": [asdict(f) for f in decision.findings],
         "reference": row(decision.reference) if decision.reference else None,
         "pairs": [[dict(launch.values) for launch in pair] for pair in decision.pairs],
     }

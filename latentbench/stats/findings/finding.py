@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 FindingVerdict = Literal["better", "worse", "equivalent", "not told apart", "not comparable"]
-"""What a comparison comes to. ``equivalent`` is a word that no rule yields yet: an interval that contains 0 only says
-``not told apart``."""
+"""What a comparison comes to. ``equivalent`` needs a least difference that matters, which two sides of one model have
+(`latentbench.comparing`) and two models do not: an interval that contains 0 only says ``not told apart``."""
 
 Word = Literal["yes", "partly", "no", "not told"]
 """What a question about one model is answered with."""
@@ -27,6 +27,7 @@ CAVEATS = {
     "failed": "one of the two has no value because it failed",
     "skipped": "one of the two has no value because the metric was skipped",
     "no judge": "one of the two has no value because there is no judge",
+    "no labels": "one of the two has no value because the data has no labels",
     "judge refused": "one of the two has no value because the judge failed its self-check",
     "self-check failed": "the metric failed its self-check on this data",
     "other likelihood": "the values are nats of different likelihoods, which have no common scale",
@@ -38,19 +39,33 @@ CAVEATS = {
     "borderline": "the exact sign-flip test does not follow the interval",
     "blur": "the straighter of the two is also the worse at reconstructing",
     "second judge differs": "a second judge, trained apart, does not say the same",
+    "one side only": "only one of the two was measured",
+    "some launches only": "it did not run in every launch",
+    "fails more": "the subject failed at more seeds than its rival, and what is left of it would flatter it",
+    "protocol differs": "the two were measured in different ways: parameters, split, latent size, unit, direction or target",
+    "machine differs": "the two were timed on different machines, or on ones that are not recorded",
+    "zero time": "a time of 0 has no ratio",
+    "reference moved": "the machine did not treat the two alike: a workload that is the same on both sides changed too",
+    "one value": "a single value on a side allows no interval",
+    "at the threshold": "they differ, and the interval does not tell whether by more than the threshold",
+    "wide": "the interval reaches beyond the threshold, and no difference at all is possible too",
 }
-"""Every caveat a finding may carry, with its meaning."""
+"""Every caveat a finding may carry, with its meaning; from ``one side only`` on those of two sides of one model."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one metric says of two models on held-out images.
+    """What one metric says of two models on held-out images, or of one model on two sides: two runs, two revisions.
 
     ``subject`` is compared with ``rival``. ``difference`` is subject minus rival, over seeds the mean of paired
     differences with its 95 % t-interval ``low`` to ``high`` and the two-sided ``p`` of the paired t-test, in the unit
     of the metric; of a metric with a target it is the difference of the two distances to it. All four are None where
     there is nothing to subtract, the last three also with one shared seed. ``n`` counts the seeds behind it. ``caveats``
     are codes of `CAVEATS`, in their order, empty where there are none.
+
+    Two sides of one model are read against a ``threshold``, the least difference worth a verdict, in the unit of the
+    metric, with p ``adjusted`` for all claims of the comparison (Holm); ``reason`` says in English why they are not told
+    apart or not comparable. Two models of a run have none of these.
     """
 
     question: str
@@ -67,6 +82,9 @@ class Finding:
     dataset: str = ""
     latent_dim: int | None = None
     run: str = ""
+    adjusted: float | None = None
+    threshold: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from latentbench.stats.cells import Cell, Interval, Paired, comparable, paired, 
 from latentbench.stats.findings import complete, continuous, cost, posterior
 from latentbench.stats.findings.claims import CellComparison, compare
 from latentbench.stats.findings.finding import CAVEATS, QUESTIONS, Finding, FindingVerdict
+from latentbench.stats.findings.gaps import gap
 from latentbench.stats.findings.sure import second_judge
 from latentbench.stats.findings.table import Table, tables
 
@@ -131,7 +132,7 @@ def _caveats(table: Table, rival: Cell, subject: Cell, p: Paired | None) -> set[
     """Codes of everything a reader of the difference should know."""
     both, metric = (rival, subject), subject.metric
     models = {c.model for c in both}
-    out = {gap for c in both if c.interval is None for gap in _gap(c)}
+    out = {code for c in both if c.interval is None for code in gap(c)}
     known: dict[str, Iterable[str]] = {
         "collapsed": table.collapse, "copies": table.copies, "undertrained": table.undertrained,
     }  # fmt: skip
@@ -151,13 +152,3 @@ def _caveats(table: Table, rival: Cell, subject: Cell, p: Paired | None) -> set[
         "second judge differs": metric == "validity.normal" and second_judge(table).get(subject.model) is False,
     }
     return out | {code for code, holds in asked.items() if holds}
-
-
-def _gap(cell: Cell) -> set[str]:
-    """Why a cell has no value."""
-    out = {cell.status}
-    if "judge's self-check failed" in cell.reason:
-        out.add("judge refused")
-    if cell.reason.startswith("no judge"):
-        out.add("no judge")
-    return out

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from latentbench.records import JUNK_LIMIT, Record
 from latentbench.stats.cells import LEVEL, Cell, Interval, sign_flip
 from latentbench.stats.findings.claims import side
+from latentbench.stats.findings.gaps import UNJUDGED, gap
 from latentbench.stats.findings.table import Table, without_record
 
 CLAIM = 1 - LEVEL
@@ -88,8 +89,8 @@ def _judge(table: Table) -> JudgeCheck | None:
 def _unjudged(table: Table) -> tuple[str, ...]:
     """Why there was no judge, where a record tells."""
     cells = [] if table.row("validity.normal", collapsed=True) else table.cells
-    reasons = {c.reason for c in cells if c.metric == "validity.normal" and c.model in table.models}
-    return table.reasons("validity.normal") if any("judge" in r or "label" in r for r in reasons) else ()
+    asked = (c for c in cells if c.metric == "validity.normal" and c.model in table.models)
+    return table.reasons("validity.normal") if any(UNJUDGED & set(gap(c)) for c in asked) else ()
 
 
 def second_judge(table: Table) -> dict[str, bool]:
