@@ -19,7 +19,7 @@ from latentbench.core import Dataset, DatasetEntry, Family, Metric, ModelEntry, 
 from latentbench.records import Record
 from latentbench.report.wording import words
 from latentbench.report.wording.phrases import PHRASES
-from latentbench.running.provenance import run_record
+from latentbench.running.provenance import describe_run
 
 ENTRY = ModelEntry("mine", lambda shape, latent_dim: None, "a test's own", "this file")
 SECOND_AE = ModelEntry("ae", lambda shape, latent_dim: None, "takes a taken name", "this file")
@@ -287,7 +287,7 @@ def test_a_family_is_that_of_the_definition_and_for_older_runs_that_of_the_name(
 def test_a_declaration_travels_in_the_run_record():
     data = catalog.load_dataset(make_run({"dataset": "digits"}))
     metrics = catalog.find_metrics(("hole", "psnr")).values()
-    head = Record.from_json(run_record({"dataset": "digits"}, data, list(metrics), {}, "", {}).to_json())
+    head = Record.from_json(describe_run({"dataset": "digits"}, data, list(metrics), {}, "", {}).to_record().to_json())
     hole, psnr = (head.detail["definitions"][m.name] for m in metrics)
     assert (hole["family"], hole["headline"]) == ("completeness", ["complete", "posterior"])
     assert hole["phrase"] == asdict(catalog.metrics()["hole"].phrase)

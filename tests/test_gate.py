@@ -285,8 +285,8 @@ def test_the_page_of_error_rates_tells_the_raw_runs(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import gate_table
 
-    rows = gate_table.read(ROOT / "docs/speed_gate.jsonl")
-    page = (ROOT / "docs/speed_gate.md").read_text("utf-8")
+    rows = gate_table.read(ROOT / "docs/gate.jsonl")
+    page = (ROOT / "docs/gate.md").read_text("utf-8")
     assert len(gate_table.counts(rows)) >= 4
     assert [line for line in gate_table.counts(rows) if line not in page] == []
     # Power over resampled sessions, few of them here.

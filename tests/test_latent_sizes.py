@@ -6,10 +6,11 @@ import torch
 import latentbench as lb
 from latentbench import catalog
 from latentbench.config import make_run
-from latentbench.report import columns, measured
+from latentbench.report import columns
 from latentbench.report.folder import load
 from latentbench.report.sections import scores
 from latentbench.running import plan
+from latentbench.stats import findings
 
 SMALL = {"models": "ae,vae,ae:latent_dim=2,vae:latent_dim=1", "latent_dim": 4, "seeds": 2, "epochs": 2, "quiet": True}
 
@@ -33,7 +34,7 @@ def test_every_record_names_the_size_of_its_model(run):
 
 
 def test_claims_and_scores_hold_at_one_size(run):
-    tables = measured.tables(run.records)
+    tables = findings.tables(run.records)
     assert [(t.latent_dim, t.models) for t in tables] == [
         (4, ["ae", "vae"]),
         (2, ["ae:latent_dim=2"]),

@@ -17,11 +17,11 @@ from latentbench import records
 from latentbench.comparing.history import read as history
 from latentbench.comparing.runs import compare
 from latentbench.records import SELF_CHECK, Record
-from latentbench.report import measured
 from latentbench.report.columns import columns
 from latentbench.report.exports.tables import results_csv, summary_md
 from latentbench.report.folder import load
 from latentbench.report.sections import protocol, scores
+from latentbench.stats import findings
 from latentbench.stats.cells import summarise
 
 HERE = Path(__file__).parent
@@ -88,7 +88,7 @@ def test_tables_and_summary_say_the_same(folders):
     old, new = map(read, folders)
     assert results_csv(old) == results_csv(new)
     assert summary_md(old) == summary_md(new)
-    (table,) = measured.tables(old)
+    (table,) = findings.tables(old)
     assert table.models == ["ae", "vae"]
     floors = [r.value for r in old if r.metric == "validity.normal" and r.model.startswith("floor:")]
     assert table.floor("validity.normal") == max(floors)
