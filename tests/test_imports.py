@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import latentbench
 
 HEAVY = ("torch", "sklearn", "umap", "pandas", "seaborn")
 
@@ -32,3 +35,12 @@ def test_the_report_loads_no_torch(module):
 
 def test_the_check_itself_sees_torch():
     assert loaded_after("import latentbench.core", HEAVY) == {"torch"}
+
+
+def test_no_module_outgrows_its_room():
+    """At most fourteen modules in the hall, none of the package past 500 lines."""
+    package = Path(latentbench.__file__).parent
+    hall = [path.name for path in package.glob("*.py")]
+    assert len(hall) <= 14, hall
+    lines = {path: len(path.read_text("utf-8").splitlines()) for path in package.rglob("*.py")}
+    assert {path: n for path, n in lines.items() if n > 500} == {}
