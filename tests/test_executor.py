@@ -61,11 +61,15 @@ class InThisProcess:
         return unit, ""
 
     def __enter__(self) -> InThisProcess:
-        torch.set_flush_denormal(True)  # as a worker does
+        # As a worker does: a sum over more threads has other last digits.
+        torch.set_flush_denormal(True)
+        self.threads = torch.get_num_threads()
+        torch.set_num_threads(1)
         return self
 
     def __exit__(self, *_: object) -> None:
         torch.set_flush_denormal(False)
+        torch.set_num_threads(self.threads)
 
 
 opened: list[InThisProcess] = []
