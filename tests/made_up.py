@@ -35,3 +35,9 @@ def skipped(model, metric, reason, seeds=6):
         dataset="digits", split="test", latent_dim=8, model=model, metric=metric, status="skipped", reason=reason
     )
     return [replace(base, seed=s) for s in range(seeds)]
+
+
+def posterior_of(model="vae", kl_mean=4.1, index=0.1, r2=0.8, **params):
+    """Three seeds of one model's posterior."""
+    means = {"active_units": 8.0, "r2": r2, "punctual_index": index, "kl": kl_mean + 10, "kl.mean_part": kl_mean}
+    return [r for name, v in means.items() for r in rows(model, name, [v] * 3, params=params)]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up import JITTER, anchor, rows, skipped, steady
+from made_up import JITTER, anchor, posterior_of, rows, skipped, steady
 from synthetic_run import Synthetic, build
 
 import latentbench as lb
@@ -312,11 +312,6 @@ def test_a_model_that_copies_is_left_out():
 # --- diagnosis ---
 
 
-def posterior_of(kl_mean, index, r2=0.8, **more):
-    means = {"active_units": 8.0, "r2": r2, "punctual_index": index, "kl": kl_mean + 10, "kl.mean_part": kl_mean}
-    return [r for name, v in means.items() for r in rows("vae", name, [v] * 3, **more)]
-
-
 @pytest.mark.parametrize(
     ("kl_mean", "index", "word"),
     [
@@ -327,7 +322,7 @@ def posterior_of(kl_mean, index, r2=0.8, **more):
     ],
 )
 def test_diagnosis_of_the_ladder(kl_mean, index, word):
-    (table,) = tables(posterior_of(kl_mean, index))
+    (table,) = tables(posterior_of(kl_mean=kl_mean, index=index))
     assert diagnosis(table, "vae") == word
 
 
@@ -355,16 +350,16 @@ def test_one_rule_of_what_is_punctual_and_what_is_far():
 @pytest.mark.parametrize(
     ("given", "change", "beta"),
     [
-        ({"r2": 0.0, "params": {"beta": 4.0}}, "beta is too large", 0.4),
-        ({"params": {"beta": 1.0, "kl": "mean"}}, "one half of the KL", None),
+        ({"r2": 0.0, "beta": 4.0}, "beta is too large", 0.4),
+        ({"beta": 1.0, "kl": "mean"}, "one half of the KL", None),
         ({"index": 0.0}, "points by design", None),
-        ({"index": 0.001, "params": {"beta": 0.5}}, "beta is too small", 5.0),
-        ({"index": 0.001, "params": {"beta": 0.0}}, "beta is too small", 1.0),
-        ({"kl_mean": 485.0, "params": {"beta": 1.0}}, "means are free", 10.0),
+        ({"index": 0.001, "beta": 0.5}, "beta is too small", 5.0),
+        ({"index": 0.001, "beta": 0.0}, "beta is too small", 1.0),
+        ({"kl_mean": 485.0, "beta": 1.0}, "means are free", 10.0),
     ],
 )
 def test_what_to_change_is_a_step_away(given, change, beta):
-    (table,) = tables(posterior_of(**{"kl_mean": 4.1, "index": 0.1, **given}))
+    (table,) = tables(posterior_of(**given))
     found = advice(table, "vae")
     assert (found.change, found.beta) == (change, beta)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up import JITTER, anchor, rows, skipped, steady
+from made_up import JITTER, anchor, posterior_of, rows, skipped, steady
 from synthetic_run import Synthetic, build
 
 from latentbench import records
@@ -210,12 +210,6 @@ def test_where_all_collapsed_nothing_is_praised():
 
 
 # --- posteriors ---
-
-
-def posterior_of(model="vae", kl_mean=4.1, index=0.1, r2=0.8, **params):
-    """Three seeds of one model's posterior."""
-    means = {"active_units": 8.0, "r2": r2, "punctual_index": index, "kl": kl_mean + 10, "kl.mean_part": kl_mean}
-    return [r for name, v in means.items() for r in rows(model, name, [v] * 3, params=params)]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ the valley between it and its neighbours.
 One matrix product in single precision says which lines of the coarse bank come into question; it decides nothing. Such
 a product of unit vectors of 1,024 entries was seen to err by 3e-6, by another amount on every make of processor, while
 neighbours in the bank differ by less. Who is nearest is settled by sums of squared differences in double precision, among
-more lines than an error of `NOISE` can hide.
+more lines than such an error can hide: true lines a coarse step apart differ by 2.5e-4.
 """
 
 from __future__ import annotations
@@ -29,9 +29,6 @@ COARSE = 16
 """Every so many lines of the bank stand for it in the first search: 512 lines, two thirds of a degree apart."""
 SUSPECTS = 8
 """So many of them are looked at again in double precision: the deepest valleys of an image, a line a valley."""
-NOISE = 5e-6
-"""By how much a product may err and the nearest line is found all the same (a test adds that much): true lines a coarse
-step apart differ by fifty times as much, and two valleys as deep as each other to 2 `NOISE` are both suspects."""
 RIVAL = 1e-3
 """A second valley whose coarse line is farther than the first's by less than this, four times what a coarse step changes,
 may be the deeper one: it is followed to its bottom too."""
