@@ -144,7 +144,7 @@ class Run(BaseModel):
     )
     latent_dim: int | None = Field(None, ge=1, le=4096, description="latent size d (digits: 8)")
     depth: int = Field(2, ge=0, le=16, description="hidden layers of encoder and decoder; 0 = linear")
-    width: int | None = Field(None, ge=1, le=65536, description="units of a hidden layer (digits: 512; else 256)")
+    width: int | None = Field(None, ge=1, le=65536, description="units of a hidden layer (default: 256)")
     seeds: Seeds = Field(tuple(range(6)), min_length=1, description="a count N, a range A-B or a list a,b,c")
     epochs: int | None = Field(None, ge=1, le=100_000, description="most passes over the training data")
     patience: int = Field(20, ge=0, description="epochs without improvement before stopping; 0 = never stop early")
