@@ -50,8 +50,14 @@ def heaps(n, d=4):
 
 
 def log_likelihood(mixture, codes):
-    each = [torch.distributions.MultivariateNormal(m, scale_tril=r) for m, r in zip(mixture.mean, mixture.root, strict=True)]
-    return float(torch.stack([w.log() + p.log_prob(codes) for w, p in zip(mixture.weight, each, strict=True)]).logsumexp(0).mean())
+    each = [
+        torch.distributions.MultivariateNormal(m, scale_tril=r) for m, r in zip(mixture.mean, mixture.root, strict=True)
+    ]
+    return float(
+        torch.stack([w.log() + p.log_prob(codes) for w, p in zip(mixture.weight, each, strict=True)])
+        .logsumexp(0)
+        .mean()
+    )
 
 
 def test_a_mixture_hangs_less_on_where_it_started_than_one_run_of_em(monkeypatch):

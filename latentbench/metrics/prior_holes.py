@@ -68,8 +68,8 @@ class Holes(NamedTuple):
         above 1 they are in one."""
         if self.worst == "dimension":
             line = self.gap.direction.to(points.device)
-            along = ((x.double() @ line)[:, None] for x in (points, self.codes))
-            return nearest(*along, k).distance[:, -1] / max(self.gap.radius, 1e-300)
+            place, held = ((x.double() @ line)[:, None] for x in (points, self.codes))
+            return nearest(place, held, k).distance[:, -1] / max(self.gap.radius, 1e-300)
         radius = self.outside if self.worst == "outside" else self.sparse
         return nearest(points, self.codes, k).distance[:, -1] / max(radius, 1e-300)
 
@@ -122,7 +122,7 @@ def holes(e: Encoding, sampler: str, k: int, quantile: float, codes: int, held_o
     away = nearest(e.once(prior_codes, sampler=sampler, count=draws), c, k).distance[:, -1]
     moments = mixture.mean[0], mixture.root[0] @ mixture.root[0].T
     gap = widest_gap(c, h, k, quantile, e.generator("hole directions"), moments)
-    parts = tuple(float((away > r).double().mean()) for r in (outside, sparse)) + (gap.share,)
+    parts = float((away > outside).double().mean()), float((away > sparse).double().mean()), gap.share
     null = null_holes(e.seed, c.shape[1], len(c), len(h), draws, k, quantile)
     worst = worst_of(parts, null[:3])
     return Holes(Shares(*parts, parts[worst]), null, PARTS[worst], c, outside, sparse, gap)
@@ -150,7 +150,8 @@ def null_holes(seed: int, d: int, codes: int, held_out: int, draws: int, k: int,
         gap = widest_gap(c, h[:held_out], k, quantile, generator, moments).share
         found.append((outside[0], sparse, gap))
         means.append((sum(outside) / sets, sparse, gap))
-    null = tuple(sum(part) / repeats for part in zip(*means, strict=True))
+    outside_null, sparse_null, gap_null = (sum(part) / repeats for part in zip(*means, strict=True))
+    null = outside_null, sparse_null, gap_null
     return Shares(*null, sum(one[worst_of(one, null)] for one in found) / repeats)
 
 
