@@ -183,7 +183,7 @@ _EXPECTS_OF_A_MAXIMUM = {"null:prior": (0.0, 0.3)}
 """The largest over directions is .016 for 2,000 held-out codes, .03 for 360, .1 for 60 and .25 for 20 in many dimensions."""
 
 
-def _metric(name: str, part: str, summary: str, phrase: Phrase, sampler: str = "normal") -> Metric:
+def _metric(name: str, part: str, summary: str, phrase: Phrase | None = None, sampler: str = "normal") -> Metric:
     """The declaration of one part of the holes under one sampler."""
     return Metric(
         name=name,
@@ -214,33 +214,18 @@ hole_outside = _metric(
     "hole.outside",
     "outside",
     "share of N(0, I) farther from the training codes than 99 % of held-out codes are; .01 = none",
-    Phrase(
-        "N(0, I) outside the codes",
-        "leaves more of N(0, I) outside its codes",
-        "leaves less of N(0, I) outside its codes",
-    ),
 )
 
 hole_sparse = _metric(
     "hole.sparse",
     "sparse",
     "share of N(0, I) with fewer training codes around it than 99 % of N(0, I) would have among as many of its own draws; .01 = none",
-    Phrase(
-        "N(0, I) where codes are sparse",
-        "leaves more of N(0, I) with too few codes",
-        "leaves less of N(0, I) with too few codes",
-    ),
 )
 
 hole_dimension = _metric(
     "hole.dimension",
     "dimension",
     "largest one-dimensional hole of N(0, 1) among the codes along an axis, a random direction or an independent component",
-    Phrase(
-        "the largest hole along one direction",
-        "leaves a larger hole along one direction",
-        "leaves a smaller hole along one direction",
-    ),
 )
 
 hole_gaussian = _metric(
