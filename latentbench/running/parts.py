@@ -38,6 +38,9 @@ GPU, which trains them in one stack, as many as a usual run has."""
 MAPPED = 5
 """Models whose latent space is drawn as a map: as many as the page shows in pictures."""
 
+KEY = 24
+"""Hex digits of a key: no two of any number of runs fall together."""
+
 WORKER = "latentbench.running.worker"
 TRAINING = "latentbench.training.stacking"
 SCORING, BASELINES = "latentbench.measuring.scoring", "latentbench.measuring.baselines"
@@ -77,7 +80,7 @@ class Parts:
     def _key(self, kind: UnitKind, depends: Any, *modules: str, device: bool = True) -> str:
         sources = [own_code(WORKER), *map(code, modules)]
         on = {"kind": kind, "on": depends, "data": self.dataset.sha256, "code": sources}
-        return digest({**on, "device": self.device} if device else on)
+        return digest({**on, "device": self.device} if device else on, KEY)
 
     def _judge(self) -> Part:
         return Part(key=self._key("judge", None, JUDGING, device=False), kind="judge")
