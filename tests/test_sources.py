@@ -44,12 +44,14 @@ def test_what_a_module_imports_counts_and_nothing_else(package, file, same):
     assert (code("mine_a") == before) == same
 
 
-def test_relative_imports_and_packages(tmp_path, monkeypatch):
+@pytest.mark.parametrize("declared", [True, False], ids=["package", "namespace"])
+def test_relative_imports_and_packages(tmp_path, monkeypatch, declared):
     home = tmp_path / "mine_pkg" / "below"
     home.mkdir(parents=True)
-    (tmp_path / "mine_pkg" / "__init__.py").write_text("")
     (tmp_path / "mine_pkg" / "other.py").write_text("x = 1\n")
-    (home / "__init__.py").write_text("")
+    if declared:
+        (tmp_path / "mine_pkg" / "__init__.py").write_text("")
+        (home / "__init__.py").write_text("")
     (home / "model.py").write_text("from ..other import x\nfrom . import parts\n")
     (home / "parts.py").write_text("x = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))

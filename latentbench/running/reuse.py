@@ -142,8 +142,11 @@ def keep_judge(folder: Path) -> None:
     unit = manifest.read(folder)
     if unit is None:
         return
+    final = _judges(unit.made) / folder.name
+    if (there := manifest.read(final)) is not None and there.is_whole:
+        return  # another run was first, and a third may be reading it
     with contextlib.suppress(OSError):
-        _put(folder, _judges(unit.made) / folder.name)
+        _put(folder, final)
 
 
 def _put(folder: Path, final: Path) -> None:

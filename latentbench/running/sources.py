@@ -18,6 +18,7 @@ from typing import Any
 from latentbench import __version__
 
 INSTALLED = frozenset({"site-packages", "dist-packages"})
+HOME, PACKAGE = Path(__file__).parents[2], "latentbench"
 
 
 def module_of(thing: Any) -> str:
@@ -33,11 +34,10 @@ def code(module: str) -> str:
     """The sha256, in hex, of the source of a module and of all that it imports, directly or not, of its own package, or
     (where it is not installed) of the folder that its package stands in. Without a source: this package's version."""
     top = module.partition(".")[0]
-    file = getattr(sys.modules.get(top), "__file__", None)
-    if file is None:
+    base = _base(module)
+    if base is None:
         return __version__
-    base = Path(file).parent.parent if Path(file).stem == "__init__" else Path(file).parent
-    inside = top if top == "latentbench" or INSTALLED & set(base.parts) else ""
+    inside = top if top == PACKAGE or INSTALLED & set(base.parts) else ""
     found: dict[str, Path] = {}
     todo = [module]
     while todo:
@@ -53,9 +53,20 @@ def code(module: str) -> str:
     return sha.hexdigest()
 
 
+def _base(module: str) -> Path | None:
+    """The folder that the top package of a module stands in; None where it has no source."""
+    if module.partition(".")[0] == PACKAGE:
+        return HOME
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        return None
+    path = Path(file).resolve()
+    return path.parents[module.count(".") + (path.stem == "__init__")]
+
+
 def own_code(module: str) -> str:
     """The sha256, in hex, of the source of one module of this package alone."""
-    path = _file(Path(__file__).parents[2], module)
+    path = _file(HOME, module)
     return __version__ if path is None else hashlib.sha256(_text(path).encode()).hexdigest()
 
 
@@ -87,7 +98,7 @@ def _imports(path: Path, name: str) -> tuple[str, ...]:
             below = [f"{home}.{alias.name}" for alias in node.names]
             # A package's own file is read for what is no module of it: names that it gives on.
             out += below
-            if home != "latentbench":
+            if home != PACKAGE:
                 out.append(home)
     return tuple(out)
 
