@@ -36,6 +36,7 @@ from latentbench.comparing.change import Change, decide, of_verdict
 from latentbench.comparing.matching import between, identity, is_claim
 from latentbench.comparing.runs import compare_records
 from latentbench.records import Record
+from latentbench.running import manifest
 from latentbench.running.unit import Unit
 from latentbench.stats.cells import Cell, Seed, summarise
 from latentbench.stats.intervals import t_interval
@@ -45,19 +46,31 @@ BLOCK = 6
 BLOCKS = 20
 KINDS = ("judge", "reference", "train", "measure")
 """Kinds of work whose records are claims or say which metrics are sound; maps and timings are neither."""
-PLAN = (
-    "import json, sys; from latentbench.running.plan import plan; from latentbench.config import make_run; "
-    "print(json.dumps([u.to_json() for u in plan(make_run(json.loads(sys.argv[1]))).units]))"
-)
+PLAN = """
+import json, sys
+from latentbench.config import make_run
+from latentbench.running import reuse
+from latentbench.running.plan import plan
+planned = plan(make_run(json.loads(sys.argv[1])))
+reuse.take(planned.found, planned.folder)
+places = [[part.kind, part.key, planned.places[part.key]] for part in planned.parts]
+print(json.dumps({"units": [u.to_json() for u in planned.units], "parts": places}))
+"""
+
+
+class Work(NamedTuple):
+    """The work of one run: its ``folder``, the ``units`` left to do, and of every part its key and its unit's folder."""
+
+    folder: Path
+    units: list[Unit]
+    parts: list[tuple[str, Path]]
 
 
 class Plant(NamedTuple):
-    """A regression: in ``file`` the text ``old``, which stands there once, becomes ``new``; ``models`` are those that it
-    reaches."""
+    """A regression: in ``file`` the text ``old``, which stands there once, becomes ``new``."""
 
     name: str
     says: str
-    models: tuple[str, ...]
     file: str
     old: str
     new: str
@@ -65,28 +78,28 @@ class Plant(NamedTuple):
 
 PLANTS = (
     Plant(
-        "beta x 4", "the default weight of the KL is 4", ("vae",), "models/vae.py",
+        "beta x 4", "the default weight of the KL is 4", "models/vae.py",
         "beta: float = 1.0,", "beta: float = 4.0,",
     ),
     Plant(
-        "detached variances", "the KL of the variances gives no gradient", ("vae",), "models/vae.py",
+        "detached variances", "the KL of the variances gives no gradient", "models/vae.py",
         "(posterior.log_var.exp() - 1 - posterior.log_var).sum()",
         "(posterior.log_var.exp() - 1 - posterior.log_var).detach().sum()",
     ),
     Plant(
-        "detached means", "the KL of the means gives no gradient", ("vae",), "models/vae.py",
+        "detached means", "the KL of the means gives no gradient", "models/vae.py",
         "posterior.mu.square().sum()", "posterior.mu.detach().square().sum()",
     ),
     Plant(
         "a quarter of the epochs trained", "training stops after 27 epochs; early stopping comes after some 108",
-        ("ae", "vae"), "datasets/digits.py", '"epochs": 300', '"epochs": 27',
+        "datasets/digits.py", '"epochs": 300', '"epochs": 27',
     ),
 )  # fmt: skip
 
 HARMLESS = (
     Plant(
         "a quarter of the epochs", "the limit on the number of epochs is 75 instead of 300",
-        ("ae", "vae"), "datasets/digits.py", '"epochs": 300', '"epochs": 75',
+        "datasets/digits.py", '"epochs": 300', '"epochs": 75',
     ),
 )  # fmt: skip
 """Changes that look like a regression and are none: early stopping keeps the weights of epoch 88 on average, and at 75 the
@@ -120,11 +133,21 @@ def python(source: Path, *words: str) -> str:
     return done.stdout
 
 
-def units(source: Path, seeds: Sequence[int]) -> list[Unit]:
-    """The work of one default run with these seeds, in order of need."""
-    run = {"models": ["ae", "vae"], "seeds": list(seeds), "out": str(source / f"seeds-{seeds[0]}-{seeds[-1]}")}
-    work = [Unit.from_json(row) for row in json.loads(python(source, "-c", PLAN, json.dumps(run)))]
-    return [u for u in work if u.kind in KINDS]
+def plan(source: Path, seeds: Sequence[int], lent: Sequence[Path] = ()) -> Work:
+    """The work of one default run with these seeds, in order of need. What is the same in the runs ``lent``, by its key,
+    is taken from there: the judge, references, a model that a plant does not reach."""
+    folder = source / f"seeds-{seeds[0]}-{seeds[-1]}"
+    run = {
+        "models": ["ae", "vae"],
+        "seeds": list(seeds),
+        "out": str(folder),
+        "cache": False,
+        "reuse": list(map(str, lent)),
+    }
+    row = json.loads(python(source, "-c", PLAN, json.dumps(run)))
+    units = [Unit.from_json(unit) for unit in row["units"]]
+    parts = [(key, folder / place) for kind, key, place in row["parts"] if kind in KINDS]
+    return Work(folder, [u for u in units if u.kind in KINDS], parts)
 
 
 def perform(source: Path, todo: Iterable[Unit]) -> None:
@@ -132,37 +155,33 @@ def perform(source: Path, todo: Iterable[Unit]) -> None:
     what they are."""
     paths = []
     for unit in todo:
-        if not unit.is_done:
-            path = Path(unit.root) / "jobs" / f"{unit.path.name}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(unit.to_json()), "utf-8")
-            paths.append(str(path))
+        path = Path(unit.root) / "jobs" / f"{unit.path.name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(unit.to_json()), "utf-8")
+        paths.append(str(path))
     if paths:
         python(source, "-m", "latentbench.running.worker", *paths)
 
 
-def trained(source: Path, seeds: Sequence[int], lent: Path | None = None, own: Sequence[str] = ()) -> list[Unit]:
-    """The finished work of these seeds. What is the same there (equal key, and not of one of the models ``own``) is
-    taken from ``lent``, the artifacts of the base: the judge, references, a model that a plant does not reach."""
-    work = units(source, seeds)
-    for unit in work:
-        theirs = lent / unit.path.name if lent and not {m.text for m in unit.models} & set(own) else None
-        if theirs and theirs.is_dir() and not unit.path.is_dir():
-            shutil.copytree(theirs, unit.path)
-    perform(source, work)
-    return work
-
-
-def rows(work: Sequence[Unit]) -> list[Record]:
-    """The records of finished work."""
-    return [r for unit in work for r in records.read(unit.records)]
+def trained(source: Path, seeds: Sequence[int], lent: Sequence[Path] = ()) -> Path:
+    """Do the work of these seeds; returns its run folder."""
+    work = plan(source, seeds, lent)
+    perform(source, work.units)
+    return work.folder
 
 
 def finished(place: Path, seeds: Sequence[int]) -> list[Record] | None:
     """The records of these seeds; None where they are not all there."""
-    work = units(place, seeds) if (place / f"seeds-{seeds[0]}-{seeds[-1]}").is_dir() else []
-    whole = bool(work) and all(u.is_done for u in work)
-    return rows(work) if whole else None
+    if not (place / f"seeds-{seeds[0]}-{seeds[-1]}").is_dir():
+        return None
+    work = plan(place, seeds)
+    if work.units:
+        return None
+    rows: dict[Path, dict[str, list[Record]]] = {}
+    for _, folder in work.parts:
+        if folder not in rows and (unit := manifest.read(folder)) is not None:
+            rows[folder] = unit.rows()
+    return [r for key, folder in work.parts for r in rows[folder][key]]
 
 
 def outcome(base: Sequence[Record], head: Sequence[Record]) -> dict[str, Any]:
@@ -312,14 +331,13 @@ def main(words: Sequence[str] | None = None) -> int:
     work = asked.work.resolve()
     source = scratch(work, None)
     base = trained(source, range(BLOCK))
-    lent = base[0].path.parent
-    todo = [(scratch(work, p), range(BLOCK), p.models) for p in (*PLANTS, *HARMLESS)]
-    todo += [(source, range(k, k + BLOCK), ()) for k in range(BLOCK, BLOCK * (BLOCKS + 1), BLOCK)]
-    for place, seeds, own in todo:
+    todo = [(scratch(work, p), range(BLOCK)) for p in (*PLANTS, *HARMLESS)]
+    todo += [(source, range(k, k + BLOCK)) for k in range(BLOCK, BLOCK * (BLOCKS + 1), BLOCK)]
+    for place, seeds in todo:
         if time.monotonic() > end:
             break
         began = time.monotonic()
-        trained(place, seeds, lent, own)
+        trained(place, seeds, [base])
         print(f"{place.name} seeds {seeds[0]}-{seeds[-1]}: {time.monotonic() - began:.0f} s", flush=True)
     tell(work, asked.out)
     return 0

@@ -1,6 +1,6 @@
 """latentbench: is a latent space continuous, is it complete, and what did the regularisation cost?
 
-``run`` trains and measures models, ``evaluate`` measures a model of your own given as two callables, ``load`` brings a
+``run`` trains and measures models, ``measure`` measures them anew, ``evaluate`` measures a model of your own given as two callables, ``load`` brings a
 trained model back, ``load_dataset`` the data it was trained on. Importing the package loads neither torch nor anything else that is heavy.
 """
 
@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from latentbench.api import Result, evaluate, load, load_dataset, run
+    from latentbench.api import Result, evaluate, load, load_dataset, measure, run
     from latentbench.config import Run
 
 __version__ = "0.1.0"
-__all__ = ["Result", "Run", "__version__", "evaluate", "load", "load_dataset", "run"]
+__all__ = ["Result", "Run", "__version__", "evaluate", "load", "load_dataset", "measure", "run"]
 
 _HOMES = {
     "Run": "latentbench.config",
@@ -21,6 +21,7 @@ _HOMES = {
     "evaluate": "latentbench.api",
     "load": "latentbench.api",
     "load_dataset": "latentbench.api",
+    "measure": "latentbench.api",
     "run": "latentbench.api",
 }
 

@@ -1,5 +1,5 @@
-"""The Python interface: ``run`` (what the command line calls), ``evaluate`` (any trained model as two callables) and
-``load`` (a trained model of a run back).
+"""The Python interface: ``run`` (what the command line calls), ``measure`` (a finished run anew), ``evaluate`` (any trained
+model as two callables) and ``load`` (a trained model of a run back).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from latentbench import catalog, records
-from latentbench.config import Run, make_run, with_study
+from latentbench.config import Run, make_run, parse_folders, with_study
 from latentbench.core import Dataset, Encoding, Posterior, Split
 from latentbench.datasets import duplicates
 from latentbench.measuring import artifacts, scoring
@@ -24,7 +24,7 @@ from latentbench.randomness import numpy_rng
 from latentbench.records import JUDGE, Reason, Record
 from latentbench.run_folder import EVALUATION, RunFiles, RunState, unused
 from latentbench.run_info import find_run_info
-from latentbench.running import execute, plan, provenance, worker
+from latentbench.running import anew, execute, plan, provenance, worker
 from latentbench.running.assemble import Outcome
 
 if TYPE_CHECKING:
@@ -100,17 +100,45 @@ def run(models: str | Sequence[str] = ("ae", "vae"), dataset: str = "digits", **
     settings = {"models": models, "dataset": dataset, **options}
     settings = {k: v for k, v in settings.items() if v is not None}
     asked = make_run(with_study(settings))
-    argv = ["run", *(f"--{k.replace('_', '-')}={_word(v)}" for k, v in settings.items() if k != "resume")]
+    argv = ["run", *_words(settings)]
     outcome = carry_out(asked, argv, progress=not asked.quiet)
     return Result(outcome.records, outcome.folder, outcome.report)
 
 
-def carry_out(asked: Run, argv: Sequence[str], progress: bool) -> Outcome:
-    """Carry out a run and write its page with `latentbench.report`; what `run` and the command line do. See
+def measure(
+    folder: str | Path, metrics: str | Sequence[str] | None = None, out: str | Path | None = None, **options: Any
+) -> Result:
+    """Measure a finished run anew, without training: ``metrics`` (all by default) on the models that it trained.
+
+    The result is a run folder of its own, ``out`` (``<folder>-measured`` by default), whole by itself; the one measured
+    stays as it is. Measures that it holds already are taken over. ``options`` are those of `run` that say how it is
+    carried out (``workers``, ``quiet``, ``resume``, ...).
+
+    Raises ValueError, one line, where the folder holds no finished run, a metric is unknown, trained weights are damaged
+    or not there, or the data have changed since.
+    """
+    settings = {"metrics": metrics, "out": None if out is None else str(out), **options}
+    settings = {k: v for k, v in settings.items() if v is not None}
+    if settings.get("reuse"):
+        settings["reuse"] = parse_folders(settings["reuse"])
+    asked, trained = anew.measure_anew(Path(folder), settings)
+    outcome = carry_out(asked, ["measure", str(folder), *_words(settings)], not asked.quiet, trained)
+    return Result(outcome.records, outcome.folder, outcome.report)
+
+
+def carry_out(asked: Run, argv: Sequence[str], progress: bool, trained: anew.Trained | None = None) -> Outcome:
+    """Carry out a run and write its page with `latentbench.report`; what `run`, `measure` and the command line do. See
     `latentbench.running.execute.execute`."""
     from latentbench import report
 
-    return execute.execute(asked, argv, progress, report)
+    return execute.execute(asked, argv, progress, report, trained)
+
+
+def _words(settings: Mapping[str, Any]) -> list[str]:
+    """Options as words of a command line, but for ``resume``: what is to be carried on says so when it is."""
+    pairs = [(k, v) for k, v in settings.items() if k not in ("resume", "reuse")]
+    pairs += [("reuse", folder) for folder in parse_folders(settings.get("reuse", ()))]
+    return [f"--{k.replace('_', '-')}={_word(v)}" for k, v in pairs]
 
 
 def _word(value: Any) -> str:

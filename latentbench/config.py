@@ -42,9 +42,10 @@ else:
 @dataclass(frozen=True)
 class ExecutionOption:
     """Marks a field of Run that says how a run is carried out and changes none of its numbers. ``worker``: whoever computes
-    a unit of the run has to know it all the same."""
+    a unit of the run has to know it all the same. ``repeatable``: on the command line it may stand several times."""
 
     worker: bool = False
+    repeatable: bool = False
 
 
 class Spec(NamedTuple):
@@ -128,7 +129,15 @@ def parse_names(value: Any) -> Any:
     return tuple(p.strip() if isinstance(p, str) else p for p in value) if isinstance(value, list | tuple) else value
 
 
+def parse_folders(value: Any) -> Any:
+    """A path, or a list of paths, as a tuple; a comma may be part of a path. What is neither is left for the type check."""
+    if isinstance(value, str | Path):
+        return (str(value),)
+    return tuple(str(p) if isinstance(p, Path) else p for p in value) if isinstance(value, list | tuple) else value
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(parse_names)]
+Folders = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(parse_folders)]
 Memory = Annotated[str, BeforeValidator(parse_memory)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], BeforeValidator(parse_seeds)]
 
@@ -179,6 +188,12 @@ class Run(BaseModel):
         "local", min_length=1, description="what runs the units of work: local, or the name of a plug-in"
     )
     resume: Annotated[bool, ExecutionOption()] = Field(False, description="carry on an unfinished run")
+    reuse: Annotated[Folders, ExecutionOption(repeatable=True)] = Field(
+        (), description="take what was trained and measured before from this run folder; may be given several times"
+    )
+    cache: Annotated[bool, ExecutionOption()] = Field(
+        True, description="keep the judge in the user's cache folder for the next run on the same data"
+    )
     dry_run: Annotated[bool, ExecutionOption()] = Field(
         False, description="print the cells it would run and the expected time, then stop"
     )

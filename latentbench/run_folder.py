@@ -4,7 +4,7 @@
     run.json                             what the folder is the run of, and how far it is
     report.html, summary.md, results.csv made of the records
     artifacts/<kind>-<key>/              what one unit of work gave, whole or not at all: its own records.jsonl, weights
-                                         seed-N.safetensors, pictures
+                                         seed-N.safetensors, pictures, and manifest.json, by which it is known to be whole
     artifacts/.making-*                  what is half made
     .lock                                there while a process is at work on the folder
 
@@ -26,6 +26,7 @@ from latentbench import records
 from latentbench.records import Record
 
 RECORDS = "records.jsonl"
+MANIFEST = "manifest.json"
 ARTIFACTS = "artifacts"
 EVALUATION = f"{ARTIFACTS}/evaluate"
 """Where the pictures of a model that was not trained here lie."""
@@ -80,6 +81,11 @@ class RunFiles:
     def lock(self) -> Path:
         """The file that a process at work on the folder holds."""
         return self.path / ".lock"
+
+    @property
+    def units(self) -> Path:
+        """The folder in which each unit of work has one."""
+        return self.path / ARTIFACTS
 
     @property
     def jobs(self) -> Path:

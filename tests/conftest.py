@@ -1,9 +1,14 @@
-"""One torch thread for every test, unless OMP_NUM_THREADS says otherwise: processes do not fight over cores."""
+"""One torch thread for every test, unless OMP_NUM_THREADS says otherwise: processes do not fight over cores. And no test
+reads or writes the user's cache: each session of each process has a cache of its own, empty at first."""
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 
+os.environ["LATENTBENCH_CACHE"] = tempfile.mkdtemp(prefix="latentbench-cache-")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
@@ -12,6 +17,7 @@ import torch
 
 from latentbench.datasets import vision
 
+atexit.register(shutil.rmtree, os.environ["LATENTBENCH_CACHE"], ignore_errors=True)
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 

@@ -20,7 +20,8 @@ from latentbench import __version__, records
 from latentbench.catalog import datasets
 from latentbench.cli.app import main
 from latentbench.config import Run, make_run
-from latentbench.running import assemble, execute, plan
+from latentbench.running import assemble, execute, manifest, plan
+from latentbench.running.reuse import Reused
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +51,11 @@ WRONG = [
     (["run", "--config", "none.toml"], ["none.toml"]),
     (["run", "extra"], ["extra"]),
     (["rnu"], ["rnu", "did you mean 'run'"]),
+    (["run", "--reuse", "nowhere"], ["reuse: nowhere", "there is no such folder"]),
+    (["run", "--reuse"], ["--reuse"]),
+    (["measure", "nowhere"], ["measure: nowhere", "not a finished run's folder", "does not exist"]),
+    (["measure"], ["missing argument", "DIR"]),
+    (["measure", "nowhere", "--epochs", "3"], ["--epochs"]),
     (["list", "modles"], ["modles", "did you mean 'models'"]),
     (["report", "nowhere"], ["nowhere"]),
     (["report"], ["missing argument", "DIR"]),
@@ -282,6 +288,32 @@ def test_dry_run(capsys, empty_folder):
     assert list(empty_folder.iterdir()) == []
 
 
+def test_dry_run_says_what_was_trained_before(capsys, empty_folder):
+    settings = {"models": "ae", "seeds": 2, "out": "o"}
+    train = [p for p in plan.plan(make_run(settings)).parts if p.kind == "train"]
+    unit = Path("o/artifacts/train-0")
+    unit.mkdir(parents=True)
+    manifest.write(unit, manifest.here("cpu"), [(train[0], [])])
+    words = ["run", "--dry-run", "--models", "ae,vae", "--seeds", "2", "--reuse", "o"]
+    assert main([*words, "--reuse", "o"]) == 0
+    assert "4 cells (1 of them trained before), about " in capsys.readouterr().out
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["reused"] == 1
+    Path("c.toml").write_text("reuse = 'o'\nmodels = 'ae'\ndry_run = true\n")
+    assert main(["run", "--config", "c.toml"]) == 0
+    assert "(1 of them trained before)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_what_was_reused_is_said_in_one_line(capsys, instead, finished, lang):
+    Path("o/artifacts").mkdir(parents=True)
+    instead(lambda *_, **__: replace(outcome(finished), reused=Reused(4, 12, 300, 420)))
+    for words, said in ((["--reuse", "o"], True), ([], False), (["--reuse", "o", "--quiet"], False)):
+        assert main(["run", "--lang", lang, *words]) == 0
+        err = capsys.readouterr().err
+        assert ("latentbench: reused 4 of 12 trained models, 300 of 420 measures" in err.splitlines()) == said
+
+
 def saved(*words: str) -> dict[str, object]:
     """The effective configuration of ``run`` with these words."""
     Path("saved.toml").unlink(missing_ok=True)
@@ -434,7 +466,7 @@ def test_json_is_all_there_is_on_standard_output(capsys, instead, finished):
 def test_progress_is_asked_for_where_nothing_speaks_against_it(capsys, instead, finished):
     seen = []
 
-    def look(run: Run, words: list[str], progress: bool, page: object) -> assemble.Outcome:
+    def look(run: Run, words: list[str], progress: bool, *_: object) -> assemble.Outcome:
         seen.append((words, progress))
         return outcome(finished)
 

@@ -16,7 +16,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
@@ -28,10 +28,11 @@ from typer.main import get_command
 from latentbench import __version__
 from latentbench.cli.compare_and_gate import FINISHED, Action, compare, gate
 from latentbench.cli.console import print_table, rich_table, say_line
-from latentbench.config import Run, load_toml, make_run, option_name, studies, with_study
+from latentbench.config import EXECUTION_OPTIONS, Run, load_toml, make_run, option_name, studies, with_study
 from latentbench.refusals import unknown
 
 if TYPE_CHECKING:
+    from latentbench.running.anew import Trained
     from latentbench.running.assemble import Outcome
 
 KINDS = ("models", "datasets", "metrics", "studies")
@@ -59,11 +60,15 @@ def _program(
 def _run(context: typer.Context, **options: Any) -> Action:
     """Train every model with every seed, measure, and write a run folder with its report."""
     config, save_config = options.pop("config"), options.pop("save_config")
-    given = {k: v for k, v in options.items() if v is not None}
-    return partial(_carry_out, config, save_config, given, list(context.obj or ["run"]))
+    return partial(_start_run, config, save_config, _given(options), list(context.obj or ["run"]))
 
 
-def _carry_out(config: str | None, save_config: str | None, given: dict[str, Any], words: list[str]) -> int:
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Options that stand on the command line; one that may stand several times is a list, empty where it does not."""
+    return {k: v for k, v in options.items() if v not in (None, [])}
+
+
+def _start_run(config: str | None, save_config: str | None, given: dict[str, Any], words: list[str]) -> int:
     """``run``: what the command line says wins over the TOML file, and that over the study."""
     asked = make_run(with_study({**(load_toml(config) if config else {}), **given}))
     from latentbench.running import plan
@@ -71,27 +76,41 @@ def _carry_out(config: str | None, save_config: str | None, given: dict[str, Any
     if save_config:
         _save_config(plan.plan(asked).run, Path(save_config))
         return FINISHED
+    return _carry_out(asked, words)
+
+
+def _carry_out(asked: Run, words: list[str], trained: Trained | None = None) -> int:
     if asked.dry_run:
-        _dry_run(asked)
+        _dry_run(asked, trained)
         return FINISHED
     from latentbench import api
 
-    outcome = api.carry_out(asked, words, progress=not (asked.quiet or asked.json_output))
+    outcome = api.carry_out(asked, words, not (asked.quiet or asked.json_output), trained)
     _show(outcome, asked)
     if asked.open_report:
         _open(outcome.report)
     return SOME_FAILED if outcome.failed else FINISHED
 
 
+CONTEXT = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+
+
 def _run_options() -> list[inspect.Parameter]:
-    """The parameters of ``run``: one an option of Run, under its TOML name, all of them text that Run then checks."""
+    """The parameters of ``run``: all options of Run, and the files that they may stand in."""
     files = {"config": "TOML file with any of these options", "save_config": "write all options as TOML, then stop"}
-    out = [inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
-    for key, text in files.items():
-        out.append(_parameter(key, str, typer.Option(None, _flag(key), metavar="FILE", help=text)))
-    for name, field in Run.model_fields.items():
-        key = option_name(name)
-        if field.annotation is bool:
+    named = [_parameter(k, str, typer.Option(None, _flag(k), metavar="FILE", help=text)) for k, text in files.items()]
+    return [CONTEXT, *named, *_options(Run.model_fields)]
+
+
+def _options(names: Iterable[str]) -> list[inspect.Parameter]:
+    """Parameters of a command: one an option of Run, under its TOML name, all of them text that Run then checks."""
+    out = []
+    for name in names:
+        field, key = Run.model_fields[name], option_name(name)
+        if name in EXECUTION_OPTIONS and EXECUTION_OPTIONS[name].repeatable:
+            option = typer.Option(None, _flag(key), metavar="DIR", help=field.description)
+            out.append(_parameter(key, list[str], option))
+        elif field.annotation is bool:
             # A pair, so that the command line can also take back what a file says.
             pair = f"{_flag(key)}/--no-{_flag(key)[2:]}"
             out.append(_parameter(key, bool, typer.Option(None, pair, help=field.description)))
@@ -126,10 +145,40 @@ def _words(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-# typer reads a signature: this one is made from Run's fields, their one home.
-_run.__signature__ = inspect.Signature(_run_options())  # type: ignore[attr-defined]
-_run.__annotations__ = {p.name: p.annotation for p in _run_options()}
-app.command("run")(_run)
+def _measure(context: typer.Context, folder: str, **options: Any) -> Action:
+    """Measure the models of a finished run anew, without training, into a run folder of its own (DIR-measured)."""
+    return partial(_start_measuring, folder, _given(options), list(context.obj or ["measure", folder]))
+
+
+def _start_measuring(folder: str, given: dict[str, Any], words: list[str]) -> int:
+    from latentbench.running.anew import measure_anew
+
+    asked, trained = measure_anew(Path(folder), given)
+    return _carry_out(asked, words, trained)
+
+
+MEASURE_OPTIONS = (
+    "metrics", "out", "reuse", "data_root", "device", "workers", "executor", "cache", "resume", "dry_run", "json_output",
+    "quiet", "open_report", "lang",
+)  # fmt: skip
+
+
+def _measure_options() -> list[inspect.Parameter]:
+    """The parameters of ``measure``: the run, and those options of Run that leave what was trained as it is."""
+    argument = typer.Argument(..., metavar="DIR", help="The folder of a finished run.")
+    folder = inspect.Parameter("folder", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=argument, annotation=str)
+    return [CONTEXT, folder, *_options(MEASURE_OPTIONS)]
+
+
+def _with_parameters(command: Any, parameters: list[inspect.Parameter]) -> Any:
+    """The command with these parameters: typer reads a signature, and this one is made from Run's fields, their one home."""
+    command.__signature__ = inspect.Signature(parameters)
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+app.command("run")(_with_parameters(_run, _run_options()))
+app.command("measure")(_with_parameters(_measure, _measure_options()))
 
 
 def _save_config(run: Run, path: Path) -> None:
@@ -146,10 +195,10 @@ def _save_config(run: Run, path: Path) -> None:
     typer.echo(str(path))
 
 
-def _dry_run(asked: Run) -> None:
+def _dry_run(asked: Run, trained: Trained | None) -> None:
     from latentbench.running import plan
 
-    planned = plan.plan(asked)
+    planned = plan.plan(asked, trained)
     cells = [{"model": m, "seed": s} for m, s in planned.cells]
     for warning in planned.warnings:
         warnings.warn(warning, stacklevel=2)
@@ -158,13 +207,15 @@ def _dry_run(asked: Run) -> None:
             "id": planned.run.id,
             "folder": str(planned.folder),
             "cells": cells,
+            "reused": len(planned.trained_before),
             "expected_cpu_seconds": planned.expected_seconds,
         }
         typer.echo(json.dumps(row, ensure_ascii=False))
         return
     for cell in cells:
         typer.echo(f"{cell['model']}\tseed {cell['seed']}")
-    typer.echo(f"{len(cells)} cells, about {planned.expected_seconds:.0f} CPU-seconds, into {planned.folder}")
+    reused = f" ({len(planned.trained_before)} of them trained before)" if planned.trained_before else ""
+    typer.echo(f"{len(cells)} cells{reused}, about {planned.expected_seconds:.0f} CPU-seconds, into {planned.folder}")
 
 
 def _show(outcome: Outcome, asked: Run) -> None:
@@ -173,6 +224,8 @@ def _show(outcome: Outcome, asked: Run) -> None:
         typer.echo(json.dumps(_result(outcome, asked.lang), ensure_ascii=False, allow_nan=False, default=dict))
         return
     if not asked.quiet:
+        if asked.reuse and outcome.reused is not None:
+            say_line(str(outcome.reused))
         from latentbench.report.wording import language
 
         with language.speaking(asked.lang):
@@ -221,6 +274,7 @@ def _result(outcome: Outcome, lang: str) -> dict[str, Any]:
         "report": str(outcome.report),
         "status": "some cells failed" if outcome.failed else "finished",
         "finished_before": outcome.finished_before,
+        "reused": asdict(outcome.reused) if outcome.reused is not None else None,
         "cells": [{"model": m, "seed": s, "status": "failed" if (m, s) in failed else "ok"} for m, s in cells],
         "verdicts": [
             {"question": v.question, "headline": v.headline, "sentences": list(v.sentences)} for v in verdicts

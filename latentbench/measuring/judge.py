@@ -14,6 +14,7 @@ passes more than 5 % of any floor is not used, and every measure that needs it i
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -145,7 +146,8 @@ class CalibratedJudge:
         tensors = {f"network.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
         tensors |= {"bank": self.bank, "train_marginal": self.train_marginal}
         tensors["thresholds"] = torch.tensor([self.low, self.high], dtype=torch.float64)
-        save_file(tensors, path, metadata={k: repr(v) for k, v in self.checks.items()})
+        # One entry, since safetensors writes several in any order: equal judges are equal files.
+        save_file(tensors, path, metadata={"checks": json.dumps(dict(self.checks), sort_keys=True)})
 
 
 def load(path: Path, shape: tuple[int, int, int]) -> CalibratedJudge:
@@ -154,7 +156,7 @@ def load(path: Path, shape: tuple[int, int, int]) -> CalibratedJudge:
 
     with safe_open(path, framework="pt") as file:
         tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 - not a dict
-        checks = {k: float(v) for k, v in sorted((file.metadata() or {}).items())}
+        checks = json.loads(file.metadata()["checks"])
     classes = len(tensors["train_marginal"])
     network = Network(shape, classes)
     network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")})

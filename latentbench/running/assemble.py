@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from latentbench import catalog, records
+from latentbench import catalog
 from latentbench.config import studies
 from latentbench.measuring import scoring
 from latentbench.records import Reason, Record, digest
 from latentbench.run_folder import RunFiles, RunState, RunStatus
+from latentbench.running import manifest
 from latentbench.running.plan import Planned
 from latentbench.running.provenance import describe_environment, describe_run
-from latentbench.running.unit import Unit
+from latentbench.running.reuse import Reused
+from latentbench.running.unit import Part
 
 
 class Page(Protocol):
@@ -32,14 +34,15 @@ class Page(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out: the run folder, the page, all records, how many (spec, seed) cells failed, and whether the run
-    had been finished before and was left as it was."""
+    """What came out: the run folder, the page, all records, how many (spec, seed) cells failed, whether the run had been
+    finished before and was left as it was, and how much was reused."""
 
     folder: Path
     report: Path
     records: list[Record]
     failed: int
     finished_before: bool = False
+    reused: Reused | None = None
 
 
 def write_state(planned: Planned, argv: Sequence[str], status: RunStatus, about: Mapping[str, Any]) -> None:
@@ -50,16 +53,10 @@ def write_state(planned: Planned, argv: Sequence[str], status: RunStatus, about:
 
 
 def assemble(planned: Planned, argv: Sequence[str], started: float, crashed: Mapping[str, str], page: Page) -> Outcome:
-    """Records of all units in the plan's order, then everything derived from them. ``crashed``: the folders of units that
+    """Records of all parts in the plan's order, then everything derived from them. ``crashed``: the folders of units that
     failed, with the reason."""
     environment = describe_environment(planned.device)
-    rows: list[Record] = []
-    for unit in planned.units:
-        if unit.folder in crashed:
-            rows += _crash_records(planned, unit, crashed[unit.folder])
-        else:
-            rows += records.read(unit.records)
-    rows = _without_repeats(rows)
+    rows = _without_repeats(_rows(planned, crashed))
     info = describe_run(
         _config(planned),
         planned.dataset,
@@ -75,7 +72,7 @@ def assemble(planned: Planned, argv: Sequence[str], started: float, crashed: Map
     RunFiles(planned.folder).write_records(rows)
     written = page.write(planned.folder, planned.run.lang)
     write_state(planned, argv, "unfinished" if crashed else "finished", info.to_detail())
-    return Outcome(planned.folder, written, rows, failed_cells(rows))
+    return Outcome(planned.folder, written, rows, failed_cells(rows), reused=planned.reused)
 
 
 def _config(planned: Planned) -> dict[str, Any]:
@@ -91,23 +88,47 @@ def _without_repeats(rows: list[Record]) -> list[Record]:
     return list({r.to_json(): r for r in rows}.values())
 
 
-def _crash_records(planned: Planned, unit: Unit, reason: str) -> list[Record]:
+def _rows(planned: Planned, crashed: Mapping[str, str]) -> list[Record]:
+    """The records of all parts. Data of other runs may have lain under another name: theirs is this run's."""
+    read: dict[str, dict[str, list[Record]]] = {}
+    out: list[Record] = []
+    for part in planned.parts:
+        place = planned.places[part.key]
+        if place in crashed:
+            out += _crash_records(planned, part, crashed[place])
+            continue
+        if place not in read:
+            read[place] = _of_unit(planned.folder / place)
+        out += read[place].get(part.key, [])
+    return [replace(r, dataset=planned.run.dataset) if r.dataset else r for r in out]
+
+
+def _of_unit(folder: Path) -> dict[str, list[Record]]:
+    """The records of a unit, by the keys of its parts. Raises ValueError where it is damaged."""
+    if (unit := manifest.read(folder)) is None:
+        raise ValueError(f"out: {folder} was damaged while the run was under way; add --resume to compute it anew")
+    return unit.rows()
+
+
+def _crash_records(planned: Planned, part: Part, reason: str) -> list[Record]:
     reason = reason if isinstance(reason, Reason) else Reason.raised(reason)
     row = Record(dataset=planned.run.dataset)
-    if unit.kind == "train":
-        row = replace(row, model=unit.model.text, latent_dim=unit.model.latent_dim)
-    if unit.kind != "measure":
-        return [replace(row, metric=f"unit.{unit.kind}", status="failed", reason=reason)]
-    model = unit.model
+    spec = next((m for m in planned.models if m.text == part.model), None)
+    if part.kind == "train" and spec is not None:
+        row = replace(row, model=spec.text, latent_dim=spec.latent_dim)
+    if part.kind != "measure" or spec is None:
+        return [replace(row, metric=f"unit.{part.kind}", status="failed", reason=reason)]
+    if not part.metric:
+        return []
     row = Record(
         dataset=planned.run.dataset,
-        dataset_hash=unit.dataset_sha256,
-        model=model.text,
-        params=model.params,
-        latent_dim=model.latent_dim,
+        dataset_hash=planned.dataset.sha256,
+        model=spec.text,
+        params=spec.params,
+        latent_dim=spec.latent_dim,
+        seed=part.seed,
     )
-    metrics = catalog.find_metrics(unit.metrics).values()
-    return [r for seed in unit.seeds for r in scoring.failed(metrics, replace(row, seed=seed), reason)]
+    return scoring.failed(catalog.find_metrics((part.metric,)).values(), row, reason)
 
 
 def failed_cells(rows: Sequence[Record]) -> int:

@@ -1,9 +1,11 @@
 """Plan the units of a Run, run them in worker processes, put the run folder together.
 
     plan      check everything that can be wrong, before anything is written
-    units     what is to be computed, each named by the hash of what it depends on, in order of need
+    parts     what the run consists of, each named by the hash of what it depends on
+    reuse     parts that lie in other run folders or in the judges' cache -> linked into this one
+    units     the rest, in pieces of work, in order of need
     execute   hand ready units to worker processes; a finished unit is a folder and is never computed twice
-    assemble  records of all units in the plan's order -> records.jsonl -> page
+    assemble  records of all parts in the plan's order -> records.jsonl -> page
 
 A kill at any moment leaves whole units and at most a hidden half-made folder; ``--resume`` computes the rest, and the
 records come out the same as undisturbed (timings and environment aside), because a unit's content depends on its hash
@@ -24,6 +26,8 @@ from latentbench.config import Run
 from latentbench.records import Record
 from latentbench.run_folder import RunFiles, unused
 from latentbench.run_info import find_run_info
+from latentbench.running import reuse
+from latentbench.running.anew import Trained
 from latentbench.running.assemble import Outcome, Page, assemble, failed_cells, write_state
 from latentbench.running.plan import Planned, plan
 from latentbench.running.progress import progress_bars
@@ -37,13 +41,13 @@ class Interrupted(KeyboardInterrupt):
         self.resume_line = resume_line
 
 
-def execute(asked: Run, argv: Sequence[str], progress: bool, page: Page) -> Outcome:
+def execute(asked: Run, argv: Sequence[str], progress: bool, page: Page, trained: Trained | None = None) -> Outcome:
     """Carry out a run and return its outcome; see the module's docstring. ``argv``: the words that asked for it;
-    ``progress``: whether to show bars on a terminal; ``page``: what makes the page.
+    ``progress``: whether to show bars on a terminal; ``page``: what makes the page; ``trained``: see `plan`.
 
     Raises ValueError for wrong input, before anything is written, and `Interrupted` on Ctrl-C.
     """
-    planned = plan(asked)
+    planned = plan(asked, trained)
     for text in planned.warnings:
         warnings.warn(text, stacklevel=2)
     folder, files = planned.folder, RunFiles(planned.folder)
@@ -89,6 +93,7 @@ def _carry_out(planned: Planned, argv: Sequence[str], progress: bool, page: Page
     try:
         files.clear()
         write_state(planned, argv, "unfinished", {})
+        reuse.take(planned.found, folder)
         crashed = _run_units(planned, progress, page)
         return assemble(planned, argv, started, crashed, page)
     except KeyboardInterrupt:
@@ -104,11 +109,12 @@ def _resume_line(argv: Sequence[str]) -> str:
 
 
 def _run_units(planned: Planned, progress: bool, page: Page) -> dict[str, str]:
-    """Run every unit that is not done; returns the folders of those that failed with the reason."""
-    done = {u.folder for u in planned.units if u.is_done}
-    todo = [u for u in planned.units if u.folder not in done]
+    """Run every unit of the plan; returns the folders of those that failed with the reason."""
+    done, todo = set[str](), list(planned.units)
     if not todo:
         return {}
+    for unit in todo:  # what lies in its place was found damaged
+        shutil.rmtree(unit.path, ignore_errors=True)
     count = min(planned.run.workers or os.cpu_count() or 1, len(todo))
     jobs = RunFiles(planned.folder).jobs
     jobs.mkdir(exist_ok=True)
@@ -130,6 +136,8 @@ def _run_units(planned: Planned, progress: bool, page: Page) -> dict[str, str]:
                     failed[unit.folder] = reason
                 else:
                     done.add(unit.folder)
+                    if unit.kind == "judge" and planned.run.cache:
+                        reuse.keep_judge(unit.path)
                 listen({"unit": unit.folder, "reason": reason})
     shutil.rmtree(jobs, ignore_errors=True)
     return failed

@@ -1,39 +1,43 @@
-"""What is to be computed: a run checked against what there is, and laid out in units."""
+"""What is to be computed: a run checked against what there is, its parts found or laid out in units.
+
+    parts    all that the run consists of, each named by the hash of what it depends on
+    found    the parts that were computed before: in this run's folder, in those it may reuse, in the judges' cache
+    units    the rest, in pieces of work; each is told in which folder lies what it needs
+
+so a run resumed, a run with one more metric, seed or model, and a run measured anew are one thing.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from latentbench import __version__, catalog
+from latentbench import catalog
 from latentbench.catalog import ModelSpec
 from latentbench.config import Run
-from latentbench.core import JUDGE, Dataset
-from latentbench.records import digest, model_name
+from latentbench.core import Dataset
+from latentbench.records import model_name
+from latentbench.run_folder import ARTIFACTS
+from latentbench.running import reuse
+from latentbench.running.anew import Trained
 from latentbench.running.executor import Opener, find_executor
-from latentbench.running.unit import Unit, UnitKind
-
-BLOCK = {"cpu": 3, "cuda": 12}
-"""Seeds in a unit: few enough to spread over cores and to lose little in a kill, many enough to share one start; on a
-GPU, which trains them in one stack, as many as a usual run has."""
-
-
-MAPPED = 5
-"""Models whose latent space is drawn as a map: as many as the page shows in pictures."""
+from latentbench.running.manifest import Manifest
+from latentbench.running.parts import BLOCK, Parts
+from latentbench.running.reuse import Reused
+from latentbench.running.unit import Part, Unit, UnitKind
 
 
 @dataclass(frozen=True)
 class Planned:
     """A checked run: effective configuration, data, models in the order asked for, output folder, who carries it out,
-    ``cpu`` or ``cuda``, units in order of need, cells (spec, seed), a rough forecast in CPU-seconds, and warnings worth a
-    line."""
+    ``cpu`` or ``cuda``; its parts, which of them were ``found``, units for the others in order of need; cells (spec, seed),
+    how much is reused, a rough forecast in CPU-seconds, and warnings worth a line."""
 
     run: Run
     dataset: Dataset
@@ -41,17 +45,31 @@ class Planned:
     folder: Path
     executor: Opener
     device: str
+    parts: tuple[Part, ...]
+    found: Mapping[str, Manifest]
     units: tuple[Unit, ...]
     cells: tuple[tuple[str, int], ...]
+    reused: Reused
     expected_seconds: float
     warnings: tuple[str, ...]
 
+    @cached_property
+    def places(self) -> dict[str, str]:
+        """Key of each part -> the folder in which it lies in the end, relative to the run folder."""
+        return _places(self.found, self.units)
 
-def plan(asked: Run) -> Planned:
-    """Check a run against what there is and lay out its units. Writes nothing.
+    @property
+    def trained_before(self) -> tuple[tuple[str, int | None], ...]:
+        """The cells whose training is there already."""
+        return tuple((p.model, p.seed) for p in self.parts if p.kind == "train" and p.key in self.found)
 
-    Raises ValueError, one line, for an unknown model, field, dataset, metric or executor, data that cannot be used, or a
-    device that is not there.
+
+def plan(asked: Run, trained: Trained | None = None) -> Planned:
+    """Check a run against what there is and lay out what is left to compute. Writes nothing. ``trained``: weights to take
+    as they are.
+
+    Raises ValueError, one line, for an unknown model, field, dataset, metric or executor, data that cannot be used, a
+    device that is not there, or a folder to reuse that holds no run.
     """
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # package.module:MyModel is looked for where the user stands
@@ -60,7 +78,8 @@ def plan(asked: Run) -> Planned:
     for text in run.models:
         model_name("models", text)
     models = tuple(catalog.resolve_model(text, run) for text in run.models)
-    metrics = tuple(catalog.find_metrics(run.metrics))
+    catalog.find_metrics(run.metrics)
+    others = reuse.sources(run.reuse)
     executor = find_executor(run.executor)
     device = pick_device(run)
     dataset = catalog.load_dataset(run)
@@ -70,9 +89,12 @@ def plan(asked: Run) -> Planned:
         for method in ("encode", "decode", "loss", "state_dict"):
             if not callable(getattr(model, method, None)):
                 raise ValueError(f"model '{spec.text}': {type(model).__name__} has no method {method}")
+    if trained is not None and trained.dataset_sha256 != dataset.sha256:
+        raise ValueError(f"measure: {trained.folder} was trained on other data: {run.dataset} has changed since")
     folder = Path(run.out) if run.out else Path("reports") / run.id
-    steps = len(dataset.images) // (run.batch_size or 1)
-    seconds = 45 + len(run.models) * len(run.seeds) * ((run.epochs or 0) * steps * 0.0018 + 1.0)
+    parts = Parts(run, dataset, models, device, trained.weights if trained else {}).every()
+    found = reuse.find(parts, folder, others, device, run.cache)
+    reused = reuse.count(parts, found, folder, device)
     return Planned(
         run=run,
         dataset=dataset,
@@ -80,10 +102,13 @@ def plan(asked: Run) -> Planned:
         folder=folder,
         executor=executor,
         device=device,
-        units=tuple(_units(run, dataset, models, metrics, device, str(folder.absolute()))),
+        parts=tuple(parts),
+        found=found,
+        units=tuple(_lay_out(parts, found, run, dataset, models, device, str(folder.absolute()))),
         cells=tuple((m, s) for m in run.models for s in run.seeds),
-        expected_seconds=seconds,
-        warnings=tuple(_warnings(run, dataset, models)),
+        reused=reused,
+        expected_seconds=_forecast(parts, found, run, dataset),
+        warnings=(*_warnings(run, dataset, models), *reused.elsewhere),
     )
 
 
@@ -92,6 +117,14 @@ def pick_device(run: Run) -> str:
     if run.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device: 'cuda' is not available here: torch sees no CUDA device (allowed: auto, cpu)")
     return "cuda" if run.device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _forecast(parts: Sequence[Part], found: Mapping[str, Manifest], run: Run, dataset: Dataset) -> float:
+    """CPU-seconds, roughly: some for the judge, the map and the times, some for each model and seed not yet trained."""
+    left = [p for p in parts if p.key not in found]
+    steps = len(dataset.images) // (run.batch_size or 1)
+    cells = sum(p.kind == "train" for p in left)
+    return 45 * bool(left) + cells * ((run.epochs or 0) * steps * 0.0018 + 1.0)
 
 
 def _warnings(run: Run, dataset: Dataset, models: Sequence[ModelSpec]) -> Iterator[str]:
@@ -112,62 +145,68 @@ def _warnings(run: Run, dataset: Dataset, models: Sequence[ModelSpec]) -> Iterat
         )
 
 
-def _units(
-    run: Run, dataset: Dataset, models: Sequence[ModelSpec], metrics: tuple[str, ...], device: str, root: str
+def _lay_out(
+    parts: Sequence[Part],
+    found: Mapping[str, Manifest],
+    run: Run,
+    dataset: Dataset,
+    models: Sequence[ModelSpec],
+    device: str,
+    root: str,
 ) -> list[Unit]:
-    """All units, each after those it needs; ``needs`` names them by folder."""
-    sha = dataset.sha256
-    make = partial(Unit, root=root, run=run.for_worker(), dataset_sha256=sha, device=device)
-    declared = catalog.metrics()
-    protocol = {m: [declared[m].params, declared[m].splits] for m in metrics}
-    training = {k: getattr(run, k) for k in ("epochs", "patience", "batch_size", "lr", "precision")}
-    blocks = [run.seeds[i : i + BLOCK[device]] for i in range(0, len(run.seeds), BLOCK[device])]
+    """Units for the parts that are not found, each after those it needs; ``needs`` names them by folder."""
+    specs = {m.text: m for m in models}
+    worker, places = run.for_worker(), _places(found, ())
+    out: list[Unit] = []
+    for kind, group in _groups([p for p in parts if p.key not in found], BLOCK[device]):
+        seen = dict.fromkeys(key for part in group for key in part.needs)
+        made = {u.folder for u in out}
+        about = models if kind == "time" else [specs[m] for m in dict.fromkeys(p.model for p in group if p.model)]
+        needs = [u.folder for u in out] if kind == "time" else [places[k] for k in seen if places[k] in made]
+        unit = Unit(
+            kind=kind,
+            parts=tuple(group),
+            root=root,
+            run=worker,
+            dataset_sha256=dataset.sha256,
+            device=device,
+            models=tuple(about),
+            needs=tuple(dict.fromkeys(needs)),
+            places={key: places[key] for key in seen},
+        )
+        places |= _places({}, [unit])
+        out.append(unit)
+    return out
 
-    def key(kind: UnitKind, depends: Any) -> str:
-        return digest({"kind": kind, "on": depends, "data": sha, "device": device, "version": __version__})
 
-    judged = dataset.train.y is not None and any(JUDGE in declared[m].needs for m in metrics)
-    judges = [make(kind="judge", key=key("judge", 0))] if judged else []
-    judge_key, judge = (judges[0].key, judges[0].folder) if judges else (None, None)
-    judge_needs = tuple(u.folder for u in judges)
+def _places(found: Mapping[str, Manifest], units: Sequence[Unit]) -> dict[str, str]:
+    """Key of each part -> its folder, relative to the run folder."""
+    there = {key: f"{ARTIFACTS}/{manifest.folder.name}" for key, manifest in found.items()}
+    return there | {part.key: unit.folder for unit in units for part in unit.parts}
 
-    def train(model: ModelSpec, block: tuple[int, ...]) -> Unit:
-        depends = [model.text, model.params, {**training, "latent_dim": model.latent_dim}, block]
-        return make(kind="train", key=key("train", depends), models=(model,), seeds=block)
 
-    trains = {(m.text, b): train(m, b) for b in blocks for m in models}
-    trained = {m.text: {s: trains[m.text, b].folder for b in blocks for s in b} for m in models}
-    firsts = [trains[m.text, blocks[0]] for m in models]
-    first_keys = [u.key for u in firsts]
-    measuring = partial(make, judge=judge, metrics=metrics, trained=trained)
+def _groups(left: Sequence[Part], size: int) -> Iterator[tuple[UnitKind, list[Part]]]:
+    """The parts that are computed at once, in order of need: weights and measures by model and block of ``size`` seeds,
+    anchors by latent size."""
+    kinds: tuple[UnitKind, ...] = ("judge", "train", "map", "reference", "measure", "time")
+    for kind in kinds:
+        some = [p for p in left if p.kind == kind]
+        if kind in ("train", "measure"):
+            yield from ((kind, group) for group in _blocks(some, size))
+        elif kind == "reference":
+            for latent in dict.fromkeys(p.latent_dim for p in some):
+                yield kind, [p for p in some if p.latent_dim == latent]
+        elif some:
+            yield kind, some
 
-    def reference(size: int) -> Unit:
-        # What a metric reads on real images, on junk and where nothing is wrong depends on the latent size too. The data
-        # look the same at every size.
-        first = size == models[0].latent_dim
-        depends = [judge_key, size, protocol, first]
-        unit_key = key("reference", depends)
-        return measuring(kind="reference", key=unit_key, needs=judge_needs, latent_dim=size, draws_data=first)
 
-    def measure(model: ModelSpec, block: tuple[int, ...]) -> Unit:
-        weights = trains[model.text, block]
-        depends = [weights.key, judge_key, protocol, run.seeds[0] in block]
-        needs = (*judge_needs, weights.folder)
-        return measuring(kind="measure", key=key("measure", depends), needs=needs, models=(model,), seeds=block)
-
-    mapped = tuple(models[:MAPPED])
-    chart = measuring(
-        kind="map",
-        key=key("map", [first_keys[:MAPPED], run.seeds[0]]),
-        needs=tuple(u.folder for u in firsts[:MAPPED]),
-        models=mapped,
-    )
-    references = [reference(size) for size in dict.fromkeys(m.latent_dim for m in models)]
-    work = [*judges, *trains.values(), chart, *references, *(measure(m, b) for b in blocks for m in models)]
-    timing = measuring(
-        kind="time",
-        key=key("time", [first_keys, run.batch_size]),
-        needs=tuple(u.folder for u in work),
-        models=tuple(models),
-    )
-    return [*work, timing]
+def _blocks(some: Sequence[Part], size: int) -> Iterator[list[Part]]:
+    """The parts of each model in blocks of seeds, the first block of every model before the second of any."""
+    cells: dict[str, dict[int | None, list[Part]]] = {}
+    for part in some:
+        cells.setdefault(part.model, {}).setdefault(part.seed, []).append(part)
+    seeds = max(map(len, cells.values()), default=0)
+    for start in range(0, seeds, size):
+        for own in cells.values():
+            if block := list(own.values())[start : start + size]:
+                yield [part for cell in block for part in cell]

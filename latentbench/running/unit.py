@@ -1,7 +1,12 @@
-"""A unit of work: what it is, what it needs, where its result lies.
+"""Parts and units: what a run consists of, and the pieces of work that it is computed in.
 
-A unit is named by the hash of all that its content depends on, so that a result is never computed twice. It travels to a
-worker as JSON; the worker resolves its models once, on reading it.
+A *part* is the least thing that is computed, kept and found again: the weights of one model and seed, one metric of one
+model and seed, one metric's anchors at one latent size. Its key is the hash of all that its content depends on
+(`latentbench.running.parts` says of what), so that it need never be computed twice, whatever run asks for it.
+
+A *unit* is what a worker is handed at once: parts of one kind that share costly work (a process's start, a model's codes
+of all images). Its folder is named by the keys of its parts. It travels to a worker as JSON; the worker resolves its
+models once, on reading it.
 
 Kinds: ``judge``; ``train`` (one model, a block of seeds); ``reference`` (baselines, floors, ceilings at one latent size);
 ``measure`` (one model, a block of seeds); ``map`` (UMAP of the first seed of some models); ``time`` (throughput of every
@@ -11,13 +16,15 @@ model, alone on the machine).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from latentbench import catalog, run_folder
 from latentbench.catalog import ModelSpec
 from latentbench.config import Run, make_run
+from latentbench.records import digest
 
 UnitKind = Literal["judge", "train", "reference", "measure", "map", "time"]
 
@@ -29,30 +36,57 @@ Listen = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """The least thing that is computed and kept.
+
+    ``key``: the hash of what its content depends on; ``model`` (a spec's text), ``seed``, ``latent_dim``: what it is
+    about; ``metric``: what is measured, empty where it is the pictures; ``weights`` and ``judge``: the keys of the parts
+    that it is computed from.
+    """
+
+    key: str
+    kind: UnitKind
+    model: str = ""
+    seed: int | None = None
+    latent_dim: int | None = None
+    metric: str = ""
+    weights: tuple[str, ...] = ()
+    judge: str | None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The keys of the parts before it."""
+        return (*self.weights, *([self.judge] if self.judge else ()))
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Part:
+        """The part that `asdict` wrote down."""
+        return cls(**{**row, "weights": tuple(row["weights"])})
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unit:
     """One piece of a run's work.
 
-    ``key``: the hash of what its content depends on; ``root``: the run folder; ``run``: the settings a worker needs;
-    ``device``: ``cpu`` or ``cuda``; ``models`` and ``seeds``: what it is about; ``needs``: the folders of the units before
-    it; ``latent_dim``: the size that baselines are made in (``reference``), and ``draws_data`` whether that unit also
-    writes the pictures of the data and counts its copies; ``judge``: the folder of the judge, None where there is none; ``metrics``: names;
-    ``trained``: model text -> seed -> the folder of its weights.
+    ``parts``: what it gives, in this order; ``root``: the run folder; ``run``: the settings a worker needs; ``device``:
+    ``cpu`` or ``cuda``; ``models``: what it is about; ``needs``: the folders of the units before it; ``places``: key of
+    a part that it is computed from -> the folder with it.
     """
 
     kind: UnitKind
-    key: str
+    parts: tuple[Part, ...]
     root: str
     run: Run
     dataset_sha256: str
     device: str
     models: tuple[ModelSpec, ...] = ()
-    seeds: tuple[int, ...] = ()
     needs: tuple[str, ...] = ()
-    latent_dim: int | None = None
-    draws_data: bool = False
-    judge: str | None = None
-    metrics: tuple[str, ...] = ()
-    trained: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        """The hash of what its content depends on."""
+        return digest([part.key for part in self.parts])
 
     @property
     def folder(self) -> str:
@@ -71,13 +105,23 @@ class Unit:
 
     @property
     def is_done(self) -> bool:
-        """True where its result is there, whole."""
-        return self.records.exists()
+        """True where its result is there: its manifest is written last."""
+        return (self.path / run_folder.MANIFEST).exists()
 
     @property
     def is_tolerant(self) -> bool:
         """True where a failure of what it needs leaves it something to do."""
         return self.kind in TOLERANT
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that it is about, in order."""
+        return tuple(dict.fromkeys(part.seed for part in self.parts if part.seed is not None))
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What it measures, in order."""
+        return tuple(dict.fromkeys(part.metric for part in self.parts if part.metric))
 
     @property
     def model(self) -> ModelSpec:
@@ -86,31 +130,34 @@ class Unit:
             raise ValueError(f"unit {self.folder} is about {len(self.models)} models")
         return self.models[0]
 
+    def place(self, key: str) -> Path:
+        """The folder with a part that it is computed from."""
+        return Path(self.root) / self.places[key]
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values; models by their text."""
         return {
             "kind": self.kind,
-            "key": self.key,
+            "parts": [asdict(part) for part in self.parts],
             "root": self.root,
             "run": self.run.model_dump(mode="json", by_alias=True, exclude_none=True),
             "dataset_sha256": self.dataset_sha256,
             "device": self.device,
             "models": [m.text for m in self.models],
-            "seeds": list(self.seeds),
             "needs": list(self.needs),
-            "latent_dim": self.latent_dim,
-            "draws_data": self.draws_data,
-            "judge": self.judge,
-            "metrics": list(self.metrics),
-            "trained": {m: {str(seed): place for seed, place in by.items()} for m, by in self.trained.items()},
+            "places": dict(self.places),
         }
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Unit:
         """The unit that `to_json` wrote down. Raises ValueError where one of its models is not there."""
         run = make_run(row["run"])
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
-        fields["run"] = run
-        fields["models"] = tuple(catalog.resolve_model(text, run) for text in row["models"])
-        fields["trained"] = {m: {int(seed): place for seed, place in by.items()} for m, by in row["trained"].items()}
-        return cls(**fields)
+        return cls(
+            **{
+                **row,
+                "run": run,
+                "parts": tuple(map(Part.from_json, row["parts"])),
+                "models": tuple(catalog.resolve_model(text, run) for text in row["models"]),
+                "needs": tuple(row["needs"]),
+            }
+        )

@@ -1,6 +1,7 @@
 """One unit of work: from its JSON file to its folder of records and files.
 
-The folder of a unit is there entirely or not at all; a unit whose folder is there is not computed again.
+The folder of a unit is there entirely or not at all; a unit whose folder is there is not computed again. What it gives
+depends on its parts alone (`latentbench.running.parts` says on what they do), never on what else its run asks for.
 
 Run as ``python -m latentbench.running.worker UNIT.json`` for one unit, or with no argument to serve unit paths from
 standard input, a line of JSON back for each: that saves loading torch once a unit. End of input, or the death of the
@@ -25,15 +26,17 @@ import torch
 from latentbench import catalog, records
 from latentbench.catalog import ModelSpec
 from latentbench.config import Run
-from latentbench.core import Dataset
+from latentbench.core import Dataset, Encoding, Metric
 from latentbench.datasets import duplicates
 from latentbench.measuring import artifacts, scoring
 from latentbench.measuring import judge as judges
 from latentbench.measuring.baselines import ANCHOR, BASELINES
 from latentbench.records import JUDGE, SECOND_JUDGE, Reason, Record
 from latentbench.run_folder import RECORDS, weights_name, whole_or_not_at_all
-from latentbench.running.unit import Listen, Unit, UnitKind
-from latentbench.training.fit import Diverged, Plan, initialise
+from latentbench.running import manifest
+from latentbench.running.manifest import Rows
+from latentbench.running.unit import Listen, Part, Unit, UnitKind
+from latentbench.training.fit import Diverged, History, Plan, initialise
 from latentbench.training.stacking import fit_all
 
 NO_LABELS = Reason.of("dataset.no_labels", "the dataset has no labels")
@@ -45,7 +48,8 @@ def perform(unit: Unit, listen: Listen) -> None:
     if unit.is_done:
         return
     with whole_or_not_at_all(unit.path) as folder:
-        records.write(folder / RECORDS, KINDS[unit.kind](unit, folder, listen))
+        rows = KINDS[unit.kind](unit, folder, listen)
+        manifest.write(folder, manifest.here("cpu" if unit.kind == "judge" else unit.device), rows)
 
 
 @cache
@@ -61,15 +65,16 @@ def _context(unit: Unit) -> tuple[Run, Dataset, torch.device]:
     return unit.run, _dataset(unit.run, unit.dataset_sha256), torch.device(unit.device)
 
 
-def _row(unit: Unit, model: ModelSpec | None = None, seed: int | None = None) -> Record:
+def _row(unit: Unit, model: ModelSpec | None = None, seed: int | None = None, latent_dim: int | None = None) -> Record:
     """What all records of a cell share."""
-    row = Record(dataset=unit.run.dataset, dataset_hash=unit.dataset_sha256, latent_dim=unit.latent_dim, seed=seed)
+    row = Record(dataset=unit.run.dataset, dataset_hash=unit.dataset_sha256, latent_dim=latent_dim, seed=seed)
     return row if model is None else replace(row, model=model.text, params=model.params, latent_dim=model.latent_dim)
 
 
-def _judge(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
+def _judge(unit: Unit, folder: Path, listen: Listen) -> Rows:
     """Train, calibrate and check the judge, and a second one from another seed to check verdicts against."""
     _, dataset, _ = _context(unit)
+    (part,) = unit.parts
     out: list[Record] = []
     for name, seed in ((JUDGE, 0), (SECOND_JUDGE, 1)):
         judge = judges.train_judge(dataset, seed)
@@ -78,7 +83,7 @@ def _judge(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
         row = replace(_row(unit), model=name, role="judge", split="test")
         out += judge.records(row)
         out.append(_weights(unit, path, row))
-    return out
+    return [(part, out)]
 
 
 def _judge_file(name: str) -> str:
@@ -93,15 +98,16 @@ def _weights(unit: Unit, path: Path, row: Record) -> Record:
 
 def _load_judge(unit: Unit, dataset: Dataset, device: torch.device, name: str = JUDGE) -> tuple[Any, dict[str, str]]:
     """The frozen judge and, where there is none to use, the reason for everything that needs it."""
-    if unit.judge is None:
+    key = next((part.judge for part in unit.parts if part.judge), None)
+    if key is None:
         return None, {"judge": NO_JUDGE, "labels": NO_LABELS, "train_labels": NO_LABELS}
-    judge = judges.load(Path(unit.root) / unit.judge / _judge_file(name), dataset.shape)
+    judge = judges.load(unit.place(key) / _judge_file(name), dataset.shape)
     if judge.refusal:
         return None, {"judge": judge.refusal}
     return judge.to(device), {}
 
 
-def _train(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
+def _train(unit: Unit, folder: Path, listen: Listen) -> Rows:
     """Train one spec with each seed of the block; a diverged seed is a failed record, not a failed unit."""
     run, dataset, device = _context(unit)
     assert run.epochs is not None
@@ -116,21 +122,22 @@ def _train(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
 
     models = [initialise(lambda: spec.build(dataset.shape), seed).to(device) for seed in seeds]
     histories = fit_all(models, train, val, plan, seeds, [partial(heard, seed) for seed in seeds])
-    out = []
-    for seed, model, history in zip(seeds, models, histories, strict=True):
-        row = _row(unit, spec, seed)
-        if isinstance(history, Diverged):
-            out.append(replace(row, metric="train.epochs", status="failed", reason=history.reason, unit="epochs"))
-            continue
-        out += [replace(row, kind="curve", metric=k, samples=tuple(v), unit="nats") for k, v in history.curves.items()]
-        detail = {"kept": history.best}
-        out.append(replace(row, metric="train.epochs", value=float(history.epochs), unit="epochs", detail=detail))
-        seconds = replace(row, metric="train.seconds", value=history.seconds, unit="s", better="lower")
-        out.append(seconds)
-        if (variance := getattr(model, "decoder_variance", None)) is not None:
-            out.append(replace(row, metric="decoder_variance", value=float(variance), unit="image range^2"))
-        out.append(_save(model, unit, folder, row))
-    return out
+    cells = zip(unit.parts, models, histories, strict=True)
+    return [(part, _training(unit, part, model, history, folder)) for part, model, history in cells]
+
+
+def _training(unit: Unit, part: Part, model: Any, history: History | Diverged, folder: Path) -> list[Record]:
+    """The records of one seed's training, its weights saved."""
+    row = _row(unit, unit.model, part.seed)
+    if isinstance(history, Diverged):
+        return [replace(row, metric="train.epochs", status="failed", reason=history.reason, unit="epochs")]
+    out = [replace(row, kind="curve", metric=k, samples=tuple(v), unit="nats") for k, v in history.curves.items()]
+    detail = {"kept": history.best}
+    out.append(replace(row, metric="train.epochs", value=float(history.epochs), unit="epochs", detail=detail))
+    out.append(replace(row, metric="train.seconds", value=history.seconds, unit="s", better="lower"))
+    if (variance := getattr(model, "decoder_variance", None)) is not None:
+        out.append(replace(row, metric="decoder_variance", value=float(variance), unit="image range^2"))
+    return [*out, _save(model, unit, folder, row)]
 
 
 def _save(model: Any, unit: Unit, folder: Path, row: Record) -> Record:
@@ -165,10 +172,10 @@ class NotTrained:
     reason: str
 
 
-def _trained(unit: Unit, spec: ModelSpec, seed: int) -> Trained | NotTrained:
-    """What training gave for one model and seed of this run."""
+def _trained(unit: Unit, spec: ModelSpec, seed: int, weights: str) -> Trained | NotTrained:
+    """What training gave for one model and seed, the part ``weights``."""
     _, dataset, device = _context(unit)
-    folder = Path(unit.root) / unit.trained[spec.text][seed]
+    folder = unit.place(weights)
     path = folder / weights_name(seed)
     if not folder.exists():
         return NotTrained(Reason.of("failed.not_trained", "it could not be trained"))
@@ -178,93 +185,107 @@ def _trained(unit: Unit, spec: ModelSpec, seed: int) -> Trained | NotTrained:
     return Trained(restore(spec, dataset.shape, path).to(device))
 
 
-def _measure(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
-    """Score one spec's trained models; the first seed of the run also makes the pictures."""
-    run, dataset, device = _context(unit)
+def _measure(unit: Unit, folder: Path, listen: Listen) -> Rows:
+    """Score one spec's trained models, and make the pictures that are asked for."""
+    _, dataset, device = _context(unit)
     judge, missing = _load_judge(unit, dataset, device)
     second, _ = _load_judge(unit, dataset, device, SECOND_JUDGE) if judge is not None else (None, {})
-    metrics = catalog.find_metrics(unit.metrics)
+    metrics = catalog.find_metrics(unit.metrics) if unit.metrics else {}
     spec = unit.model
-    out = []
+    out: list[tuple[Part, list[Record]]] = []
     for seed in unit.seeds:
         row = _row(unit, spec, seed)
-        training = _trained(unit, spec, seed)
+        parts = [part for part in unit.parts if part.seed == seed]
+        training = _trained(unit, spec, seed, parts[0].weights[0])
         if isinstance(training, NotTrained):
-            out += scoring.failed(metrics.values(), row, training.reason)
+            named = [(part, [metrics[part.metric]] if part.metric else []) for part in parts]
+            out += [(part, scoring.failed(some, row, training.reason)) for part, some in named]
             continue
         encoding = scoring.encode(training.model, dataset, seed, device, judge, missing)
-        out += scoring.score(encoding, metrics.values(), row)
-        if second is not None and "validity.normal" in metrics:
-            out += _second_opinion(encoding, second, metrics, row)
-        if seed == run.seeds[0]:
-            stem = f"{run.models.index(spec.text)}"
-            out += artifacts.exhibit(encoding, folder, unit.folder, row, stem)
+        for part in parts:
+            if not part.metric:
+                out.append((part, artifacts.exhibit(encoding, folder, unit.folder, row, f"seed-{seed}")))
+                continue
+            rows = scoring.score(encoding, [metrics[part.metric]], row)
+            if second is not None and part.metric == TWICE_JUDGED:
+                rows += _second_opinion(encoding, second, metrics[part.metric], row)
+            out.append((part, rows))
         listen({"progress": {"model": spec.text, "seed": seed, "measured": True}})
     return out
 
 
-def _second_opinion(encoding: Any, second: Any, metrics: Any, row: Record) -> list[Record]:
-    """`validity.normal` once more, by the second judge: a verdict that hangs on one judge is not worth much."""
+TWICE_JUDGED = "validity.normal"
+
+
+def _second_opinion(encoding: Encoding, second: Any, metric: Metric, row: Record) -> list[Record]:
+    """A metric once more, by the second judge: a verdict that hangs on one judge is not worth much."""
     again = replace(encoding, judge=second)
-    metric = replace(metrics["validity.normal"], name="validity.normal.second_judge")
-    return scoring.score(again, [metric], row)
+    return scoring.score(again, [replace(metric, name=f"{metric.name}.second_judge")], row)
 
 
-def _reference(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
+def _reference(unit: Unit, folder: Path, listen: Listen) -> Rows:
     """The baselines of one latent size, measured like models, and every metric's anchors and self-check on this very
-    data."""
+    data; the pictures of the data, where they are asked for."""
     _, dataset, device = _context(unit)
     judge, missing = _load_judge(unit, dataset, device)
-    metrics = catalog.find_metrics(unit.metrics)
-    assert unit.latent_dim is not None
-    out: list[Record] = []
-    for name, kind in BASELINES.items():
-        model = kind(dataset.train.x.to(device), unit.latent_dim)
+    metrics = catalog.find_metrics(unit.metrics) if unit.metrics else {}
+    size = unit.parts[0].latent_dim
+    assert size is not None
+    out: dict[Part, list[Record]] = {part: [] for part in unit.parts}
+    row = _row(unit, latent_dim=size)
+    for name, kind in BASELINES.items() if metrics else ():
+        model = kind(dataset.train.x.to(device), size)
         encoding = scoring.encode(model, dataset, 0, device, judge, missing)
-        out += scoring.score(encoding, metrics.values(), replace(_row(unit), model=name, role="baseline"))
-        if name == ANCHOR:  # anchors ask for real images and the judge only, but for an encoding to hold them
-            out += scoring.references(encoding, metrics.values(), _row(unit))
-    if unit.draws_data:
-        out.append(duplicates.count(dataset.images, dataset.val.x, dataset.test.x).to_record(_row(unit)))
+        for part in (p for p in unit.parts if p.metric):
+            metric = [metrics[part.metric]]
+            out[part] += scoring.score(encoding, metric, replace(row, model=name, role="baseline"))
+            if name == ANCHOR:  # anchors ask for real images and the judge only, but for an encoding to hold them
+                out[part] += scoring.references(encoding, metric, row)
+    for part in (p for p in unit.parts if not p.metric):
         arrays, detail = artifacts.data(dataset)
-        out.append(artifacts.write(arrays, detail, folder, unit.folder, _row(unit), "data", "data"))
-    return out
+        out[part].append(artifacts.write(arrays, detail, folder, unit.folder, row, "data", "data"))
+        out[part].append(duplicates.count(dataset.images, dataset.val.x, dataset.test.x).to_record(_row(unit)))
+    return list(out.items())
 
 
-def _map(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
+def _map(unit: Unit, folder: Path, listen: Listen) -> Rows:
     """UMAP of the latent space of each spec that is to have a map, first seed, held-out points."""
-    run, dataset, device = _context(unit)
-    seed = run.seeds[0]
+    _, dataset, device = _context(unit)
     x = dataset.test.x[artifacts.map_index(len(dataset.test.x))].to(device)
-    out = []
-    for number, spec in enumerate(unit.models):
-        training = _trained(unit, spec, seed)
+    out: list[tuple[Part, list[Record]]] = []
+    for number, (spec, part) in enumerate(zip(unit.models, unit.parts, strict=True)):
+        assert part.seed is not None
+        training = _trained(unit, spec, part.seed, part.weights[0])
         if isinstance(training, NotTrained):
+            out.append((part, []))
             continue
         with torch.inference_mode():
             codes = training.model.encode(x).mu
-        arrays, detail = artifacts.latent_map(codes, seed)
-        row = _row(unit, spec, seed)
-        out.append(artifacts.write(arrays, detail, folder, unit.folder, row, "map", f"map-{number}"))
+        arrays, detail = artifacts.latent_map(codes, part.seed)
+        row = _row(unit, spec, part.seed)
+        out.append((part, [artifacts.write(arrays, detail, folder, unit.folder, row, "map", f"map-{number}")]))
     return out
 
 
-def _time(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
+def _time(unit: Unit, folder: Path, listen: Listen) -> Rows:
     """Throughput and cost of every spec's first seed, interleaved."""
     from latentbench.measuring.timing import time_models
 
     run, dataset, device = _context(unit)
     assert run.batch_size
+    (part,) = unit.parts
+    assert part.seed is not None
     specs = {spec.text: spec for spec in unit.models}
-    trainings = {text: _trained(unit, spec, run.seeds[0]) for text, spec in specs.items()}
+    cells = zip(unit.models, part.weights, strict=True)
+    trainings = {spec.text: _trained(unit, spec, part.seed, weights) for spec, weights in cells}
     models = {text: one.model for text, one in trainings.items() if isinstance(one, Trained)}
     rows = time_models(models, dataset.shape, device, train_batch=run.batch_size) if models else []
     shared = {r.model: _row(unit, specs.get(r.model)) for r in rows}
     fields = ("dataset", "dataset_hash", "latent_dim", "params")
-    return [replace(r, **{f: getattr(shared[r.model], f) for f in fields}) for r in rows]
+    return [(part, [replace(r, **{f: getattr(shared[r.model], f) for f in fields}) for r in rows])]
 
 
-KINDS: dict[UnitKind, Callable[[Unit, Path, Listen], list[Record]]] = {
+KINDS: dict[UnitKind, Callable[[Unit, Path, Listen], Rows]] = {
     "judge": _judge,
     "train": _train,
     "reference": _reference,

@@ -1,0 +1,112 @@
+"""The code that a number came from, as a hash: a module's source and that of all it imports of its own package.
+
+A result may stand in for a new one only where the code that would compute it anew is the same: a version number says that
+of a release, and of nothing that is being worked on.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import sys
+from collections.abc import Iterator
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from latentbench import __version__
+
+INSTALLED = frozenset({"site-packages", "dist-packages"})
+HOME, PACKAGE = Path(__file__).parents[2], "latentbench"
+
+
+def module_of(thing: Any) -> str:
+    """The name of the module that a function, a class or a callable object was written in."""
+    while isinstance(thing, partial):
+        thing = thing.func
+    name = getattr(inspect.unwrap(thing), "__module__", None) or type(thing).__module__
+    return str(name)
+
+
+@cache
+def code(module: str) -> str:
+    """The sha256, in hex, of the source of a module and of all that it imports, directly or not, of its own package, or
+    (where it is not installed) of the folder that its package stands in. Without a source: this package's version."""
+    top = module.partition(".")[0]
+    base = _base(module)
+    if base is None:
+        return __version__
+    inside = top if top == PACKAGE or INSTALLED & set(base.parts) else ""
+    found: dict[str, Path] = {}
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        if name in found or (inside and name.partition(".")[0] != inside):
+            continue
+        if (path := _file(base, name)) is not None:
+            found[name] = path
+            todo += _imports(path, name)
+    sha = hashlib.sha256(b"" if found else __version__.encode())
+    for name, path in sorted(found.items()):
+        sha.update(f"{name}\0{_text(path)}\0".encode())
+    return sha.hexdigest()
+
+
+def _base(module: str) -> Path | None:
+    """The folder that the top package of a module stands in; None where it has no source."""
+    if module.partition(".")[0] == PACKAGE:
+        return HOME
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        return None
+    path = Path(file).resolve()
+    return path.parents[module.count(".") + (path.stem == "__init__")]
+
+
+def own_code(module: str) -> str:
+    """The sha256, in hex, of the source of one module of this package alone."""
+    path = _file(HOME, module)
+    return __version__ if path is None else hashlib.sha256(_text(path).encode()).hexdigest()
+
+
+def _file(base: Path, name: str) -> Path | None:
+    place = base.joinpath(*name.split("."))
+    return next((p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()), None)
+
+
+@cache
+def _text(path: Path) -> str:
+    return path.read_text("utf-8", "replace")
+
+
+@cache
+def _imports(path: Path, name: str) -> tuple[str, ...]:
+    """Names of modules that a file imports, whether or not there are such files: of ``from a import b`` both."""
+    package = name if path.stem == "__init__" else name.rpartition(".")[0]
+    try:
+        tree = ast.parse(_text(path))
+    except (SyntaxError, ValueError):
+        return ()
+    out: list[str] = []
+    for node in _walk(tree):
+        if isinstance(node, ast.Import):
+            out += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            home = ".".join([*above, *([node.module] if node.module else [])])
+            below = [f"{home}.{alias.name}" for alias in node.names]
+            # A package's own file is read for what is no module of it: names that it gives on.
+            out += below
+            if home != PACKAGE:
+                out.append(home)
+    return tuple(out)
+
+
+def _walk(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that only a type checker reads."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) and child in node.body:
+            continue
+        yield from _walk(child)
