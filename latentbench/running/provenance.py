@@ -19,6 +19,7 @@ from latentbench import __version__
 from latentbench.core import Dataset, Metric
 from latentbench.machine import processor
 from latentbench.run_info import RunInfo
+from latentbench.stats.least import least_effect
 
 
 def describe_run(
@@ -45,6 +46,8 @@ def describe_run(
             "family": m.family,
             "phrase": asdict(m.phrase) if m.phrase else None,
             "headline": list(m.headline),
+            "needs": sorted(need.name for need in m.needs),
+            "least": least_effect(m.least, m.least_relative, m.bounds, m.unit).to_json(),
         }
         for m in metrics
     }
