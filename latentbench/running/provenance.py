@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -22,19 +22,9 @@ from latentbench.run_info import RunInfo
 from latentbench.stats.least import least_effect
 
 
-def describe_run(
-    config: Mapping[str, Any],
-    dataset: Dataset,
-    metrics: Sequence[Metric],
-    environment: Mapping[str, Any],
-    command: str,
-    models: Mapping[str, Any],
-    started: float | None = None,
-    study: Mapping[str, Any] | None = None,
-) -> RunInfo:
-    """What was asked, on what data, with which definitions, where; ``started`` in seconds since 1970 (default: now)."""
-    now = time.time()
-    definitions = {
+def define(metrics: Iterable[Metric]) -> dict[str, dict[str, Any]]:
+    """What a run record says of each metric, by name: all that a reader of its records needs to know of it."""
+    return {
         m.name: {
             "summary": m.summary,
             "source": m.source,
@@ -51,6 +41,20 @@ def describe_run(
         }
         for m in metrics
     }
+
+
+def describe_run(
+    config: Mapping[str, Any],
+    dataset: Dataset,
+    metrics: Sequence[Metric],
+    environment: Mapping[str, Any],
+    command: str,
+    models: Mapping[str, Any],
+    started: float | None = None,
+    study: Mapping[str, Any] | None = None,
+) -> RunInfo:
+    """What was asked, on what data, with which definitions, where; ``started`` in seconds since 1970 (default: now)."""
+    now = time.time()
     return RunInfo(
         config=config,
         environment=environment,
@@ -68,7 +72,7 @@ def describe_run(
             **_streamed(dataset),
         },
         models=models,
-        definitions=definitions,
+        definitions=define(metrics),
         study=study,
     )
 

@@ -15,15 +15,19 @@ and a claim needs no name to be found in it.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import accumulate, combinations
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr
+
 from latentbench.records import canonical
-from latentbench.stats.cells import LEVEL, Cell, Interval, Seed, comparable, t_interval, t_test
-from latentbench.stats.intervals import equal_differences
+from latentbench.stats.cells import LEVEL, Cell, Interval, Seed, comparable, t_interval
 
 ALPHA = 1 - LEVEL
 """Chance of any false claim in a family."""
@@ -41,8 +45,16 @@ class Family:
     @cached_property
     def _chances(self) -> tuple[_Sorted, _Sorted]:
         """The p-values of the headlines, and of all."""
-        found = [(b.headline, p) for a, b in pairs(self._cells) if (p := chance(a, b)) is not None]
-        return _Sorted([p for headline, p in found if headline]), _Sorted([p for _, p in found])
+        found: tuple[list[float], list[float]] = [], []
+        by_seeds: dict[int, list[tuple[bool, Sequence[float], float]]] = {}
+        for a, b in pairs(self._cells):
+            if (d := paired_values(a, b)) and sound(a, b):
+                by_seeds.setdefault(len(d), []).append((b.headline, d, _size(a, b)))
+        for rows in by_seeds.values():
+            p = chances(np.array([d for _, d, _ in rows]), np.array([size for _, _, size in rows])).tolist()
+            found[1].extend(p)
+            found[0].extend(x for x, (headline, _, _) in zip(p, rows, strict=True) if headline)
+        return _Sorted(found[0]), _Sorted(found[1])
 
     @property
     def size(self) -> tuple[int, int]:
@@ -52,6 +64,10 @@ class Family:
     def claims(self, cell: Cell) -> int:
         """How many claims those of a cell are made with."""
         return self.size[not cell.headline]
+
+    def tells(self, headline: bool) -> bool:
+        """Whether any p-value of the family, adjusted, is at most `ALPHA`: else nothing is told."""
+        return any(p <= ALPHA for p in self._chances[not headline].adjusted_p[:1])
 
     def adjusted(self, p: float, headline: bool) -> float:
         """A p-value of this page, adjusted for all of its family; in [p, 1]."""
@@ -107,21 +123,42 @@ def compared(cell: Cell) -> Mapping[Seed, float]:
     return cell.values
 
 
+def sound(first: Cell, other: Cell) -> bool:
+    """Whether two values may be compared: neither of a metric that failed its self-check, nor nats of two likelihoods."""
+    return not (first.unproven or other.unproven) and comparable((first, other))
+
+
+def paired_values(first: Cell, other: Cell) -> list[float]:
+    """``other - first`` at each seed both have; empty where that is one or none, which tells no chance."""
+    a, b = compared(first), compared(other)
+    shared = [b[s] - a[s] for s in b if s in a]
+    return shared if len(shared) > 1 else []
+
+
 def chance(first: Cell, other: Cell) -> float | None:
-    """Two-sided p of "the two are equal", on its own; None where nothing is paired over two seeds or more, where the
-    metric failed its self-check, or where the two values do not compare."""
-    if first.unproven or other.unproven or not comparable((first, other)):
+    """Two-sided p of "the two are equal", on its own; None where nothing is paired over two seeds or more, or the two are
+    not `sound`."""
+    d = paired_values(first, other)
+    if not d or not sound(first, other):
         return None
-    d = difference(first, other)
-    return None if d is None else chance_of(d, first, other)
+    return float(chances(np.array([d]), np.array([_size(first, other)]))[0])
 
 
-def chance_of(d: Interval, first: Cell, other: Cell) -> float | None:
-    """The same for their difference. Where it is one and the same number at every seed the t-test has no spread to go
-    by; see `latentbench.stats.intervals.equal_differences`."""
-    if d.sd is None:
-        return None
-    size = ROUNDING * max(abs(c.interval.mean) for c in (first, other) if c.interval)
-    if d.sd <= size:
-        return 1.0 if abs(d.mean) <= size else equal_differences(d.n)
-    return t_test(d)
+def _size(first: Cell, other: Cell) -> float:
+    return max(abs(c.interval.mean) for c in (first, other) if c.interval)
+
+
+def chances(d: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Two-sided p of the paired t-test of each row of differences ``d`` (pairs, seeds), where the values are of ``size``
+    (pairs,). Shape (pairs,), in [0, 1].
+
+    Where n differences are one and the same number other than 0 a t-test has no spread to go by and would say 0. Of two
+    independent draws from one distribution no single difference but 0 comes with probability above 1/4 (values c apart
+    form chains, and the even and the odd links of each share its mass), so n equal ones come with ``4^(1 - n)`` at most:
+    that is their p.
+    """
+    n, nothing = d.shape[1], ROUNDING * size
+    mean, sd = d.mean(1), d.std(1, ddof=1)
+    flat = sd <= nothing
+    p = 2 * stdtr(n - 1, -np.abs(mean) * math.sqrt(n) / np.where(flat, 1.0, sd))
+    return np.asarray(np.where(flat, np.where(np.abs(mean) <= nothing, 1.0, 4.0 ** (1 - n)), p))

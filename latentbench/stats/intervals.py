@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,7 @@ class Paired:
     tied: bool
 
 
+@cache
 def quantile(n: int, level: float = LEVEL) -> float:
     """t_n: the two-sided quantile of Student's t for n >= 2 values."""
     return float(stdtrit(n - 1, (1 + level) / 2))
@@ -124,14 +126,6 @@ def _near(mean: float, sd: float, bottom: float, top: float) -> str:
     if bottom < mean - CLOSE * sd and mean + CLOSE * sd < top:
         return ""
     return NEAR_A_BOUND if sd else AT_A_BOUND
-
-
-def equal_differences(n: int) -> float:
-    """P, at most, that n paired differences of two equal models are one and the same number other than 0: a t-test,
-    which has no spread to go by there, would say 0. Of two independent draws from one distribution no single difference
-    but 0 comes with probability above 1/4 (values c apart form chains, and the even and the odd links of each share its
-    mass), so n equal ones come with ``4^(1 - n)`` at most."""
-    return float(4.0 ** (1 - n))
 
 
 def t_test(difference: Interval) -> float:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from latentbench.stats.cells import Cell, Interval, Paired, comparable, paired, seeds_to_see, within_spread
-from latentbench.stats.families import ALPHA, Family, chance, compared, together
+from latentbench.stats.families import ALPHA, Family, chance, compared, sound, together
 from latentbench.stats.families import difference as paired_difference
 
 ComparisonOutcome = Literal[
@@ -77,8 +77,7 @@ class CellComparison:
         return self.adjusted is not None and self.adjusted <= ALPHA and abs(d.mean) > self.threshold * EDGE
 
     def _counted(self, d: Interval) -> bool:
-        sound = not (self.first.unproven or self.other.unproven) and comparable((self.first, self.other))
-        return sound and abs(d.mean) > self.threshold * EDGE and not within_spread(self.first, self.other)
+        return sound(self.first, self.other) and abs(d.mean) > self.threshold * EDGE and not within_spread(self.first, self.other)
 
     def _within(self, d: Interval, once: bool) -> bool:
         """Whether there is no difference that matters. A timing that was taken once has no interval to say so."""
@@ -183,8 +182,7 @@ def claims(*rows: Sequence[Cell]) -> tuple[Claim, ...]:
 def difference(first: Cell, other: Cell) -> Paired | None:
     """``other - first``, paired by seed; None where they share no seed, where the metric failed its self-check, or
     where the two values do not compare. Its size: whether it is told, `side` says."""
-    sound = not (first.unproven or other.unproven) and comparable((first, other))
-    return paired(compared(other), compared(first)) if sound and paired_difference(first, other) else None
+    return paired(compared(other), compared(first)) if sound(first, other) and paired_difference(first, other) else None
 
 
 def side(first: Cell, other: Cell) -> int:
