@@ -232,7 +232,9 @@ def page(held: Mapping[str, Any]) -> str:
         "| ---: | ---: | ---: | --- | --- | --- |",
     ]
     for row in held["null"]:
-        often = ", ".join(f"{name} {n}" for name, n in sorted(row["most often"][0] + row["most often"][1], key=lambda x: -x[1])[:3])
+        often = ", ".join(
+            f"{name} {n}" for name, n in sorted(row["most often"][0] + row["most often"][1], key=lambda x: -x[1])[:3]
+        )
         lines.append(
             f"| {row['models']} | {row['deals']:,} | {row['claims'][0]}, {row['claims'][1]:,} | {wilson(row['headline'], row['deals'])} | "
             f"{wilson(row['outside'], row['deals'])} | {often} |"

@@ -242,7 +242,9 @@ def seeds_to_see(sd: float, effect: float, alpha: float = 1 - LEVEL, power: floa
     ``power`` is not between 0 and 1, or ``sd`` or ``effect`` is below 0.
     """
     if not (0 < alpha < 1 and 0 < power < 1 and sd >= 0 and effect >= 0):
-        raise ValueError(f"alpha {alpha} and power {power} lie between 0 and 1, sd {sd} and effect {effect} are 0 or more")
+        raise ValueError(
+            f"alpha {alpha} and power {power} lie between 0 and 1, sd {sd} and effect {effect} are 0 or more"
+        )
     if effect == 0:
         return None
     low, high = 2, MOST_SEEDS + 1

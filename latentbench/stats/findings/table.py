@@ -167,7 +167,9 @@ def _invalid(table: Table) -> dict[str, float]:
     """Models of which hardly anything drawn from N(0, I) is valid, each with that share; none where the judge failed its
     self-check, or no share of real images was recorded to read it against."""
     real = table.reference("validity.normal", "ceiling:real")
-    cells = {m: c for m in table.models if (c := table.by.get((m, "validity.normal"))) and c.interval and not c.unproven}
+    cells = {
+        m: c for m in table.models if (c := table.by.get((m, "validity.normal"))) and c.interval and not c.unproven
+    }
     shares = {m: c.interval.mean for m, c in cells.items() if c.interval}
     return {m: share for m, share in shares.items() if real is not None and share < HARDLY * real}
 
@@ -223,7 +225,7 @@ def tables(records: Sequence[Record], family: Family | None = None) -> list[Tabl
 
 def claims_together(runs: Iterable[Sequence[Record]]) -> Family:
     """The claims of a page that shows several runs, from the records of each."""
-    return Family(c for records in runs for c in summarise(records))
+    return Family(*(summarise(records) for records in runs))
 
 
 def without_record(records: Sequence[Record], table: Table) -> list[str]:
