@@ -97,7 +97,10 @@ class Store:
         headline rests on."""
         if source not in self._columns:
             cells = self.cells[source]
-            table = [[[of(c).get(s, math.nan) for s in range(self.size)] for c in cells] for of in (compared, lambda c: c.values)]
+            table = [
+                [[of(c).get(s, math.nan) for s in range(self.size)] for c in cells]
+                for of in (compared, lambda c: c.values)
+            ]
             self._columns[source] = (np.array(table[0]), np.array(table[1])), np.array([c.headline for c in cells])
         return self._columns[source]
 

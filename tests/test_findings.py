@@ -342,7 +342,11 @@ def test_where_nothing_is_valid_codes_alone_lead_nowhere():
 def test_a_least_effect_travels_in_the_definitions():
     def page(least):
         definitions = {"mine": {"least": least}}
-        return [Record(kind="run", detail={"definitions": definitions}), *rows("a", "mine", 1 + JITTER), *rows("b", "mine", 1.5 + JITTER[::-1])]
+        return [
+            Record(kind="run", detail={"definitions": definitions}),
+            *rows("a", "mine", 1 + JITTER),
+            *rows("b", "mine", 1.5 + JITTER[::-1]),
+        ]
 
     verdicts = {"better": {"absolute": 0.4}, "equivalent": {"absolute": 0.6}, "not told apart": {"relative": 1 / 3}}
     for verdict, least in verdicts.items():
