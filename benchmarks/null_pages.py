@@ -150,7 +150,7 @@ def may_tell(store: Store, source: str, hands: Sequence[Sequence[int]]) -> tuple
     found: tuple[list[float], list[float]] = [], []
     for first, other in combinations(hands, 2):
         a, b = values[0][:, first], values[0][:, other]
-        size = np.fmax(*(np.abs(np.nanmean(values[1][:, h], 1)) if len(h) else 0.0 for h in (first, other)))
+        size = np.maximum(*(np.abs(_mean(values[1][:, hand])) for hand in (first, other)))
         for count in np.unique(both := (np.isfinite(a) & np.isfinite(b)).sum(1)):
             rows = np.flatnonzero(both == count)
             if count > 1:
@@ -159,6 +159,11 @@ def may_tell(store: Store, source: str, hands: Sequence[Sequence[int]]) -> tuple
                 found[1].extend(p)
                 found[0].extend(p[headline[rows]])
     return tuple(bool(p) and min(p) * len(p) <= ALPHA for p in found)  # type: ignore[return-value]
+
+
+def _mean(x: Array) -> Array:
+    """Means of the rows over what they hold; 0 of nothing."""
+    return np.asarray(np.nansum(x, 1) / np.maximum(1, np.isfinite(x).sum(1)))
 
 
 def claimed(table: Table) -> Made:
