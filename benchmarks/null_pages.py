@@ -37,7 +37,7 @@ from latentbench import catalog, records
 from latentbench.core import Metric
 from latentbench.records import Record
 from latentbench.running.provenance import define
-from latentbench.stats.cells import Cell, summarise, t_interval
+from latentbench.stats.cells import Cell, Seed, summarise, t_interval
 from latentbench.stats.families import ALPHA, chances, compared, together
 from latentbench.stats.findings.claims import compare, leaders
 from latentbench.stats.findings.table import Table, tables
@@ -126,7 +126,7 @@ def _rows(key: str, column: Sequence[float | None], metrics: Mapping[str, Metric
 
 def _dealt(cell: Cell, name: str, hand: Sequence[int]) -> Cell:
     """A cell with these seeds alone, called 0, 1, .. in their order."""
-    kept = {k: cell.values[s] for k, s in enumerate(hand) if s in cell.values}
+    kept: dict[Seed, float] = {k: cell.values[s] for k, s in enumerate(hand) if s in cell.values}
     return replace(cell, model=name, values=kept, interval=t_interval(kept.values(), bounds=cell.bounds), details={})
 
 
