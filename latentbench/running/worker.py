@@ -122,7 +122,7 @@ def _train(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
             out.append(replace(row, metric="train.epochs", status="failed", reason=history.reason, unit="epochs"))
             continue
         out += [replace(row, kind="curve", metric=k, samples=tuple(v), unit="nats") for k, v in history.curves.items()]
-        detail = {"kept": history.best}
+        detail = {"kept": history.best, "steps": history.steps, "falling": history.falling}
         out.append(replace(row, metric="train.epochs", value=float(history.epochs), unit="epochs", detail=detail))
         seconds = replace(row, metric="train.seconds", value=history.seconds, unit="s", better="lower")
         out.append(seconds)

@@ -27,6 +27,7 @@ from latentbench.stats.findings import complete, continuous, cost, posterior
 from latentbench.stats.findings.claims import CellComparison, compare
 from latentbench.stats.findings.finding import CAVEATS, QUESTIONS, Finding, FindingVerdict
 from latentbench.stats.findings.gaps import gap
+from latentbench.stats.findings.parts import flaws
 from latentbench.stats.findings.sure import second_judge
 from latentbench.stats.findings.table import Table, tables
 
@@ -149,6 +150,9 @@ def _caveats(table: Table, rival: Cell, subject: Cell, p: Paired | None) -> set[
         "approximate": any(c.interval is not None and c.interval.approximate for c in both),
         "borderline": CellComparison(rival, subject, p).borderline,
         "blur": metric == "path.tortuosity" and any(models == set(b) for b in continuous.blurred(table)),
+        "duplicates": table.duplicates > 0,
         "second judge differs": metric == "validity.normal" and second_judge(table).get(subject.model) is False,
     }
+    flawed = flaws(table).get(question(metric, table.definitions), {})
+    out |= {code for model in models for code in flawed.get(model, ())}
     return out | {code for code, holds in asked.items() if holds}

@@ -4,7 +4,9 @@ A model is *collapsed* at a seed where no latent dimension is active or R² on h
 whatever goes in, what comes out does not depend on it. One constant image is as smooth and, to a careless judge, as
 valid as can be, so a collapsed model never leads a ranking and enters no claim about continuity or completeness. Nor does one that
 *copies*: a table of training images is valid wherever it is asked, since what it gives back is real. A model is
-*undertrained* at a seed where the epoch kept was the last that was allowed: it was still getting better.
+*undertrained* at a seed where the validation loss still fell when training ended (the epoch kept was the last that was
+allowed, or the epochs after it fall), or where fewer than `STEPS` steps were made: its numbers describe the training, not
+the model.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ COPYING = 0.95
 
 COLLAPSED_R2 = 0.05
 """Below this share of variance explained, a decoder draws the mean image (or worse) whatever it is given."""
+
+STEPS = 2000
+"""Optimiser steps below which numbers describe the training, not the model."""
 
 MEAN_IMAGE, NO_DIMENSION = "mean image", "no active dimension"
 
@@ -83,6 +88,12 @@ class Table:
         return bool(self.models) and all(m in self.excluded for m in self.models)
 
     @property
+    def duplicates(self) -> int:
+        """How many test images also stand in training or validation, where that was counted; else 0."""
+        counted = self.get("", "data.duplicates")
+        return round(counted.mean) if counted else 0
+
+    @property
     def definitions(self) -> Mapping[str, Mapping[str, Any]]:
         """What the run's own record says of its metrics, by name; empty where there is none."""
         return (self.head.detail.get("definitions") or {}) if self.head else {}
@@ -138,15 +149,16 @@ def _collapse(table: Table) -> dict[str, Collapse]:
 
 
 def _undertrained(table: Table) -> frozenset[str]:
-    """Models that kept the last epoch the run allowed, at one seed or more."""
+    """Models whose training ended too early, at one seed or more."""
     config = (table.head.detail.get("config") or {}) if table.head else {}
     allowed = config.get("epochs")
     out = set()
     for model in table.models:
         cell = table.by.get((model, "train.epochs"))
-        kept = [detail.get("kept") for detail in cell.details.values()] if cell else []
-        if allowed is not None and allowed in kept:
-            out.add(model)
+        for training in cell.details.values() if cell else ():
+            still_falling = training.get("falling") or (allowed is not None and training.get("kept") == allowed)
+            if still_falling or training.get("steps", STEPS) < STEPS:
+                out.add(model)
     return frozenset(out)
 
 
