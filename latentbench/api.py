@@ -16,7 +16,7 @@ from torch import Tensor
 
 from latentbench import catalog, records
 from latentbench.config import Run, make_run, with_study
-from latentbench.core import Dataset, Posterior, Split
+from latentbench.core import Dataset, Encoding, Posterior, Split
 from latentbench.measuring import artifacts, scoring
 from latentbench.measuring.judge import CalibratedJudge, train_judge
 from latentbench.randomness import numpy_rng
@@ -232,6 +232,8 @@ def evaluate(
     # The model was trained on all of these images, also on those the judge's thresholds were set on.
     whole = replace(dataset, train=trained_on or dataset.test)
     encoding = scoring.encode(model, whole, seed, where, judge, missing)
+    if not isinstance(x_test, Dataset):  # what was set apart for the judge are training or test images of the user's
+        encoding = _without_validation(encoding)
     if not has_train:
         missing = {"train": NO_TRAIN, "train_labels": NO_TRAIN}
         encoding = replace(encoding, train=None, missing={**encoding.missing, **missing})
@@ -267,6 +269,11 @@ def _given(
     if train is not None and train.x.shape[1:] != test.x.shape[1:]:
         raise ValueError(f"x_train: images of shape {tuple(train.x.shape[1:])}, x_test has {tuple(test.x.shape[1:])}")
     return _dataset(name, train or test, test, seed), train
+
+
+def _without_validation(encoding: Encoding) -> Encoding:
+    train = encoding.train
+    return replace(encoding, validation=None, train=None if train is None else replace(train, validation=None))
 
 
 def _called(x: Any) -> str:

@@ -205,6 +205,8 @@ class Encoding:
     ``x``, ``x_hat`` (n, c, h, w): images and decoded posterior means; ``mu``, ``z`` (n, d): posterior means and one
     draw per image (a Dirac's draw is its mean); ``log_var`` (n, d) or None; ``labels`` (n,) int64 or None; ``decode``
     maps (m, d) to (m, c, h, w); ``train`` is the same model's Encoding of the training split (itself on that split).
+    ``validation`` (k, c, h, w): the images by which training was stopped and the judge calibrated, seen though not
+    trained on; None where there are none, or where it is not known which they were.
     ``factors`` (n, f) and ``truth`` say what the images were made from and how, where that is known. Where ``x`` is a
     sample, ``whole`` is the number of images it was drawn from (else 0); ``stream`` then holds all of the training split.
     ``missing`` gives the reason for each absent need (a `Reason`, where it is to be said in other languages). Draws come
@@ -222,6 +224,7 @@ class Encoding:
     labels: Tensor | None = None
     decode: Callable[[Tensor], Tensor] | None = None
     train: Encoding | None = None
+    validation: Tensor | None = None
     judge: Judge | None = None
     seed: int = 0
     missing: Mapping[str, str] = field(default_factory=dict)

@@ -77,7 +77,7 @@ METRICS: dict[
         {},
         (0.06, 0.21),
         0.03,
-        "share of valid images on the path minus that on the cross-fade of its two ends",
+        "share of valid images on the path minus that on the cross-fade of its two decoded ends",
     ),
     "midpoint.nonblend": (
         "share of chord",
@@ -150,7 +150,7 @@ METRICS: dict[
         {},
         (0.0, 0.101),
         0.005,
-        "mean over active dimensions of E[s] / sd(mu); 0 = a point",
+        "median over active dimensions of E[s] / sd(mu); 0 = a point",
     ),
     "variance_law": (
         "variance",

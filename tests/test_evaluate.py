@@ -10,6 +10,7 @@ from cheats import once_trained
 import latentbench as lb
 from latentbench import api
 from latentbench.datasets import digits
+from latentbench.measuring import scoring
 from latentbench.measuring.baselines import PrincipalComponents
 from latentbench.randomness import seeded
 
@@ -148,3 +149,19 @@ def test_wrong_input(change, error, word):
 def test_not_callable():
     with pytest.raises(TypeError, match="decode"):
         evaluate(lambda x: x, None)
+
+
+def test_validation_images_are_the_datasets_own(monkeypatch):
+    """Of arrays it is not known which were validated on: what is set apart for the judge is no validation split."""
+    seen = []
+    monkeypatch.setattr(scoring, "score", lambda encoding, metrics, row: seen.append(encoding) or [])
+    unjudged = {"y_test": None, "y_train": None, "metrics": "mse"}
+    evaluate(lambda x: PCA.encode(x).mu, PCA.decode, **unjudged)
+    evaluate(lambda x: PCA.encode(x).mu, PCA.decode, **unjudged, x_train=None)
+    lb.evaluate(lambda x: PCA.encode(x).mu, PCA.decode, DATA, metrics="mse")
+    arrays, without_train, whole = seen
+    assert arrays.validation is None
+    assert arrays.train.validation is None
+    assert without_train.validation is None
+    assert torch.equal(whole.validation, DATA.val.x)
+    assert torch.equal(whole.train.validation, DATA.val.x)

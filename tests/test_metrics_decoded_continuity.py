@@ -1,11 +1,12 @@
 """Decoded continuity on curves whose length is known: lines, arcs, switches; and decoders that have no path at all."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from fakes import Coordinates, blobs, encode, fake_encoding, known_answer, normal, proofs_of
-from worse import jagged, switched
+from worse import EVERY, jagged, switched
 
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined, Verdict
@@ -17,6 +18,7 @@ from latentbench.metrics.decoded_continuity import (
     draw_pairs,
     judged_paths,
     jump,
+    path_refinements,
     path_steps,
     step_lengths,
     tortuosity,
@@ -36,6 +38,7 @@ PROOFS = (
     ),
     proofs_of(
         "path.jump",
+        "path.refinement",
         package=None,
         coordinates=LINES,
         degrade=switched,
@@ -48,6 +51,13 @@ PROOFS = (
         coordinates=LINES,
         degrade=jagged,
         free="relative to the cross-fade of images as bad",
+    ),
+    proofs_of(
+        "path.validity_gain.real",
+        package=None,
+        coordinates=LINES,
+        degrade=jagged,
+        follows=EVERY,
     ),
     proofs_of(
         "path.class_changes",
@@ -77,8 +87,9 @@ PROOFS = (
     ),
 )
 
-PIXEL = ("path.tortuosity", "path.jump", "midpoint.betweenness", "midpoint.nonblend")
-JUDGED = ("path.validity_gain", "path.class_changes", "midpoint.betweenness_features", "midpoint.validity_gain")
+PIXEL = ("path.tortuosity", "path.jump", "path.refinement", "midpoint.betweenness", "midpoint.nonblend")
+JUDGED = ("path.validity_gain", "path.validity_gain.real", "path.class_changes", "midpoint.betweenness_features",
+          "midpoint.validity_gain")  # fmt: skip
 
 
 def measure(name, e):
@@ -113,7 +124,7 @@ def between(start, stop, decode, judge=None):
     return encode("test", decode(mu), Posterior(mu), decode, torch.tensor([0, 1]), judge=judge)
 
 
-@known_answer("path.tortuosity", "path.jump", "midpoint.betweenness", "midpoint.nonblend")
+@known_answer("path.tortuosity", "path.jump", "path.refinement", "midpoint.betweenness", "midpoint.nonblend")
 @pytest.mark.parametrize(("degrees", "length", "middle"), [(180, 1.56793, 1.41421), (90, 1.11021, 1.08239)])
 def test_circle(degrees, length, middle):
     e = between(0.0, degrees / 90, arc)
@@ -122,6 +133,7 @@ def test_circle(degrees, length, middle):
     assert exact == pytest.approx(length, abs=5e-6)
     assert measure("path.tortuosity", e).value == pytest.approx(exact, rel=1e-6)
     assert measure("path.jump", e).value == pytest.approx(0, abs=1e-9)
+    assert measure("path.refinement", e).value == pytest.approx(0.5 / math.cos(half / 30), rel=1e-6)
     assert measure("midpoint.betweenness", e).value == pytest.approx(4 * math.sin(half / 2) / chord, rel=1e-6)
     assert 4 * math.sin(half / 2) / chord == pytest.approx(middle, abs=5e-6)
     assert measure("midpoint.nonblend", e).value == pytest.approx((1 - math.cos(half)) / chord, rel=1e-6)
@@ -133,7 +145,7 @@ def test_many_frames_approach_the_arc_length():
     assert tortuosity(steps, chord)[0] == pytest.approx(1.57080, abs=5e-6)
 
 
-@known_answer("path.tortuosity", "path.jump", "path.class_changes")
+@known_answer("path.tortuosity", "path.jump", "path.refinement", "path.class_changes")
 def test_step_decoder_switches_once():
     def switch(z):
         return torch.where(z[:, :1] > 0.5, 1.0, 0.0).double().view(-1, 1, 1, 1).expand(-1, 1, 1, 2) * torch.tensor(
@@ -142,6 +154,7 @@ def test_step_decoder_switches_once():
 
     e = between(0.0, 1.0, switch, ArcJudge())
     assert measure("path.jump", e).value == pytest.approx(14 / 15, rel=1e-6)
+    assert measure("path.refinement", e).value == 1
     assert measure("path.tortuosity", e).value == pytest.approx(1, rel=1e-6)
     assert measure("path.class_changes", e).value == 1
 
@@ -157,10 +170,11 @@ def test_a_decoder_that_flickers_changes_class_at_every_frame():
     assert value.detail["different_class"] == 15
 
 
-@known_answer("path.validity_gain", "midpoint.validity_gain", "midpoint.betweenness_features", "path.class_changes")
+@known_answer("path.validity_gain", "path.validity_gain.real", "midpoint.validity_gain", "path.class_changes")
+@known_answer("midpoint.betweenness_features")
 def test_a_quarter_circle_is_valid_all_along_and_its_cross_fade_nowhere():
     e = between(0.0, 1.0, arc, ArcJudge())
-    for name in ("path.validity_gain", "midpoint.validity_gain"):
+    for name in ("path.validity_gain", "path.validity_gain.real", "midpoint.validity_gain"):
         value = measure(name, e)
         assert value.value == 1
         assert (value.detail["path"], value.detail["cross_fade"]) == (1, 0)
@@ -182,14 +196,65 @@ def test_betweenness_in_features_that_are_the_pixels_is_betweenness():
     assert 1 / math.cos(math.pi / 8) == pytest.approx(1.08239, abs=5e-6)
 
 
-@known_answer("path.tortuosity", "path.jump", "midpoint.betweenness", "midpoint.nonblend")
+@known_answer("path.tortuosity", "path.jump", "path.refinement", "midpoint.betweenness", "midpoint.nonblend")
 @known_answer("path.validity_gain", "midpoint.validity_gain")
 def test_affine_decoder_is_a_cross_fade():
     e = fake_encoding(dtype=torch.float64)
     assert measure("path.tortuosity", e).value == pytest.approx(1, rel=1e-6)
     assert measure("midpoint.betweenness", e).value == pytest.approx(1, rel=1e-6)
+    assert measure("path.refinement", e).value == pytest.approx(0.5, rel=1e-6)
     for name in ("path.jump", "midpoint.nonblend", "path.validity_gain", "midpoint.validity_gain"):
         assert measure(name, e).value == pytest.approx(0, abs=1e-6), name
+
+
+@known_answer("path.validity_gain", "path.validity_gain.real")
+def test_images_that_are_their_own_codes_gain_nothing_on_either_cross_fade():
+    x, y = blobs(60, dtype=torch.float64)
+    e = encode("test", x, Posterior(x.flatten(1)), lambda z: z.view(-1, 1, 4, 4), y, judge=fake_encoding().judge)
+    for name in ("path.validity_gain", "path.validity_gain.real"):
+        value = measure(name, e)
+        assert value.value == 0
+        assert value.detail["path"] == value.detail["cross_fade"] > 0
+
+
+@known_answer("path.validity_gain", "path.validity_gain.real", "path.refinement")
+def test_junk_at_the_codes_gains_on_its_own_cross_fade_and_nothing_on_that_of_the_images():
+    """At the two codes alone the decoder returns junk: what is faded is junk too, and the path enters it by a jump."""
+
+    class Disc(ArcJudge):
+        def __call__(self, x):
+            return super().__call__(x)._replace(valid=x.flatten(1).norm(dim=1) < 1.01)
+
+    def decode(z):
+        at_code = (z == 0) | (z == 1)
+        return torch.where(at_code[..., None, None], 5 * (1 + z.view(-1, 1, 1, 1)), arc(z))
+
+    e = between(0.0, 1.0, decode, Disc())
+    e = replace(e, x=arc(e.mu))
+    assert measure("path.validity_gain", e).value == 1
+    assert measure("path.validity_gain.real", e).value == 0
+    assert measure("path.refinement", e).value > 0.98
+
+
+@known_answer("path.refinement")
+@pytest.mark.parametrize(("width", "low", "high"), [(0.5, 0.5, 0.53), (0.05, 0.6, 0.9), (1e-3, 0.99, 1.0)])
+def test_the_steeper_a_switch_the_less_it_is_resolved(width, low, high):
+    def soft(z):
+        return torch.sigmoid((z - 0.47) / (width / 6)).view(-1, 1, 1, 1)
+
+    assert low <= measure("path.refinement", between(0.0, 1.0, soft)).value <= high
+
+
+def test_the_finer_path_holds_the_frames_of_the_coarse_one():
+    """So its largest step is at least half of theirs, whatever lies between: a decoder of noise too."""
+    generator = seeded(1, "noise decoder")
+    noise = fake_encoding(decode=lambda z: torch.rand(len(z), 1, 4, 4, generator=generator))
+    for e in (noise, bent_encoding(), switched(bent_encoding())):
+        each, chord = path_refinements(e, frames=16, pairs=70)
+        assert float(each.min()) >= 0.5
+        torch.testing.assert_close(
+            chord, path_steps(bent_encoding(), frames=16, pairs=70).chord
+        ) if e is not noise else ()
 
 
 def bent(z):
@@ -303,5 +368,6 @@ def test_references_are_the_cross_fade_of_the_real_images():
     seen = {n: metrics()[n].references(e, **metrics()[n].params)["ceiling:cross-fade"] for n in (*PIXEL, *judged)}
     assert seen["path.tortuosity"] == seen["midpoint.betweenness"] == 1
     assert seen["path.jump"] == seen["midpoint.nonblend"] == 0
+    assert seen["path.refinement"] == 0.5
     assert seen["midpoint.betweenness_features"] == pytest.approx(1, abs=1e-5)
     assert 0 < seen["path.class_changes"] < 3

@@ -124,7 +124,9 @@ def test_probabilistic_pca():
     assert value("variance_law", e) == pytest.approx(1, rel=1e-9)
     assert value("active_units", e) == 4
     s2 = 0.5 / np.array([9.0, 5.0, 3.0, 2.0])
-    assert value("punctual_index", e) == pytest.approx(np.mean(np.sqrt(s2 / (1 - s2))), rel=1e-6)
+    result = metrics()["punctual_index"].compute(e)
+    assert result.value == pytest.approx(np.median(np.sqrt(s2 / (1 - s2))), rel=1e-6)
+    assert result.detail["mean"] == pytest.approx(np.mean(np.sqrt(s2 / (1 - s2))), rel=1e-6)
 
 
 @known_answer("active_units", "active_units.burda")
@@ -156,6 +158,20 @@ def test_punctual_index_is_a_ratio_of_widths():
     log_var = torch.tensor([[0.01], [0.09]], dtype=torch.float64).log()  # s = .1 and .3
     assert value("punctual_index", latent_encoding(mu, mu, log_var)) == pytest.approx(0.2, rel=1e-6)
     assert value("punctual_index", latent_encoding(mu, mu)) == 0
+
+
+@known_answer("punctual_index")
+@pytest.mark.parametrize("barely", [0.12, 0.3])
+def test_punctual_index_does_not_hang_on_one_barely_active_dimension(barely):
+    """Seven dimensions of ratio .1 and one whose means hardly move, its sigma 1: a collapsed eighth, active by 1 to 8 %."""
+    sd = torch.tensor([1.0] * 7 + [barely], dtype=torch.float64)
+    s = torch.tensor([0.1] * 7 + [1.0], dtype=torch.float64)
+    raw = normal((500, 8), "barely")
+    mu = (raw - raw.mean(0)) / raw.std(0, correction=0) * sd
+    result = metrics()["punctual_index"].compute(latent_encoding(mu, mu, 2 * s.log().expand_as(mu)))
+    assert all(result.detail["active"])
+    assert result.value == pytest.approx(0.1, rel=1e-9)
+    assert result.detail["mean"] == pytest.approx((0.7 + 1 / barely) / 8, rel=1e-9)
 
 
 @known_answer("variance_law")

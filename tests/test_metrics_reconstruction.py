@@ -1,5 +1,7 @@
 """Reconstruction against principal components, whose error is known."""
 
+import math
+
 import pytest
 import torch
 from fakes import Coordinates, encode, known_answer, normal, proofs_of, reference
@@ -17,6 +19,7 @@ PROOFS = (
     proofs_of(
         "mse",
         "r2",
+        "r2.draw",
         "psnr",
         package="torchmetrics",
         coordinates=Coordinates("exact", "exact", "exact", "exact", "images and their reconstructions alone"),
@@ -95,7 +98,7 @@ def test_psnr_is_twenty_decibels_for_a_tenth_of_the_range():
         metrics()["psnr"].compute(exact)
 
 
-@reference("mse", "psnr", "r2")
+@reference("mse", "psnr", "r2", "r2.draw")
 def test_error_and_its_kin_are_torchmetrics():
     torchvision_guard.torchvision()
     from torchmetrics.image import PeakSignalNoiseRatio
@@ -109,3 +112,59 @@ def test_error_and_its_kin_are_torchmetrics():
     )
     theirs = r2_score(e.x.flatten(1).numpy(), e.x_hat.flatten(1).numpy(), multioutput="variance_weighted")
     assert metrics()["r2"].compute(e) == pytest.approx(theirs, rel=1e-5)
+    wide, _ = linear_vae(4, True)
+    theirs = r2_score(wide.x.flatten(1), wide.decode(wide.z).flatten(1), multioutput="variance_weighted")
+    assert metrics()["r2.draw"].compute(wide) == pytest.approx(theirs, rel=1e-5)
+
+
+def drawn(sigma, n=4000):
+    """Images that are their own codes, with posteriors as wide as ``sigma``: x_hat = x, and a draw off by sigma."""
+    x = normal((n, 1, 2, 2), "own codes")
+    log_var = None if sigma is None else torch.full((n, 4), 2 * math.log(sigma), dtype=torch.float64)
+    posterior = Posterior(x.flatten(1), log_var)
+    train = encode("train", x, posterior, lambda z: z.view(-1, 1, 2, 2))
+    return encode("test", x, posterior, train.decode, train=train)
+
+
+@known_answer("r2.draw")
+@pytest.mark.parametrize("sigma", [None, 0.1, 0.5, 1.0])
+def test_a_draw_costs_its_variance(sigma):
+    e = drawn(sigma)
+    assert metrics()["r2"].compute(e) == 1
+    lost = 0.0 if sigma is None else sigma**2
+    assert metrics()["r2.draw"].compute(e) == pytest.approx(1 - lost, abs=0.03 * lost)
+
+
+def linear_vae(d, own_sigma):
+    """Digits through the optimum of a linear VAE with d codes (probabilistic PCA, Tipping & Bishop 1999): decoder
+    U (L - s0^2)^1/2, means with variance 1 - s^2, s^2 = s0^2 / L; its own sigma, or one of .5 that it never saw."""
+    x = torch.from_numpy(load_digits().data / 16)
+    value, vector = torch.linalg.eigh(torch.cov(x.T, correction=0))
+    value, vector = value.flip(0), vector.flip(1)[:, :d]
+    s0, value = float(value[d:].mean()), value[:d]
+    weight = vector * (value - s0).sqrt()
+    mu = (x - x.mean(0)) @ weight / value
+    s2 = s0 / value if own_sigma else torch.full((d,), 0.25, dtype=torch.float64)
+    posterior = Posterior(mu, s2.log().expand_as(mu))
+
+    def decode(z):
+        return (x.mean(0) + z @ weight.T).view(-1, 1, 8, 8)
+
+    train = encode("train", x.view(-1, 1, 8, 8), posterior, decode)
+    return encode("test", train.x, posterior, decode, train=train), (value, s0)
+
+
+@known_answer("r2.draw")
+def test_a_sigma_that_the_decoder_knows_costs_little_and_an_invented_one_much():
+    honest, (value, s0) = linear_vae(8, True)
+    total = float(honest.x.flatten(1).var(0, correction=0).sum())
+    r2, draw = (metrics()[m].compute(honest) for m in ("r2", "r2.draw"))
+    assert r2 > 0.6
+    assert r2 - draw == pytest.approx(float((s0 * (1 - s0 / value)).sum()) / total, rel=0.05)
+    assert r2 - draw < 0.05
+    invented, _ = linear_vae(8, False)
+    assert metrics()["r2"].compute(invented) == pytest.approx(r2, rel=1e-9)
+    assert metrics()["r2.draw"].compute(invented) == pytest.approx(
+        r2 - 0.25 * float((value - s0).sum()) / total, abs=0.01
+    )
+    assert metrics()["r2.draw"].compute(invented) < r2 - 0.13

@@ -106,3 +106,12 @@ def wobbling(e):
         return e.decode(torch.stack([angle.cos(), angle.sin(), z[:, 2]], 1))
 
     return replace(e, decode=decode, x_hat=decode(e.mu))
+
+
+def remembered(e):
+    """A decoder that gives back the training image whose code is nearest."""
+
+    def decode(z):
+        return e.train.x[torch.cdist(z.double(), e.train.mu.double()).argmin(1)]
+
+    return replace(e, decode=decode, x_hat=decode(e.mu))

@@ -107,7 +107,7 @@ def _cache_compiled(umap: Any) -> None:
 
 
 def strips(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
-    """Decoded straight lines between two posterior means, and the pixel cross-fade of the same two ends."""
+    """Decoded straight lines between two posterior means, and the pixel cross-fade of the same two decoded ends."""
     ends, frames = continuity.decoded_paths(e, frames=FRAMES, pairs=60)
     if e.labels is not None:
         different = e.labels[ends[:, 0]] != e.labels[ends[:, 1]]

@@ -44,7 +44,8 @@ def encode(
     judge: Judge | None = None,
     missing: Mapping[str, str] | None = None,
 ) -> Encoding:
-    """The model's Encoding of the test split, its ``train`` the same model's Encoding of the training split."""
+    """The model's Encoding of the test split, its ``train`` the same model's Encoding of the training split; both hold
+    the images of the validation split."""
 
     def decode(z: Tensor) -> Tensor:
         with torch.no_grad():  # not inference_mode: a metric may push tangents through (forward-mode derivatives)
@@ -58,6 +59,7 @@ def encode(
 
     known = getattr(model, "log_likelihood", None) is not None
     likelihood = Likelihood(getattr(model, "likelihood", ""), log_prob) if known else None
+    validation = dataset.val.x.to(device)
 
     def view(split: Split, name: str, train: Encoding | None) -> Encoding:
         x = split.x.to(device)
@@ -74,6 +76,7 @@ def encode(
             labels=None if split.y is None else split.y.to(device),
             decode=decode,
             train=train,
+            validation=validation,
             judge=judge,
             seed=seed,
             missing=missing or {},

@@ -3,8 +3,13 @@
 Between two posterior means the latent runs straight, ``z_t = (1 - t) mu_0 + t mu_1``; the decoded path is
 ``p_t = g(z_t)``. In pixels a path is judged by its *steps* ``d_t = |p_{t+1} - p_t|`` against its *chord*
 ``|p_T - p_0|``. Pixels alone reward blur: the *cross-fade* ``(1 - t) p_0 + t p_1`` of the two end reconstructions,
-which owes nothing to the latent space, is perfectly straight. So every pixel score stands beside realism: how much
-more often the judge accepts what lies on the path than what lies on the cross-fade.
+which owes nothing to what lies between their codes, is perfectly straight. So every pixel score stands beside realism:
+how much more often the judge accepts what lies on the path than what lies on the cross-fade. That control is as bad as
+the reconstructions it fades: a decoder that returns noise at the ends and pictures in between gains everything on it.
+So the cross-fade ``(1 - t) x_0 + t x_1`` of the two *real* images, which needs no model, is a second one.
+
+Is the path *continuous*? A limit cannot be sampled, but its trend can: with twice as many frames the largest step of a
+continuous path halves once the frames are dense enough, and that of a path that snaps stays as it is.
 
 Where the chord is ~0 (a decoder that ignores its input) there is no path: those pairs are left out and counted, and
 where most are, the measure is undefined rather than perfect.
@@ -88,6 +93,14 @@ def jump(steps: Tensor) -> Tensor:
     return (steps.amax(1) / steps.sum(1) - 1 / steps.shape[1]).clamp(min=0.0)
 
 
+def refinement(fine: Tensor) -> Tensor:
+    """``max_s d'_s / max_t d_t`` per path, (p,): the largest step of a path of 2T - 1 frames over the largest of its T
+    frames of even index, for frames ``fine`` (p, 2T - 1, ...). >= 1/2, by the triangle inequality; lower is better: 1/2 =
+    the step halves with the interval, 1 = a jump no finer sampling resolves. NaN where all T frames are one."""
+    coarse = step_lengths(fine[:, ::2]).steps.amax(1)
+    return (step_lengths(fine).steps.amax(1) / coarse).clamp(min=0.5)
+
+
 def betweenness(first: Tensor, middle: Tensor, last: Tensor) -> Tensor:
     """``(|m - p_0| + |p_1 - m|) / |p_1 - p_0|`` per path, (p,), for points (p, ...): >= 1; 1 = the decoded midpoint
     lies on the straight segment between the decoded ends."""
@@ -140,6 +153,22 @@ def path_steps(e: Encoding, frames: int, pairs: int) -> Steps:
     return Steps(torch.cat([p.steps for p in parts]), torch.cat([p.chord for p in parts]))
 
 
+def path_refinements(e: Encoding, frames: int, pairs: int) -> tuple[Tensor, Tensor]:
+    """`refinement` and chord, (pairs,) each, of `decoded_paths` with one more frame decoded halfway between any two; a
+    block of paths in memory at a time beside those."""
+    paths = e.once(decoded_paths, frames=frames, pairs=pairs)
+    halfway = (2 * torch.arange(frames - 1, dtype=torch.float64) + 1) / (2 * (frames - 1))
+    block = max(1, CHUNK // (2 * frames - 1))
+    each, chord = [], []
+    for ends, coarse in zip(paths.ends.to(e.mu.device).split(block), paths.frames.split(block), strict=True):
+        between = decode(e, along(e.mu[ends[:, 0]], e.mu[ends[:, 1]], halfway).flatten(0, 1))
+        fine = coarse.new_empty(len(ends), 2 * frames - 1, *coarse.shape[2:])
+        fine[:, ::2], fine[:, 1::2] = coarse, between.view(len(ends), frames - 1, *coarse.shape[2:])
+        each.append(refinement(fine))
+        chord.append(chord_of(fine))
+    return torch.cat(each), torch.cat(chord)
+
+
 def image_distance(e: Encoding) -> float:
     """Root mean squared distance of two random images of the split, in pixels: ``sqrt(2 sum Var(x))``."""
     return float((2 * flat(e.x).var(0, correction=0).sum()).sqrt())
@@ -171,6 +200,11 @@ def judged_fades(e: Encoding, frames: int, pairs: int) -> Verdict:
     return judged(e, cross_fade(e.once(decoded_paths, frames=frames, pairs=pairs).frames))
 
 
+def judged_real_fades(e: Encoding, frames: int, pairs: int) -> Verdict:
+    """The judge on the cross-fade of the real images of every pair; each field (p, frames)."""
+    return judged(e, fades_of_images(e, frames, pairs))
+
+
 def judged(e: Encoding, frames: Tensor) -> Verdict:
     """The judge on frames (p, T, c, h, w); each field (p, T)."""
     verdict = verdicts(e, frames.flatten(0, 1))
@@ -178,7 +212,7 @@ def judged(e: Encoding, frames: Tensor) -> Verdict:
 
 
 def fades_of_images(e: Encoding, frames: int, pairs: int) -> Tensor:
-    """Cross-fades of the real images of the same pairs, (pairs, frames, c, h, w): what no latent space is needed for."""
+    """Cross-fades of the real images of the same pairs, (pairs, frames, c, h, w): what no model is needed for."""
     ends = path_pairs(e, pairs).to(e.x.device)
     return along(e.x[ends[:, 0]], e.x[ends[:, 1]], torch.linspace(0, 1, frames, dtype=torch.float64))
 
@@ -210,12 +244,33 @@ def _jump(e: Encoding, frames: int, pairs: int) -> Value:
     return over_paths(jump(steps), has_path(e, chord))
 
 
-def _gain(e: Encoding, frames: int, pairs: int, inner: Callable[[Tensor], Tensor]) -> Value:
-    """Valid share on the path minus that on the cross-fade, over the frames that ``inner`` picks."""
+def _refinement(e: Encoding, frames: int, pairs: int) -> Value:
+    each, chord = path_refinements(e, frames, pairs)
+    value = over_paths(each, has_path(e, chord))
+    return value._replace(value=value.detail["median"], detail={**value.detail, "mean": value.value})
+
+
+def _inner(valid: Tensor) -> Tensor:
+    return valid[:, 1:-1]
+
+
+def _middle_frame(valid: Tensor) -> Tensor:
+    return valid[:, valid.shape[1] // 2, None]
+
+
+def _gain(
+    e: Encoding,
+    frames: int,
+    pairs: int,
+    inner: Callable[[Tensor], Tensor] = _inner,
+    control: Callable[..., Verdict] = judged_fades,
+) -> Value:
+    """Valid share on the path minus that on the cross-fade that ``control`` judges, over the frames that ``inner``
+    picks."""
     paths = e.once(decoded_paths, frames=frames, pairs=pairs)
     kept = has_path(e, chord_of(paths.frames))
     path = inner(e.once(judged_paths, frames=frames, pairs=pairs).valid).double().mean(1).to(kept.device)
-    fade = inner(e.once(judged_fades, frames=frames, pairs=pairs).valid).double().mean(1).to(kept.device)
+    fade = inner(e.once(control, frames=frames, pairs=pairs).valid).double().mean(1).to(kept.device)
 
     def shares(mask: Tensor) -> dict[str, float]:
         on, off = float(path[mask].mean()), float(fade[mask].mean())
@@ -227,12 +282,12 @@ def _gain(e: Encoding, frames: int, pairs: int, inner: Callable[[Tensor], Tensor
     return Value(whole["gain"], detail=detail)
 
 
-def _validity_gain(e: Encoding, frames: int, pairs: int) -> Value:
-    return _gain(e, frames, pairs, lambda valid: valid[:, 1:-1])
+def _validity_gain_real(e: Encoding, frames: int, pairs: int) -> Value:
+    return _gain(e, frames, pairs, control=judged_real_fades)
 
 
 def _midpoint_validity_gain(e: Encoding, frames: int, pairs: int) -> Value:
-    return _gain(e, frames, pairs, lambda valid: valid[:, valid.shape[1] // 2, None])
+    return _gain(e, frames, pairs, _middle_frame)
 
 
 def _class_changes(e: Encoding, frames: int, pairs: int) -> Value:
@@ -340,23 +395,61 @@ path_jump = Metric(
     ),
 )
 
+path_refinement = Metric(
+    name="path.refinement",
+    family="continuity",
+    compute=_refinement,
+    better="lower",
+    bounds=(0.5, None),
+    unit="ratio",
+    summary="largest step of the decoded path with twice as many frames over that with 16, median over pairs; 1/2 = a "
+    "continuous path, 1 = one that snaps",
+    source="latentbench",
+    needs=_DECODER,
+    params={"frames": 16, "pairs": 100},
+    references=_always(0.5),
+    phrase=Phrase(
+        "largest step with twice as many frames (1/2 = continuous)",
+        "snaps more along its paths: finer steps do not make its largest one smaller",
+        "changes more continuously along its paths",
+    ),
+)
+
 path_validity_gain = Metric(
     name="path.validity_gain",
     family="continuity",
-    compute=_validity_gain,
+    compute=_gain,
     better="higher",
     bounds=(-1.0, 1.0),
     unit="share",
-    summary="share of valid images on the path (t = .25, .5, .75) minus that on the cross-fade of its two ends",
+    summary="share of valid images on the path (t = .25, .5, .75) minus that on the cross-fade of its two decoded ends",
     source="latentbench",
     needs=JUDGED,
     params=_POINTS,
     phrase=Phrase(
-        "valid frames beyond those of the cross-fade",
-        "gains more valid frames over a cross-fade",
-        "gains fewer valid frames over a cross-fade",
+        "valid frames beyond those of the cross-fade of its own reconstructions",
+        "gains more valid frames over the cross-fade of its own reconstructions",
+        "gains fewer valid frames over the cross-fade of its own reconstructions",
     ),
     headline=("continuous",),
+)
+
+path_validity_gain_real = Metric(
+    name="path.validity_gain.real",
+    family="continuity",
+    compute=_validity_gain_real,
+    better="higher",
+    bounds=(-1.0, 1.0),
+    unit="share",
+    summary="share of valid images on the path (t = .25, .5, .75) minus that on the cross-fade of the two real images",
+    source="latentbench",
+    needs=JUDGED,
+    params=_POINTS,
+    phrase=Phrase(
+        "valid frames beyond those of the cross-fade of the real images",
+        "gains more valid frames over the cross-fade of the real images",
+        "gains fewer valid frames over the cross-fade of the real images",
+    ),
 )
 
 path_class_changes = Metric(
@@ -422,13 +515,13 @@ midpoint_validity_gain = Metric(
     better="higher",
     bounds=(-1.0, 1.0),
     unit="share",
-    summary="share of valid images at the latent midpoint minus that of the pixel average of the ends",
+    summary="share of valid images at the latent midpoint minus that of the pixel average of the two decoded ends",
     source="latentbench",
     needs=JUDGED,
     params=_POINTS,
     phrase=Phrase(
-        "valid midpoints beyond those of the cross-fade",
-        "gains more valid midpoints over a cross-fade",
-        "gains fewer valid midpoints over a cross-fade",
+        "valid midpoints beyond those of the cross-fade of its own reconstructions",
+        "gains more valid midpoints over the cross-fade of its own reconstructions",
+        "gains fewer valid midpoints over the cross-fade of its own reconstructions",
     ),
 )

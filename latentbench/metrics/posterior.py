@@ -50,10 +50,16 @@ def active(mu: Tensor, log_var: Tensor | None, threshold: float = ACTIVE) -> Ten
 
 
 def punctuality(mu: Tensor, log_var: Tensor | None) -> float:
-    """Mean over active dimensions of ``E[s_d] / sd(mu_d)``: 0 = points (any autoencoder), about 1 = posteriors as
-    wide as the cloud of their means. Raises Undefined where no dimension is active."""
+    """Median over active dimensions of ``E[s_d] / sd(mu_d)``, the mean of the middle two where they are even in number:
+    0 = points (any autoencoder), about 1 = posteriors as wide as the cloud of their means. Not the mean: one dimension
+    that is barely active, sd(mu) next to nothing, would be all of it. Raises Undefined where no dimension is active."""
+    return float(relative_widths(mu, log_var).quantile(0.5))
+
+
+def relative_widths(mu: Tensor, log_var: Tensor | None) -> Tensor:
+    """``E[s_d] / sd(mu_d)`` of each active dimension, (active,) float64. Raises Undefined where none is."""
     on = _some_active(mu, log_var)
-    return float((widths(mu, log_var) / mu.double().std(0, correction=0))[on].mean())
+    return (widths(mu, log_var) / mu.double().std(0, correction=0))[on]
 
 
 def widths(mu: Tensor, log_var: Tensor | None) -> Tensor:
@@ -134,6 +140,7 @@ def _active_units_burda(e: Encoding, threshold: float) -> float:
 def _punctual_index(e: Encoding) -> Value:
     sigma, spread = widths(e.mu, e.log_var), e.mu.double().std(0, correction=0)
     detail = {"sigma": sigma.tolist(), "sd": spread.tolist(), "active": active(e.mu, e.log_var).tolist()}
+    detail["mean"] = float(relative_widths(e.mu, e.log_var).mean())
     return Value(punctuality(e.mu, e.log_var), detail=detail)
 
 
@@ -228,7 +235,7 @@ punctual_index = Metric(
     better="none",
     bounds=(0.0, None),
     unit="ratio",
-    summary="mean over active dimensions of E[s] / sd(mu); 0 = punctual posteriors (any autoencoder)",
+    summary="median over active dimensions of E[s] / sd(mu); 0 = punctual posteriors (any autoencoder)",
     source="latentbench",
     references=_punctual_anchors,
     expects={"null:points": (0.0, 1e-6), "null:matched": (0.5, 2.5)},

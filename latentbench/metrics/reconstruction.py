@@ -3,6 +3,10 @@
 The decoded posterior mean ``g(mu(x))`` is held against ``x`` pixel by pixel. A squared error means little by itself,
 so it also stands relative to the best that can be done without looking at the image at all: the mean image of the
 training split.
+
+A posterior also says how far from its mean a code may lie and still stand for the image. Whether the decoder agrees is
+told by one *draw* z ~ q(z|x) of each image, decoded in the mean's place: a sigma that the decoder was trained with costs
+little, and one it never saw (written beside the codes of an autoencoder, say) costs what it is large.
 """
 
 from __future__ import annotations
@@ -56,11 +60,23 @@ def _mse(e: Encoding) -> float:
     return mean_squared_error(e.x, e.once(reconstructions))
 
 
-def _r2(e: Encoding) -> float:
+def decoded_draws(e: Encoding) -> Tensor:
+    """One decoded draw of each image's posterior (n, c, h, w): for a Dirac the reconstruction itself."""
+    return e.once(reconstructions) if e.log_var is None else decode(e, e.z)
+
+
+def _explained(e: Encoding, images: Tensor) -> float:
     if e.train is None:
         raise Undefined(e.lack(TRAIN))
-    mean_image = e.train.x.mean(0, dtype=torch.float64)
-    return explained_share(e.x, e.once(reconstructions), mean_image)
+    return explained_share(e.x, images, e.train.x.mean(0, dtype=torch.float64))
+
+
+def _r2(e: Encoding) -> float:
+    return _explained(e, e.once(reconstructions))
+
+
+def _r2_draw(e: Encoding) -> float:
+    return _explained(e, decoded_draws(e))
 
 
 mse = Metric(
@@ -98,6 +114,24 @@ r2 = Metric(
         "reconstructs held-out images worse",
     ),
     headline=("reconstructs", "cost"),
+)
+
+r2_draw = Metric(
+    name="r2.draw",
+    family="reconstruction",
+    compute=_r2_draw,
+    better="higher",
+    bounds=(None, 1.0),
+    unit="share of variance",
+    summary="R^2 of images decoded from one draw of each posterior in place of its mean; close below R^2 = the decoder "
+    "knows the posterior's sigma, equal = a point",
+    source="coefficient of determination, Wright 1921",
+    needs=frozenset({DECODER, TRAIN}),
+    phrase=Phrase(
+        "R² of posterior draws on held-out images",
+        "reconstructs held-out images better from a draw of their posterior",
+        "reconstructs held-out images worse from a draw of their posterior",
+    ),
 )
 
 psnr = Metric(

@@ -92,7 +92,7 @@ def encode(
     exact = Posterior(*(None if p is None else p.double() for p in posterior))  # type: ignore[arg-type]
     z = exact.sample(seeded(seed, f"posterior {split}")).to(posterior.mu)
     x_hat = None if decode is None else decode(posterior.mu)
-    return Encoding(split, x, posterior.mu, z, x_hat, posterior.log_var, y, decode, train, judge, seed)
+    return Encoding(split, x, posterior.mu, z, x_hat, posterior.log_var, y, decode, train, judge=judge, seed=seed)
 
 
 def example_encoding(

@@ -69,7 +69,7 @@ def interval_bar(
 
 
 def step_curve(steps: Array, fade_steps: Array | None, m: int, label: str) -> Markup:
-    """Each step's share of its path's length, (T-1,), above the frames it leads between; dashed: the cross-fade's.
+    """Each step's share of its path's length, (T-1,), above the frames it leads between; dashed: the cross-fade's of its ends.
     A flat line is an even pace, a spike a jump."""
     width, height, top, bottom = 480, 98, 34, 92
     t = len(steps)

@@ -35,7 +35,7 @@ class Film(NamedTuple):
 
 
 class Path(NamedTuple):
-    """One interpolation: the decoded path, its cross-fade, and how long each step is."""
+    """One interpolation: the decoded path, the cross-fade of its decoded ends, and how long each step is."""
 
     title: str
     film: Film
@@ -54,7 +54,7 @@ def paths(column: Column) -> list[Path]:
         title = f"{ends[0]} → {ends[1]}" if len(ends) == 2 else say("pair {n}", n=p + 1)
         walk = say("{model}, decoded straight line {title}", model=column.label, title=title)
         film = _film(strips, names, frames[p], "frame", p, walk)
-        mix = say("{model}, cross-fade {title}", model=column.label, title=title)
+        mix = say("{model}, cross-fade of the decoded ends {title}", model=column.label, title=title)
         blend = None if fade is None else _film(strips, names, fade[p], "fade", p, mix)
         fade_steps = np.nan_to_num(strips.arrays["fade_steps"][p]) if "fade_steps" in strips else None
         top = int(np.argmax(steps[p]))

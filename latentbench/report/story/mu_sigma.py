@@ -290,8 +290,8 @@ def _both(t: RunView) -> StoryClaim:
             "codes have the prior's variance in every dimension in use (variance law: E sigma² + Var(mu) = 1 at an optimum)."
         ),
         say(
-            "Continuity: the frames on a straight line between two codes are valid more often than those of a cross-fade, the "
-            "plain pixel blend of the two ends, which needs no latent space at all."
+            "Continuity: the frames on a straight line between two codes are valid more often than those of the cross-fade of "
+            "their decoded ends, a plain pixel blend that takes no step through the latent space."
         ),
     ]
     drawn = [
@@ -311,7 +311,7 @@ def _halfway(t: RunView) -> StoryClaim:
     ]
     meaning = [
         say(
-            "What lies halfway between two codes? A cross-fade of the two images is in between them too, but only as a double "
+            "What lies halfway between two codes? A cross-fade of the two decoded ends is in between them too, but only as a double "
             "exposure. The midpoint's gain is how much more often the judge accepts what the latent midpoint decodes to than "
             "the average of the two decoded ends; its distance from that average (in units of the distance of the ends) says "
             "that it is not a mere blend."
@@ -334,7 +334,9 @@ def _walk(t: RunView) -> Figure:
         valid = np.concatenate(
             [strips.arrays[k][p][every] for p in range(pairs) for k in ("frame_valid", "fade_valid")]
         )
-    text = marked("{model}: two walks between the codes of two held-out images, each above the cross-fade of its ends")
+    text = marked(
+        "{model}: two walks between the codes of two held-out images, each above the cross-fade of its decoded ends"
+    )
     label = say(text, model=VAE)
     see = say("The walk changes shape, the cross-fade only mixes ink; dashed frames were refused by the judge.")
     return Figure(sheets.sheet(np.concatenate(rows), valid, label, columns=9), captioned(label, see))

@@ -22,14 +22,14 @@ class Wording(NamedTuple):
 
 PHRASES = marked({
     "path.validity_gain": Wording(
-        "valid frames beyond those of the cross-fade",
-        "gains more valid frames over a cross-fade",
-        "gains fewer valid frames over a cross-fade",
+        "valid frames beyond those of the cross-fade of its own reconstructions",
+        "gains more valid frames over the cross-fade of its own reconstructions",
+        "gains fewer valid frames over the cross-fade of its own reconstructions",
     ),
     "midpoint.validity_gain": Wording(
-        "valid midpoints beyond those of the cross-fade",
-        "gains more valid midpoints over a cross-fade",
-        "gains fewer valid midpoints over a cross-fade",
+        "valid midpoints beyond those of the cross-fade of its own reconstructions",
+        "gains more valid midpoints over the cross-fade of its own reconstructions",
+        "gains fewer valid midpoints over the cross-fade of its own reconstructions",
     ),
     "path.tortuosity": Wording(
         "length of the decoded path over its chord (1 = straight)",

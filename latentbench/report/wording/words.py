@@ -32,8 +32,8 @@ FAMILIES = (
         marked("Decoded continuity"),
         marked(
             "Do two close latent points decode to similar, meaningful things? Measured on the straight line between the "
-            "codes of two images. Pixel smoothness alone rewards blur, so the same is measured on the cross-fade "
-            "(the two end images blended pixel by pixel) as a control."
+            "codes of two images. Pixel smoothness alone rewards blur, so the same is measured on "
+            "cross-fades as controls: the two ends blended pixel by pixel, as the model decodes them, and as they really are."
         ),
     ),
     FamilyText(
@@ -81,7 +81,8 @@ OTHER = FamilyText(
 )
 PREFIXES = {
     "continuity": ("path.", "midpoint.", "jacobian.", "geodesic.", "lines."),
-    "completeness": ("validity", "valid_label", "precision", "recall", "density", "coverage", "hole", "judge_", "prior."),
+    "completeness": ("validity", "valid_label", "precision", "recall", "density", "coverage", "hole", "judge_", "prior.",
+                     "uniqueness", "novelty"),
     "posterior": ("kl", "active_units", "punctual_index", "overlap", "variance_law", "mutual_information",
                   "decoder_variance"),
     "reconstruction": ("mse", "r2", "psnr", "elbo", "nll"),
@@ -100,7 +101,7 @@ SAMPLER_NAMES = marked({
 
 REFERENCES = marked({
     "ceiling:real": "real images",
-    "ceiling:cross-fade": "cross-fade",
+    "ceiling:cross-fade": "cross-fade of real images",
     "ceiling:true-lines": "true lines",
     "floor:cross-fade": "cross-fade",
     "floor:long-way": "the long way round",
