@@ -11,6 +11,7 @@ The *Encoding* is the hinge: models know nothing of metrics, metrics nothing of 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -326,8 +327,10 @@ class Metric:
     nobody. ``every_image``: where training images are streamed, all of them are gone through and not the sample.
 
     ``family`` is the group it is shown in; ``phrase`` how sentences speak of it (None: by its name); ``headline`` the
-    questions whose answer in one line rests on it. These travel in the run record, so that whoever reads a run needs no
-    list of names.
+    questions whose answer in one line rests on it. ``least`` is the least difference of two models that matters, in the
+    unit of the metric (of one with a target: of the distances to it), ``least_relative`` the same as a share of the values;
+    both: the larger counts; neither: .02 for shares, 5 % for all else (`latentbench.stats.least`). These travel in the run
+    record, so that whoever reads a run needs no list of names.
     """
 
     name: str
@@ -347,9 +350,14 @@ class Metric:
     family: Family = "other"
     phrase: Phrase | None = None
     headline: tuple[Question, ...] = ()
+    least: float | None = None
+    least_relative: float | None = None
 
     def __post_init__(self) -> None:
-        """Raise TypeError for a need that is none."""
+        """Raise TypeError for a need that is none, ValueError for a least difference below 0 or not finite."""
+        for name in ("least", "least_relative"):
+            if (value := getattr(self, name)) is not None and not 0 <= value < math.inf:
+                raise ValueError(f"metric '{self.name}': {name} is {value}; allowed: 0 or more")
         odd = [n for n in self.needs if type(n) is not Need]
         if odd:
             raise TypeError(f"metric '{self.name}': {odd[0]!r} is no core.Need (such as core.DECODER)")

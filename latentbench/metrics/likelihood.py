@@ -96,6 +96,7 @@ _BOUND: Mapping[str, Any] = {
     "family": "reconstruction",
     "bounds": (None, None),
     "unit": "nats per image",
+    "least": 1.0,
     "needs": frozenset({LIKELIHOOD, LOG_VAR}),
     "params": {"images": 1000, "draws": 50},
 }

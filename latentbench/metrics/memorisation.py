@@ -237,6 +237,7 @@ data_copying = Metric(
     target=0.0,
     bounds=(None, None),
     unit="z",
+    least=1.0,
     summary="global C_T: are decoded mixture samples nearer to the training images than held-out images are, in pixels? "
     "0 = no, far below 0 = copies or blur, far above 0 = samples unlike the data",
     source="Meehan et al. 2020 (over the whole space, not by cells)",

@@ -136,6 +136,8 @@ density = Metric(
     better="higher",
     bounds=(0.0, None),
     unit="ratio",
+    least=0.02,
+    least_relative=0.05,
     summary="how many real neighbourhoods an N(0, I) sample lies in, over k = 5; above 1.5 = heaped up in the middle",
     source="Naeem et al. 2020",
     needs=JUDGED,

@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,28 @@ from latentbench import __version__
 from latentbench.core import Dataset, Metric
 from latentbench.machine import processor
 from latentbench.run_info import RunInfo
+from latentbench.stats.least import least_effect
+
+
+def define(metrics: Iterable[Metric]) -> dict[str, dict[str, Any]]:
+    """What a run record says of each metric, by name: all that a reader of its records needs to know of it."""
+    return {
+        m.name: {
+            "summary": m.summary,
+            "source": m.source,
+            "unit": m.unit,
+            "better": m.better,
+            "target": m.target,
+            "bounds": m.bounds,
+            "params": dict(m.params),
+            "family": m.family,
+            "phrase": asdict(m.phrase) if m.phrase else None,
+            "headline": list(m.headline),
+            "needs": sorted(need.name for need in m.needs),
+            "least": least_effect(m.least, m.least_relative, m.bounds, m.unit).to_json(),
+        }
+        for m in metrics
+    }
 
 
 def describe_run(
@@ -33,21 +55,6 @@ def describe_run(
 ) -> RunInfo:
     """What was asked, on what data, with which definitions, where; ``started`` in seconds since 1970 (default: now)."""
     now = time.time()
-    definitions = {
-        m.name: {
-            "summary": m.summary,
-            "source": m.source,
-            "unit": m.unit,
-            "better": m.better,
-            "target": m.target,
-            "bounds": m.bounds,
-            "params": dict(m.params),
-            "family": m.family,
-            "phrase": asdict(m.phrase) if m.phrase else None,
-            "headline": list(m.headline),
-        }
-        for m in metrics
-    }
     return RunInfo(
         config=config,
         environment=environment,
@@ -65,7 +72,7 @@ def describe_run(
             **_streamed(dataset),
         },
         models=models,
-        definitions=definitions,
+        definitions=define(metrics),
         study=study,
     )
 

@@ -1,4 +1,4 @@
-"""What the records of a run add up to: cells of values over seeds, their intervals, who leads, and who is tied.
+"""What the records of a run add up to: cells of values over seeds, and their intervals.
 
 A `Cell` holds all values of one metric of one model on one split. Its mean and interval, paired differences and the
 tests beside them are those of `latentbench.stats.intervals`, offered here too: this is the one door to the statistics.
@@ -6,10 +6,9 @@ tests beside them are those of `latentbench.stats.intervals`, offered here too: 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from latentbench.records import TIMINGS, Better, Reason, Record, Role, canonical, is_model, is_reference, values
 from latentbench.stats.intervals import (
@@ -19,15 +18,19 @@ from latentbench.stats.intervals import (
     Paired,
     holm,
     paired,
-    seeds_to_separate,
+    seeds_to_see,
     sign_flip,
     t_interval,
     t_test,
 )
+from latentbench.stats.least import LeastEffect, recorded
+
+if TYPE_CHECKING:
+    from latentbench.stats.families import Family
 
 __all__ = [
-    "LEVEL", "Interval", "Paired", "t_interval", "t_test", "paired", "sign_flip", "seeds_to_separate", "holm",
-    "Cell", "Seed", "summarise", "references", "leaders", "tied", "comparable",
+    "LEVEL", "Interval", "Paired", "t_interval", "t_test", "paired", "sign_flip", "seeds_to_see", "holm",
+    "Cell", "Seed", "summarise", "references", "within_spread", "comparable",
 ]  # fmt: skip
 
 Seed = int | None
@@ -42,6 +45,10 @@ class Cell:
     that joins those of its records. ``failed`` and ``skipped`` count the seeds without a value, also where others have one. ``details`` are the named
     extras of the records that have any, by seed. ``unproven`` says why the metric failed its self-check on this data;
     such a metric ranks nobody and no claim rests on it.
+
+    What is claimed of it hangs on more than its values: on the ``least`` effect that matters; on the ``family`` of claims
+    that it is made with (None: with those of its row alone) and whether it is one of that page's ``headlines``; and on what
+    bars it from being called better than another, as codes of caveats (``barred``).
     """
 
     dataset: str
@@ -65,6 +72,10 @@ class Cell:
     details: Mapping[Seed, Mapping[str, Any]] = field(default_factory=dict)
     run: str = ""
     unproven: str = ""
+    least: LeastEffect = LeastEffect()
+    headline: bool = False
+    barred: tuple[str, ...] = ()
+    family: Family | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_reference(self) -> bool:
@@ -100,9 +111,12 @@ class Cell:
 
 def summarise(records: Iterable[Record]) -> list[Cell]:
     """Value records gathered over seeds, in order of first appearance; records of different runs, data, parameters or
-    latent sizes are never gathered."""
+    latent sizes are never gathered. What a run's own record, where it is among them, defines of its metrics goes with
+    their cells."""
     groups: dict[str, list[Record]] = {}
-    rows = list(values(records))
+    every = list(records)
+    defined = {r.run: r.detail.get("definitions") or {} for r in every if r.kind == "run"}
+    rows = list(values(every))
     failed = {_checked(r): _why(r) for r in rows if r.role == "check" and r.value == 0.0}
     for r in rows:
         if r.role == "check":
@@ -122,7 +136,10 @@ def summarise(records: Iterable[Record]) -> list[Cell]:
             ]
         )
         groups.setdefault(key, []).append(r)
-    return [_cell(group, failed.get(_checked(group[0]), "")) for group in groups.values()]
+    return [
+        _cell(group, failed.get(_checked(group[0]), ""), defined.get(group[0].run, {}).get(group[0].metric) or {})
+        for group in groups.values()
+    ]
 
 
 def _checked(r: Record) -> tuple[object, ...]:
@@ -134,7 +151,7 @@ def _why(check: Record) -> str:
     return "; ".join(map(str, check.detail.get("why", ()))) or "no reason recorded"
 
 
-def _cell(rows: Sequence[Record], unproven: str) -> Cell:
+def _cell(rows: Sequence[Record], unproven: str, definition: Mapping[str, Any]) -> Cell:
     numbers = {r.seed: r.value for r in rows if r.value is not None}
     bad = [r for r in rows if r.value is None]
     first = rows[0]
@@ -161,6 +178,8 @@ def _cell(rows: Sequence[Record], unproven: str) -> Cell:
         details={r.seed: r.detail for r in rows if r.value is not None and r.detail},
         run=first.run,
         unproven=unproven,
+        least=recorded(definition, first.bounds, first.unit),
+        headline=bool(definition.get("headline")) and first.split in ("test", ""),
     )
 
 
@@ -173,22 +192,15 @@ def references(cells: Iterable[Cell], dataset: str, metric: str, split: str = "t
     }
 
 
-def tied(a: Cell, b: Cell) -> bool:
-    """Whether two models cannot be told apart on a measure with a direction.
-
-    Over seeds: the paired interval of their badness contains 0, or there is none. Measured once: exact counts are tied
-    where equal; timings where one is not `Cell.rankable`, or where they differ by no more than the wider of their
-    spreads (interquartile range over median).
-    """
-    if a.measured_once and b.measured_once:
-        if not (a.rankable and b.rankable):
-            return True
-        slack = max((float(d.get("spread", 0.0)) for c in (a, b) for d in c.details.values()), default=0.0)
-        x, y = a.values[None], b.values[None]
-        return abs(x - y) <= slack * max(abs(x), abs(y))
-    of_a = {s: a.badness(v) for s, v in a.values.items()}
-    of_b = {s: b.badness(v) for s, v in b.values.items()}
-    return not (of_a.keys() & of_b.keys()) or paired(of_a, of_b).tied
+def within_spread(a: Cell, b: Cell) -> bool:
+    """Whether two numbers that were measured once cannot be told apart: exact counts where equal; timings where one is
+    not `Cell.rankable`, or where they differ by no more than the wider of their spreads (interquartile range over
+    median)."""
+    if not (a.rankable and b.rankable):
+        return True
+    slack = max((float(d.get("spread", 0.0)) for c in (a, b) for d in c.details.values()), default=0.0)
+    x, y = a.values[None], b.values[None]
+    return abs(x - y) <= slack * max(abs(x), abs(y))
 
 
 def comparable(cells: Iterable[Cell]) -> bool:
@@ -196,26 +208,3 @@ def comparable(cells: Iterable[Cell]) -> bool:
     (Gaussian) and a probability of binary ones (Bernoulli) have no common scale."""
     details = (d for c in cells if not c.is_reference for d in c.details.values())
     return len({d["likelihood"] for d in details if d and d.get("likelihood")}) < 2
-
-
-def leaders(cells: Sequence[Cell], excluded: Iterable[str] = ()) -> tuple[str, ...]:
-    """The models that are best in one metric or tied with the best; empty where there is nothing to rank: a metric
-    without a direction, or fewer than two models with values. ``excluded`` models (collapsed ones) are never leaders.
-
-    The best mean leads; every other model that is `tied` with it shares its place. Nobody leads in a metric that
-    failed its self-check on this data, or whose values do not compare.
-    """
-    if any(c.unproven for c in cells) or not comparable(cells):
-        return ()
-    ranked = [c for c in cells if c.interval and not c.is_reference and c.better != "none"]
-    out = set(excluded)
-    rivals = [c for c in ranked if c.model not in out]
-    if len({c.model for c in ranked}) < 2 or not rivals:
-        return ()
-    best = min(rivals, key=_mean_badness)
-    return (best.model, *(c.model for c in rivals if c is not best and tied(c, best)))
-
-
-def _mean_badness(cell: Cell) -> float:
-    """Mean over seeds; the distance to a target is taken seed by seed, so errors on both sides do not cancel."""
-    return math.fsum(cell.badness(v) for v in cell.values.values()) / len(cell.values)

@@ -5,7 +5,7 @@ Symbols: ``x_1 .. x_n`` one value a seed; ``m`` their mean; ``s`` their standard
 
     interval    m +- t_n s / sqrt(n)        Student 1908; a percentile bootstrap at n = 5 covers 84 %, not 95 %
     paired      the same of the differences a_i - b_i of equal seeds: models share data order, pairs and prior draws
-    tied        the paired interval contains 0: then no rank is shown
+    tied        the paired interval contains 0
     Welch       the difference of two means over different seeds, each side with a spread of its own
     Holm        K claims at once: the i-th smallest p-value counts K - i + 1 times
 
@@ -23,10 +23,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import nctdtr, stdtr, stdtrit
 
 LEVEL = 0.95
 """Confidence of every interval, unless another is asked for."""
@@ -35,7 +36,9 @@ EXACT = 20
 FLIPS = 100_000
 """Random patterns that stand for all of them beyond `EXACT` seeds."""
 MOST_SEEDS = 1000
-"""Where more than this would be needed to separate two models, no number is given: they are as good as equal."""
+"""Where more than this would be needed to see a difference, no number is given."""
+POWER = 0.8
+"""The chance with which so many seeds see it."""
 CLOSE = 2.0
 """A bound is close where it lies within this many standard deviations of the mean. Positive values whose mean is 2
 standard deviations have a coverage of 93 % at n = 6, those whose mean is 1.4 of 91 % (gamma-distributed)."""
@@ -80,15 +83,14 @@ class Interval:
 @dataclass(frozen=True)
 class Paired:
     """The mean difference a - b over the seeds both have. ``sign_flip_p``: two-sided exact p of the sign-flip test;
-    ``tied``: the interval contains 0 (or there is none); ``more_seeds``: how many more would separate the two if mean
-    and spread stayed as they are (None: not tied, or no number can be given)."""
+    ``tied``: the interval contains 0 (or there is none)."""
 
     difference: Interval
     sign_flip_p: float
     tied: bool
-    more_seeds: int | None
 
 
+@cache
 def quantile(n: int, level: float = LEVEL) -> float:
     """t_n: the two-sided quantile of Student's t for n >= 2 values."""
     return float(stdtrit(n - 1, (1 + level) / 2))
@@ -224,27 +226,37 @@ def paired(a: Mapping[Any, float], b: Mapping[Any, float], level: float = LEVEL)
         raise ValueError("a paired difference needs a seed in common, there is none")
     differences = [a[s] - b[s] for s in seeds]
     interval = t_interval(differences, level)
-    tied = interval.side == 0
-    more = seeds_to_separate(interval, level) if tied else None
-    return Paired(interval, sign_flip(differences), tied, more)
+    return Paired(interval, sign_flip(differences), interval.side == 0)
 
 
-def seeds_to_separate(d: Interval, level: float = LEVEL) -> int | None:
-    """How many more seeds would bring a tie's interval clear of 0: the least k >= 1 with
-    ``t_{n+k} s / sqrt(n + k) < |m|``, mean m and spread s of the differences staying as they are.
+def seeds_to_see(sd: float, effect: float, alpha: float = 1 - LEVEL, power: float = POWER) -> int | None:
+    """How many seeds it takes to see a difference of ``effect``, in the unit of ``sd``, the standard deviation of the
+    paired differences: the least n at which a paired t-test at level ``alpha`` (two-sided) finds it with probability
+    ``power``, ``P(|T| > t_n) >= power`` with T a noncentral t of n - 1 degrees of freedom around ``effect sqrt(n) / sd``
+    (Cohen 1988).
 
-    A forecast with an even chance, since m itself is uncertain. None where m = 0, n < 2 or n + k > `MOST_SEEDS`.
+    It says nothing of whether there is such a difference, and is as uncertain as ``sd``: from six seeds, by a factor of .4
+    to 6 either way. At least 2; None beyond `MOST_SEEDS`, and where ``effect`` is 0. Raises ValueError where ``alpha`` or
+    ``power`` is not between 0 and 1, or ``sd`` or ``effect`` is below 0.
     """
-    if d.sd is None or d.mean == 0:
+    if not (0 < alpha < 1 and 0 < power < 1 and sd >= 0 and effect >= 0):
+        raise ValueError(f"alpha {alpha} and power {power} lie between 0 and 1, sd {sd} and effect {effect} are 0 or more")
+    if effect == 0:
         return None
-    # t is never below the normal quantile, here with a margin, so the search can start where that one would stop.
-    least = (0.999 * quantile(MOST_SEEDS * 1000, level) * d.sd / d.mean) ** 2
-    if least > MOST_SEEDS:
-        return None
-    for n in range(max(d.n + 1, math.floor(least)), MOST_SEEDS + 1):
-        if quantile(n, level) * d.sd / math.sqrt(n) < abs(d.mean):
-            return n - d.n
-    return None
+    low, high = 2, MOST_SEEDS + 1
+    while low < high:
+        n = (low + high) // 2
+        low, high = (low, n) if _power(n, sd, effect, alpha) >= power else (n + 1, high)
+    return low if low <= MOST_SEEDS else None
+
+
+def _power(n: int, sd: float, effect: float, alpha: float) -> float:
+    """The chance that a paired t-test of n seeds finds an effect."""
+    if sd == 0 or effect * math.sqrt(n) / sd > 1e3:
+        return 1.0
+    critical = float(stdtrit(n - 1, 1 - alpha / 2))
+    # The other tail is below alpha / 2 wherever the effect is not 0, and a power worth asking for is far above it.
+    return 1.0 - float(nctdtr(n - 1, effect * math.sqrt(n) / sd, critical))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

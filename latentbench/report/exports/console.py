@@ -11,7 +11,7 @@ from latentbench.report.wording.language import marked, say
 from latentbench.stats.findings.table import Table, tables
 
 LEGEND = marked(
-    "Mean over seeds ± half of the 95 % t-interval. * best, = tied with the best, ≈ approximate (close to a bound). "
+    "Mean over seeds ± half of the 95 % t-interval. * best, = shares the lead, ≈ approximate (close to a bound). "
     "Intervals hold for one split of the data and one judge."
 )
 COLUMNS = (
@@ -31,7 +31,7 @@ ANCHORS = (
 
 
 def console_table(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
-    """Headers and rows of the score table for a terminal; ``*`` best, ``=`` tied with the best, ``≈`` approximate, ``–`` no
+    """Headers and rows of the score table for a terminal; ``*`` best, ``=`` shares the lead, ``≈`` approximate, ``–`` no
     value."""
     every = tables(records)
     shown = [(m, title) for m, title in COLUMNS if any(t.get(model, m) for t in every for model in t.models)]

@@ -43,7 +43,7 @@ ANCHORS = (
 )
 WITHOUT = {"failed": marked("Failed:"), "skipped": marked("Skipped:")}
 NOTE = marked(
-    "Mean over seeds ± half of the 95 % t-interval. **Bold**: best. `=`: tied with the best. `≈`: approximate, the values "
+    "Mean over seeds ± half of the 95 % t-interval. **Bold**: best. `=`: shares the lead. `≈`: approximate, the values "
     "lie close to a bound of the measure. Ceilings are real images (tortuosity: a cross-fade), the floor is the most "
     "flattering junk. Intervals hold for one split of the data and one judge."
 )

@@ -1,7 +1,7 @@
 """The score table: a row a measure, a column a model, grouped by family; every score between its floor and ceiling.
 
 A row's scale is its own: from 0 to 1 for a share, otherwise over everything the row shows. Best and tied come from the
-paired intervals of `latentbench.stats`; a model that collapsed is never best; runs are not ranked against one another.
+claims of `latentbench.stats.findings`; a model that collapsed is never best; runs are not ranked against one another.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from latentbench.report.page_view import PageView
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, plural, say
-from latentbench.stats.cells import Cell, Interval, leaders, summarise
+from latentbench.stats.cells import Cell, Interval
+from latentbench.stats.findings.claims import leaders
+from latentbench.stats.findings.table import claims_together
+from latentbench.stats.findings.table import tables as measured
 
 ARROWS = {
     "higher": ("↑", marked("higher is better")),
@@ -114,26 +117,30 @@ def tables(every: Sequence[Column]) -> list[Scores]:
     """A table for each dataset (by content, not by name) and latent size: only models that saw the same data through
     as many dimensions stand side by side."""
     out = []
+    runs = list(dict.fromkeys(c.run for c in every))
+    family = claims_together(run.records for run in runs)
+    cells = {id(run): [c for t in measured(run.records, family) for c in t.every] for run in runs}
     sizes: dict[tuple[str, str], set[int | None]] = {}
     for c in every:
         sizes.setdefault((c.run.dataset, c.run.dataset_hash), set()).add(c.latent_dim)
     for key in dict.fromkeys((c.run.dataset, c.run.dataset_hash, c.latent_dim) for c in every):
         columns = [c for c in every if (c.run.dataset, c.run.dataset_hash, c.latent_dim) == key]
-        out.append(_table(key[0], (key[2] or 0) if len(sizes[key[:2]]) > 1 else 0, columns))
+        out.append(_table(key[0], (key[2] or 0) if len(sizes[key[:2]]) > 1 else 0, columns, cells))
     return out
 
 
-def _table(dataset: str, size: int, columns: Sequence[Column]) -> Scores:
-    cells = {id(c.run): summarise(c.run.records) for c in columns}
+def _table(
+    dataset: str, size: int, columns: Sequence[Column], cells: Mapping[int, Sequence[Cell]]
+) -> Scores:  # fmt: skip
     rows: dict[tuple[str, str, str], dict[int, Cell]] = {}
-    seeds = 0
+    seeds: dict[int, int] = {}
     for column in columns:
         for cell in cells[id(column.run)]:
             if cell.model != column.model or cell.metric.startswith("throughput."):
                 continue
             key = (cell.metric, cell.split, words.plain(dict(cell.metric_params)))
             rows.setdefault(key, {})[column.m] = cell
-            seeds = max(seeds, len(cell.values))
+            seeds[id(column.run)] = max(seeds.get(id(column.run), 0), len(cell.values))
     families: dict[str, list[Row]] = {}
     for key, by_column in rows.items():
         family = words.family(key[0], _defined(columns, key[0]))
@@ -143,7 +150,7 @@ def _table(dataset: str, size: int, columns: Sequence[Column]) -> Scores:
         for f in (*words.FAMILIES, words.OTHER)
         if f.key in families
     ]
-    return Scores(dataset, size, columns, groups, seeds)
+    return Scores(dataset, size, columns, groups, max(seeds.values(), default=0))
 
 
 def _defined(columns: Sequence[Column], metric: str) -> Mapping[str, Any]:
@@ -184,7 +191,7 @@ def _row(
     by_column: Mapping[int, Cell],
     columns: Sequence[Column],
     cells: Mapping[int, Sequence[Cell]],
-    seeds: int,
+    seeds: Mapping[int, int],
 ) -> Row:
     metric, split, params = key
     one = next(iter(by_column.values()))
@@ -221,13 +228,13 @@ def _row(
 
 
 def _leading(by_column: Mapping[int, Cell], columns: Sequence[Column]) -> tuple[frozenset[int], frozenset[int]]:
-    """Numbers of the models that are best in their run, and of those tied for best; collapsed and copying ones are
-    neither."""
+    """Numbers of the models that are best in their run, and of those that share that place; what bars a model from being
+    called better bars it from both."""
     best: set[int] = set()
     tied: set[int] = set()
     for run in dict.fromkeys(c.run for c in columns):
         here = [c for c in columns if c.run is run and c.m in by_column]
-        names = leaders([by_column[c.m] for c in here], [c.model for c in here if c.collapse or c.copies])
+        names = leaders([by_column[c.m] for c in here])
         (best if len(names) == 1 else tied).update(c.m for c in here if c.model in names)
     return frozenset(best), frozenset(tied)
 
@@ -260,15 +267,15 @@ def _scale(one: Cell, intervals: Sequence[Interval], anchors: Sequence[float]) -
 
 
 class RowContext(NamedTuple):
-    """What the cells of a row share: the bars' range, decimals, references by run, who leads, the most seeds, and whether
-    there are too many models for bars."""
+    """What the cells of a row share: the bars' range, decimals, references by run, who leads, the most seeds of each run,
+    and whether there are too many models for bars."""
 
     scale: tuple[float, float] | None
     decimals: int | None
     beside: Mapping[tuple[Role, str], Mapping[str, float]]
     best: frozenset[int]
     tied: frozenset[int]
-    seeds: int
+    seeds: Mapping[int, int]
     crowded: bool
 
 
@@ -289,7 +296,7 @@ def _score(column: Column, cell: Cell | None, context: RowContext) -> Score:
         half,
         standing,
         _bar(column, i, context),
-        note=_note(cell, i.n, context.seeds),
+        note=_note(cell, i.n, context.seeds[id(column.run)]),
         title=_title(column, i),
     )
 

@@ -10,6 +10,7 @@ from latentbench.report.page_view import PageView
 from latentbench.report.section import Context, Section
 from latentbench.report.wording.findings import statements
 from latentbench.report.wording.language import marked, say
+from latentbench.stats.findings.table import claims_together
 
 QUESTIONS = marked({
     "continuous": ("Is it continuous?", "Two close latent points should decode to similar, meaningful images."),
@@ -33,9 +34,9 @@ class AnswerView(NamedTuple):
 
 def answers(runs: Sequence[RunFolder]) -> list[AnswerView]:
     """Every run's answers, in the order of `QUESTIONS`."""
-    out = []
+    out, family = [], claims_together(run.records for run in runs)
     for run in runs:
-        for v in statements(run.records):
+        for v in statements(run.records, family):
             question, meaning = map(say, QUESTIONS.get(v.question, (v.question.capitalize(), "")))
             headline = _capital(v.parts[1], run.models)
             out.append(AnswerView(v.question, question, meaning, headline, v.sentences, run.label))

@@ -11,7 +11,7 @@ from typing import Literal
 
 from latentbench.artifact_schema import SAMPLERS
 from latentbench.stats.cells import Cell, Interval
-from latentbench.stats.findings.claims import Claim, Standing, claims, difference, standing
+from latentbench.stats.findings.claims import Claim, Standing, claims, difference, side, standing
 from latentbench.stats.findings.table import Table
 
 METRICS = (*(f"validity.{s}" for s in SAMPLERS), "hole", "hole.gaussian")
@@ -77,6 +77,6 @@ def _gains(table: Table) -> list[tuple[str, Interval]]:
     for cell in table.row("validity.normal"):
         mixture = table.by.get((cell.model, "validity.mixture"))
         p = difference(cell, mixture) if mixture else None
-        if p and p.difference.side > 0 and p.difference.mean > MUCH:
+        if p and mixture and side(cell, mixture) > 0 and p.difference.mean > MUCH:
             out.append((cell.model, p.difference))
     return out

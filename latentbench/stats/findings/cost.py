@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from latentbench.records import OPERATIONS
-from latentbench.stats.cells import Cell, Interval, t_interval, tied
+from latentbench.stats.cells import Cell, Interval, t_interval, within_spread
 from latentbench.stats.findings.claims import Claim, Standing, claims, standing
 from latentbench.stats.findings.table import Table
 
@@ -96,7 +96,7 @@ def _speed(table: Table, other: str) -> Speed:
         if not (a.rankable and b.rankable):
             unsteady.append(work)
         elif a.interval and b.interval and a.interval.mean > 0:
-            rates.append(Rate(work, b.interval.mean / a.interval.mean, batch, tied(a, b)))
+            rates.append(Rate(work, b.interval.mean / a.interval.mean, batch, within_spread(a, b)))
     return Speed(other, tuple(rates), tuple(unsteady), frozenset(devices))
 
 

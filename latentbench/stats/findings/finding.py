@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 FindingVerdict = Literal["better", "worse", "equivalent", "not told apart", "not comparable"]
-"""What a comparison comes to. ``equivalent`` needs a least difference that matters, which two sides of one model have
-(`latentbench.comparing`) and two models do not: an interval that contains 0 only says ``not told apart``."""
+"""What a comparison comes to. ``equivalent``: the interval lies within the least difference that matters; one that
+contains 0 and reaches beyond it only says ``not told apart``."""
 
 Word = Literal["yes", "partly", "no", "not told"]
 """What a question about one model is answered with."""
@@ -23,6 +23,7 @@ ASKED = ("continuous", "complete", "reconstructs", "posterior")
 CAVEATS = {
     "collapsed": "one of the two collapsed: whatever goes in, what comes out does not depend on it",
     "copies": "one of the two gives its training images back",
+    "nothing valid": "hardly any draw of the one that scores better is valid, so where its codes lie is worth nothing",
     "mostly collapsed": "most latent dimensions of one of the two are not active",
     "uninformative": "the codes of one of the two explain less than a fifth of the images' variance",
     "repeats": "the draws of one of the two repeat one another more than real images do",
@@ -75,9 +76,10 @@ class Finding:
     there is nothing to subtract, the last three also with one shared seed. ``n`` counts the seeds behind it. ``caveats``
     are codes of `CAVEATS`, in their order, empty where there are none.
 
-    Two sides of one model are read against a ``threshold``, the least difference worth a verdict, in the unit of the
-    metric, with p ``adjusted`` for all claims of the comparison (Holm); ``reason`` says in English why they are not told
-    apart or not comparable. Two models of a run have none of these.
+    A difference is read against a ``threshold``, the least one worth a verdict, in the unit of the metric, with p
+    ``adjusted`` (Holm): of two models for all headline claims of the page where a headline rests on the metric, else for
+    all pairs in all metrics; of two sides of one model for all claims of the comparison. ``reason`` says in English why two
+    sides are not told apart or not comparable; two models of a run have none.
     """
 
     question: str
@@ -113,7 +115,7 @@ class Answer:
     run: str = ""
 
 
-FINDING_COLUMNS = tuple("question subject rival metric difference low high p verdict caveats".split())
+FINDING_COLUMNS = tuple("question subject rival metric difference low high p adjusted threshold verdict caveats".split())
 """Columns of the table of findings, in order."""
 ANSWER_COLUMNS = ("model", "question", "answer")
 """Columns of the table of answers, in order."""

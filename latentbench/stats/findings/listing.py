@@ -1,16 +1,21 @@
 """Every comparison of two models in the records of a run, as `Finding`s.
 
 For each table (one run, dataset and latent size, held-out images) and each metric, every other model is compared with
-the first that has a value and is neither collapsed nor copying. The rules, those of the sentences:
+the first that has a value and is neither collapsed nor copying. The rules, those of the sentences
+(`latentbench.stats.findings.claims`):
 
-    better, worse     the paired 95 % interval leaves 0 out; which of the two, the metric's direction says. Of a metric
-                      with a target the distances to it are compared. What was measured once (counts, throughput at the
-                      largest batch both have) differs where the two numbers do, timings where by more than their spread
-    not told apart    the interval contains 0, or there is none because the two share one seed
+    better, worse     p, adjusted for all claims of the page, is at most 5 %, and the difference exceeds the least one that
+                      matters in the metric; which of the two, the metric's direction says. Of a metric with a target the
+                      distances to it are compared. What was measured once (counts, throughput at the largest batch both
+                      have) differs where the two numbers do by more than that, timings also by more than their spread
+    equivalent        neither, and the paired 95 % interval lies within the least difference that matters
+    not told apart    the interval reaches beyond it, or there is none because the two share one seed
     not comparable    one of the two has no value; they share no seed; the metric failed its self-check here, has no
                       direction (its difference, interval and p are given all the same), or holds nats of different
-                      likelihoods; a timing is too unsteady; or one of the two is collapsed or copies, except where the
-                      question is the cost, which is where collapse shows
+                      likelihoods; a timing is too unsteady; one of the two is collapsed or copies, except where the
+                      question is the cost, which is where collapse shows; or the better of the two may not be called so:
+                      it collapsed or copies, whatever the question, or hardly anything it draws is valid and the metric
+                      measures completeness in codes alone
 
 A metric is filed under the first question that its run declares (``headline``, one or several, else its ``family``), else
 under the one whose answer rests on it; `other` where none does.
@@ -22,7 +27,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from latentbench.records import Record
-from latentbench.stats.cells import Cell, Interval, Paired, comparable, paired, t_test, tied
+from latentbench.stats.cells import Cell, comparable
 from latentbench.stats.findings import complete, continuous, cost, posterior
 from latentbench.stats.findings.claims import CellComparison, compare
 from latentbench.stats.findings.finding import CAVEATS, QUESTIONS, Finding, FindingVerdict
@@ -83,9 +88,11 @@ def _finding(table: Table, filed: str, rival: Cell, subject: Cell) -> Finding:
         pair := cost.at_largest_batch(table, subject.metric, rival.model, subject.model)
     ):
         _, rival, subject = pair
-    p = _paired(rival, subject)
-    d = p.difference if p else None
-    caveats = _caveats(table, rival, subject, p)
+    both = compare(rival, subject) if rival.interval and subject.interval else None
+    caveats = _caveats(table, rival, subject, both)
+    # Nats of different likelihoods are not subtracted at all.
+    found = None if both is None or "other likelihood" in caveats else both
+    d = found.difference if found else None
     return Finding(
         filed,
         subject.model,
@@ -94,45 +101,34 @@ def _finding(table: Table, filed: str, rival: Cell, subject: Cell) -> Finding:
         d.mean if d else None,
         d.low if d else None,
         d.high if d else None,
-        t_test(d) if d and d.sd is not None else None,
-        _verdict(rival, subject, d, caveats, filed),
+        found.p if found else None,
+        _verdict(found, caveats, filed),
         tuple(c for c in CAVEATS if c in caveats),
         d.n if d else 0,
         table.dataset,
         table.latent_dim,
         table.run,
+        adjusted=found.adjusted if found else None,
+        threshold=found.threshold if found and d else None,
     )
 
 
-def _paired(rival: Cell, subject: Cell) -> Paired | None:
-    """Subject minus rival; of a metric with a target, of the distances to it. None where nothing can be subtracted."""
-    if not (rival.interval and subject.interval and comparable((rival, subject))):
-        return None
-    if subject.better == "target" and subject.target is not None and rival.values.keys() & subject.values.keys():
-        far, near = ({s: cell.badness(v) for s, v in cell.values.items()} for cell in (subject, rival))
-        return paired(far, near)
-    return compare(rival, subject).paired
-
-
-def _verdict(rival: Cell, subject: Cell, d: Interval | None, caveats: set[str], filed: str) -> FindingVerdict:
+def _verdict(both: CellComparison | None, caveats: set[str], filed: str) -> FindingVerdict:
     barring = {"no direction", "self-check failed", "unsteady timing"}
     if filed != "cost":
         barring |= {"collapsed", "copies"}
-    if d is None or caveats & barring:
+    if both is None or both.difference is None or both.outcome == "barred" or caveats & barring:
         return "not comparable"
-    if rival.measured_once and subject.measured_once:
-        side = 0 if tied(rival, subject) else 1 if d.mean > 0 else -1
-    else:
-        side = d.side
-    if not side:
-        return "not told apart"
-    return "better" if (side > 0) == (subject.better == "higher") else "worse"
+    if both.better:
+        return "better" if both.better > 0 else "worse"
+    return "equivalent" if both.outcome == "equivalent" else "not told apart"
 
 
-def _caveats(table: Table, rival: Cell, subject: Cell, p: Paired | None) -> set[str]:
+def _caveats(table: Table, rival: Cell, subject: Cell, found: CellComparison | None) -> set[str]:
     """Codes of everything a reader of the difference should know."""
     both, metric = (rival, subject), subject.metric
     models = {c.model for c in both}
+    d = found.difference if found else None
     out = {code for c in both if c.interval is None for code in gap(c)}
     known: dict[str, Iterable[str]] = {
         "collapsed": table.collapse, "copies": table.copies, "undertrained": table.undertrained,
@@ -145,10 +141,11 @@ def _caveats(table: Table, rival: Cell, subject: Cell, p: Paired | None) -> set[
         "no direction": all(c.better == "none" or (c.better == "target" and c.target is None) for c in both),
         "other likelihood": valued and not comparable(both),
         "no seed in common": valued and not rival.values.keys() & subject.values.keys(),
-        "one seed": p is not None and p.difference.n < 2 and not once,
+        "one seed": d is not None and d.n < 2 and not once,
+        "nothing valid": found is not None and found.outcome == "barred" and "nothing valid" in found.bars,
         "unsteady timing": not all(c.rankable for c in both),
         "approximate": any(c.interval is not None and c.interval.approximate for c in both),
-        "borderline": CellComparison(rival, subject, p).borderline,
+        "borderline": found is not None and found.borderline,
         "blur": metric == "path.tortuosity" and any(models == set(b) for b in continuous.blurred(table)),
         "duplicates": table.duplicates > 0,
         "second judge differs": metric == "validity.normal" and second_judge(table).get(subject.model) is False,

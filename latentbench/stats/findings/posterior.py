@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from latentbench.stats.cells import Interval
-from latentbench.stats.findings.claims import Claim, claims, difference
+from latentbench.stats.findings.claims import Claim, claims, difference, side
 from latentbench.stats.findings.diagnosis import Advice, Diagnosis, advice, diagnosis
 from latentbench.stats.findings.table import Table
 
@@ -16,12 +16,14 @@ METRICS = ("kl", "kl.mean_part", "kl.variance_part", "punctual_index", "overlap"
 
 class Purchase(NamedTuple):
     """What ``clouds`` buy over ``points``: ``gain``, the share of N(0, I) that is a hole no more; and at which
-    ``price``, clouds minus points in R², None where the two share no seed."""
+    ``price``, clouds minus points in R², None where the two share no seed; ``told``: 1 where it is told to be higher, -1
+    lower, else 0."""
 
     points: str
     clouds: str
     gain: float
     price: Interval | None
+    told: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,10 @@ def _bought(table: Table, diagnoses: Mapping[str, Diagnosis]) -> list[Purchase]:
     out = []
     for clouds in (m for m in diagnoses if diagnoses[m] == "regular" and table.get(m, "kl")):
         holes = _difference(table, "hole", points, clouds)
-        if holes and holes.side < 0:
-            out.append(Purchase(points, clouds, -holes.mean, _difference(table, "r2", points, clouds)))
+        if holes and side(table.by[points, "hole"], table.by[clouds, "hole"]) < 0:
+            price = _difference(table, "r2", points, clouds)
+            told = side(table.by[points, "r2"], table.by[clouds, "r2"]) if price else 0
+            out.append(Purchase(points, clouds, -holes.mean, price, told))
     return out
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from latentbench.records import JUNK_LIMIT, Record
 from latentbench.stats.cells import LEVEL, Cell, Interval, sign_flip
-from latentbench.stats.findings.claims import side
+from latentbench.stats.findings.claims import difference, side
 from latentbench.stats.findings.gaps import UNJUDGED, gap
 from latentbench.stats.findings.table import Table, without_record
 
@@ -44,7 +44,8 @@ class Certainty:
     """What stands behind the other answers. ``judged``: whether any validity was measured; ``unjudged``: why there was
     no judge, in the words of records. ``second``: the models that a second judge was asked about, each with whether it
     says the same of them against the ``first``. ``lost``: models that nothing is known of. ``least_p``: what the
-    sign-flip test cannot fall below with this many seeds, where that is above a claim's error."""
+    sign-flip test cannot fall below with this many seeds, where that is above a claim's error. ``claims``: how many are
+    made together on the page, in headlines and in all; None where there are none."""
 
     table: Table
     seeds: int
@@ -56,6 +57,7 @@ class Certainty:
     failures: tuple[Failure, ...]
     lost: tuple[str, ...]
     least_p: float | None
+    claims: tuple[int, int] | None = None
 
 
 def sure(table: Table, records: Sequence[Record]) -> Certainty:
@@ -73,6 +75,7 @@ def sure(table: Table, records: Sequence[Record]) -> Certainty:
         tuple(_failures(table)),
         tuple(without_record(records, table)),
         least if least > CLAIM else None,
+        table.claims,
     )
 
 
@@ -95,13 +98,20 @@ def _unjudged(table: Table) -> tuple[str, ...]:
 
 def second_judge(table: Table) -> dict[str, bool]:
     """Whether a second judge, trained apart, tells each other model apart from the first in the same way; empty where
-    there was none."""
+    there was none. What the first tells apart the second confirms by its own 95 % interval, one look at one claim that was
+    made; where the first tells nothing, the second must not either, by the rule of all claims."""
     own = table.row("validity.normal")
     second = {c.model: c for c in table.row("validity.normal.second_judge")}
     if not own or own[0].model not in second:
         return {}
     first = own[0]
-    return {c.model: side(first, c) == side(second[first.model], second[c.model]) for c in own[1:] if c.model in second}
+    return {c.model: _agrees(side(first, c), second[first.model], second[c.model]) for c in own[1:] if c.model in second}
+
+
+def _agrees(told: int, first: Cell, other: Cell) -> bool:
+    """Whether the second judge's cells say what the first one told."""
+    seen = difference(first, other)
+    return side(first, other) == 0 if not told else seen is not None and seen.difference.side == told
 
 
 def _failures(table: Table) -> list[Failure]:

@@ -3,7 +3,9 @@
 A model is *collapsed* at a seed where no latent dimension is active or R² on held-out images is about 0 or below:
 whatever goes in, what comes out does not depend on it. One constant image is as smooth and, to a careless judge, as
 valid as can be, so a collapsed model never leads a ranking and enters no claim about continuity or completeness. Nor does one that
-*copies*: a table of training images is valid wherever it is asked, since what it gives back is real. A model is
+*copies*: a table of training images is valid wherever it is asked, since what it gives back is real. *Nothing* that a
+model draws is *valid* where the judge accepts less than `HARDLY` of what it accepts of real images: that its codes lie as
+the prior does is then worth nothing, and it never leads in a measure of completeness that looks at codes alone. A model is
 *undertrained* at a seed where the validation loss still fell when training ended (the epoch kept was the last that was
 allowed, or the epochs after it fall), or where fewer than `STEPS` steps were made: its numbers describe the training, not
 the model.
@@ -12,11 +14,13 @@ the model.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from latentbench.records import Record, run_record, values
-from latentbench.stats.cells import Cell, Interval, Seed, leaders, references, summarise
+from latentbench.stats.cells import Cell, Interval, Seed, references, summarise
+from latentbench.stats.families import Family, together
+from latentbench.stats.findings.claims import leaders
 
 COPYING = 0.95
 """Memorisation above which a model's draws are its training images: they are valid because they are real."""
@@ -26,6 +30,10 @@ COLLAPSED_R2 = 0.05
 
 STEPS = 2000
 """Optimiser steps below which numbers describe the training, not the model."""
+HARDLY = 0.1
+"""Below this share of what the judge accepts of real images, nothing is valid."""
+OF_CODES = ("hole", "prior.")
+"""How the names of completeness measures of codes alone begin, for records that do not say what a measure needs."""
 
 MEAN_IMAGE, NO_DIMENSION = "mean image", "no active dimension"
 
@@ -47,25 +55,48 @@ class Table:
 
     ``run`` is the run's id, ``several`` whether the records hold other runs beside it, ``head`` the run's own record.
     ``collapse`` holds the models that collapsed at one seed or more, ``copies`` the memorisation of those that copy,
-    ``undertrained`` the models that are known to be.
+    ``invalid`` the valid share of draws from N(0, I) of those of which nothing is valid, ``undertrained`` the models that
+    are known to be. ``every`` are the cells of all splits. Each cell says what bars it from being called better.
     """
 
     def __init__(
         self, cells: Iterable[Cell], dataset: str, run: str = "", several: bool = False, latent_dim: int | None = None,
         head: Record | None = None,
     ) -> None:  # fmt: skip
-        here = (c for c in cells if c.dataset == dataset and c.split in ("test", "") and c.run == (run or c.run))
-        self.cells = [
+        here = (c for c in cells if c.dataset == dataset and c.run == (run or c.run))
+        self.every = [
             c for c in here if latent_dim in (None, c.latent_dim) or c.latent_dim is None or c.role == "judge"
         ]
+        self._look_up()
         self.dataset, self.run, self.several, self.head = dataset, run, several, head
         self.models = list(dict.fromkeys(c.model for c in self.cells if c.is_model))
-        self.by = {(c.model, c.metric): c for c in reversed(self.cells)}
         sizes = (c.latent_dim for c in self.cells if c.model in self.models and c.latent_dim)
         self.latent_dim = latent_dim or next(sizes, None)
         self.collapse = _collapse(self)
         self.copies = _copies(self)
+        self.invalid = _invalid(self)
         self.undertrained = _undertrained(self)
+        self.every = [replace(c, barred=b) if (b := self._barred(c)) else c for c in self.every]
+        self._look_up()
+
+    def _look_up(self) -> None:
+        self.cells = [c for c in self.every if c.split in ("test", "")]
+        self.by = {(c.model, c.metric): c for c in reversed(self.cells)}
+
+    def _barred(self, cell: Cell) -> tuple[str, ...]:
+        """What bars a cell from being called better than another."""
+        which: dict[str, Mapping[str, Any]] = {"collapsed": self.collapse, "copies": self.copies}
+        if self.of_codes(cell.metric):
+            which["nothing valid"] = self.invalid
+        return tuple(code for code, models in which.items() if cell.model in models)
+
+    def of_codes(self, metric: str) -> bool:
+        """Whether a metric measures completeness in codes alone, with neither a decoder nor a judge: as its run declares,
+        else by its name."""
+        declared = self.definitions.get(metric) or {}
+        if "needs" in declared:
+            return declared.get("family") == "completeness" and not {"decoder", "judge"} & set(declared["needs"])
+        return metric.startswith(OF_CODES)
 
     @property
     def label(self) -> str:
@@ -121,8 +152,14 @@ class Table:
         return max((c.interval.mean for c in anchors.values() if c.role == "floor" and c.interval), default=None)
 
     def leaders(self, metric: str) -> tuple[str, ...]:
-        """Best or tied for best, collapsed and copying models aside."""
-        return leaders([c for c in self.cells if c.metric == metric and c.model in self.models], self.excluded)
+        """The leading group, all models where no smaller group leads (`latentbench.stats.findings.claims.leaders`)."""
+        return leaders([c for m in self.models if (c := self.by.get((m, metric)))])
+
+    @property
+    def claims(self) -> tuple[int, int] | None:
+        """How many claims are made together on the page, in headlines and in all; None where there are none."""
+        family = next((c.family for c in self.cells if c.family), None)
+        return family.size if family and family.size[1] else None
 
     def reasons(self, *metrics: str) -> tuple[str, ...]:
         """Why metrics have no value, as their records say; each reason once."""
@@ -134,6 +171,15 @@ def _copies(table: Table) -> dict[str, float]:
     """Models whose draws are their training images, each with its memorisation."""
     shares = {model: table.get(model, "memorisation") for model in table.models}
     return {model: share.mean for model, share in shares.items() if share and share.mean > COPYING}
+
+
+def _invalid(table: Table) -> dict[str, float]:
+    """Models of which hardly anything drawn from N(0, I) is valid, each with that share; none where the judge failed its
+    self-check, or no share of real images was recorded to read it against."""
+    real = table.reference("validity.normal", "ceiling:real")
+    cells = {m: c for m in table.models if (c := table.by.get((m, "validity.normal"))) and c.interval and not c.unproven}
+    shares = {m: c.interval.mean for m, c in cells.items() if c.interval}
+    return {m: share for m, share in shares.items() if real is not None and share < HARDLY * real}
 
 
 def _collapse(table: Table) -> dict[str, Collapse]:
@@ -167,9 +213,12 @@ def _seeds(table: Table, model: str, metric: str) -> Mapping[Seed, float]:
     return cell.values if cell else {}
 
 
-def tables(records: Sequence[Record]) -> list[Table]:
-    """One table a run, dataset and latent size, in order of appearance; those without a model are left out."""
-    cells = summarise(records)
+def tables(records: Sequence[Record], family: Family | None = None) -> list[Table]:
+    """One table a run, dataset and latent size, in order of appearance; those without a model are left out. Their claims
+    are made together; ``family``: with those of a page that shows more than these records (`claims_together`)."""
+    (cells,) = together(summarise(records))
+    if family is not None:
+        cells = [replace(c, family=family) for c in cells]
     keys = dict.fromkeys((c.run, c.dataset) for c in cells)
     several = len({run for run, _ in keys}) > 1
     out = []
@@ -181,6 +230,11 @@ def tables(records: Sequence[Record]) -> list[Table]:
         head = run_record(r for r in records if not several or r.run == run)
         out += [Table(cells, dataset, run, several, d, head) for d in sizes or [None]]
     return [t for t in out if t.models]
+
+
+def claims_together(runs: Iterable[Sequence[Record]]) -> Family:
+    """The claims of a page that shows several runs, from the records of each."""
+    return Family(c for records in runs for c in summarise(records))
 
 
 def without_record(records: Sequence[Record], table: Table) -> list[str]:

@@ -16,6 +16,7 @@ from latentbench.report.wording.findings.continuous import continuous
 from latentbench.report.wording.findings.cost import cost
 from latentbench.report.wording.findings.posterior import posterior
 from latentbench.report.wording.findings.sure import sure
+from latentbench.stats.families import Family
 from latentbench.stats.findings import complete as of_completeness
 from latentbench.stats.findings import continuous as of_continuity
 from latentbench.stats.findings import cost as of_cost
@@ -26,11 +27,11 @@ from latentbench.stats.findings.table import tables
 __all__ = ["Statement", "statements"]
 
 
-def statements(records: Sequence[Record]) -> list[Statement]:
+def statements(records: Sequence[Record], family: Family | None = None) -> list[Statement]:
     """The five answers for each run and dataset, the first model being what the others are compared with; none where
-    no model was measured."""
+    no model was measured. ``family``: the claims of a page that shows more than these records."""
     out = []
-    for table in tables(records):
+    for table in tables(records, family):
         out += [
             continuous(of_continuity.continuous(table)),
             complete(of_completeness.complete(table)),

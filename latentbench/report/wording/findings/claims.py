@@ -1,20 +1,22 @@
 """Claims: two models, one metric, one sentence.
 
 A sentence says who does more of what, both means, the paired difference with its 95 % interval and the number of
-seeds. It says *tied*, and how many more seeds would separate the two, where the interval contains 0; *undecided* where
-one seed allows no interval. With three models and more, one sentence holds all against the first.
+seeds. Where no difference is told it says that the two are *equivalent*, or *cannot be told apart* and how many seeds it
+takes to see the least difference that matters (at 80 % power, at the level that all claims of the page leave for the
+least p-value); *undecided* where one seed allows no interval. With three models and more, one sentence holds all against
+the first.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from latentbench.report.wording import words
 from latentbench.report.wording.intervals import between, value
-from latentbench.report.wording.language import marked, plural, say
+from latentbench.report.wording.language import marked, say
 from latentbench.report.wording.phrases import phrase
 from latentbench.stats.findings.claims import CellComparison, Claim, Standing
 
@@ -24,9 +26,17 @@ Definitions = Mapping[str, Mapping[str, Any]]
 GROUPS = marked({
     "higher": "higher: {names}",
     "lower": "lower: {names}",
-    "tied": "tied: {names}",
+    "equivalent": "equivalent: {names}",
+    "not told apart": "not told apart: {names}",
+    "barred": "no claim: {names}",
     "undecided": "undecided: {names}",
 })  # fmt: skip
+BARS = marked({
+    "collapsed": "{model} collapsed",
+    "copies": "{model} gives its training images back",
+    "nothing valid": "hardly a draw of {model} is valid",
+})  # fmt: skip
+"""What bars a model from being called better."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +58,18 @@ class Statement:
 
 
 def standing(ranking: Standing | None) -> str:
-    """Who is ahead in one metric, in words: "vae is ahead of ae", "vae is ahead", "ae and vae are tied", "undecided
-    with one seed"; empty where there is nothing to rank."""
+    """Who leads one metric, in words: "vae is better than ae", "ae and vae cannot be told apart", "ae and vae are
+    equivalent", "undecided with one seed"; empty where there is nothing to rank."""
     if ranking is None:
         return ""
     if ranking.open:
         return say("undecided with one seed")
+    names, rest = words.listed(list(ranking.ahead)), words.listed(list(ranking.rest))
+    if not ranking.ahead:
+        return say("{names} are equivalent" if ranking.equivalent else "{names} cannot be told apart", names=rest)
     if len(ranking.ahead) == 1:
-        if len(ranking.rest) == 1:
-            return say("{first} is ahead of {other}", first=ranking.ahead[0], other=ranking.rest[0])
-        return say("{first} is ahead", first=ranking.ahead[0])
-    names = words.listed(list(ranking.ahead))
-    if not ranking.rest:
-        return say("{names} are tied", names=names)
-    return say("{names} are tied ahead of the others", names=names)
+        return say("{first} is better than {other}", first=names, other=rest)
+    return say("{names} are better than {other}, and not all told apart from one another", names=names, other=rest)
 
 
 def sentences(claims: Iterable[Claim], definitions: Definitions) -> list[str]:
@@ -88,24 +96,40 @@ def of_claim(claim: Claim, definitions: Definitions) -> list[str]:
 
 def versus(comparison: CellComparison, definitions: Definitions) -> str:
     """One model against another on one metric, a whole sentence."""
-    first, other, p = comparison.first, comparison.other, comparison.paired
+    first, other, d = comparison.first, comparison.other, comparison.difference
     a, b = first.interval, other.interval
     assert a is not None
     assert b is not None
     says = phrase(first.metric, definitions)
     names, noun = {"other": other.model, "first": first.model}, _title(says.noun)
-    if p is None:
+    if d is None:
         text = marked("{noun}: {other} {its}, {first} {own}; no seed in common, so undecided.")
         return say(text, noun=noun, its=value(b), own=value(a), **names)
     short = {"its": words.tidy(b.mean), "own": words.tidy(a.mean)}
     if comparison.outcome == "one seed":
         return say("{noun}: {other} {its}, {first} {own}; one seed, so undecided.", noun=noun, **short, **names)
-    numbers = {**names, **short, "difference": between(p.difference), "n": p.difference.n}
-    if comparison.outcome == "tied":
+    numbers = {**names, **short, "difference": between(d), "n": d.n}
+    if comparison.outcome == "equivalent":
         return say(
-            "{other} and {first} are tied in {noun}: {its} and {own}, paired difference {difference} over {n} seeds{more}.",
+            "{other} and {first} are equivalent in {noun}: {its} and {own}, paired difference {difference} over {n} seeds, "
+            "within ± {least}.",
             noun=says.noun,
-            more=_more_seeds(p.more_seeds),
+            least=words.tidy(comparison.threshold),
+            **numbers,
+        )
+    if comparison.outcome == "not told apart":
+        return say(
+            "{other} and {first} cannot be told apart in {noun}: {its} and {own}, paired difference {difference} over {n} "
+            "seeds{more}.",
+            noun=says.noun,
+            more=_seeds_needed([comparison], marked("; {more}")),
+            **numbers,
+        )
+    if comparison.outcome == "barred":
+        return say(
+            "{noun}: {other} {its}, {first} {own}, paired difference {difference} over {n} seeds; no claim, since {why}.",
+            noun=noun,
+            why=_bars(comparison),
             **numbers,
         )
     return say(
@@ -116,11 +140,20 @@ def versus(comparison: CellComparison, definitions: Definitions) -> str:
     )
 
 
-def _more_seeds(count: int | None) -> str:
-    """What a tie would take to be decided, as a clause; empty where there is none to give."""
-    if not count:
+def _seeds_needed(comparisons: Sequence[CellComparison], around: str) -> str:
+    """What it takes to see the least difference that matters, for the pair that takes most; empty where no number can be
+    given. ``around``: where it is put, with a place for ``more``."""
+    needed = {c.seeds_needed: c for c in comparisons if c.seeds_needed}
+    if not needed:
         return ""
-    return plural("; about {n} more seed would separate them", "; about {n} more seeds would separate them", count)
+    n = max(k for k in needed if k)
+    text = marked("to see a difference of {least} takes about {n} seeds")
+    return say(around, more=say(text, least=words.tidy(needed[n].threshold), n=n))
+
+
+def _bars(comparison: CellComparison) -> str:
+    """Why the better of two may not be called so."""
+    return words.listed([say(BARS[code], model=comparison.ahead.model) for code in comparison.bars])
 
 
 def _sign_flip(comparison: CellComparison) -> str:
@@ -132,18 +165,22 @@ def _sign_flip(comparison: CellComparison) -> str:
 
 
 def _all(claim: Claim, definitions: Definitions) -> str:
-    """One sentence for many models: who scores higher than the first, who lower, who is tied with it."""
+    """One sentence for many models: who scores higher than the first, who lower, who is not told apart from it."""
     groups: dict[str, list[str]] = {key: [] for key in GROUPS}
     for c in claim.comparisons:
-        p = c.paired
-        if p is None:
+        if c.difference is None:
             groups["undecided"].append(say("{model} (no seed in common)", model=c.other.model))
-        elif c.outcome == "one seed":
-            groups["undecided"].append(f"{c.other.model} {between(p.difference)}")
-        else:
-            more = say(" ({n} more seeds)", n=p.more_seeds) if p.more_seeds else ""
-            groups[c.outcome].append(f"{c.other.model} {between(p.difference)}{more}")
-    listed = words.clauses(say(GROUPS[key], names=words.commas(names)) for key, names in groups.items() if names)
+            continue
+        text = f"{c.other.model} {between(c.difference)}"
+        if c.outcome == "barred":
+            text = say("{model} ({why})", model=text, why=_bars(c))
+        groups["undecided" if c.outcome == "one seed" else c.outcome].append(text)
+    more = _seeds_needed(claim.comparisons, marked(" ({more})"))
+    listed = words.clauses(
+        say(GROUPS[key], names=words.commas(names)) + (more if key == "not told apart" else "")
+        for key, names in groups.items()
+        if names
+    )
     first = claim.first
     return say(
         "{noun}, differences from {first} ({own}), paired: {told}.",

@@ -12,7 +12,7 @@ from latentbench.stats.findings.posterior import METRICS, Posteriors, Purchase
 from latentbench.stats.findings.table import Table
 
 PRICE = {
-    0: marked("; R² is tied"),
+    0: marked("; no difference in R² is told"),
     1: marked("; R² is {size} higher"),
     -1: marked("; R² is {size} lower"),
 }
@@ -118,7 +118,7 @@ def _active(table: Table, model: str, units: str) -> str:
 
 def _bought(deal: Purchase) -> str:
     """What clouds buy over points and at which price in reconstruction."""
-    price = say(PRICE[deal.price.side], size=words.number(abs(deal.price.mean))) if deal.price else ""
+    price = say(PRICE[deal.told], size=words.number(abs(deal.price.mean))) if deal.price else ""
     return say(
         "What mu and sigma buy {clouds} over the points of {points}: {gain} less of N(0, I) is empty{price}.",
         clouds=deal.clouds,

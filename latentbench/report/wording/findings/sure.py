@@ -39,8 +39,23 @@ def _intervals(certainty: Certainty) -> list[str]:
         say(
             "Intervals are 95 % t-intervals, those of differences between equal seeds, each for one comparison on its own; "
             "they tell how much the training seed matters, not what other data or another judge would give."
-        )
+        ),
+        say(
+            "Levels hold for this split of the data: over three splits of digits they moved by about five half-widths (the "
+            "VAE's valid share of N(0, I) was .535, .424 and .417), while the signs of the differences stayed."
+        ),
     ]
+    if certainty.claims:
+        out.append(
+            say(
+                "Better, worse, higher and lower are said where p, adjusted for all claims of the page (Holm: {headline} of "
+                "the headlines, {every} in all), is at most 5 %, and the difference exceeds the least one that matters in "
+                "the measure; how many seeds it takes to see that one is said for a chance of 80 %, at 5 % over the number "
+                "of claims.",
+                headline=certainty.claims[0],
+                every=certainty.claims[1],
+            )
+        )
     if certainty.least_p is not None:
         out.append(
             say(
