@@ -37,10 +37,9 @@ from typing import NamedTuple
 
 from latentbench.records import Record
 from latentbench.stats.findings import parts
-from latentbench.stats.findings.cost import beyond
 from latentbench.stats.findings.diagnosis import diagnosis, diagnosis_by_seed, dimensions_by_seed
 from latentbench.stats.findings.finding import Answer, Word
-from latentbench.stats.findings.parts import Part, Rule, lacking, worst
+from latentbench.stats.findings.parts import Part, Rule, beyond, lacking, worst
 from latentbench.stats.findings.table import Table, tables
 
 CONTINUOUS: tuple[Rule, ...] = (

@@ -31,6 +31,7 @@ CAVEATS = {
     "classes missing": "classes are missing among the valid draws of one of the two",
     "suspicious validity": "the judge accepts more draws of one of the two than real images",
     "far in pixels": "valid draws of one of the two lie farther from every image than real images do",
+    "crowded": "draws of one of the two crowd in the middle of the real images",
     "jumps": "paths of one of the two snap: finer steps do not make the largest one smaller",
     "uneven": "single steps of one of the two take much of the way between two images",
     "invented sigma": "the decoder of one of the two was not trained with the sigma it is said to have",

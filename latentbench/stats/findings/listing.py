@@ -150,6 +150,6 @@ def _caveats(table: Table, rival: Cell, subject: Cell, found: CellComparison | N
         "duplicates": table.duplicates > 0,
         "second judge differs": metric == "validity.normal" and second_judge(table).get(subject.model) is False,
     }
-    flawed = flaws(table).get(question(metric, table.definitions), {})
+    flawed = flaws(table, question(metric, table.definitions))
     out |= {code for model in models for code in flawed.get(model, ())}
     return out | {code for code, holds in asked.items() if holds}

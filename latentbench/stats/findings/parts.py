@@ -24,9 +24,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from latentbench.stats.cells import Cell, Interval, Seed, t_interval
-from latentbench.stats.findings.complete import crowds
-from latentbench.stats.findings.continuous import gain_between_classes
-from latentbench.stats.findings.cost import beyond
 from latentbench.stats.findings.diagnosis import diagnosis
 from latentbench.stats.findings.finding import Word
 from latentbench.stats.findings.table import Table
@@ -47,6 +44,8 @@ EVEN = (1.0, 3.0)
 digits .3 to .4 for models that were trained, 2 to 11 for those that snap."""
 LEAST = 0.02
 """The least share of frames that counts as a gain over a cross-fade."""
+CROWDED = 1.5
+"""A density above this: draws crowd in the middle of the real images."""
 FAR = 0.05
 """Share of the valid draws that may lie farther from every image than real ones do: real images have .001."""
 
@@ -183,6 +182,11 @@ def crowded(table: Table, model: str) -> Part:
     return Part("partly" if crowds(table.by.get((model, "density"))) else "yes", "crowded")
 
 
+def crowds(density: Cell | None) -> bool:
+    """Whether a model's draws crowd in the middle of the real images, which flatters precision and coverage."""
+    return density is not None and density.interval is not None and density.interval.mean > CROWDED
+
+
 def second_judge(table: Table, model: str) -> Part:
     """What a second judge makes of the same draws, where there is one."""
     cell = table.by.get((model, "validity.normal.second_judge"))
@@ -230,6 +234,12 @@ def between_classes(table: Table, model: str) -> Part:
     return Part("yes" if held else "partly", "not between classes")
 
 
+def gain_between_classes(gain: Cell) -> Interval | None:
+    """A model's gain on pairs of two classes alone, over seeds; None where its records do not tell."""
+    parts = [d["different_class"]["gain"] for d in gain.details.values() if "different_class" in d]
+    return t_interval(parts) if parts else None
+
+
 def smooth(table: Table, model: str) -> Part:
     """Whether finer steps along a path are smaller ones."""
     cell = table.by.get((model, "path.refinement"))
@@ -254,6 +264,13 @@ FRAMES = 16
 
 
 # --- reconstructs, posterior ---
+
+
+def beyond(cell: Cell, number: float | None) -> Interval | None:
+    """A model's values minus a fixed number, over seeds; None where there is no number or one seed."""
+    if number is None or cell.interval is None or cell.interval.n < 2:
+        return None
+    return t_interval([v - number for v in cell.values.values()])
 
 
 def beside_pca(table: Table, model: str) -> Part:
@@ -284,6 +301,7 @@ FLAWS: Mapping[str, tuple[Rule, tuple[str, ...]]] = {
     "copies in part": (copied, ("continuous", "complete")),
     "suspicious validity": (suspicious, ("complete",)),
     "far in pixels": (far_in_pixels, ("complete",)),
+    "crowded": (crowded, ("complete",)),
     "jumps": (smooth, ("continuous",)),
     "uneven": (even, ("continuous",)),
 }
@@ -292,16 +310,24 @@ OF_POSTERIOR = ("mostly collapsed", "uninformative", "invented sigma")
 """Diagnoses that flatter what is measured of codes alone."""
 
 
+def flaws(table: Table, question: str) -> Mapping[str, tuple[str, ...]]:
+    """What is wrong with each model, as codes of `latentbench.stats.findings.finding.CAVEATS`, where the ``question`` is
+    the one that is asked; models without a flaw are left out. Those that are excluded anyway have none here."""
+    return _flaws(table).get(question, {})
+
+
 @lru_cache(maxsize=16)
-def flaws(table: Table) -> Mapping[str, Mapping[str, frozenset[str]]]:
-    """For each question what is wrong with each model, as codes of `latentbench.stats.findings.finding.CAVEATS`."""
-    out: dict[str, dict[str, frozenset[str]]] = {q: {} for q in ("continuous", "complete", "posterior", "cost")}
-    for model in table.models:
+def _flaws(table: Table) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+    """The flaws by question and model, worked out once a table."""
+    out: dict[str, dict[str, tuple[str, ...]]] = {q: {} for q in ("continuous", "complete", "posterior", "cost")}
+    for model in (m for m in table.models if m not in table.excluded):
         parts = {code: rule(table, model) for code, (rule, _) in FLAWS.items()}
-        bad = {code for code, part in parts.items() if part.grade in ("no", "partly") and part.reason == code}
-        diagnosed = {kind for kind in OF_POSTERIOR if diagnosis(table, model) == kind}
-        below = {"worse than PCA"} if worse_than_pca(table, model) else set()
+        bad = [code for code, part in parts.items() if part.grade in ("no", "partly") and part.reason == code]
+        diagnosed = [kind for kind in OF_POSTERIOR if diagnosis(table, model) == kind]
+        below = ["worse than PCA"] if worse_than_pca(table, model) else []
         for question, row in out.items():
-            here = {code for code in bad if question in FLAWS[code][1]}
-            row[model] = frozenset(here | below | (diagnosed if question in ("posterior", "complete") else set()))
+            here = [code for code in bad if question in FLAWS[code][1]]
+            found = here + below + (diagnosed if question in ("posterior", "complete") else [])
+            if found:
+                row[model] = tuple(found)
     return out
