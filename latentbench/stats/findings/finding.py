@@ -14,7 +14,7 @@ contains 0 and reaches beyond it only says ``not told apart``."""
 Word = Literal["yes", "partly", "no", "not told"]
 """What a question about one model is answered with."""
 
-QUESTIONS = ("continuous", "complete", "posterior", "cost", "how sure")
+QUESTIONS, OTHER = ("continuous", "complete", "posterior", "cost", "how sure"), "other"
 """What a metric's findings are filed under; ``other`` where none of them rests on it."""
 
 ASKED = ("continuous", "complete", "reconstructs", "posterior")

@@ -30,7 +30,7 @@ from latentbench.records import Record
 from latentbench.stats.cells import Cell, comparable
 from latentbench.stats.findings import complete, continuous, cost, posterior
 from latentbench.stats.findings.claims import CellComparison, compare
-from latentbench.stats.findings.finding import CAVEATS, QUESTIONS, Finding, FindingVerdict
+from latentbench.stats.findings.finding import CAVEATS, OTHER, QUESTIONS, Finding, FindingVerdict
 from latentbench.stats.findings.gaps import gap
 from latentbench.stats.findings.parts import flaws
 from latentbench.stats.findings.sure import second_judge
@@ -71,7 +71,7 @@ def question(metric: str, definitions: Mapping[str, Mapping[str, Any]]) -> str:
     named = [headline] if isinstance(headline, str) else list(headline)
     named.append(OF_FAMILY.get(str(declared.get("family")), ""))
     resting = (q for q, names in RESTS_ON.items() if metric in names)
-    return next((str(q) for q in named if q in QUESTIONS), next(resting, "other"))
+    return next((str(q) for q in named if q in QUESTIONS), next(resting, OTHER))
 
 
 def _of_metric(table: Table, metric: str) -> list[Finding]:

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from latentbench.stats.cells import Cell, Interval, Seed, t_interval
 from latentbench.stats.findings.diagnosis import diagnosis
-from latentbench.stats.findings.finding import Word
+from latentbench.stats.findings.finding import OTHER, QUESTIONS, Word
 from latentbench.stats.findings.table import Table
 
 VALIDITY = (0.8, 0.3)
@@ -51,18 +51,24 @@ FAR = 0.05
 
 
 class Part(NamedTuple):
-    """One part of an answer: its ``grade``, and the code of the ``reason`` where that is no yes."""
+    """One part of an answer: its ``grade``, the code of the ``reason`` where that is no yes, and whether it is a ``flaw``:
+    the mean itself misses the yes, and not the interval alone."""
 
     grade: Word
     reason: str
+    flaw: bool = False
 
 
 Rule = Callable[[Table, str], Part]
 
 
-def grade(values: Iterable[float], yes: float, partly: float) -> Word:
-    """Where a model's ``values`` over seeds, higher better, lie beside two limits, ``yes`` >= ``partly``."""
-    i = t_interval(values)
+def graded(values: Iterable[float], limits: tuple[float, float], reason: str) -> Part:
+    """Where a model's ``values`` over seeds, higher better, lie beside two limits, the first of them not the lower."""
+    (yes, partly), i = limits, t_interval(values)
+    return Part(_grade(i, yes, partly), reason, i.mean < yes)
+
+
+def _grade(i: Interval, yes: float, partly: float) -> Word:
     if i.low is None or i.high is None:
         return "not told"
     if i.low >= yes:
@@ -106,9 +112,14 @@ def _level(
         if real is None or (beside_real is _of_ceiling and real <= 0):
             return Part("not told", "no ceiling")
         assert cell is not None
-        return Part(grade((beside_real(v, real) for v in cell.values.values()), *limits), reason)
+        return graded((beside_real(v, real) for v in cell.values.values()), limits, reason)
 
     return rule
+
+
+def _at_most(limits: tuple[float, float]) -> tuple[float, float]:
+    """Limits of what is better where it is lower, for its negative."""
+    return -limits[0], -limits[1]
 
 
 def _of_ceiling(value: float, real: float) -> float:
@@ -125,7 +136,7 @@ def valid(table: Table, model: str, metric: str = "validity.normal") -> Part:
         return Part("not told", "no ceiling")
     assert cell is not None
     shares = [(v * (1 - far_share(cell, seed)) - junk) / (real - junk) for seed, v in cell.values.items()]
-    return Part(grade(shares, *VALIDITY), "validity")
+    return graded(shares, VALIDITY, "validity")
 
 
 def _ceiling(table: Table, metric: str) -> float | None:
@@ -142,9 +153,7 @@ def far_share(cell: Cell, seed: Seed) -> float:
 
 coverage = _level("coverage", COVERAGE, "coverage", _of_ceiling)
 unique = _level("uniqueness", UNIQUENESS, "repeats", _of_ceiling)
-of_all_classes = _level(
-    "valid_label_tv", (-CLASSES[0], -CLASSES[1]), "classes missing", lambda value, real: real - value
-)
+of_all_classes = _level("valid_label_tv", _at_most(CLASSES), "classes missing", lambda value, real: real - value)
 
 
 def copied(table: Table, model: str) -> Part:
@@ -154,8 +163,8 @@ def copied(table: Table, model: str) -> Part:
         return Part("not told", "copying unknown")
     if (gap := lacking(cell, "memorisation")) is not None:
         return gap
-    word = grade((-v for v in cell.values.values()), -COPIED[0], -COPIED[1])
-    return Part(word, "copies" if word == "no" else "copies in part")
+    part = graded((-v for v in cell.values.values()), _at_most(COPIED), "copies in part")
+    return part._replace(reason="copies") if part.grade == "no" else part
 
 
 def cleared(table: Table, model: str) -> Part:
@@ -167,19 +176,24 @@ def suspicious(table: Table, model: str) -> Part:
     """More valid than real images are: what the judge likes best is not what the data look like."""
     i, real = table.get(model, "validity.normal"), table.reference("validity.normal", "ceiling:real")
     above = i is not None and real is not None and (i.mean if i.low is None else i.low) > real
-    return Part("partly" if above else "yes", "suspicious validity")
+    return _flaw(above, "suspicious validity")
 
 
 def far_in_pixels(table: Table, model: str) -> Part:
     """Valid to the judge, and unlike every image."""
     cell = table.by.get((model, "validity.normal"))
     shares = [far_share(cell, seed) for seed in cell.values] if cell else []
-    return Part("partly" if shares and sum(shares) / len(shares) > FAR else "yes", "far in pixels")
+    return _flaw(bool(shares) and sum(shares) / len(shares) > FAR, "far in pixels")
 
 
 def crowded(table: Table, model: str) -> Part:
     """Draws heaped up amid the real images."""
-    return Part("partly" if crowds(table.by.get((model, "density"))) else "yes", "crowded")
+    return _flaw(crowds(table.by.get((model, "density"))), "crowded")
+
+
+def _flaw(holds: bool, reason: str) -> Part:
+    """A part that only takes a yes back."""
+    return Part("partly" if holds else "yes", reason, holds)
 
 
 def crowds(density: Cell | None) -> bool:
@@ -246,7 +260,7 @@ def smooth(table: Table, model: str) -> Part:
     if (gap := lacking(cell, "path.refinement")) is not None:
         return gap
     assert cell is not None
-    return Part(grade((-v for v in cell.values.values()), -SNAPS, -SNAPS), "jumps")
+    return graded((-v for v in cell.values.values()), _at_most((SNAPS, SNAPS)), "jumps")
 
 
 def even(table: Table, model: str) -> Part:
@@ -256,7 +270,7 @@ def even(table: Table, model: str) -> Part:
         return gap
     assert cell is not None
     steps = float(cell.metric_params.get("frames") or FRAMES) - 1
-    return Part(grade((-v * steps for v in cell.values.values()), -EVEN[0], -EVEN[1]), "uneven")
+    return graded((-v * steps for v in cell.values.values()), _at_most(EVEN), "uneven")
 
 
 FRAMES = 16
@@ -312,22 +326,23 @@ OF_POSTERIOR = ("mostly collapsed", "uninformative", "invented sigma")
 
 def flaws(table: Table, question: str) -> Mapping[str, tuple[str, ...]]:
     """What is wrong with each model, as codes of `latentbench.stats.findings.finding.CAVEATS`, where the ``question`` is
-    the one that is asked; models without a flaw are left out. Those that are excluded anyway have none here."""
+    the one that is asked; of a metric that is filed under no question, all. Models without a flaw are left out, and those
+    that are excluded anyway have none here."""
     return _flaws(table).get(question, {})
 
 
 @lru_cache(maxsize=16)
 def _flaws(table: Table) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """The flaws by question and model, worked out once a table."""
-    out: dict[str, dict[str, tuple[str, ...]]] = {q: {} for q in ("continuous", "complete", "posterior", "cost")}
+    out: dict[str, dict[str, tuple[str, ...]]] = {q: {} for q in (*QUESTIONS, OTHER)}
     for model in (m for m in table.models if m not in table.excluded):
         parts = {code: rule(table, model) for code, (rule, _) in FLAWS.items()}
-        bad = [code for code, part in parts.items() if part.grade in ("no", "partly") and part.reason == code]
+        bad = [code for code, part in parts.items() if part.flaw and part.grade in ("no", "partly")]
         diagnosed = [kind for kind in OF_POSTERIOR if diagnosis(table, model) == kind]
         below = ["worse than PCA"] if worse_than_pca(table, model) else []
         for question, row in out.items():
-            here = [code for code in bad if question in FLAWS[code][1]]
-            found = here + below + (diagnosed if question in ("posterior", "complete") else [])
+            here = [code for code in bad if question in (*FLAWS[code][1], OTHER)]
+            found = here + below + (diagnosed if question in ("posterior", "complete", OTHER) else [])
             if found:
                 row[model] = tuple(found)
     return out
