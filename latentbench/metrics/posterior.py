@@ -139,8 +139,8 @@ def _active_units_burda(e: Encoding, threshold: float) -> float:
 
 def _punctual_index(e: Encoding) -> Value:
     sigma, spread = widths(e.mu, e.log_var), e.mu.double().std(0, correction=0)
-    detail = {"sigma": sigma.tolist(), "sd": spread.tolist(), "active": active(e.mu, e.log_var).tolist()}
-    detail["mean"] = float(relative_widths(e.mu, e.log_var).mean())
+    on, mean = active(e.mu, e.log_var), float(relative_widths(e.mu, e.log_var).mean())
+    detail = {"sigma": sigma.tolist(), "sd": spread.tolist(), "active": on.tolist(), "mean": mean}
     return Value(punctuality(e.mu, e.log_var), detail=detail)
 
 
