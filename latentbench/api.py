@@ -17,6 +17,7 @@ from torch import Tensor
 from latentbench import catalog, records
 from latentbench.config import Run, make_run, with_study
 from latentbench.core import Dataset, Encoding, Posterior, Split
+from latentbench.datasets import duplicates
 from latentbench.measuring import artifacts, scoring
 from latentbench.measuring.judge import CalibratedJudge, train_judge
 from latentbench.randomness import numpy_rng
@@ -205,12 +206,15 @@ class _Callables:
         return out
 
 
-def load_dataset(name: str, data_root: str = "data", split_seed: int = 0, memory: str | None = None) -> Dataset:
+def load_dataset(
+    name: str, data_root: str = "data", split_seed: int = 0, memory: str | None = None, dedupe: bool = False
+) -> Dataset:
     """A dataset by its name (``lines``, ``npz:PATH``, ...): ``.train``, ``.val`` and ``.test``, each with images ``.x``
     (n, c, h, w) in [0, 1], labels ``.y`` (n,) or None and known ``.factors`` (n, f) or None; of a folder of images that
-    take more than ``memory`` (as `run` has it) these are samples, and ``.stream`` has all training images. Raises
-    ValueError for an unknown name and for data that is not there."""
-    asked = {"dataset": name, "data_root": data_root, "split_seed": split_seed}
+    take more than ``memory`` (as `run` has it) these are samples, and ``.stream`` has all training images. ``dedupe``:
+    with one of equal images, the first in the order train, validation, test. Raises ValueError for an unknown name and
+    for data that is not there."""
+    asked = {"dataset": name, "data_root": data_root, "split_seed": split_seed, "dedupe": dedupe}
     return catalog.load_dataset(make_run(asked if memory is None else {**asked, "memory": memory}))
 
 
@@ -277,6 +281,9 @@ def evaluate(
     rows = scoring.score(encoding, chosen.values(), row)
     anchors = replace(row, model="", seed=None)
     rows += scoring.references(encoding, chosen.values(), anchors)
+    if trained_on is not None:
+        seen = encoding.validation, encoding.x
+        rows.append(duplicates.count(dataset.stream or trained_on.x, *seen).to_record(row))
     if judge is not None:
         rows += judge.records(replace(anchors, model=JUDGE, role="judge"))
     if out is None:

@@ -23,6 +23,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from latentbench.config import Run, Spec, parse_spec
 from latentbench.core import Dataset, DatasetEntry, Metric, ModelEntry
+from latentbench.datasets import duplicates
 from latentbench.records import model_name
 from latentbench.refusals import unknown
 
@@ -96,12 +97,14 @@ def find_dataset(text: str) -> tuple[DatasetEntry, str]:
 
 
 def load_dataset(run: Run, decode: bool = True) -> Dataset:
-    """The run's data, split and checked, within the run's memory where it can be streamed; ``decode``: see
-    `DatasetEntry`."""
+    """The run's data, split and checked, within the run's memory where it can be streamed, without copies where the run
+    asks for that; ``decode``: see `DatasetEntry`."""
     entry, argument = find_dataset(run.dataset)
     if entry.load_within is not None:
-        return entry.load_within(argument, run.data_root, run.split_seed, run.memory_bytes, decode)
-    return entry.load(argument, run.data_root, run.split_seed)
+        dataset = entry.load_within(argument, run.data_root, run.split_seed, run.memory_bytes, decode)
+    else:
+        dataset = entry.load(argument, run.data_root, run.split_seed)
+    return duplicates.removed(dataset) if run.dedupe else dataset
 
 
 def find_metrics(names: tuple[str, ...]) -> dict[str, Metric]:

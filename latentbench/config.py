@@ -160,6 +160,9 @@ class Run(BaseModel):
     )
     metrics: Names = Field((), description="metrics to measure, comma-separated (default: all)")
     split_seed: int = Field(0, ge=0, description="seed of the train / validation / test split")
+    dedupe: bool = Field(
+        False, description="keep one of equal images, the first: no test image that stands in train or validation"
+    )
     data_root: Annotated[str, ExecutionOption(worker=True)] = Field(
         "data", min_length=1, description="folder in which downloaded data is looked for"
     )

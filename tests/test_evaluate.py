@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from cheats import once_trained
 
 import latentbench as lb
 from latentbench import api
+from latentbench.core import Split
 from latentbench.datasets import digits
 from latentbench.measuring import scoring
 from latentbench.measuring.baselines import PrincipalComponents
@@ -111,7 +114,8 @@ def test_a_name_is_a_word():
 
 def test_what_is_measured_beside_the_model_says_its_role():
     found = evaluate(lambda x: PCA.encode(x).mu, PCA.decode, metrics="validity.normal,hole", name="baseline").records
-    roles = {r.model: r.role for r in found}
+    roles = {r.model: r.role for r in found if r.model}
+    assert [r.metric for r in found if not r.model] == ["data.duplicates"]
     assert roles.pop("baseline") == "model"
     assert roles.pop("judge") == "judge"
     assert roles.pop("check:self") == "check"
@@ -149,6 +153,22 @@ def test_wrong_input(change, error, word):
 def test_not_callable():
     with pytest.raises(TypeError, match="decode"):
         evaluate(lambda x: x, None)
+
+
+def test_copies_among_the_images_are_counted():
+    """Of arrays there are no validation images; without training images nothing is known of copies."""
+    leaking = torch.cat([DATA.test.x, DATA.train.x[:7], DATA.val.x[:5]])
+
+    def copies(*given, **more):
+        found = lb.evaluate(lambda x: PCA.encode(x).mu, PCA.decode, *given, metrics="mse", **more).records
+        return next((r for r in found if r.metric == "data.duplicates"), None)
+
+    assert copies(DATA.test.x, x_train=DATA.train.x).value == 0
+    assert copies(leaking, x_train=DATA.train.x).detail["test_in_train"] == 7
+    assert copies(leaking, x_train=torch.cat([DATA.train.x, DATA.val.x])).value == 12
+    assert copies(leaking) is None
+    whole = copies(replace(DATA, test=Split(leaking, None)))
+    assert (whole.value, whole.detail["test_in_train"], whole.detail["test_in_val"]) == (12, 7, 5)
 
 
 def test_validation_images_are_the_datasets_own(monkeypatch):

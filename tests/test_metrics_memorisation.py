@@ -6,12 +6,17 @@ from dataclasses import replace
 import pytest
 import torch
 from fakes import Coordinates, encode, fake_encoding, known_answer, normal, proofs_of, reference, value
+from poor_arithmetic import PoorArithmetic
 from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu
 
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined
+from latentbench.datasets import digits
+from latentbench.datasets.splits import SHARES, parts
+from latentbench.measuring.baselines import PrincipalComponents
 from latentbench.metrics.memorisation import closest, copied_share, effective_images, mann_whitney_z
+from latentbench.randomness import numpy_rng
 
 PROOFS = (
     proofs_of(
@@ -30,12 +35,18 @@ def pictures(n, purpose):
     return (0.5 + 0.1 * normal((n, 1, 4, 4), purpose)).clamp(0, 1)
 
 
-def sampled(decode, train=600, held_out=200):
-    """An encoding whose images are its own codes, so that the mixture sampler draws new codes of the same kind, and
-    ``decode`` says what becomes of them. Returns it and its training images."""
-    x, x_test = pictures(train, "train"), pictures(held_out, "test")
-    side = encode("train", x, Posterior(x.flatten(1)), decode)
-    return encode("test", x_test, Posterior(x_test.flatten(1)), decode, train=replace(side, train=side))
+def split(decode, x, x_test, validation=None, seed=0):
+    """An encoding of images in their splits, whose codes they are themselves, so that the mixture sampler draws new codes
+    of the same kind, and ``decode`` says what becomes of them."""
+    side = encode("train", x, Posterior(x.flatten(1)), decode, seed=seed)
+    e = encode("test", x_test, Posterior(x_test.flatten(1)), decode, train=replace(side, train=side), seed=seed)
+    return replace(e, validation=validation)
+
+
+def sampled(decode, train=600, held_out=200, validation=0):
+    """An encoding of independent grey images."""
+    seen = pictures(validation, "validation") if validation else None
+    return split(decode, pictures(train, "train"), pictures(held_out, "test"), seen)
 
 
 def lookup(images):
@@ -55,6 +66,109 @@ def test_a_lookup_table_copies(held_out):
     n = min(held_out, 600)
     least = -n * n / 2 / math.sqrt(n * n * (2 * n + 1) / 12)
     assert value("data_copying", e) == pytest.approx(least, rel=1e-9)
+
+
+@known_answer("memorisation", "data_copying")
+@pytest.mark.parametrize("trained_on", [0, 150, 300])
+def test_a_table_of_images_that_were_validated_on_copies_too(trained_on):
+    """Early stopping and the judge have seen them; beside them half of the table may be training images."""
+    table = torch.cat([pictures(300, "validation"), pictures(600, "train")[:trained_on]])
+    e = sampled(lookup(table), held_out=200, validation=300)
+    assert value("memorisation", e) == 1
+    assert value("data_copying", e) < -10
+    assert value("memorisation", replace(e, validation=None)) < 0.95
+    result = metrics()["memorisation"].compute(e, **metrics()["memorisation"].params)
+    assert (result.detail["train"], result.detail["validation"], result.detail["near_copies"]) == (600, 300, 1)
+    shares = [result.detail[f"nearer_to_{which}"] for which in ("train", "validation")]
+    assert sum(shares) == pytest.approx(1, rel=1e-12)
+    assert (shares[0] > 0.1) == bool(trained_on)
+
+
+@known_answer("memorisation")
+def test_a_table_of_five_images_is_no_blur():
+    """Few images lie nearest to its draws too, but the draws are these images, with noise on them or without."""
+    for noise in (0.0, 0.02):
+
+        def decode(z, noise=noise):
+            return lookup(pictures(5, "train"))(z) + noise * normal((len(z), 1, 4, 4), "noise")
+
+        assert value("memorisation", sampled(decode, validation=200)) > 0.95
+
+
+def dealt(x, y, seed):
+    """Images (n, ...) dealt out to the splits as any dataset's are: class by class, or all together without labels."""
+    train, val, test = parts(len(x), None if y is None else y.numpy(), SHARES, numpy_rng(seed, "split"))
+    return x[train], x[test], x[val]
+
+
+def classes_of(counts):
+    """``counts`` images of each class, near its own prototype, and the classes."""
+    y = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    return (prototypes(len(counts))[y] + 0.05 * normal((len(y), 1, 4, 4), "classes")).clamp(0, 1), y
+
+
+def prototypes(n):
+    return 0.5 + 0.15 * normal((n, 1, 4, 4), "prototypes")
+
+
+UNEQUAL = [5, 6, 7, 8, 9, 11, 13, 40, 120, 300]
+REAL = {
+    "forty classes of ten": lambda: classes_of([10] * 40),
+    "unequal classes": lambda: classes_of(UNEQUAL),
+    "unequal classes, dealt out without labels": lambda: (classes_of(UNEQUAL)[0], None),
+    "one Gaussian": lambda: (pictures(400, "gaussian"), None),
+    "every image four times": lambda: (pictures(100, "copies").repeat(4, 1, 1, 1), torch.arange(100).repeat(4)),
+    "digits": lambda: (torch.cat([s.x for s in splits_of_digits()]), torch.cat([s.y for s in splits_of_digits()])),
+}
+
+
+def splits_of_digits():
+    data = digits.load("", "", 0)
+    return data.train, data.val, data.test
+
+
+def assert_half(found, error):
+    """Within three standard errors of .5, these no larger than ``error``."""
+    found = torch.tensor(found)
+    own = float(found.std()) / math.sqrt(len(found))
+    assert own < error
+    assert abs(float(found.mean()) - 0.5) < 3 * own + 1e-6
+
+
+@known_answer("memorisation")
+@pytest.mark.parametrize("kind", REAL)
+@pytest.mark.parametrize("validated", [True, False])
+def test_real_images_read_one_half_however_they_were_dealt_out(kind, validated):
+    """Held-out images against the others of them would read .77 on forty classes of ten."""
+    x, y = REAL[kind]()
+    metric, found, held_out = metrics()["memorisation"], [], []
+    for seed in range(10 if kind == "digits" else 40):
+        train, test, val = dealt(x, y, seed)
+        e = split(None, train, test, val if validated else None, seed)
+        found.append(metric.references(e, **metric.params)["ceiling:real"])
+        to_train, to_held_out = closest(test, train).distance[:, 0], closest(test, test, 2).distance[:, 1]
+        held_out.append(copied_share(to_train, to_held_out, len(train), len(test) - 1))
+    assert_half(found, 0.02)
+    if kind == "forty classes of ten":
+        assert sum(held_out) / len(held_out) > 0.65
+
+
+@known_answer("memorisation")
+@pytest.mark.parametrize("counts", [[10] * 40, UNEQUAL], ids=["forty classes of ten", "unequal classes"])
+def test_a_generator_that_draws_from_the_truth_reads_one_half(counts):
+    """The model's own number leans to no side where classes are small."""
+    x, y = classes_of(counts)
+    found = []
+    for seed in range(20):
+        new = y[torch.from_numpy(numpy_rng(seed, "draws").integers(len(y), size=1000))]
+        drawn = (prototypes(len(counts))[new] + 0.05 * normal((1000, 1, 4, 4), f"new {seed}")).clamp(0, 1)
+        found.append(
+            value(
+                "memorisation",
+                split(lambda z, drawn=drawn: drawn[: len(z)].repeat(2, 1, 1, 1), *dealt(x, y, seed), seed),
+            )
+        )
+    assert_half(found, 0.02)
 
 
 @known_answer("memorisation", "data_copying")
@@ -105,9 +219,9 @@ def test_the_null_error_is_the_spread_over_ways_to_part_the_images():
     found = []
     for seed in range(500):
         order = torch.randperm(400, generator=torch.Generator().manual_seed(seed))
-        sides = [closest(samples, pool[part]) for part in (order[:300], order[300:])]
-        found.append(copied_share(sides[0].distance, sides[1].distance, 300, 100))
-    expected = 0.25 / math.sqrt(0.75 * 0.25 * effective_images(closest(samples, pool).which))
+        sides = [closest(samples, pool[part]).distance[:, 0] for part in (order[:300], order[300:])]
+        found.append(copied_share(*sides, 300, 100))
+    expected = 0.25 / math.sqrt(0.75 * 0.25 * effective_images(closest(samples, pool).which[:, 0]))
     assert torch.tensor(found).mean() == pytest.approx(0.5, abs=0.03)
     assert torch.tensor(found).std() == pytest.approx(expected, rel=0.25)
 
@@ -125,11 +239,12 @@ def test_one_image_over_and_over_is_refused():
 
 
 def test_images_that_lie_in_both_sets_tie():
-    """Everything is known to both sides: a training image given back is then no sign of memory."""
+    """Everything is known to both sides: a training image given back is then no sign of memory. Of two copies, one in
+    each set, half counts as seen, though the seen are twice as many."""
     x = pictures(100, "train")
     side = encode("train", x, Posterior(x.flatten(1)), lookup(x))
     e = encode("test", x[:50], Posterior(x[:50].flatten(1)), lookup(x[:50]), train=replace(side, train=side))
-    assert value("memorisation", e) == pytest.approx(0.5, rel=1e-10)
+    assert value("memorisation", e) == pytest.approx(1 / 3, rel=1e-10)
 
 
 @known_answer("memorisation")
@@ -167,9 +282,49 @@ def test_the_closest_image_is_scipys_to_the_last_digit(offset):
     a, b = pictures(70, "a") + offset, pictures(90, "b") + offset
     distance = cdist(a.flatten(1).numpy(), b.flatten(1).numpy())
     distance.sort(1)
-    assert closest(a, b).distance.tolist() == pytest.approx(distance[:, 0].tolist(), rel=1e-9)
-    assert closest(a, b, skip=1).distance.tolist() == pytest.approx(distance[:, 1].tolist(), rel=1e-9)
+    found = closest(a, b, 2).distance
+    assert found[:, 0].tolist() == pytest.approx(distance[:, 0].tolist(), rel=1e-9)
+    assert found[:, 1].tolist() == pytest.approx(distance[:, 1].tolist(), rel=1e-9)
     assert closest(b, b).distance.max() == 0
+
+
+def test_the_closest_image_is_found_among_many_that_are_as_near_as_products_tell():
+    """Ten images nearly on top of each other: the three best by float32 products need not hold the nearest."""
+    a = pictures(50, "a")
+    b = torch.cat([a + 1e-4 * normal(tuple(a.shape), f"near {k}") for k in range(10)]).float()
+    distance = cdist(a.float().flatten(1).double().numpy(), b.flatten(1).double().numpy())
+    usual = closest(a.float(), b, 2)
+    assert usual.which[:, 0].tolist() == distance.argmin(1).tolist()
+    for seed in range(3):
+        with PoorArithmetic(seed):
+            found = closest(a.float(), b, 2)
+        assert torch.equal(found.which, usual.which)
+        assert torch.equal(found.distance, usual.distance)
+
+
+def test_the_number_hangs_on_no_processor():
+    """Principal components of digits, six seeds: the mixture is fitted, drawn from and decoded with other last digits, and
+    the numbers, which differ over seeds by chance alone, go with those of the usual arithmetic."""
+    (train, val, test), metric = splits_of_digits(), metrics()["memorisation"]
+    model = PrincipalComponents(train.x, 8)
+    pairs = []
+    for seed in range(6):
+
+        def number(seed=seed):
+            sides = (
+                encode(n, s.x, model.encode(s.x), model.decode, seed=seed)
+                for n, s in (("train", train), ("test", test))
+            )
+            side, e = sides
+            e = replace(e, train=replace(side, train=side), validation=val.x)
+            return metric.compute(e, **metric.params).value
+
+        usual = number()
+        with PoorArithmetic(seed):
+            pairs.append((usual, number()))
+    usual, other = torch.tensor(pairs).T
+    assert usual.std() > 0.002
+    assert float(torch.corrcoef(torch.stack([usual, other]))[0, 1]) > 0.9
 
 
 @pytest.mark.parametrize("name", ["memorisation", "data_copying"])

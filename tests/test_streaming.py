@@ -20,7 +20,7 @@ from latentbench.config import Run, make_run
 from latentbench.core import Dataset
 from latentbench.datasets import decoded, folder
 from latentbench.measuring import scoring
-from latentbench.metrics.memorisation import _train_count, closest, closest_in_train
+from latentbench.metrics.memorisation import closest, closest_seen, seen_count
 from latentbench.report.sections.protocol import streamed_note
 from latentbench.running import plan, worker
 from latentbench.running.provenance import describe_run
@@ -184,16 +184,18 @@ def test_a_copy_of_an_image_that_the_sample_lacks_is_found(images, streamed):
     whole = folder.load(str(images), "", 0)
     model = initialise(lambda: build_model("ae", Run(latent_dim=4, width=16), whole.shape), 0)
     one = scoring.encode(model, streamed, 0, torch.device("cpu"))
-    found = closest_in_train(whole.train.x[100:300], one)
-    assert torch.equal(found.which, torch.arange(100, 300))
+    found = closest_seen(whole.train.x[100:300], one)
+    assert torch.equal(found.which[:, 0], torch.arange(100, 300))
     assert not found.distance.any()
-    real = closest_in_train(whole.test.x, one), closest(whole.test.x, whole.train.x)
-    assert torch.equal(real[0].which, real[1].which)
-    assert torch.equal(real[0].distance, real[1].distance)
+    seen = torch.cat([whole.train.x, streamed.val.x])  # by the validation sample alone training is stopped
+    for k in (1, 2):
+        real = closest_seen(whole.test.x, one, k), closest(whole.test.x, seen, k)
+        assert torch.equal(real[0].which, real[1].which)
+        assert torch.equal(real[0].distance, real[1].distance)
     metric = find_metrics(("memorisation",))["memorisation"]
     anchors = metric.references(one, **metric.params)
     assert not scoring.faults(metric, anchors)
-    assert _train_count(one) == 1200
+    assert seen_count(one) == 1200 + len(streamed.val.x)
 
 
 def left(place: Path) -> list[str]:

@@ -35,7 +35,7 @@ class Unit:
     ``key``: the hash of what its content depends on; ``root``: the run folder; ``run``: the settings a worker needs;
     ``device``: ``cpu`` or ``cuda``; ``models`` and ``seeds``: what it is about; ``needs``: the folders of the units before
     it; ``latent_dim``: the size that baselines are made in (``reference``), and ``draws_data`` whether that unit also
-    writes the pictures of the data; ``judge``: the folder of the judge, None where there is none; ``metrics``: names;
+    writes the pictures of the data and counts its copies; ``judge``: the folder of the judge, None where there is none; ``metrics``: names;
     ``trained``: model text -> seed -> the folder of its weights.
     """
 

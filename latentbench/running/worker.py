@@ -26,6 +26,7 @@ from latentbench import catalog, records
 from latentbench.catalog import ModelSpec
 from latentbench.config import Run
 from latentbench.core import Dataset
+from latentbench.datasets import duplicates
 from latentbench.measuring import artifacts, scoring
 from latentbench.measuring import judge as judges
 from latentbench.measuring.baselines import ANCHOR, BASELINES
@@ -224,6 +225,7 @@ def _reference(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
         if name == ANCHOR:  # anchors ask for real images and the judge only, but for an encoding to hold them
             out += scoring.references(encoding, metrics.values(), _row(unit))
     if unit.draws_data:
+        out.append(duplicates.count(dataset.images, dataset.val.x, dataset.test.x).to_record(_row(unit)))
         arrays, detail = artifacts.data(dataset)
         out.append(artifacts.write(arrays, detail, folder, unit.folder, _row(unit), "data", "data"))
     return out

@@ -431,8 +431,8 @@ def _generated(t: RunView) -> StoryClaim:
         say(
             "Are the draws distributed as real images are, and are they new? The Fréchet distance compares mean and covariance "
             "of the judge's features of both (0: the same; two sets of real images differ by "
-            "{real} here). Memorisation is how often a generated image is closer to a training "
-            "image than to an equally large set of held-out images: one half where nothing was copied, 1 for copies.",
+            "{real} here). Memorisation is how often a generated image is closer to a training or "
+            "validation image than to an equally large set of held-out images: one half where nothing was copied, 1 for copies.",
             real=words.number(real["judge_frechet"]),
         ),
     ]

@@ -111,7 +111,7 @@ REFERENCES = marked({
     "floor:majority": "majority class",
     "null:prior": "codes drawn from N(0, I)",
     "floor:collapsed": "posterior = prior",
-    "floor:copies": "training images",
+    "floor:copies": "training and validation images",
     "ceiling:matched": "posteriors that make up the prior",
     "ceiling:isolated": "isolated posteriors",
     "null:collapsed": "posterior = prior",
@@ -128,6 +128,7 @@ _FIXED = marked({
     "cost.parameters": "number of trained weights",
     "cost.flops.encode": "floating-point operations to encode one image",
     "cost.flops.decode": "floating-point operations to decode one latent point",
+    "data.duplicates": "test images that also stand among the training or validation images, equal in every pixel",
     "train.epochs": "passes over the training data before early stopping",
     "train.seconds": "time one training took; depends on the machine and what else it did",
     "decoder_variance": "variance of a pixel around its decoded mean that the loss implies: what one nat of KL is "
