@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fakes import fake_encoding, latent_encoding, normal
+from fakes import fake_encoding, latent_encoding, normal, value
 
 from latentbench.core import Undefined
+from latentbench.geometry.neighbours import nearest
 from latentbench.measuring.hole_atlas import FINE, GRID, atlas, plane, regions, spectrum
 
 
@@ -26,11 +27,15 @@ def empty_middle():
 def test_the_regions_lie_in_the_hole_and_hold_its_mass():
     e = empty_middle()
     arrays, detail = atlas(e, e.mu[:200])
-    # The strip |z_1| < about 1.5 is empty: most of a normal's mass.
-    assert detail["share"] == pytest.approx(math.erf(1.5 / math.sqrt(2)), abs=0.06)
+    # Along the first axis codes keep to 2.58 of their deviations of .1 about +-2: the rest of a normal's mass is a hole.
+    held = (math.erf(2.258 / math.sqrt(2)) - math.erf(1.742 / math.sqrt(2))) / 2
+    assert detail["share"] == pytest.approx(1 - 2 * held, abs=0.02)
+    assert detail["share"] == value("hole", e) > detail["null"]
+    assert detail["part"] == "dimension"
     assert float(arrays["mass"].sum()) == pytest.approx(detail["share"], abs=1e-6)
     assert (arrays["mass"].diff() <= 0).all()
-    assert (arrays["centre"][:, 0].abs() < 1.6).all() or (arrays["centre"].norm(dim=1) > 2).any()
+    # Wherever a region is drawn there is no code: its middle is farther from them than they are from each other.
+    assert float(nearest(arrays["centre"], e.train.z).distance.min()) > 0.1
     assert (arrays["depth"] > 1).all()
     assert arrays["pictures"].shape[:2] == (len(arrays["mass"]), 6)
     # Each picture's first is the decoded medoid.
@@ -45,8 +50,19 @@ def test_no_hole_no_region():
     e = replace(e, decode=lambda z: z.sum(1).view(-1, 1, 1, 1))
     arrays, detail = atlas(e, e.mu[:50])
     assert detail["share"] < 0.03
-    assert regions(normal((100, 2), "few"), torch.zeros(100), 1.0, 0) == []
+    assert regions(normal((100, 2), "few"), torch.zeros(100), 0) == []
     assert set(arrays) <= {"mass", "depth", "centre", "pictures", "beside"}
+
+
+@pytest.mark.parametrize(("scale", "part"), [(0.3, "outside"), (4.0, "sparse")])
+def test_the_atlas_shows_holes_of_the_kind_that_the_measure_reads(scale, part):
+    """Codes far too wide once had no hole and now have one; what is mapped is what is measured."""
+    e = latent_encoding(scale * normal((1078, 8), "train"), scale * normal((360, 8), "test"))
+    e = replace(e, decode=lambda z: z.sum(1).view(-1, 1, 1, 1))
+    arrays, detail = atlas(e, e.mu[:50])
+    assert (detail["part"], detail["share"]) == (part, value("hole", e))
+    assert float(arrays["mass"].sum()) == pytest.approx(detail["share"], abs=1e-6)
+    assert (arrays["depth"] > 1).all()
 
 
 def test_the_judge_rules_on_every_picture():

@@ -1,15 +1,29 @@
 """Holes: prior mass that no posterior supports, measured among codes, without decoder or judge.
 
-Notation: C one draw of q(z|x) per training image, H one per held-out image (a plain autoencoder's means), d_k(z, C)
-the distance from z to its k-th nearest code. A point lies in a hole where it is farther from C than nearly all of H
-are. The same estimator serves every model. For a plain autoencoder N(0, I) is partly a matter of scale, so the hole
-under a Gaussian fitted to C stands beside.
+Notation: C one draw of q(z|x) per training image, H one per held-out image (a plain autoencoder's means), p the
+sampler that is asked about, Z as many draws of p as there are codes, d_k(z, C) the distance from z to its k-th nearest
+code. There are three ways for z ~ p to lie in a hole:
+
+    outside    d_k(z, C) > the 99 % quantile of d_k(h, C) over h in H: farther from the codes than nearly all of H are
+    sparse     d_k(z, C) > the 99 % quantile of d_k(z', Z) over z' ~ p: fewer codes around it than the sampler's own draws
+               would put there. Codes that are spread too wide bring a wide radius of their own; this one is not theirs
+    dimension  the larger of the two along one direction: a gap that the other dimensions hide (`hole_directions`)
+
+Each is a share of p, and about 1 - .99 where the codes are distributed as p; ``dimension`` is a maximum and reads more.
+What each reads there, its null value, is measured with codes from N(0, I), as many, in as many dimensions. ``hole`` is the
+*worst* part, that with the largest excess (share - null) / (1 - null): its share, not the excess; so 0.37 says that 37 % of
+p lies in holes of that one kind. Its own null value is the mean of the same choice on normal codes. Between codes as wide
+as p and 2.5 times as wide all three are nearly blind: `variance_law` tells these.
+
+The same estimator serves every model. For a plain autoencoder N(0, I) is partly a matter of scale, so the holes under a
+Gaussian fitted to C stand beside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,8 +31,47 @@ from torch import Tensor
 from latentbench.core import TRAIN, Encoding, Metric, Phrase, Undefined, Value
 from latentbench.geometry.neighbours import nearest
 from latentbench.metrics.decoding import subsample
-from latentbench.metrics.samplers import null_repeats, prior_codes, train_codes
-from latentbench.randomness import randn
+from latentbench.metrics.hole_directions import Gap, widest_gap
+from latentbench.metrics.samplers import draw, fitted, null_repeats, prior_codes, train_codes
+from latentbench.randomness import randn, seeded
+
+PARTS = ("outside", "sparse", "dimension")
+LAST_DIGITS = 1e-6
+"""Distances below this share of the largest coordinate of a code, in float32, say nothing."""
+NULLS = 8
+"""How often the search for holes is repeated on normal codes, at most."""
+
+
+class Shares(NamedTuple):
+    """Of each part, and of the worst of them, a share of the sampler's mass in [0, 1]."""
+
+    outside: float
+    sparse: float
+    dimension: float
+    worst: float
+
+
+class Holes(NamedTuple):
+    """One model's holes under one sampler: its ``shares``, what ``null`` codes read, the name of the ``worst`` part, the
+    ``codes`` (n, d), the radius of the parts ``outside`` and ``sparse`` and the direction of the third (``gap``)."""
+
+    shares: Shares
+    null: Shares
+    worst: str
+    codes: Tensor
+    outside: float
+    sparse: float
+    gap: Gap
+
+    def depth(self, points: Tensor, k: int) -> Tensor:
+        """How deep in holes of the worst part ``points`` (m, d) lie: distance to the codes over the radius, (m,) float64;
+        above 1 they are in one."""
+        if self.worst == "dimension":
+            line = self.gap.direction.to(points.device)
+            along = ((x.double() @ line)[:, None] for x in (points, self.codes))
+            return nearest(*along, k).distance[:, -1] / max(self.gap.radius, 1e-300)
+        radius = self.outside if self.worst == "outside" else self.sparse
+        return nearest(points, self.codes, k).distance[:, -1] / max(radius, 1e-300)
 
 
 def hole_share(points: Tensor, codes: Tensor, held_out: Tensor, k: int, quantile: float) -> float:
@@ -46,79 +99,157 @@ def share_beyond(points: Tensor, codes: Tensor, k: int, radius: float) -> float:
     return float((nearest(points, codes, k).distance[:, -1] > radius).double().mean())
 
 
-def support(e: Encoding, k: int, quantile: float, codes: int, held_out: int) -> tuple[Tensor, float]:
-    """The training codes C (n, d) that hold up the space, and the `support_radius` around each of them."""
+def worst_of(shares: tuple[float, ...], null: tuple[float, ...]) -> int:
+    """Which of ``shares`` has the largest excess over its ``null`` value, (share - null) / (1 - null); the first of equal
+    ones, and to nine digits, so that no last bit decides."""
+    excess = [round((s - n) / max(1 - n, 1e-9), 9) for s, n in zip(shares, null, strict=True)]
+    return excess.index(max(excess))
+
+
+def holes(e: Encoding, sampler: str, k: int, quantile: float, codes: int, held_out: int, draws: int) -> Holes:
+    """The holes that the encoding's codes leave under ``sampler``: see the module. Raises Undefined without training codes,
+    or with fewer than ``k``."""
     c = e.once(train_codes, most=codes)
     h = subsample(e.z, held_out, e.generator("held-out codes"))
-    return c, support_radius(c, h, k, quantile)
+    slack = LAST_DIGITS * float(c.abs().max())  # codes and draws heaped on one place are not apart
+    outside = support_radius(c, h, k, quantile) + slack
+    mixture = e.once(fitted, sampler=sampler)
+    generator, pick = e.generator("hole reference"), e.generator("hole reference component")
+    own, more = (
+        draw(mixture, randn((n, c.shape[1]), generator, mixture.mean), pick).to(c.device) for n in (len(c), draws)
+    )
+    sparse = support_radius(own, more, k, quantile) + slack
+    away = nearest(e.once(prior_codes, sampler=sampler, count=draws), c, k).distance[:, -1]
+    moments = mixture.mean[0], mixture.root[0] @ mixture.root[0].T
+    gap = widest_gap(c, h, k, quantile, e.generator("hole directions"), moments)
+    parts = tuple(float((away > r).double().mean()) for r in (outside, sparse)) + (gap.share,)
+    null = null_holes(e.seed, c.shape[1], len(c), len(h), draws, k, quantile)
+    worst = worst_of(parts, null[:3])
+    return Holes(Shares(*parts, parts[worst]), null, PARTS[worst], c, outside, sparse, gap)
 
 
-def _hole(e: Encoding, sampler: str, k: int, quantile: float, codes: int, held_out: int, draws: int) -> Value:
-    c, radius = e.once(support, k=k, quantile=quantile, codes=codes, held_out=held_out)
-    z = e.once(prior_codes, sampler=sampler, count=draws)
-    return Value(share_beyond(z, c, k, radius), detail={"codes": len(c), "draws": draws, "radius": radius})
+@lru_cache(maxsize=256)
+def null_holes(seed: int, d: int, codes: int, held_out: int, draws: int, k: int, quantile: float) -> Shares:
+    """What `holes` reads where the codes (``codes`` of the training and ``held_out`` of the held-out split), the reference
+    and the ``draws`` all come from N(0, I_d): means over repetitions, of which few codes need more. About 1 - quantile; more
+    for ``outside`` where few are held out, for the quantile of a few distances falls short of the true one, and for
+    ``dimension``, a maximum over directions."""
+    like, generator = torch.empty(0, dtype=torch.float64), seeded(seed, "hole null")
+    wanted = null_repeats(held_out)
+    repeats = min(max(2, wanted), NULLS)
+    sets = -(-wanted // repeats)  # of held-out codes beside the same others: a quantile of few is what needs repeating
+    moments = torch.zeros(d, dtype=torch.float64), torch.eye(d, dtype=torch.float64)
+    found, means = [], []
+    for _ in range(repeats):
+        sizes = codes, sets * held_out, codes, draws, draws
+        c, h, own, more, z = (randn((n, d), generator, like) for n in sizes)
+        away = nearest(z, c, k).distance[:, -1]
+        radii = [support_radius(c, one, k, quantile) for one in h.split(held_out)]
+        outside = [float((away > r).double().mean()) for r in radii]
+        sparse = float((away > support_radius(own, more, k, quantile)).double().mean())
+        gap = widest_gap(c, h[:held_out], k, quantile, generator, moments).share
+        found.append((outside[0], sparse, gap))
+        means.append((sum(outside) / sets, sparse, gap))
+    null = tuple(sum(part) / repeats for part in zip(*means, strict=True))
+    return Shares(*null, sum(one[worst_of(one, null)] for one in found) / repeats)
 
 
-def hole_null(e: Encoding, k: int, quantile: float, codes: int, held_out: int, draws: int) -> Mapping[str, float]:
-    """`hole_share` where C, H and the draws all come from N(0, I), with this run's counts and latent size: about
-    ``1 - quantile``, and more where H is small, for the quantile of a few distances falls short of the true one."""
+def _hole(e: Encoding, part: str, **params: float | str) -> Value:
+    found = e.once(holes, **params)
+    value = getattr(found.shares, part)
+    if part == "worst":
+        detail = {name: getattr(found.shares, name) for name in PARTS} | {"worst": found.worst}
+    elif part == "dimension":
+        detail = {"direction": found.gap.kind, "rule": found.gap.rule, "radius": found.gap.radius}
+    else:
+        detail = {"codes": len(found.codes), "draws": params["draws"], "radius": getattr(found, part)}
+    return Value(value, detail=detail)
+
+
+def _null(
+    e: Encoding, part: str, sampler: str, k: int, quantile: float, codes: int, held_out: int, draws: int
+) -> Mapping[str, float]:
     if e.train is None:
         raise Undefined(e.lack(TRAIN))
-    d, generator = e.mu.shape[1], e.generator("hole null")
     sizes = min(len(e.train.z), codes), min(len(e.z), held_out)
-    repeats = null_repeats(sizes[1])
-    shares = []
-    for _ in range(repeats):
-        c, h, z = (randn((n, d), generator, e.mu) for n in (*sizes, -(-draws // repeats)))
-        shares.append(hole_share(z, c, h, k, quantile))
-    return {"null:prior": sum(shares) / repeats}
-
-
-def _null(e: Encoding, sampler: str, **sizes: Any) -> Mapping[str, float]:
-    return e.once(hole_null, **sizes)
+    return {"null:prior": getattr(null_holes(e.seed, e.mu.shape[1], *sizes, draws, k, quantile), part)}
 
 
 _HOLE = {"k": 5, "quantile": 0.99, "codes": 10000, "held_out": 5000, "draws": 4000}
 _EXPECTS = {"null:prior": (0.0, 0.05)}
 """1 - quantile = .01, with room for the quantile of some 50 held-out codes and more."""
+_EXPECTS_OF_A_MAXIMUM = {"null:prior": (0.0, 0.3)}
+"""The largest over directions is .016 for 2,000 held-out codes, .03 for 360, .1 for 60 and .25 for 20 in many dimensions."""
 
-hole = Metric(
-    name="hole",
-    family="completeness",
-    compute=_hole,
-    better="lower",
-    bounds=(0.0, 1.0),
-    unit="share of prior mass",
-    summary="share of N(0, I) farther from the training codes than 99 % of held-out codes are; .01 = none",
-    source="latentbench",
-    needs=frozenset({TRAIN}),
-    params={"sampler": "normal", **_HOLE},
-    references=_null,
-    expects=_EXPECTS,
-    phrase=Phrase(
-        "holes under N(0, I)",
-        "leaves more holes under N(0, I)",
-        "leaves fewer holes under N(0, I)",
-    ),
-    headline=("complete", "posterior"),
+
+def _metric(name: str, part: str, summary: str, phrase: Phrase, sampler: str = "normal") -> Metric:
+    """The declaration of one part of the holes under one sampler."""
+    return Metric(
+        name=name,
+        family="completeness",
+        compute=_hole,
+        better="lower",
+        bounds=(0.0, 1.0),
+        unit="share of prior mass",
+        summary=summary,
+        source="latentbench",
+        needs=frozenset({TRAIN}),
+        params={"part": part, "sampler": sampler, **_HOLE},
+        references=_null,
+        expects=_EXPECTS_OF_A_MAXIMUM if part in ("dimension", "worst") else _EXPECTS,
+        phrase=phrase,
+        headline=("complete", "posterior") if name == "hole" else (),
+    )
+
+
+hole = _metric(
+    "hole",
+    "worst",
+    "share of N(0, I) in holes between the codes: hole.outside, hole.sparse or hole.dimension, the worst above its null value",
+    Phrase("holes under N(0, I)", "leaves more holes under N(0, I)", "leaves fewer holes under N(0, I)"),
 )
 
-hole_gaussian = Metric(
-    name="hole.gaussian",
-    family="completeness",
-    compute=_hole,
-    better="lower",
-    bounds=(0.0, 1.0),
-    unit="share of prior mass",
-    summary="share of the Gaussian fitted to the training codes farther from them than 99 % of held-out codes are",
-    source="latentbench",
-    needs=frozenset({TRAIN}),
-    params={"sampler": "gaussian", **_HOLE},
-    references=_null,
-    expects=_EXPECTS,
-    phrase=Phrase(
+hole_outside = _metric(
+    "hole.outside",
+    "outside",
+    "share of N(0, I) farther from the training codes than 99 % of held-out codes are; .01 = none",
+    Phrase(
+        "N(0, I) outside the codes",
+        "leaves more of N(0, I) outside its codes",
+        "leaves less of N(0, I) outside its codes",
+    ),
+)
+
+hole_sparse = _metric(
+    "hole.sparse",
+    "sparse",
+    "share of N(0, I) with fewer training codes around it than 99 % of N(0, I) would have among as many of its own draws; .01 = none",
+    Phrase(
+        "N(0, I) where codes are sparse",
+        "leaves more of N(0, I) with too few codes",
+        "leaves less of N(0, I) with too few codes",
+    ),
+)
+
+hole_dimension = _metric(
+    "hole.dimension",
+    "dimension",
+    "largest one-dimensional hole of N(0, 1) among the codes along an axis, a random direction or an independent component",
+    Phrase(
+        "the largest hole along one direction",
+        "leaves a larger hole along one direction",
+        "leaves a smaller hole along one direction",
+    ),
+)
+
+hole_gaussian = _metric(
+    "hole.gaussian",
+    "worst",
+    "share of the Gaussian fitted to the training codes in holes between them: the worst of the same three parts",
+    Phrase(
         "holes under a Gaussian fitted to the codes",
         "leaves more holes under a Gaussian fitted to its codes",
         "leaves fewer holes under a Gaussian fitted to its codes",
     ),
+    sampler="gaussian",
 )

@@ -1,0 +1,170 @@
+"""Holes of one dimension: a gap that the other dimensions hide from distances in all of them.
+
+One dimension in which the codes keep to two narrow bands leaves most of the prior empty, yet seven others full of
+normal noise make the distance to the nearest codes what it always was. So codes are looked at along *directions*: the
+axes, random ones, and those in which the codes are least Gaussian (independent components), so that a rotation of
+the latent hides nothing. Along each the two rules of `latentbench.metrics.prior_holes` are applied, with N(0, 1) for
+the prior, by exact integration instead of draws.
+
+Notation: w a unit vector (d,), C w the codes' places along it, d_k(t, C w) the distance from a place t to the k-th
+nearest of them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentbench.geometry.on_a_line import kth_distance, normal_share_beyond
+from latentbench.randomness import randn, seeded
+
+RANDOM = 32
+"""Random directions beside the axes and the independent components."""
+SEARCHED = 5000
+"""Codes that independent components are sought in, at most."""
+STEPS = 8
+"""Steps of FastICA: from a start in closed form so many find a component that is there; many more would follow the noise of
+codes that have none, where the last digits decide."""
+SHARPENED = 3
+"""Directions of the largest holes that are looked at once more, `sharpened`."""
+TOGETHER = 64
+"""Directions held at once."""
+
+
+class Gap(NamedTuple):
+    """The largest hole along one direction: its ``share`` of N(0, 1) in [0, 1], the unit ``direction`` (d,), the ``radius``
+    beyond which a place is in it, by which ``rule`` (``outside``, ``sparse``), and the ``kind`` of direction (``axis``,
+    ``random``, ``independent``)."""
+
+    share: float
+    direction: Tensor
+    radius: float
+    rule: str
+    kind: str
+
+
+def independent(codes: Tensor) -> Tensor:
+    """Unit vectors (r, d), float64, of the directions in which ``codes`` (n, d) are least Gaussian, r <= d their rank:
+    FastICA (Hyvarinen 1999), started where the fourth moments of the whitened codes have their principal axes (FOBI,
+    Cardoso 1989). Without chance: the start is a closed form, the steps are few. None (0, d) for equal codes."""
+    from sklearn.decomposition import FastICA
+
+    x = codes[:: -(-len(codes) // SEARCHED)].double().cpu()  # evenly: codes may stand in order of their classes
+    x = x - x.mean(0)
+    value, vector = torch.linalg.eigh(x.T @ x / len(x))
+    kept = value > 1e-10 * value[-1].clamp(min=1e-300)
+    if not kept.any():
+        return x[:0]
+    whiten = (vector[:, kept] / value[kept].sqrt()).T
+    white = x @ whiten.T
+    fourth = (white * white.square().sum(1, keepdim=True)).T @ white / len(white)
+    start = torch.linalg.eigh(fourth).eigenvectors.T
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # codes without independent components have nothing to converge to
+        found = FastICA(whiten=False, w_init=start.numpy(), max_iter=STEPS).fit(white.numpy()).components_
+    unmixing = torch.from_numpy(np.ascontiguousarray(found)).double() @ whiten
+    return unmixing / unmixing.norm(dim=1, keepdim=True)
+
+
+def directions(codes: Tensor, generator: torch.Generator) -> tuple[Tensor, list[str]]:
+    """The unit vectors (w, d), float64, along which ``codes`` (n, d) are looked at, and the kind of each: every axis,
+    `RANDOM` ones from ``generator`` and the `independent` ones. With d = 1 there is one direction."""
+    d = codes.shape[1]
+    axes = torch.eye(d, dtype=torch.float64)
+    if d == 1:
+        return axes, ["axis"]
+    drawn = randn((RANDOM, d), generator, axes)
+    drawn, found = drawn / drawn.norm(dim=1, keepdim=True), independent(codes)
+    kinds = ["axis"] * d + ["random"] * RANDOM + ["independent"] * len(found)
+    return torch.cat([axes, drawn, found]), kinds
+
+
+@lru_cache(maxsize=64)
+def normal_radius(n: int, k: int, quantile: float) -> float:
+    """The ``quantile`` of the distance from a draw of N(0, 1) to the ``k``-th nearest of ``n`` others: over 2,000 places
+    of equal mass and some sets of n."""
+    like = torch.empty(0, dtype=torch.float64)
+    place = torch.special.ndtri((torch.arange(2000, dtype=torch.float64) + 0.5) / 2000)
+    repeats = max(4, 20000 // n)
+    ordered = randn((repeats, n), seeded(0, "normal codes on a line"), like).sort(1).values
+    return float(torch.quantile(kth_distance(place.expand(repeats, -1), ordered, k).flatten(), quantile))
+
+
+def sharpened(codes: Tensor, direction: Tensor) -> Tensor:
+    """The unit vector (d,) near ``direction`` (d,) that tells the two halves of ``codes`` (n, d) best apart: Fisher's
+    linear discriminant between the two sides of their best split along it (the one that leaves least variance within
+    them), twice. Where the codes lie in two bands the bands are seen at their own width, which a direction that is off by
+    a few degrees blurs; where they do not, little changes."""
+    for _ in range(2):
+        along, order = (codes @ direction).sort(stable=True)
+        n = torch.arange(1, len(along), dtype=along.dtype)
+        left = along.cumsum(0)[:-1]
+        between = (left - n / len(along) * along.sum()).square() / (n * (len(along) - n))
+        cut = int(between.argmax()) + 1
+        sides = codes[order[:cut]], codes[order[cut:]]
+        within = sum((s - s.mean(0)).T @ (s - s.mean(0)) for s in sides) / len(codes)
+        ridge = 1e-9 * within.diagonal().mean().clamp(min=1e-300) * torch.eye(len(direction), dtype=codes.dtype)
+        turned = torch.linalg.solve(within + ridge, sides[1].mean(0) - sides[0].mean(0))
+        if not bool(turned.norm() > 0):
+            return direction
+        direction = turned / turned.norm()
+    return direction
+
+
+def widest_gap(
+    codes: Tensor, held_out: Tensor, k: int, quantile: float, generator: torch.Generator, moments: tuple[Tensor, Tensor]
+) -> Gap:
+    """The largest one-dimensional hole over `directions` and the best few of them `sharpened`: the larger of
+
+        outside  P[d_k(t, C w) > quantile of d_k(h w, C w) over h in H]
+        sparse   P[d_k(t, C w) > quantile of d_k(t', T) over t' ~ N(0, 1)],  T ~ N(0, 1), as many as codes
+
+    for t ~ N(0, 1), ``codes`` C (n, d) and ``held_out`` H (h, d); places are measured from the mean and in the standard
+    deviations along w of the sampler, whose mean (d,) and covariance (d, d) ``moments`` holds. A direction in which the
+    sampler does not vary has no hole. As a maximum it is above 1 - quantile on normal codes too.
+
+    A gap that lies in no axis is found where the codes are many beside the dimensions, from about d^2 on.
+    """
+    c, h = codes.double().cpu(), held_out.double().cpu()
+    search = _Search(c, h, k, quantile, *(m.double().cpu() for m in moments))
+    every, kinds = directions(c, generator)
+    share, radius, sparse = search.along(every)
+    if len(every) > 1:
+        best = share.argsort(descending=True, stable=True)[:SHARPENED]
+        again = torch.stack([sharpened(c, every[i]) for i in best])
+        found = share, radius, sparse
+        share, radius, sparse = (torch.cat(pair) for pair in zip(found, search.along(again), strict=True))
+        every, kinds = torch.cat([every, again]), kinds + [kinds[i] for i in best]
+    w = int(share.argmax())
+    return Gap(float(share[w]), every[w], float(radius[w]), "sparse" if sparse[w] else "outside", kinds[w])
+
+
+class _Search(NamedTuple):
+    """What the directions are searched with, see `widest_gap`."""
+
+    codes: Tensor
+    held_out: Tensor
+    k: int
+    quantile: float
+    mean: Tensor
+    covariance: Tensor
+
+    def along(self, every: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Per direction of ``every`` (w, d): the share of its hole, the radius in latent units, and whether that is the
+        radius of normal codes. The larger of two holes is that of the smaller radius."""
+        spread = torch.einsum("wd,de,we->w", every, self.covariance, every).clamp(min=0).sqrt()
+        share, radius = torch.zeros_like(spread), torch.zeros_like(spread)
+        normal = normal_radius(len(self.codes), self.k, self.quantile)
+        varies = spread > 1e-6 * spread.max().clamp(min=1e-300)
+        for rows in torch.nonzero(varies).flatten().split(TOGETHER) if varies.any() else ():
+            w, scale = every[rows], spread[rows, None]
+            ordered = (w @ (self.codes - self.mean).T / scale).sort(1).values
+            away = kth_distance(w @ (self.held_out - self.mean).T / scale, ordered, self.k)
+            radius[rows] = torch.quantile(away, self.quantile, dim=1)
+            share[rows] = normal_share_beyond(ordered, self.k, radius[rows].clamp(max=normal))
+        return share, radius.clamp(max=normal) * spread, radius > normal
