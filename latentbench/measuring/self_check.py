@@ -25,7 +25,6 @@ import torch
 from torch import Tensor
 
 from latentbench.core import Dataset, Verdict
-from latentbench.geometry.neighbours import nearest
 from latentbench.measuring import junk
 from latentbench.randomness import seeded
 from latentbench.records import JUNK_LIMIT, LEAST_REAL, Reason, Record
@@ -86,9 +85,9 @@ def _largest(checks: Checks, shown: bool) -> Check:
 
 def lower_bound(right: int, n: int) -> float:
     """One-sided `CONFIDENCE` lower bound of a share of which ``right`` of ``n`` were seen (Clopper & Pearson 1934)."""
-    from scipy.stats import beta
+    from scipy.stats import binomtest
 
-    return float(beta.ppf(1 - CONFIDENCE, right, n - right + 1)) if right else 0.0
+    return float(binomtest(right, n, alternative="greater").proportion_ci(CONFIDENCE).low)
 
 
 def refusal(checks: Checks) -> str:
@@ -170,7 +169,9 @@ def rows(checks: Checks, row: Record) -> list[Record]:
     shared = replace(row, split="test", unit="share", bounds=(0.0, 1.0))
     out = []
     for name, check in checks.items():
-        one = replace(shared, metric=name, better="higher" if name in (ACCURACY, REAL) else "lower", detail=check.detail)
+        one = replace(
+            shared, metric=name, better="higher" if name in (ACCURACY, REAL) else "lower", detail=check.detail
+        )
         absent = check.value is None
         out.append(replace(one, status="skipped", reason=NO_JUNK) if absent else replace(one, value=check.value))
     return out

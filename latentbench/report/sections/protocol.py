@@ -23,8 +23,8 @@ ATTACHED = 500_000
 JUDGE_ROWS = marked({
     "judge.accuracy": ("Accuracy on real test images", "how well it tells the classes apart"),
     "judge.pass.real": ("Accepts of real test images", "the ceiling of every validity"),
-    "judge.junk_shown": ("Accepts at most, of any kind shown to its training", "of the kinds tried, no more can be said"),
-    "judge.junk_unseen": ("Accepts at most, of any kind never shown", "how well it refuses what it does not know"),
+    "judge.junk_shown": ("Largest share accepted of a kind shown to its training", "of the kinds tried; more cannot be said"),
+    "judge.junk_unseen": ("Largest share accepted of a kind never shown to it", "what it makes of junk it has not seen"),
 })  # fmt: skip
 
 
