@@ -6,6 +6,7 @@ import itertools
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,18 +18,19 @@ from latentbench.records import Record
 from latentbench.stats.cells import (
     Interval,
     holm,
-    leaders,
     paired,
     references,
-    seeds_to_separate,
+    seeds_to_see,
     sign_flip,
     summarise,
     t_interval,
     t_test,
-    tied,
+    within_spread,
 )
-from latentbench.stats.findings.claims import difference
+from latentbench.stats.families import Family, _Sorted, chance, chances, together
+from latentbench.stats.findings.claims import compare, difference, leaders, standing
 from latentbench.stats.intervals import EXACT, MOST_SEEDS
+from latentbench.stats.least import LeastEffect, recorded
 
 numbers = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12).filter(lambda v: np.std(v) > 1e-3)
 
@@ -120,15 +122,15 @@ def test_swapping_the_two_mirrors_the_difference(values):
     a, b = dict(enumerate(values)), dict.fromkeys(range(len(values)), 0.5)
     there, back = paired(a, b), paired(b, a)
     assert there.difference.mean == pytest.approx(-back.difference.mean)
-    assert (there.tied, there.more_seeds) == (back.tied, back.more_seeds)
+    assert there.tied == back.tied
     assert there.sign_flip_p == pytest.approx(back.sign_flip_p)
 
 
-def test_equal_models_and_single_seeds_are_tied_without_a_forecast():
+def test_equal_models_and_single_seeds_are_tied():
     same = paired({0: 1.0, 1: 2.0}, {0: 1.0, 1: 2.0})
-    assert (same.tied, same.more_seeds, same.sign_flip_p) == (True, None, 1.0)
+    assert (same.tied, same.sign_flip_p) == (True, 1.0)
     one = paired({0: 1.0}, {0: 2.0})
-    assert (one.tied, one.more_seeds, one.sign_flip_p) == (True, None, 1.0)
+    assert (one.tied, one.sign_flip_p) == (True, 1.0)
 
 
 def test_sign_flip_known_answers():
@@ -165,38 +167,207 @@ def test_many_seeds_are_sampled_and_agree_with_all_patterns(monkeypatch):
     assert sampled == pytest.approx(sign_flip(d), abs=0.006)
 
 
-@given(numbers)
-def test_more_seeds_are_enough_and_one_fewer_is_not(values):
-    result = paired(dict(enumerate(values)), dict.fromkeys(range(len(values)), 0.0))
-    d = result.difference
-
-    def half(n):
-        return stats.t.ppf(0.975, n - 1) * d.sd / math.sqrt(n)
-
-    if not result.tied:
-        assert result.more_seeds is None
-    elif result.more_seeds is None:
-        assert half(MOST_SEEDS) >= abs(d.mean) * (1 - 1e-9)
-    else:
-        n = d.n + result.more_seeds
-        assert half(n) < abs(d.mean) * (1 + 1e-9)
-        assert result.more_seeds == 1 or half(n - 1) >= abs(d.mean) * (1 - 1e-9)
+# --- how many seeds ---
 
 
-def test_seeds_to_separate_known_answer():
-    # A difference of half its spread: n = 18 is the first with t_{17, .975} / sqrt(18) = .4973 below .5.
-    assert seeds_to_separate(Interval(0.5, -0.1, 1.1, 1.0, 6)) == 12
-    assert seeds_to_separate(Interval(-0.5, -1.1, 0.1, 1.0, 6)) == 12
-    assert seeds_to_separate(Interval(1e-6, -1.0, 1.0, 1.0, 6)) is None
+@pytest.mark.parametrize(("sd", "effect", "alpha"), [(1.0, 1.0, 0.05), (0.03, 0.02, 0.01), (2.0, 0.4, 0.001)])
+def test_so_many_seeds_see_the_effect_and_one_fewer_does_not(sd, effect, alpha):
+    """Power of the paired t-test, by simulation."""
+    n = seeds_to_see(sd, effect, alpha)
+    rng = np.random.default_rng(4)
+
+    def found(count):
+        x = rng.normal(effect, sd, (20_000, count))
+        return (stats.ttest_1samp(x, 0, axis=1).pvalue <= alpha).mean()
+
+    assert found(n) >= 0.8 - 0.01
+    assert found(n - 1) <= 0.8 + 0.01
 
 
-def test_leaders_and_ties():
-    good, same, bad = [1.0, 1.1, 1.2], [1.1, 1.0, 1.2], [0.1, 0.2, 0.1]
-    records = [*rows("a", good), *rows("b", bad), *rows("c", same)]
-    assert set(leaders(summarise(records))) == {"a", "c"}
+def test_seeds_to_see_known_answers():
+    # Cohen 1988: d = .5 and d = 1 at 5 %, two-sided, with a power of .8.
+    assert seeds_to_see(1.0, 0.5) == 34
+    assert seeds_to_see(1.0, 1.0) == 10
+    assert seeds_to_see(10.0, 5.0) == 34
+    assert seeds_to_see(1.0, 100.0) == 2
+    assert seeds_to_see(0.0, 1.0) == 2
+    assert seeds_to_see(1.0, 0.01) is None
+    assert seeds_to_see(1.0, 0.0) is None
+
+
+@given(st.floats(0.01, 3), st.floats(0.01, 3), st.floats(1e-6, 0.2))
+def test_more_seeds_for_less_chance_of_error_and_for_smaller_effects(sd, effect, alpha):
+    n = seeds_to_see(sd, effect, alpha) or MOST_SEEDS + 1
+    assert (seeds_to_see(sd, effect, alpha / 10) or MOST_SEEDS + 1) >= n
+    assert (seeds_to_see(sd, effect / 2, alpha) or MOST_SEEDS + 1) >= n
+
+
+@pytest.mark.parametrize("odd", [(1.0, 1.0, 0.0), (1.0, 1.0, 1.0), (-1.0, 1.0, 0.05), (1.0, -1.0, 0.05)])
+def test_what_has_no_power_is_refused(odd):
+    with pytest.raises(ValueError, match="alpha"):
+        seeds_to_see(*odd)
+
+
+# --- the least effect that matters ---
+
+
+@pytest.mark.parametrize(
+    ("bounds", "unit", "expected"),
+    [
+        ((0.0, 1.0), "share", 0.02),
+        ((-1.0, 1.0), "share", 0.02),
+        ((None, 1.0), "share of variance", 0.02),
+        ((0.0, None), "share of turn", 0.2),
+        ((0.0, 15.0), "changes", 0.2),
+        ((None, None), "dB", 0.2),
+    ],
+)
+def test_the_least_effect_of_what_declares_none(bounds, unit, expected):
+    for absent in ({}, {"least": None}, {"least": {}}):
+        assert recorded(absent, bounds, unit).between(-4.0, 2.0) == pytest.approx(expected)
+
+
+def test_the_least_effect_that_is_declared():
+    assert LeastEffect(0.5, None).between(100.0, 90.0) == 0.5
+    assert LeastEffect(None, 0.1).between(100.0, 90.0) == pytest.approx(10.0)
+    assert LeastEffect(0.5, 0.1).between(1e-3, 1e-4) == 0.5
+    for declared in (LeastEffect(0.5, None), LeastEffect(None, 0.1), LeastEffect(0.5, 0.1), LeastEffect(0.0, None)):
+        assert recorded({"least": declared.to_json()}, (0.0, 1.0), "share") == declared
+
+
+# --- claims together ---
+
+
+def test_the_chance_of_a_pair_is_scipys():
+    rng = np.random.default_rng(5)
+    d = rng.normal(0.4, 1, (50, 6))
+    assert chances(d, np.ones(50)) == pytest.approx(stats.ttest_1samp(d, 0, axis=1).pvalue, rel=1e-9)
+    for a, b in rng.normal(0.4, 1, (20, 2, 6)):
+        assert chance(cell("a", a), cell("b", b)) == pytest.approx(stats.ttest_rel(a, b).pvalue, rel=1e-9)
+        assert chance(cell("a", a), cell("b", b)) == pytest.approx(t_test(paired(dict(enumerate(a)), dict(enumerate(b))).difference))
+
+
+def test_one_and_the_same_difference_at_every_seed_is_no_certainty():
+    """A t-test divides by a spread of 0 there; what is left of rounding is no spread either."""
+    for shift in (0.1, 1.0, 1e-3):
+        a = [0.3 + k / 7 for k in range(6)]
+        assert chance(cell("a", a), cell("b", [v + shift for v in a])) == pytest.approx(4.0**-5)
+    assert chance(cell("a", [8.0] * 6), cell("b", [8.0] * 6)) == 1.0
+    assert chance(cell("a", [0.1 + 0.2] * 6), cell("b", [0.3] * 6)) == 1.0
+
+
+def test_equal_draws_give_one_difference_as_seldom_as_is_said():
+    """The worst case: two values, each with probability 1/2."""
+    rng = np.random.default_rng(6)
+    a, b = rng.integers(0, 2, (2, 200_000, 3))
+    alike = ((a - b) == (a - b)[:, :1]).all(1) & (a != b)[:, 0]
+    assert 0 < alike.mean() <= 4.0**-2
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_a_family_adjusts_as_holm_does(p):
+    family = Family(())
+    family.__dict__["_chances"] = (_Sorted(p), _Sorted([]))
+    assert [family.adjusted(x, True) for x in p] == pytest.approx(holm(p))
+    assert family.tells(True) == (min(holm(p)) <= 0.05)
+    assert family.adjusted(0.2, False) == 0.2
+
+
+def test_headlines_are_a_family_and_all_metrics_another():
+    head = Record(kind="run", detail={"definitions": {"h": {"headline": ["complete"]}}})
+    rng = np.random.default_rng(7)
+    found = [
+        r for metric in ("h", "x", "y") for model in ("a", "b", "c") for r in rows(model, rng.normal(0, 1, 6), metric=metric)
+    ]  # fmt: skip
+    (cells,) = together(summarise([head, *found]))
+    assert cells[0].family.size == (3, 9)
+    by = {(c.model, c.metric): c for c in cells}
+    p = {m: [chance(by[a, m], by[b, m]) for a, b in ("ab", "ac", "bc")] for m in "hxy"}
+    told = {m: [compare(by[a, m], by[b, m]).adjusted for a, b in ("ab", "ac", "bc")] for m in "hxy"}
+    assert told["h"] == pytest.approx(holm(p["h"]))
+    assert [*told["x"], *told["y"]] == pytest.approx(holm([*p["h"], *p["x"], *p["y"]])[3:])
+
+
+def test_a_family_holds_models_of_one_run_one_data_set_and_one_size_against_one_another():
+    x = [1.0, 2.0, 4.0]
+    one = rows("a", x) + rows("b", x[::-1])
+    other = [replace(r, dataset="e", run="second") for r in one]
+    sizes = [replace(r, latent_dim=d) for r, d in zip(one, [2] * 3 + [8] * 3, strict=True)]
+    assert Family(summarise([*one, *other])).size == (0, 2)
+    assert Family(summarise(sizes)).size == (0, 0)
+    assert Family(summarise([*one, *rows("baseline:pca", x, role="baseline")])).size == (0, 1)
+    assert Family(summarise([*rows("a", x[:1]), *rows("b", x[:1])])).size == (0, 0)
+
+
+# --- who leads ---
+
+
+def many(**values):
+    """One cell a model."""
+    return summarise([r for model, x in values.items() for r in rows(model, x)])
+
+
+def test_a_leading_group_is_told_from_every_outsider():
+    j = np.array([-0.02, 0.01, 0.0, 0.02, -0.01, 0.0])
+    good, near, bad = 1 + j, 1.01 + j[::-1], 0.5 + np.roll(j, 2)
+    assert set(leaders(many(a=good, b=near, c=bad))) == {"a", "b"}
+    assert leaders(many(a=good, c=bad)) == ("a",)
+    # A model that is told from neither keeps the best from leading alone.
+    wide = [1.6, 0.2, 1.4, 0.1, 0.9, 0.4]
+    assert set(leaders(many(a=good, c=bad, w=wide))) == {"a", "c", "w"}
+
+
+def test_one_in_the_middle_that_is_told_from_neither_side_leaves_no_leader():
+    """Best and worst are told apart, and still no group leads: told from the worst, the best is not told from the middle."""
+    j = np.array([-0.3, 0.2, 0.1, 0.3, -0.2, -0.1])
+    best, middle, worst = 1.5 + j, 1.25 + np.roll(j, 2), 1.0 + np.roll(j, 3)
+    cells = many(a=best, b=middle, c=worst)
+    assert [compare(*pair).side for pair in itertools.combinations(cells, 2)] == [0, -1, 0]
+    assert set(leaders(cells)) == {"a", "b", "c"}
+
+
+def test_below_the_least_effect_nothing_leads_however_sure():
+    """100 % against 100 %, ahead; best at 1 + 5e-12 against 1 + 9e-12: both were sentences of a page."""
+    j = np.array([1.0, 2.0, 3.0, 2.0, 1.0, 2.0])
+    for a, b, more in (
+        (1 - 1e-4 * j, 1 - 3e-4 * j, {"bounds": (0.0, 1.0)}),
+        (1 + 5e-12 * j, 1 + 9e-12 * j, {"better": "lower"}),
+        (100 + 0.01 * j, 101 + 0.01 * j[::-1], {}),
+    ):
+        cells = summarise([*rows("a", a, **more), *rows("b", b, **more)])
+        assert compare(*cells).outcome == "equivalent"
+        assert set(leaders(cells)) == {"a", "b"}
+        assert standing(cells) == ((), ("a", "b"), False, True)
+
+
+def test_a_difference_below_the_least_effect_whose_interval_reaches_beyond_is_not_told_apart():
+    j = np.array([-0.02, 0.01, 0.0, 0.02, -0.01, 0.0])
+    cells = summarise([*rows("a", 0.5 + j, bounds=(0.0, 1.0)), *rows("b", 0.51 + j[::-1], bounds=(0.0, 1.0))])
+    c = compare(*cells)
+    assert (c.outcome, c.threshold, c.side) == ("not told apart", 0.02, 0)
+    assert c.seeds_needed == seeds_to_see(c.difference.sd, 0.02, 0.05)
+
+
+def test_what_may_not_be_called_better_is_barred_and_may_be_called_worse():
+    x, y = [1.0, 1.1, 1.2, 1.0], [0.5, 0.61, 0.7, 0.52]
+    good, bad = many(a=x, b=y)
+    barred = replace(good, barred=("nothing valid",))
+    assert [compare(bad, barred).outcome, compare(barred, bad).outcome] == ["barred", "barred"]
+    assert compare(bad, barred).bars == ("nothing valid",)
+    assert compare(good, replace(bad, barred=("nothing valid",))).outcome == "lower"
+    assert leaders([barred, bad]) == ()
+    assert leaders([barred, bad, replace(bad, model="c")]) != ("a",)
+
+
+def test_an_alone_or_excluded_rival_leaves_nobody_to_lead():
+    """"Best" in bold without a rival, at .003 +- .029, was on a page."""
+    assert leaders(many(a=[1.0, 1.1], b=[0.1, 0.2]), excluded=["b"]) == ()
+
+
+def test_leaders_in_each_direction():
+    good, bad = [1.0, 1.1, 1.2], [0.1, 0.2, 0.1]
     assert leaders(summarise([*rows("a", good, "lower"), *rows("b", bad, "lower")])) == ("b",)
     assert leaders(summarise([*rows("a", good, "none"), *rows("b", bad, "none")])) == ()
-    assert leaders(summarise([*rows("a", good), *rows("b", bad)]), excluded=["a"]) == ("b",)
     near = [*rows("a", [1.0, 1.01, 0.99], "target", target=1.0), *rows("b", [3.0, 3.1, 2.9], "target", target=1.0)]
     assert leaders(summarise(near)) == ("a",)
 
@@ -210,7 +381,7 @@ def test_errors_on_both_sides_of_a_target_do_not_cancel():
 def test_nothing_leads_alone_and_references_never():
     assert leaders([cell("a", [1.0, 2.0])]) == ()
     assert leaders([cell("a", [1.0, 1.1]), cell("baseline:pca", [5.0, 5.1], role="baseline")]) == ()
-    assert leaders([cell("a", [1.0, 1.1]), cell("baseline:mine", [5.0, 5.1])]) == ("baseline:mine",)
+    assert leaders([cell("a", [1.0, 1.1]), cell("baseline:mine", [5.0, 5.01])]) == ("baseline:mine",)
     assert leaders([cell("a", [1.0, 1.1]), cell("b", [0.0, 0.1])], excluded=["a", "b"]) == ()
 
 
@@ -229,11 +400,14 @@ def test_one_seed_ranks_nobody():
 
 def test_exact_counts_and_timings_that_were_measured_once():
     assert leaders([once("a", 100.0, "lower"), once("b", 90.0, "lower")]) == ("b",)
-    assert tied(once("a", 100.0), once("b", 100.0))
+    assert compare(once("a", 100.0), once("b", 100.0)).outcome == "equivalent"
+    assert compare(once("a", 100.0), once("b", 101.0)).outcome == "equivalent"
+    assert set(leaders([once("a", 100.0), once("b", 101.0)])) == {"a", "b"}
     fast, slow = once("a", 120.0, spread=0.05, rankable=True), once("b", 100.0, spread=0.05, rankable=True)
     assert leaders([fast, slow]) == ("a",)
-    assert tied(fast, once("b", 115.0, spread=0.05, rankable=True))
-    assert tied(fast, once("b", 10.0, spread=0.9, rankable=False))
+    assert within_spread(fast, once("b", 115.0, spread=0.05, rankable=True))
+    assert within_spread(fast, once("b", 10.0, spread=0.9, rankable=False))
+    assert set(leaders([fast, once("b", 10.0, spread=0.9, rankable=False)])) == {"a", "b"}
 
 
 def test_summarise_counts_what_failed():
