@@ -33,7 +33,7 @@ from torch import Tensor
 from latentbench.core import DECODER, TRAIN, Encoding, Metric, Phrase, Undefined, Value
 from latentbench.geometry.neighbours import count_inside, nearest
 from latentbench.metrics.decoding import subsample
-from latentbench.metrics.memorisation import closest, closest_in_train
+from latentbench.metrics.memorisation import closest_seen
 from latentbench.metrics.samplers import SAMPLE_COUNT, prior_samples
 
 SHARE = 1 / 3
@@ -80,14 +80,6 @@ def draws(e: Encoding, count: int) -> Tensor:
     return e.once(prior_samples, sampler="normal", count=max(SAMPLE_COUNT, count))[:count].clamp(0, 1)
 
 
-def nearest_seen(e: Encoding, images: Tensor) -> Tensor:
-    """Distance (m,) float64 of each of ``images`` (m, c, h, w) to the nearest image of training or validation."""
-    distance = closest_in_train(images, e).distance
-    if e.validation is None or not len(e.validation):
-        return distance
-    return torch.minimum(distance, closest(images, e.validation.to(images)).distance)
-
-
 def _uniqueness(e: Encoding, count: int) -> Value:
     radius = e.once(same_radius, count=count)
     images = draws(e, len(e.once(real_images, count=count)))
@@ -102,14 +94,14 @@ def _uniqueness_anchors(e: Encoding, count: int) -> Mapping[str, float]:
 
 def _novelty(e: Encoding, count: int) -> Value:
     radius = e.once(same_radius, count=count)
-    far = nearest_seen(e, draws(e, count)) > radius
+    far = closest_seen(draws(e, count), e).distance[:, 0] > radius
     return Value(float(far.double().mean()), detail={"draws": count, "radius": radius})
 
 
 def _novelty_anchors(e: Encoding, count: int) -> Mapping[str, float]:
     """Held-out images in the place of draws, and training images, which are no new ones."""
     real = subsample(e.x, count, e.generator("real images, held out"))
-    far = nearest_seen(e, real) > e.once(same_radius, count=count)
+    far = closest_seen(real, e).distance[:, 0] > e.once(same_radius, count=count)
     return {"ceiling:real": float(far.double().mean()), "floor:copies": 0.0}
 
 
