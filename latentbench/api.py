@@ -106,7 +106,9 @@ class Result:
         for field, hint in SEVERAL.items():
             found = {records.canonical(getattr(r, field)): getattr(r, field) for r in here if r.value is not None}
             if len(found) > 1:
-                raise ValueError(f"metric '{metric}' has values of several {hint[0]}: {_named(found.values())}; {hint[1]}")
+                raise ValueError(
+                    f"metric '{metric}' has values of several {hint[0]}: {_named(found.values())}; {hint[1]}"
+                )
         return float(np.mean(numbers))
 
 

@@ -144,7 +144,10 @@ def test_continuous_is_a_conjunction(changed, answer, reasons):
 
 
 def test_a_gain_that_may_be_none_is_not_told():
-    wide = [*made(without=("path.validity_gain",)), *rows("vae", "path.validity_gain", [0.3, -0.2, 0.3, -0.1, 0.2, 0.1])]
+    wide = [
+        *made(without=("path.validity_gain",)),
+        *rows("vae", "path.validity_gain", [0.3, -0.2, 0.3, -0.1, 0.2, 0.1]),
+    ]
     assert why(wide, "continuous") == ("not told", ("not told apart",))
 
 

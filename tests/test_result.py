@@ -22,8 +22,14 @@ SEVERAL = [
     ([replace(r, dataset="mnist") for r in AE], "several data sets: digits, mnist; name one with dataset=..."),
     ([replace(r, latent_dim=2) for r in AE], "several latent sizes: 2, 8; name one with latent_dim=..."),
     ([replace(r, run="second") for r in AE], "several runs: none, second; take the Result of one run"),
-    ([replace(r, metric_params={"batch": 64}) for r in AE], "several parameters: {'batch': 64}, {}; read them in .frame"),
-    ([replace(r, params={"beta": 4}) for r in AE], "several parameters of one model: {'beta': 4}, {}; read them in .frame"),
+    (
+        [replace(r, metric_params={"batch": 64}) for r in AE],
+        "several parameters: {'batch': 64}, {}; read them in .frame",
+    ),
+    (
+        [replace(r, params={"beta": 4}) for r in AE],
+        "several parameters of one model: {'beta': 4}, {}; read them in .frame",
+    ),
 ]
 
 

@@ -39,7 +39,8 @@ from latentbench.records import Record
 from latentbench.stats.findings import parts
 from latentbench.stats.findings.diagnosis import diagnosis, diagnosis_by_seed, dimensions_by_seed
 from latentbench.stats.findings.finding import Answer, Word
-from latentbench.stats.findings.parts import Part, Rule, beyond, lacking, worst
+from latentbench.stats.findings.grading import Part, beyond, lacking, worst
+from latentbench.stats.findings.parts import Rule
 from latentbench.stats.findings.table import Table, tables
 
 CONTINUOUS: tuple[Rule, ...] = (
@@ -90,7 +91,9 @@ def _concluded(every: Iterable[Part]) -> Reply:
 
 
 def _continuous(table: Table, model: str) -> Reply:
-    return _concluded([*_known(table, model), parts.cleared(table, model), *(rule(table, model) for rule in CONTINUOUS)])
+    return _concluded(
+        [*_known(table, model), parts.cleared(table, model), *(rule(table, model) for rule in CONTINUOUS)]
+    )
 
 
 def _complete(table: Table, model: str) -> Reply:
@@ -131,4 +134,3 @@ RULES: dict[str, Callable[[Table, str], Reply]] = {
 def _known(table: Table, model: str) -> list[Part]:
     """What must be known before a yes and is not: whether the model collapsed."""
     return [] if table.get(model, "r2") else [Part("not told", "collapse unknown")]
-

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from latentbench.records import OPERATIONS
 from latentbench.stats.cells import Cell, within_spread
 from latentbench.stats.findings.claims import Claim, Standing, claims, standing
-from latentbench.stats.findings.parts import beyond
+from latentbench.stats.findings.grading import beyond
 from latentbench.stats.findings.table import Table
 
 METRICS = ("r2", "mse", "train.seconds", "cost.parameters", *(f"throughput.{what}" for what in OPERATIONS))

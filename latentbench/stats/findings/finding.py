@@ -116,7 +116,9 @@ class Answer:
     run: str = ""
 
 
-FINDING_COLUMNS = tuple("question subject rival metric difference low high p adjusted threshold verdict caveats".split())
+FINDING_COLUMNS = tuple(
+    "question subject rival metric difference low high p adjusted threshold verdict caveats".split()
+)
 """Columns of the table of findings, in order."""
 ANSWER_COLUMNS = ("model", "question", "answer")
 """Columns of the table of answers, in order."""

@@ -31,8 +31,8 @@ from latentbench.stats.cells import Cell, comparable
 from latentbench.stats.findings import complete, continuous, cost, posterior
 from latentbench.stats.findings.claims import CellComparison, compare
 from latentbench.stats.findings.finding import CAVEATS, OTHER, QUESTIONS, Finding, FindingVerdict
+from latentbench.stats.findings.flaws import flaws
 from latentbench.stats.findings.gaps import gap
-from latentbench.stats.findings.parts import flaws
 from latentbench.stats.findings.sure import second_judge
 from latentbench.stats.findings.table import Table, tables
 
@@ -147,7 +147,7 @@ def _caveats(table: Table, rival: Cell, subject: Cell, found: CellComparison | N
         "approximate": any(c.interval is not None and c.interval.approximate for c in both),
         "borderline": found is not None and found.borderline,
         "blur": metric == "path.tortuosity" and any(models == set(b) for b in continuous.blurred(table)),
-        "duplicates": table.duplicates > 0,
+        "duplicates": table.duplicates is not None,
         "second judge differs": metric == "validity.normal" and second_judge(table).get(subject.model) is False,
     }
     flawed = flaws(table, question(metric, table.definitions))

@@ -1,31 +1,13 @@
-"""What an answer rests on, part by part, each graded for one model: ``yes``, ``partly``, ``no`` or ``not told``.
-
-A part that is a level has two limits, from which on it is had and from which on it is partly had; most are read as a
-share of what real images score (their *ceiling*). Over seeds:
-
-    yes         the whole 95 % interval lies from the first limit on
-    no          the mean does not reach the second: who is to be called complete must show it
-    not told    the mean reaches the second limit, but the interval holds all three answers; or the measure has no value,
-                failed its self-check, lacks its ceiling, or has one seed
-    partly      otherwise
-
-So chance may cost a model its yes, and never gives a cheat one. A part that is a difference (more valid than a
-cross-fade?) is a *yes* where its interval lies above 0 and its mean is `LEAST` or more, a *no* where the interval ends
-below `LEAST`, and not told otherwise.
-
-Where a part of a model is bad in a way that flatters what it is compared by, its code is a *flaw*: it goes with every
-finding of that question as a caveat (`flaws`), whoever leads.
+"""What an answer rests on, part by part, each graded for one model (`latentbench.stats.findings.grading`): most are read as
+a share of what real images score, their *ceiling*.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Callable
 
 from latentbench.stats.cells import Cell, Interval, Seed, t_interval
-from latentbench.stats.findings.diagnosis import diagnosis
-from latentbench.stats.findings.finding import OTHER, QUESTIONS, Word
+from latentbench.stats.findings.grading import Part, beyond, gained, graded, lacking
 from latentbench.stats.findings.table import Table
 
 VALIDITY = (0.8, 0.3)
@@ -42,67 +24,19 @@ trained, .99 to 1.01 for tables, snapped codes and noise at the codes: the middl
 EVEN = (1.0, 3.0)
 """How many even steps the largest step of a path may take beyond its own: `path.jump` times the number of steps. On
 digits .3 to .4 for models that were trained, 2 to 11 for those that snap."""
-LEAST = 0.02
-"""The least share of frames that counts as a gain over a cross-fade."""
 CROWDED = 1.5
 """A density above this: draws crowd in the middle of the real images."""
 FAR = 0.05
 """Share of the valid draws that may lie farther from every image than real ones do: real images have .001."""
 
 
-class Part(NamedTuple):
-    """One part of an answer: its ``grade``, the code of the ``reason`` where that is no yes, and whether it is a ``flaw``:
-    the mean itself misses the yes, and not the interval alone."""
-
-    grade: Word
-    reason: str
-    flaw: bool = False
-
-
 Rule = Callable[[Table, str], Part]
-
-
-def graded(values: Iterable[float], limits: tuple[float, float], reason: str) -> Part:
-    """Where a model's ``values`` over seeds, higher better, lie beside two limits, the first of them not the lower."""
-    (yes, partly), i = limits, t_interval(values)
-    return Part(_grade(i, yes, partly), reason, i.mean < yes)
-
-
-def _grade(i: Interval, yes: float, partly: float) -> Word:
-    if i.low is None or i.high is None:
-        return "not told"
-    if i.low >= yes:
-        return "yes"
-    if i.mean < partly:
-        return "no"
-    return "not told" if i.low < partly and i.high >= yes else "partly"
-
-
-def lacking(cell: Cell | None, metric: str) -> Part | None:
-    """Why a metric says nothing of a model; None where it says something."""
-    if cell is None or cell.interval is None:
-        return Part("not told", f"no {metric}")
-    if cell.unproven:
-        return Part("not told", "self-check failed")
-    return Part("not told", "one seed") if cell.interval.n < 2 else None
-
-
-def worst(parts: Iterable[Part]) -> list[Part]:
-    """The parts an answer hangs on, of one grade: those that are a no, else those that are not told, else partly, else
-    none."""
-    every = list(parts)
-    for grade in ("no", "not told", "partly"):
-        if found := [p for p in every if p.grade == grade]:
-            return found
-    return []
 
 
 # --- complete ---
 
 
-def _level(
-    metric: str, limits: tuple[float, float], reason: str, beside_real: Callable[[float, float], float]
-) -> Rule:
+def _level(metric: str, limits: tuple[float, float], reason: str, beside_real: Callable[[float, float], float]) -> Rule:
     """A part that is a level beside that of real images."""
 
     def rule(table: Table, model: str) -> Part:
@@ -221,19 +155,10 @@ def _gain(metric: str, reason: str) -> Rule:
         if (gap := lacking(cell, metric)) is not None:
             return gap
         assert cell is not None
-        word = _sign(cell.interval)
+        word = gained(cell.interval)
         return Part(word, reason if word == "no" else "not told apart")
 
     return rule
-
-
-def _sign(i: Interval | None) -> Word:
-    """Whether a gain is shown, shown to be none, or open."""
-    if i is None or i.low is None or i.high is None:
-        return "not told"
-    if i.high < LEAST:
-        return "no"
-    return "yes" if i.low > 0 and i.mean >= LEAST else "not told"
 
 
 gains = _gain("path.validity_gain", "less valid than a cross-fade")
@@ -280,13 +205,6 @@ FRAMES = 16
 # --- reconstructs, posterior ---
 
 
-def beyond(cell: Cell, number: float | None) -> Interval | None:
-    """A model's values minus a fixed number, over seeds; None where there is no number or one seed."""
-    if number is None or cell.interval is None or cell.interval.n < 2:
-        return None
-    return t_interval([v - number for v in cell.values.values()])
-
-
 def beside_pca(table: Table, model: str) -> Part:
     """R² beside that of PCA of the same size."""
     r2, pca = table.by.get((model, "r2")), table.reference("r2", "baseline:pca")
@@ -304,45 +222,3 @@ def beside_pca(table: Table, model: str) -> Part:
 def worse_than_pca(table: Table, model: str) -> bool:
     """Whether a model is shown to explain less than PCA of its size."""
     return beside_pca(table, model).reason == "below PCA"
-
-
-# --- flaws ---
-
-
-FLAWS: Mapping[str, tuple[Rule, tuple[str, ...]]] = {
-    "repeats": (unique, ("continuous", "complete")),
-    "classes missing": (of_all_classes, ("complete",)),
-    "copies in part": (copied, ("continuous", "complete")),
-    "suspicious validity": (suspicious, ("complete",)),
-    "far in pixels": (far_in_pixels, ("complete",)),
-    "crowded": (crowded, ("complete",)),
-    "jumps": (smooth, ("continuous",)),
-    "uneven": (even, ("continuous",)),
-}
-"""Codes of what flatters, the part that tells, and the questions whose findings carry it."""
-OF_POSTERIOR = ("mostly collapsed", "uninformative", "invented sigma")
-"""Diagnoses that flatter what is measured of codes alone."""
-
-
-def flaws(table: Table, question: str) -> Mapping[str, tuple[str, ...]]:
-    """What is wrong with each model, as codes of `latentbench.stats.findings.finding.CAVEATS`, where the ``question`` is
-    the one that is asked; of a metric that is filed under no question, all. Models without a flaw are left out, and those
-    that are excluded anyway have none here."""
-    return _flaws(table).get(question, {})
-
-
-@lru_cache(maxsize=16)
-def _flaws(table: Table) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
-    """The flaws by question and model, worked out once a table."""
-    out: dict[str, dict[str, tuple[str, ...]]] = {q: {} for q in (*QUESTIONS, OTHER)}
-    for model in (m for m in table.models if m not in table.excluded):
-        parts = {code: rule(table, model) for code, (rule, _) in FLAWS.items()}
-        bad = [code for code, part in parts.items() if part.flaw and part.grade in ("no", "partly")]
-        diagnosed = [kind for kind in OF_POSTERIOR if diagnosis(table, model) == kind]
-        below = ["worse than PCA"] if worse_than_pca(table, model) else []
-        for question, row in out.items():
-            here = [code for code in bad if question in (*FLAWS[code][1], OTHER)]
-            found = here + below + (diagnosed if question in ("posterior", "complete", OTHER) else [])
-            if found:
-                row[model] = tuple(found)
-    return out

@@ -146,7 +146,9 @@ def second_judge(table: Table) -> dict[str, bool]:
     if not own or own[0].model not in second:
         return {}
     first = own[0]
-    return {c.model: _agrees(side(first, c), second[first.model], second[c.model]) for c in own[1:] if c.model in second}
+    return {
+        c.model: _agrees(side(first, c), second[first.model], second[c.model]) for c in own[1:] if c.model in second
+    }
 
 
 def _agrees(told: int, first: Cell, other: Cell) -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from latentbench.records import Record, run_record, values
 from latentbench.stats.cells import Cell, Interval, Seed, references, summarise
@@ -46,6 +46,15 @@ class Collapse:
     causes: tuple[str, ...]
     seeds: int
     of: int
+
+
+class Copies(NamedTuple):
+    """How many test images were seen: ``in_train`` of them stand among the training images, ``in_val`` among those of
+    validation, ``seen`` in either."""
+
+    seen: int
+    in_train: int
+    in_val: int
 
 
 class Table:
@@ -119,10 +128,15 @@ class Table:
         return bool(self.models) and all(m in self.excluded for m in self.models)
 
     @property
-    def duplicates(self) -> int:
-        """How many test images also stand in training or validation, where that was counted; else 0."""
-        counted = self.get("", "data.duplicates")
-        return round(counted.mean) if counted else 0
+    def duplicates(self) -> Copies | None:
+        """Test images that also stand in training or validation; None where there are none, or none were counted."""
+        cell = self.by.get(("", "data.duplicates"))
+        if cell is None or cell.interval is None or cell.interval.mean < 1:
+            return None
+        counts = next(iter(cell.details.values()), {})
+        return Copies(
+            round(cell.interval.mean), *(int(counts.get(f"test_in_{where}", 0)) for where in ("train", "val"))
+        )
 
     @property
     def definitions(self) -> Mapping[str, Mapping[str, Any]]:
@@ -177,7 +191,9 @@ def _invalid(table: Table) -> dict[str, float]:
     """Models of which hardly anything drawn from N(0, I) is valid, each with that share; none where the judge failed its
     self-check, or no share of real images was recorded to read it against."""
     real = table.reference("validity.normal", "ceiling:real")
-    cells = {m: c for m in table.models if (c := table.by.get((m, "validity.normal"))) and c.interval and not c.unproven}
+    cells = {
+        m: c for m in table.models if (c := table.by.get((m, "validity.normal"))) and c.interval and not c.unproven
+    }
     shares = {m: c.interval.mean for m, c in cells.items() if c.interval}
     return {m: share for m, share in shares.items() if real is not None and share < HARDLY * real}
 

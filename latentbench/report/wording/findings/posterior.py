@@ -79,7 +79,9 @@ def _in_words(table: Table, model: str, kind: Diagnosis) -> str:
         return say("punctual (its codes are points without a sigma)")
     if kind in CLAUSES and kind not in MEANING:
         number = table.get(model, RESTS_ON[kind])
-        return say("{kind} ({why})", kind=say(KINDS[kind]), why=say(CLAUSES[kind], value=value(number) if number else ""))
+        return say(
+            "{kind} ({why})", kind=say(KINDS[kind]), why=say(CLAUSES[kind], value=value(number) if number else "")
+        )
     return say(MEANING.get(kind, KINDS.get(kind, kind)))
 
 
@@ -117,7 +119,9 @@ def _active(table: Table, model: str, units: str) -> str:
     active = say("{n} of {d} dimensions are active", n=units, d=d) if d else say("{n} dimensions are active", n=units)
     if len(kinds) < 2:
         return active
-    return active + say(" (first seed: {kinds})", kinds=words.commas(f"{n} {say(KINDS[kind])}" for kind, n in kinds.items()))
+    return active + say(
+        " (first seed: {kinds})", kinds=words.commas(f"{n} {say(KINDS[kind])}" for kind, n in kinds.items())
+    )
 
 
 def _bought(deal: Purchase) -> str:

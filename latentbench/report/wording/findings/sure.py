@@ -6,8 +6,9 @@ from latentbench.records import JUNK_LIMIT
 from latentbench.report.wording import words
 from latentbench.report.wording.findings.claims import Statement
 from latentbench.report.wording.findings.tables import reasons, where
-from latentbench.report.wording.language import marked, say
+from latentbench.report.wording.language import marked, plural, say
 from latentbench.stats.findings.sure import Certainty, Failure, JudgeCheck
+from latentbench.stats.findings.table import STEPS, Table
 
 METRICS = ("judge.accuracy", "validity.normal.second_judge")
 
@@ -29,9 +30,34 @@ def sure(certainty: Certainty) -> Statement:
         out.append(
             say("Nothing is known of {models}: no value was recorded.", models=words.listed(list(certainty.lost)))
         )
+    out += _data_and_training(certainty.table)
     if n >= 2:
         out += _intervals(certainty)
     return Statement("how sure", say("How sure? {answer}", answer=headline), tuple(out), METRICS)
+
+
+def _data_and_training(table: Table) -> list[str]:
+    """What makes the numbers say something else than they seem to: test images that were seen, training cut short."""
+    out = []
+    if copies := table.duplicates:
+        out.append(
+            plural(
+                "{n} test image also stands in training ({train}) or validation ({val}), so it is not held out; "
+                "run with --dedupe to leave copies out.",
+                "{n} test images also stand in training ({train}) or validation ({val}), so they are not held out; "
+                "run with --dedupe to leave copies out.",
+                copies.seen,
+                train=copies.in_train,
+                val=copies.in_val,
+            )
+        )
+    if short := [m for m in table.models if m in table.undertrained]:
+        text = marked(
+            "Undertrained: {models} (the validation loss still fell when training ended, or fewer than {least} steps were "
+            "made); numbers describe the training, not the model."
+        )
+        out.append(say(text, models=words.listed(short), least=words.number(STEPS)))
+    return out
 
 
 def _intervals(certainty: Certainty) -> list[str]:
