@@ -102,7 +102,7 @@ def summary_md(records: Sequence[Record]) -> str:
     parts += [*(f"- **{v.headline}**" for v in answers), ""] if answers else [say("No model was measured."), ""]
     rows = of_models.rows(records)
     if rows:
-        parts += [markdown_table(of_models.headers(), [[f"`{r.name}`", *r.answers] for r in rows]), ""]
+        parts += [markdown_table(of_models.headers(), [[r.name, *r.answers] for r in rows]), ""]
     for table in measured(records):
         parts += [_scores(table), ""]
     parts += [say(NOTE), ""] if answers else []
