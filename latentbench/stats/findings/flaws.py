@@ -42,6 +42,8 @@ def _flaws(table: Table) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     for model in (m for m in table.models if m not in table.excluded):
         found = {code: rule(table, model) for code, (rule, _) in FLAWS.items()}
         bad = [code for code, part in found.items() if part.flaw and part.grade in ("no", "partly")]
+        if parts.valid(table, model).grade == "no":  # next to nothing is valid, and of that no class is expected
+            bad = [code for code in bad if code != "classes missing"]
         diagnosed = [kind for kind in OF_POSTERIOR if diagnosis(table, model) == kind]
         below = ["worse than PCA"] if parts.worse_than_pca(table, model) else []
         for question, row in out.items():

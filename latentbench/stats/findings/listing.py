@@ -150,6 +150,8 @@ def _caveats(table: Table, rival: Cell, subject: Cell, found: CellComparison | N
         "duplicates": table.duplicates is not None,
         "second judge differs": metric == "validity.normal" and second_judge(table).get(subject.model) is False,
     }
+    # What flatters concerns a reader where it may be why the better of the two is better.
+    flattered = [found.ahead.model] if found is not None and subject.better != "none" else models
     flawed = flaws(table, question(metric, table.definitions))
-    out |= {code for model in models for code in flawed.get(model, ())}
+    out |= {code for model in flattered for code in flawed.get(model, ())}
     return out | {code for code, holds in asked.items() if holds}
