@@ -79,16 +79,52 @@ class Result:
         rows = [vars(a) for a in findings.answers(self.records)]
         return pandas.DataFrame(rows, columns=list(findings.ANSWER_COLUMNS))
 
-    def value(self, metric: str, split: str = "test") -> float:
-        """The mean over seeds of one metric of the only model. Raises ValueError where it was not measured."""
-        rows = [
-            r for r in records.values(self.records) if r.metric == metric and r.split == split and not r.is_reference
-        ]
-        numbers = [r.value for r in rows if r.value is not None]
+    def value(
+        self,
+        metric: str,
+        split: str = "test",
+        model: str | None = None,
+        dataset: str | None = None,
+        latent_dim: int | None = None,
+    ) -> float:
+        """The mean over seeds of one metric of one model, ``model`` where there are several; likewise ``dataset`` and
+        ``latent_dim``.
+
+        Raises ValueError where it has no value on that split, and where it has values of several models, data sets, latent
+        sizes, runs or parameters, naming them: a mean over these is nobody's value."""
+        asked = {"model": model, "dataset": dataset, "latent_dim": latent_dim}
+        asked = {field: wanted for field, wanted in asked.items() if wanted is not None}
+        rows = [r for r in records.values(self.records) if (r.metric, r.split) == (metric, split)]
+        rows = [r for r in rows if r.role in ("model", "judge")] if model is None else rows
+        here = [r for r in rows if all(getattr(r, field) == wanted for field, wanted in asked.items())]
+        numbers = [r.value for r in here if r.value is not None]
+        of = "".join(f" {field}={wanted}" for field, wanted in asked.items())
         if not numbers:
-            why = next((r.reason for r in rows), "no such metric was asked for")
-            raise ValueError(f"metric '{metric}' has no value on {split}: {why}")
+            there = _named({r.model for r in rows if r.value is not None}) if rows and not here else ""
+            why = next((r.reason for r in here), f"it has one of {there}" if there else "no such metric was asked for")
+            raise ValueError(f"metric '{metric}' has no value on {split}{of and ' for'}{of}: {why}")
+        for field, hint in SEVERAL.items():
+            found = {records.canonical(getattr(r, field)): getattr(r, field) for r in here if r.value is not None}
+            if len(found) > 1:
+                raise ValueError(
+                    f"metric '{metric}' has values of several {hint[0]}: {_named(found.values())}; {hint[1]}"
+                )
         return float(np.mean(numbers))
+
+
+SEVERAL = {
+    "model": ("models", "name one with model=..."),
+    "dataset": ("data sets", "name one with dataset=..."),
+    "latent_dim": ("latent sizes", "name one with latent_dim=..."),
+    "run": ("runs", "take the Result of one run"),
+    "metric_params": ("parameters", "read them in .frame"),
+    "params": ("parameters of one model", "read them in .frame"),
+}
+"""What a metric may have several values of, by the field of a record: in words, and what to do."""
+
+
+def _named(found: Iterable[Any]) -> str:
+    return ", ".join(sorted(str(x) if x not in ("", None) else "none" for x in found))
 
 
 def run(models: str | Sequence[str] = ("ae", "vae"), dataset: str = "digits", **options: Any) -> Result:

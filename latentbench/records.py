@@ -52,7 +52,9 @@ ANCHORS: tuple[Role, ...] = ("ceiling", "floor", "null")
 JUDGE, SECOND_JUDGE, SELF_CHECK = "judge", "judge:second", "check:self"
 """What ``model`` says in the rows of the two judges and of a metric's self-check."""
 JUNK_LIMIT = 0.05
-"""Share of a kind of junk that a judge may accept and still pass its self-check."""
+"""Share of a floor, junk that any judge must refuse, that a judge may accept and still pass its self-check."""
+LEAST_REAL = 0.5
+"""Share of real held-out images that a judge must accept to pass its self-check."""
 RESERVED = tuple(f"{role}:" for role in sorted(ROLES) if role != "model")
 """How no model's name may begin: so begin the names of what is no model."""
 JOIN = "; "

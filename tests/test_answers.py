@@ -14,11 +14,13 @@ from latentbench.stats.findings.finding import ASKED
 
 ANCHORS = [
     anchor("ceiling:real", "validity.normal", 0.9), anchor("floor:noise", "validity.normal", 0.02),
-    anchor("baseline:pca", "r2", 0.66),
+    anchor("ceiling:real", "coverage", 0.96), anchor("ceiling:real", "valid_label_tv", 0.03),
+    anchor("ceiling:real", "uniqueness", 1.0), anchor("baseline:pca", "r2", 0.66),
 ]  # fmt: skip
 GOOD = {
-    "r2": 0.8, "active_units": 8.0, "memorisation": 0.5, "path.validity_gain": 0.3, "validity.normal": 0.88, "hole": 0.03,
-    "punctual_index": 0.2, "kl.mean_part": 4.0,
+    "r2": 0.8, "active_units": 8.0, "memorisation": 0.5, "path.validity_gain": 0.3, "path.validity_gain.real": 0.25,
+    "path.refinement": 0.52, "path.jump": 0.03, "validity.normal": 0.82, "coverage": 0.9, "valid_label_tv": 0.1,
+    "uniqueness": 0.99, "hole": 0.03, "punctual_index": 0.2, "kl.mean_part": 4.0, "r2.draw": 0.78, "variance_law": 1.1,
 }  # fmt: skip
 YES = dict.fromkeys(ASKED, "yes")
 
@@ -94,14 +96,15 @@ def test_one_seed_tells_nothing():
 
 # --- question by question ---
 
+PARTS = [
+    ("path.validity_gain", "continuous"), ("path.validity_gain.real", "continuous"), ("path.refinement", "continuous"),
+    ("path.jump", "continuous"), ("validity.normal", "complete"), ("coverage", "complete"), ("valid_label_tv", "complete"),
+    ("uniqueness", "complete"), ("r2", "reconstructs"), ("punctual_index", "posterior"), ("kl.mean_part", "posterior"),
+    ("r2.draw", "posterior"), ("variance_law", "posterior"),
+]  # fmt: skip
 
-@pytest.mark.parametrize(
-    ("metric", "question"),
-    [
-        ("path.validity_gain", "continuous"), ("validity.normal", "complete"), ("hole", "complete"), ("r2", "reconstructs"),
-        ("punctual_index", "posterior"), ("kl.mean_part", "posterior"),
-    ],
-)  # fmt: skip
+
+@pytest.mark.parametrize(("metric", "question"), PARTS)
 def test_a_part_that_was_skipped_or_failed_its_self_check_is_not_told(metric, question):
     gone = [*made(without=(metric,)), *skipped("vae", metric, "why")]
     assert why(gone, question)[0] == "not told"
@@ -112,52 +115,103 @@ def test_a_part_that_was_skipped_or_failed_its_self_check_is_not_told(metric, qu
     assert why([*made(), check], question) == ("not told", ("self-check failed",))
 
 
-def test_continuous_is_what_beats_a_cross_fade():
-    assert why(made(path__validity_gain=-0.3), "continuous") == ("no", ("less valid than a cross-fade",))
-    assert why(made(path__validity_gain=0.0), "continuous") == ("not told", ("not told apart",))
+def test_memorisation_that_was_skipped_is_not_cleared():
+    gone = [*made(without=("memorisation",)), *skipped("vae", "memorisation", "left to chance")]
+    assert why(gone, "complete") == ("not told", ("copying unknown",))
+    assert why(gone, "continuous") == ("not told", ("copying unknown",))
 
 
-@pytest.mark.parametrize(("gain", "answer"), [(0.2, "yes"), (-0.2, "partly")])
-def test_a_path_within_one_class_is_only_part_of_it(gain, answer):
-    gains = rows("vae", "path.validity_gain", 0.3 + JITTER)
-    detailed = [replace(r, detail={"different_class": {"gain": gain + v}}) for r, v in zip(gains, JITTER, strict=True)]
-    assert why([*made(without=("path.validity_gain",)), *detailed], "continuous")[0] == answer
+def test_what_is_known_to_be_bad_is_no_whatever_else_is_unknown():
+    """Ten prototypes are too few images to say what they copy, and few enough to say no."""
+    gone = [*made(without=("memorisation",), uniqueness=0.01), *skipped("vae", "memorisation", "left to chance")]
+    assert why(gone, "complete") == ("no", ("repeats",))
 
 
 @pytest.mark.parametrize(
-    ("valid", "hole", "answer", "reasons"),
+    ("changed", "answer", "reasons"),
     [
-        (0.88, 0.03, "yes", ()),
-        (0.70, 0.03, "partly", ("validity",)),
-        (0.88, 0.30, "partly", ("holes",)),
-        (0.30, 0.03, "no", ("validity",)),
-        (0.88, 0.80, "no", ("holes",)),
-        (0.30, 0.30, "no", ("validity", "holes")),
-        (0.461, 0.03, "not told", ("validity",)),
+        ({"path__validity_gain": -0.3}, "no", ("less valid than a cross-fade",)),
+        ({"path__validity_gain": 0.0}, "no", ("less valid than a cross-fade",)),
+        ({"path__validity_gain__real": -0.1}, "no", ("less valid than a cross-fade of real images",)),
+        ({"path__refinement": 1.0}, "no", ("jumps",)),
+        ({"path__jump": 0.3}, "no", ("uneven",)),
+        ({"path__jump": 0.1}, "partly", ("uneven",)),
+        ({"r2": 0.4}, "partly", ("below PCA",)),
     ],
 )
-def test_complete_is_read_between_junk_and_real_images(valid, hole, answer, reasons):
-    assert why(made(validity__normal=valid, hole=hole), "complete") == (answer, reasons)
+def test_continuous_is_a_conjunction(changed, answer, reasons):
+    assert why(made(**changed), "continuous") == (answer, reasons)
 
 
-def test_complete_needs_a_ceiling():
-    found = [r for r in made() if r.model != "ceiling:real"]
+def test_a_gain_that_may_be_none_is_not_told():
+    wide = [
+        *made(without=("path.validity_gain",)),
+        *rows("vae", "path.validity_gain", [0.3, -0.2, 0.3, -0.1, 0.2, 0.1]),
+    ]
+    assert why(wide, "continuous") == ("not told", ("not told apart",))
+
+
+@pytest.mark.parametrize("metric", ["path.validity_gain", "path.validity_gain.real"])
+@pytest.mark.parametrize(("gain", "answer"), [(0.2, "yes"), (-0.2, "partly")])
+def test_a_path_within_one_class_is_only_part_of_it(metric, gain, answer):
+    gains = rows("vae", metric, 0.3 + JITTER)
+    detailed = [replace(r, detail={"different_class": {"gain": gain + v}}) for r, v in zip(gains, JITTER, strict=True)]
+    assert why([*made(without=(metric,)), *detailed], "continuous")[0] == answer
+
+
+@pytest.mark.parametrize(
+    ("changed", "answer", "reasons"),
+    [
+        ({}, "yes", ()),
+        ({"validity__normal": 0.59}, "partly", ("validity",)),
+        ({"validity__normal": 0.25}, "no", ("validity",)),
+        ({"coverage": 0.6}, "partly", ("coverage",)),
+        ({"coverage": 0.4}, "no", ("coverage",)),
+        ({"valid_label_tv": 0.23}, "partly", ("classes missing",)),
+        ({"valid_label_tv": 0.43}, "no", ("classes missing",)),
+        ({"uniqueness": 0.8}, "partly", ("repeats",)),
+        ({"uniqueness": 0.17}, "no", ("repeats",)),
+        ({"memorisation": 0.85}, "partly", ("copies in part",)),
+        ({"validity__normal": 0.95}, "partly", ("suspicious validity",)),
+        ({"validity__normal": 0.25, "uniqueness": 0.17}, "no", ("validity", "repeats")),
+        ({"density": 1.9}, "partly", ("crowded",)),
+        ({"density": 1.0}, "yes", ()),
+        ({"validity__normal__second_judge": 0.81}, "yes", ()),
+        ({"validity__normal__second_judge": 0.3}, "not told", ("second judge differs",)),
+    ],
+)
+def test_complete_is_a_conjunction(changed, answer, reasons):
+    assert why(made(**changed), "complete") == (answer, reasons)
+
+
+def test_what_is_valid_and_unlike_every_image_is_not_valid():
+    """Noise found by gradient ascent: the judge accepts it, and in pixels it lies far from everything."""
+    valid = rows("vae", "validity.normal", [0.82] * 6)
+
+    def far(share):
+        return [*made(without=("validity.normal",)), *(replace(r, detail={"far": share}) for r in valid)]
+
+    assert why(far(0.001), "complete") == ("yes", ())
+    assert why(far(0.06), "complete") == ("partly", ("far in pixels",))
+    assert why(far(0.9), "complete") == ("no", ("validity",))
+
+
+@pytest.mark.parametrize("metric", ["validity.normal", "coverage", "valid_label_tv", "uniqueness"])
+def test_complete_needs_its_ceilings(metric):
+    found = [r for r in made() if (r.model, r.metric) != ("ceiling:real", metric)]
     assert why(found, "complete") == ("not told", ("no ceiling",))
 
 
-@pytest.mark.parametrize(
-    ("more", "answer", "reasons"),
-    [
-        ({"density": 1.9}, "partly", ("crowded",)),
-        ({"density": 1.0, "valid_label_tv": 0.1}, "yes", ()),
-        ({"valid_label_tv": 0.9}, "partly", ("classes missing",)),
-        ({"validity.normal.second_judge": 0.87}, "yes", ()),
-        ({"validity.normal.second_judge": 0.3}, "not told", ("second judge differs",)),
-    ],
-)
-def test_what_takes_a_complete_back(more, answer, reasons):
-    found = [*made(), *(r for name, v in more.items() for r in rows("vae", name, v + JITTER / 10))]
-    assert why(found, "complete") == (answer, reasons)
+def test_chance_costs_a_yes_and_gives_none():
+    """The whole interval must lie on the side of a yes; what holds all three answers says nothing."""
+
+    def spread(*values):
+        return why([*made(without=("coverage",)), *rows("vae", "coverage", values)], "complete")
+
+    assert spread(0.85, 0.86, 0.84) == ("yes", ())
+    assert spread(0.85, 0.8, 0.75) == ("partly", ("coverage",))
+    assert spread(0.95, 0.3, 0.7) == ("not told", ("coverage",))
+    assert spread(0.4, 0.2, 0.6) == ("no", ("coverage",))
 
 
 @pytest.mark.parametrize(
@@ -181,13 +235,43 @@ def test_reconstruction_is_read_beside_the_mean_image():
 def test_a_posterior_that_is_regular_in_the_mean_alone_is_partly_so():
     def seen(noise, on=True):
         units = {"active": [True, on], "mean_variance": [1.0, 1.0], "noise_variance": [0.2, noise]}
-        detailed = rows("vae", "active_units", [2.0] * 6, detail=units)
+        detailed = rows("vae", "active_units", [8.0] * 6, detail=units)
         return why([*made(without=("active_units",)), *detailed], "posterior")
 
     assert seen(0.2) == ("yes", ())
     assert seen(1e-6) == ("partly", ("punctual dimensions",))
     assert seen(0.2, False) == ("partly", ("collapsed dimensions",))
     assert why(made(kl__mean_part=485.0), "posterior") == ("no", ("far apart",))
+
+
+@pytest.mark.parametrize(
+    ("changed", "reasons"),
+    [
+        ({"active_units": 1.0}, ("mostly collapsed",)),
+        ({"r2": 0.07}, ("uninformative",)),
+        ({"r2__draw": 0.6}, ("invented sigma",)),
+        ({"variance_law": 88.0}, ("too wide",)),
+        ({"variance_law": 0.27}, ("too narrow",)),
+    ],
+)
+def test_clouds_alone_are_not_regular(changed, reasons):
+    """A VAE of R² .07 was "regular (clouds)", and so was a whitened autoencoder with a sigma its decoder never saw."""
+    assert why(made(**changed), "posterior") == ("no", reasons)
+
+
+def test_a_posterior_that_is_regular_at_most_seeds_is_partly_so():
+    law = rows("vae", "variance_law", [1.1, 1.0, 2.2, 1.1, 1.0, 1.1])
+    assert why([*made(without=("variance_law",)), *law], "posterior") == ("partly", ("too wide at a seed",))
+
+
+def test_an_undertrained_model_is_said_to_be():
+    def trained(**detail):
+        return [*made(), *rows("vae", "train.epochs", [100] * 6, split="", detail={"kept": 80, **detail})]
+
+    assert why(trained(steps=2400), "complete") == ("yes", ())
+    for short in ({"steps": 1500}, {"steps": 2400, "falling": True}):
+        assert why(trained(**short), "complete") == ("yes", ("undertrained",))
+        assert why(trained(**short), "continuous") == ("yes", ("undertrained",))
 
 
 # --- where they come out ---

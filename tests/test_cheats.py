@@ -1,13 +1,22 @@
-"""Every cheat given to `lb.evaluate` is caught as a cheat, in whatever coordinates it is told."""
+"""Every cheat given to `lb.evaluate` is caught as a cheat, in whatever coordinates it is told; and what once won unjustly
+wins no more, beside honest models of three seeds."""
 
 from __future__ import annotations
 
+import os
+
 import pytest
+import unjust
 from cheats import DISGUISES, VALIDITIES, WANTED, evaluated
 
 from latentbench.report.wording.findings import statements
-from latentbench.stats.findings import tables
+from latentbench.stats.findings import answers, findings, tables
+from latentbench.stats.findings.flaws import flaws
 
+CAVEATS_OF_CHEATS = (
+    "copies", "copies in part", "repeats", "classes missing", "suspicious validity", "far in pixels", "jumps", "uneven",
+    "invented sigma",
+)  # fmt: skip
 EVERY = pytest.mark.parametrize("disguise", DISGUISES)
 ALONG = [m for m in WANTED if m.startswith(("path.", "midpoint."))]
 
@@ -120,3 +129,74 @@ def test_collapsed_is_flagged_and_leads_nowhere(name, disguise):
     told = {v.question: " ".join(v.sentences) for v in statements(records)}
     assert f"Completeness flagged: {name} is collapsed" in told["complete"]
     assert f"Flagged: {name} is collapsed" in told["continuous"]
+
+
+# --- what once won unjustly ---
+
+REAL_MNIST = pytest.mark.skipif(
+    "LATENTBENCH_DATA" not in os.environ, reason="LATENTBENCH_DATA names no folder with MNIST"
+)
+FIELDS = [
+    pytest.param(unjust.DIGITS, id="digits"),
+    pytest.param(unjust.LINES, id="lines", marks=pytest.mark.slow),
+    pytest.param(unjust.MNIST, id="mnist", marks=[pytest.mark.slow, REAL_MNIST]),
+]
+ON_EVERY = pytest.mark.parametrize("field", FIELDS)
+UNJUST = pytest.mark.parametrize("name", unjust.CHEATS)
+
+
+def answered(records, model):
+    return {a.question: a for a in answers(records) if a.model == model}
+
+
+def test_honest_models_keep_what_they_earn():
+    """An autoencoder walks well and is empty under the prior; a VAE walks well and fills a part of it."""
+    found = unjust.contest("ae", "vae")
+    assert {q: a.answer for q, a in answered(found, "ae").items()} == {
+        "continuous": "yes", "complete": "no", "reconstructs": "yes", "posterior": "no",
+    }  # fmt: skip
+    assert {q: a.answer for q, a in answered(found, "vae").items()} == {
+        "continuous": "yes", "complete": "partly", "reconstructs": "yes", "posterior": "yes",
+    }  # fmt: skip
+    (table,) = tables(found)
+    assert not any(flaws(table, question) for question in ("continuous", "complete", "posterior", "cost"))
+
+
+@ON_EVERY
+@UNJUST
+def test_no_unjust_winner_is_answered_yes_where_it_is_bad(name, field):
+    found = answered(unjust.contest("vae", name, field=field), name)
+    for question in unjust.CHEATS[name].bad:
+        assert found[question].answer in ("no", "partly"), found[question]
+        assert found[question].reasons
+
+
+@ON_EVERY
+@UNJUST
+@pytest.mark.parametrize("rival", unjust.HONEST)
+def test_no_unjust_winner_leads_without_a_caveat(name, rival, field):
+    """In a measure that it cheats in; one that looks at codes alone, or at reconstructions, may be won by whoever is
+    better."""
+    bad = set(unjust.CHEATS[name].bad) - {"reconstructs"}
+    records = unjust.contest(rival, name, field=field)
+    led = [f for f in findings(records) if f.verdict in ("better", "worse")]
+    led = [f for f in led if (f.subject if f.verdict == "better" else f.rival) == name]
+    telling = set(CAVEATS_OF_CHEATS)
+    bare = [f for f in led if f.question in {*bad, "other"} and not telling & set(f.caveats)]
+    assert not bare
+    (table,) = tables(records)
+    if name in table.excluded:
+        return
+    for question in bad:
+        assert telling & set(flaws(table, question).get(name, ())), question
+        (said,) = [v for v in statements(records) if v.question == question]
+        if question != "posterior":
+            assert f"flagged: {name}" in said.headline
+            assert any(s.startswith(f"Flagged: {name}, because ") for s in said.sentences)
+
+
+def test_a_posterior_with_an_invented_sigma_is_not_called_regular():
+    (said,) = [v for v in statements(unjust.contest("vae", "invented-sigma")) if v.question == "posterior"]
+    assert "invented-sigma of an invented sigma" in said.headline
+    assert "regular" in said.headline
+    assert "invented-sigma regular" not in said.headline

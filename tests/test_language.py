@@ -471,7 +471,7 @@ def test_a_run_tells_its_verdict_in_the_language_asked_for(tmp_path, capsys, mon
     said = capsys.readouterr().out
     assert "有多大把握？" in said
     lines = [line for line in said.splitlines() if line.startswith(("模型", "ae"))]
-    assert len(lines) == 2
+    assert len(lines) == 4  # a row of answers and a row of scores, each under its header
     assert 'lang="zh-CN"' in Path("out/report.html").read_text("utf-8")
     assert main(words) == 0
     assert "How sure?" in capsys.readouterr().out

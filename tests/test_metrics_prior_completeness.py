@@ -1,6 +1,7 @@
 """Prior completeness by the judge's word, where the answer is a normal probability or can be counted."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from latentbench.artifact_schema import SAMPLERS
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined, Verdict
 from latentbench.metrics.prior_completeness import class_ratios, label_shares, normalised_entropy, total_variation
+from latentbench.metrics.samplers import anchor_images
 from latentbench.randomness import seeded
 
 NORMAL = Coordinates(
@@ -176,9 +178,51 @@ def test_too_few_valid_samples_say_nothing_of_variety():
 def test_anchors_frame_validity():
     e = fake_encoding()
     anchors = metrics()["validity.normal"].references(e, sampler="normal", count=2000)
-    assert list(anchors) == ["ceiling:real", "floor:noise", "floor:shuffle", "floor:mean"]
+    floors = [f"floor:{kind}" for kind in ("noise", "shuffle", "mean", "black", "white", "constant")]
+    assert list(anchors) == ["ceiling:real", *floors]
     assert anchors["ceiling:real"] > 0.9
-    assert max(anchors["floor:noise"], anchors["floor:shuffle"], anchors["floor:mean"]) < 0.05
+    assert max(anchors[name] for name in floors) < 0.05
+
+
+def test_the_floors_of_one_colour_are_black_white_and_all_between():
+    images = anchor_images(fake_encoding(), 100)
+    values = {kind: images[f"floor:{kind}"].flatten(1) for kind in ("black", "white", "constant")}
+    assert (values["black"] == 0).all()
+    assert (values["white"] == 1).all()
+    grey = values["constant"]
+    assert torch.equal(grey.amin(1), grey.amax(1))
+    assert grey[:, 0].tolist() == pytest.approx([k / 100 for k in range(1, 100)], abs=1e-6)
+
+
+@known_answer("validity.normal")
+def test_valid_draws_far_from_every_real_image_are_counted():
+    """Real images have values from .24 to .36, the judge accepts .2 to .9: what it accepts outside theirs is far."""
+
+    def decode(z):
+        return z.view(-1, 1, 1, 1)
+
+    known, held_out = (torch.linspace(0.24, 0.36, n)[:, None] for n in (1201, 1000))
+    judge = Between(0.2, 0.9)
+    train = encode("train", decode(known), Posterior(known), decode, judge=judge)
+    e = encode("test", decode(held_out), Posterior(held_out), decode, train=train, judge=judge)
+    metric = metrics()["validity.normal"]
+    inside, real = norm.cdf(0.9) - norm.cdf(0.2), norm.cdf(0.36) - norm.cdf(0.24)
+    found = metric.compute(e, sampler="normal", count=20_000)
+    assert found.detail["far"] == pytest.approx(1 - real / inside, abs=0.02)
+    fitted = metrics()["validity.gaussian"].compute(e, sampler="gaussian", count=20_000)
+    assert fitted.detail["far"] < found.detail["far"] - 0.2
+
+
+def test_nothing_is_far_where_nothing_is_known_or_valid():
+    e = fake_encoding()
+    copies = fake_encoding(decode=lambda z: e.train.x[(z[:, 0] * 1000).long() % len(e.train.x)])
+    metric = metrics()["validity.normal"]
+    assert metric.compute(copies, **metric.params).detail["far"] == 0
+    for none in (
+        replace(e, train=None),
+        fake_encoding(decode=lambda z: torch.rand(len(z), 1, 4, 4, generator=seeded(0, "n"))),
+    ):
+        assert "far" not in metric.compute(none, **metric.params).detail
 
 
 @known_answer("validity.per_class")

@@ -21,7 +21,7 @@ from worse import EVERY
 
 from latentbench.catalog import metrics
 from latentbench.core import DECODER
-from latentbench.measuring.judge import shuffle_pixels
+from latentbench.measuring.junk import shuffle_pixels
 from latentbench.randomness import seeded
 
 

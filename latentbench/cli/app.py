@@ -238,12 +238,14 @@ def _show(outcome: Outcome, asked: Run) -> None:
 
 
 def _show_verdict(outcome: Outcome) -> None:
-    """The headlines, the score table and, beside published figures, what was measured; in the language in force."""
+    """The answers, the headlines, the score table and, beside published figures, what was measured; in the language in force."""
     from latentbench.report.exports import console
     from latentbench.report.sections import published
-    from latentbench.report.wording.findings import statements
+    from latentbench.report.wording.findings import answers, statements
     from latentbench.report.wording.language import say
 
+    print_table(answers.headers(), [[row.name, *row.answers] for row in answers.rows(outcome.records)])
+    typer.echo("")
     for statement in statements(outcome.records):
         typer.echo(statement.headline)
     typer.echo("")

@@ -2,8 +2,10 @@
 all that the data hold?
 
 *Validity* is the share of samples the judge accepts, read between real test images (ceiling) and noise, shuffled
-pixels and the mean image (floors), under each of the three samplers of `latentbench.metrics.samplers`. It says nothing about
-variety: the labels of the valid samples do. Where the judge's word ends, `prior_coverage` and `prior_distances`
+pixels, the mean image, black, white and grey (floors), under each of the three samplers of `latentbench.metrics.samplers`.
+No classifier is proof against a decoder that was trained to please it, so the record also says what share of the valid
+samples lies ``far`` from every training image in pixels, beyond the 99.9 % quantile of real images. Validity says nothing
+about variety: the labels of the valid samples do. Where the judge's word ends, `prior_coverage` and `prior_distances`
 compare features, `prior_holes` and `prior_match` the codes alone.
 """
 
@@ -16,9 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Phrase, Undefined, Value, Verdict
-from latentbench.metrics.decoding import JUDGED, judge_of, verdicts
-from latentbench.metrics.samplers import FITTED, SAMPLE_COUNT, anchor_images, judged_samples
+from latentbench.core import TRAIN, Encoding, Metric, Phrase, Undefined, Value, Verdict
+from latentbench.geometry.neighbours import nearest
+from latentbench.metrics.decoding import JUDGED, judge_of, subsample, verdicts
+from latentbench.metrics.samplers import FITTED, SAMPLE_COUNT, anchor_images, judged_samples, prior_samples
+
+KNOWN = 5000
+"""Training images among which the nearest one is sought."""
+FAR = 0.999
+"""Quantile of real images' distances beyond which a sample is far from all of them."""
 
 
 def label_shares(labels: Tensor, classes: int) -> Tensor:
@@ -57,9 +65,36 @@ def anchored(e: Encoding, count: int) -> Mapping[str, Verdict]:
     return {n: e.once(real_verdict, count=count) if n == "ceiling:real" else verdicts(e, x) for n, x in images.items()}
 
 
+def to_training_images(e: Encoding, images: Tensor) -> Tensor:
+    """Distance (m,) float64 in pixels, clamped to [0, 1], from each of ``images`` (m, c, h, w) to the nearest training
+    image, of at most `KNOWN` of them, the same for every model. Raises Undefined without training images."""
+    if e.train is None:
+        raise Undefined(e.lack(TRAIN))
+    known = subsample(e.train.x, KNOWN, e.generator("known images"))
+    return nearest(images.clamp(0, 1), known).distance[:, 0]
+
+
+def reach(e: Encoding, count: int) -> float:
+    """How far, by `to_training_images`, at most ``count`` real images of the split lie: the `FAR` quantile."""
+    real = e.once(anchor_images, count=count)["ceiling:real"]
+    return float(to_training_images(e, real).quantile(FAR))
+
+
+def far_share(e: Encoding, sampler: str, count: int) -> float | None:
+    """Share of the valid samples that lie farther, in pixels, from every training image than `reach`: what the judge
+    takes for real and no eye might. None without training images or valid samples."""
+    valid = e.once(judged_samples, sampler=sampler, count=count).valid
+    if e.train is None or e.train is e or not valid.any():
+        return None
+    distance = to_training_images(e, e.once(prior_samples, sampler=sampler, count=count)[valid])
+    return float((distance > e.once(reach, count=count)).double().mean())
+
+
 def _validity(e: Encoding, sampler: str, count: int) -> Value:
     verdict = e.once(judged_samples, sampler=sampler, count=count)
-    detail = {"samples": count, "confidence": float(verdict.confidence.double().mean())}
+    detail: dict[str, Any] = {"samples": count, "confidence": float(verdict.confidence.double().mean())}
+    if (far := far_share(e, sampler, count)) is not None:
+        detail["far"] = far
     return Value(float(verdict.valid.double().mean()), detail=detail)
 
 

@@ -132,7 +132,7 @@ def _training(unit: Unit, part: Part, model: Any, history: History | Diverged, f
     if isinstance(history, Diverged):
         return [replace(row, metric="train.epochs", status="failed", reason=history.reason, unit="epochs")]
     out = [replace(row, kind="curve", metric=k, samples=tuple(v), unit="nats") for k, v in history.curves.items()]
-    detail = {"kept": history.best}
+    detail = {"kept": history.best, "steps": history.steps, "falling": history.falling}
     out.append(replace(row, metric="train.epochs", value=float(history.epochs), unit="epochs", detail=detail))
     out.append(replace(row, metric="train.seconds", value=history.seconds, unit="s", better="lower"))
     if (variance := getattr(model, "decoder_variance", None)) is not None:

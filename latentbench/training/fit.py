@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +27,9 @@ from latentbench.training.steps import TrainStep
 DECAY = 0.1
 """Share of the planned steps, at their end, over which the learning rate falls linearly to 0. Adam at a constant rate
 keeps jittering about its optimum: a linear autoencoder stays half a percent above PCA's error, however long it trains."""
+
+FEWEST = 5
+"""Epochs after the best one from which on a slope is asked for."""
 
 Progress = Callable[[int, float, float], None]
 
@@ -64,11 +68,14 @@ class Plan:
 @dataclass
 class History:
     """What training left behind: ``curves`` name -> one value an epoch; ``epochs`` run; ``best`` the epoch (from 1)
-    whose weights were kept; ``seconds`` of wall time."""
+    whose weights were kept; ``steps`` of the optimiser; ``falling``: the validation loss still fell at the end;
+    ``seconds`` of wall time."""
 
     curves: dict[str, list[float]] = field(default_factory=dict)
     epochs: int = 0
     best: int = 0
+    steps: int = 0
+    falling: bool = False
     seconds: float = 0.0
 
 
@@ -108,12 +115,28 @@ class EarlyStopping:
         idle = history.epochs - history.best
         return history.epochs >= plan.epochs or (plan.patience > 0 and idle >= plan.patience)
 
-    def end(self, seconds: float) -> History:
-        """The history, whole; without patience the last weights are the ones kept."""
-        self.history.seconds = seconds
+    def end(self, seconds: float, images: int) -> History:
+        """The history, whole, of training on so many ``images``; without patience the last weights are the ones kept."""
+        steps = images // min(self.plan.batch_size, images)
+        self.history.seconds, self.history.steps = seconds, self.history.epochs * steps
+        self.history.falling = still_falling(self.history.curves.get("loss.val", []), self.history.best)
         if not self.plan.patience:
             self.history.best = self.history.epochs
         return self.history
+
+
+def still_falling(losses: Sequence[float], best: int) -> bool:
+    """Whether a validation loss was still falling when training ended, its ``best`` epoch (from 1) being the lowest: the
+    last epoch is the best, or the losses of the epochs after it fall, the 95 % interval of their slope below 0."""
+    after = np.asarray(losses[best:], float)
+    if not len(losses) or best == len(losses):
+        return bool(len(losses))
+    if len(after) < FEWEST:
+        return False
+    from scipy.stats import linregress  # slow to import, and needed once a training
+
+    line = linregress(np.arange(len(after)), after)
+    return bool(line.slope < 0 and line.pvalue < 0.05)
 
 
 def initialise(build: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -154,7 +177,7 @@ def fit(
     if kept:
         model.load_state_dict(kept)
     model.eval()
-    return stopping.end(time.perf_counter() - started)
+    return stopping.end(time.perf_counter() - started, len(train))
 
 
 def begin(model: nn.Module, train: Tensor | Stream) -> None:

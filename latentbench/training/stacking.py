@@ -201,7 +201,8 @@ def fit_stacked(
         left = [left[p] for p in going]
     for model in models:
         model.eval()
-    return [failed[i] if i in failed else stopping.end(seconds[i]) for i, stopping in enumerate(stoppings)]
+    ended = zip(stoppings, seconds, strict=True)
+    return [failed.get(i) or stopping.end(spent, len(train)) for i, (stopping, spent) in enumerate(ended)]
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from latentbench.records import Record, canonical, run_record, values
 from latentbench.report.sections import published
 from latentbench.report.wording import words
 from latentbench.report.wording.findings import Statement, statements
+from latentbench.report.wording.findings import answers as of_models
 from latentbench.report.wording.findings.tables import place
 from latentbench.report.wording.intervals import value as spread
 from latentbench.report.wording.language import marked, plural, say
@@ -99,6 +100,9 @@ def summary_md(records: Sequence[Record]) -> str:
     parts = ["# latentbench", ""]
     answers = statements(records)
     parts += [*(f"- **{v.headline}**" for v in answers), ""] if answers else [say("No model was measured."), ""]
+    rows = of_models.rows(records)
+    if rows:
+        parts += [markdown_table(of_models.headers(), [[r.name, *r.answers] for r in rows]), ""]
     for table in measured(records):
         parts += [_scores(table), ""]
     parts += [say(NOTE), ""] if answers else []
@@ -109,7 +113,7 @@ def summary_md(records: Sequence[Record]) -> str:
             markdown_table(published.headers(), [published.row(b) for b in bands]),
             "",
         ]
-    parts += _details(answers)
+    parts += _details(answers, [why for row in rows for why in row.why])
     parts += _without(records)
     return "\n".join([*parts, *_origin(records)])
 
@@ -147,11 +151,12 @@ def _anchor(table: Table, metric: str, kind: str, names: Sequence[str]) -> float
     return next((v for n in names if (v := table.reference(metric, n)) is not None), None)
 
 
-def _details(answers: Sequence[Statement]) -> list[str]:
-    """The sentences behind the headlines, folded away."""
+def _details(answers: Sequence[Statement], reasons: Sequence[str]) -> list[str]:
+    """The ``reasons`` of the answers and the sentences behind the headlines, folded away."""
     if not any(v.sentences for v in answers):
         return []
     out = [f"<details><summary>{say('The numbers behind the verdict')}</summary>", ""]
+    out += [*(f"- {why}" for why in reasons), ""] if reasons else []
     for v in answers:
         if v.sentences:
             out += [f"**{v.parts[0]}**", "", *(f"- {s}" for s in v.sentences), ""]

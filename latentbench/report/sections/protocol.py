@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from latentbench.report.exports import tables
@@ -14,7 +14,7 @@ from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 from latentbench.run_folder import RunFiles
-from latentbench.stats.cells import summarise
+from latentbench.stats.cells import Cell, summarise
 
 ATTACHED = 500_000
 """Bytes up to which the packed records travel inside the page; beyond them the page points to the run folder."""
@@ -23,10 +23,8 @@ ATTACHED = 500_000
 JUDGE_ROWS = marked({
     "judge.accuracy": ("Accuracy on real test images", "how well it tells the classes apart"),
     "judge.pass.real": ("Accepts of real test images", "the ceiling of every validity"),
-    "judge.pass.noise": ("Accepts of uniform noise", "a floor; above 5 % the self-check fails"),
-    "judge.pass.gaussian_noise": ("Accepts of Gaussian noise", "a floor; above 5 % the self-check fails"),
-    "judge.pass.shuffle": ("Accepts of images with shuffled pixels", "a floor; above 5 % the self-check fails"),
-    "judge.pass.mean": ("Accepts of the mean image", "a floor; above 5 % the self-check fails"),
+    "judge.junk_shown": ("Largest share accepted of a kind shown to its training", "of the kinds tried; more cannot be said"),
+    "judge.junk_unseen": ("Largest share accepted of a kind never shown to it", "what it makes of junk it has not seen"),
 })  # fmt: skip
 
 
@@ -104,10 +102,27 @@ def _judge(run: RunFolder) -> tuple[list[tuple[str, str, list[str]]], list[str]]
     judges = list(dict.fromkeys(c.model for c in rows))
     out = []
     for metric in dict.fromkeys(c.metric for c in rows):
-        title, about = map(say, JUDGE_ROWS.get(metric, (metric, "")))
         by_judge = {c.model: c for c in rows if c.metric == metric}
+        if metric in JUDGE_ROWS:
+            title, about = map(say, JUDGE_ROWS[metric])
+        else:
+            title, about = _junk_row(metric, by_judge.values())
         out.append((title, about, [_judge_value(by_judge.get(j)) for j in judges]))
     return out, [say(JUDGES.get(j, j)) for j in judges]
+
+
+def _junk_row(metric: str, cells: Iterable[Cell]) -> tuple[str, str]:
+    """Title and purpose of the row of one kind of junk."""
+    detail = {k: v for c in cells for d in c.details.values() for k, v in d.items()}
+    title = say("Accepts of {junk}", junk=words.junk(metric.removeprefix("judge.pass.")))
+    if detail.get("floor", True):
+        about = say("a floor; above 5 % the self-check fails")
+    else:
+        about = ""
+    if "shown" in detail:
+        shown = say("shown to its training") if detail["shown"] else say("never shown to its training")
+        about = words.commas(filter(None, (shown, about)))
+    return title, about
 
 
 def _judge_value(cell: Any) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from latentbench.report.folder import RunFolder
 from latentbench.report.page_view import PageView
 from latentbench.report.section import Context, Section
+from latentbench.report.wording.findings import answers as of_models
 from latentbench.report.wording.findings import statements
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.findings.table import claims_together
@@ -19,6 +20,14 @@ QUESTIONS = marked({
     "posterior": ("Why mu and sigma?", "What the cloud around each code does that a point cannot."),
     "how sure": ("How sure is this?", "What these answers rest on."),
 })  # fmt: skip
+
+
+class ModelsView(NamedTuple):
+    """One run's table of answers: a row a model, a column a question, with the reasons beneath."""
+
+    headers: Sequence[str]
+    rows: Sequence[of_models.Row]
+    run: str
 
 
 class AnswerView(NamedTuple):
@@ -49,8 +58,14 @@ def _capital(sentence: str, models: Sequence[str]) -> str:
     return sentence if sentence.startswith(tuple(models)) else sentence[:1].upper() + sentence[1:]
 
 
+def models(runs: Sequence[RunFolder]) -> list[ModelsView]:
+    """Every run's table of answers; none of a run that measured no model."""
+    tables = (ModelsView(of_models.headers(), of_models.rows(run.records), run.label) for run in runs)
+    return [table for table in tables if table.rows]
+
+
 def _context(view: PageView) -> Context:
-    return {"answers": answers(view.runs), "several": view.several}
+    return {"answers": answers(view.runs), "models": models(view.runs), "several": view.several}
 
 
 SECTION = Section("verdict", marked("Verdict"), "verdict.html.jinja", _context, order=200)

@@ -108,6 +108,9 @@ REFERENCES = marked({
     "floor:noise": "noise",
     "floor:shuffle": "shuffled pixels",
     "floor:mean": "mean image",
+    "floor:black": "black",
+    "floor:white": "white",
+    "floor:constant": "one grey all over",
     "floor:majority": "majority class",
     "null:prior": "codes drawn from N(0, I)",
     "floor:collapsed": "posterior = prior",
@@ -123,6 +126,28 @@ REFERENCES = marked({
     "baseline:mean": "mean image",
     "baseline:pca": "PCA",
 })  # fmt: skip
+
+JUNK = marked({
+    "noise": "uniform noise",
+    "gaussian_noise": "Gaussian noise",
+    "shuffle": "images with shuffled pixels",
+    "mean": "mean images",
+    "black": "a black image",
+    "white": "a white image",
+    "constant": "images of one grey",
+    "rows": "images with shuffled rows",
+    "blend": "blends of eight images",
+    "subset_mean": "means of 16 to 256 images",
+    "average": "means of two images",
+    "maximum": "the brighter pixels of two images",
+    "halves": "the upper half of one image on the lower half of another",
+    "sides": "the left half of one image beside the right half of another",
+    "roll": "images rolled by half",
+    "blur": "blurred images",
+    "blur_more": "strongly blurred images",
+    "inverted": "inverted images",
+})  # fmt: skip
+"""Kinds of junk that a judge is tried on."""
 
 _FIXED = marked({
     "cost.parameters": "number of trained weights",
@@ -159,6 +184,11 @@ def own_definition(metric: str) -> str:
 def reference(model: str) -> str:
     """A reference row's name in words: ``floor:noise`` is "noise"."""
     return say(REFERENCES.get(model, model.partition(":")[2] or model))
+
+
+def junk(kind: str) -> str:
+    """A kind of junk in words."""
+    return say(JUNK.get(kind, kind))
 
 
 def number(value: float | None, decimals: int | None = None) -> str:

@@ -1,46 +1,55 @@
 """Four questions about one model, each answered ``yes``, ``partly``, ``no`` or ``not told``.
 
-The answers are derived from what the sentences decide, and lean to the careful side: a yes takes every part of it to
-be measured, over two seeds or more, with the whole 95 % interval on its side. In this order, whatever the question:
+No answer rests on one number: each is a conjunction of parts, graded in `latentbench.stats.findings.parts`, and as good as
+the worst of them. In this order, whatever the question:
 
-    no          the model collapsed, or copies its training images (also with one seed: one is enough to see either)
+    no          the model collapsed, or gives back images it has seen (also with one seed: one is enough to see either)
+    no          a part is a no, whatever else is not known
     not told    whether it collapsed (R²) or, for ``continuous`` and ``complete``, whether it copies (memorisation) was
-                not measured: a constant valid image or a lookup table would pass everything else
-    not told    a part was skipped, failed, or failed its self-check, or there is one seed
+                not measured: what was not looked at is not cleared
+    not told    a part was skipped, failed, failed its self-check, or has one seed
+    partly      a part is
+    yes         every part is
 
-Then, by question:
+By question (real: what real images of the same data score under the same judge):
 
-    continuous    rests on ``path.validity_gain``, what the judge accepts on a path beyond a cross-fade of its ends.
-                  yes: above 0, also between images of two classes alone where that was noted (``partly`` where only the
-                  whole is); no: below 0; not told: the interval contains 0
-    complete      rests on two shares. What the judge accepts of draws from N(0, I), between junk (0) and real images (1):
-                  yes from `MOST` on, no up to `HALF`. What of N(0, I) is no hole: the same limits. The worse of the two
-                  is the answer; partly between the limits, not told where an interval reaches across `HALF`. A yes
-                  becomes ``partly`` where the draws crowd or their classes are nearer to one class than to the data's
-                  (``valid_label_tv`` of `HALF` or more), and ``not told`` where a second judge would not say yes
-    reconstructs  rests on R² beside PCA of the same size. yes: above PCA; partly: above the mean image (0) but below
-                  PCA, or not told apart from it; not told: the interval contains 0. A model below the mean image has
-                  collapsed
-    posterior     rests on the diagnosis. yes: regular; partly: regular in the mean, but not in every dimension of every
-                  seed; no: punctual, far apart or both
+    continuous    `path.validity_gain` over both controls, the cross-fades of the model's own reconstructions and of the
+                  real images, also between images of two classes alone (else ``partly``); no snapping: finer steps are
+                  smaller ones (`path.refinement` below .75); no uneven path (`path.jump`); R² above that of PCA of the
+                  same size (else ``partly``, and said)
+    complete      validity under the model's own prior and coverage at least .8 of real (partly: .3 and .5); the classes of
+                  valid draws at most .15 farther from the data's than real (.25); uniqueness at least .9 of real (.6);
+                  memorisation below .75 (.95). ``partly`` where validity lies above that of real images, which is
+                  suspicious, where draws are valid and far from every image, or crowd; ``not told`` where a second judge
+                  would say something else
+    reconstructs  R² beside PCA of the same size. yes: above PCA; partly: above the mean image (0) but below PCA, or not
+                  told apart from it; not told: the interval contains 0. A model below the mean image has collapsed
+    posterior     the diagnosis. yes: regular; partly: regular in the mean, but not at every seed or in every dimension;
+                  no: anything else
+
+An *undertrained* model is answered all the same, with that among the reasons: its numbers describe the training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import NamedTuple
 
 from latentbench.records import Record
-from latentbench.stats.cells import Cell, Interval, t_interval
-from latentbench.stats.findings.complete import crowds
-from latentbench.stats.findings.continuous import gain_between_classes
-from latentbench.stats.findings.cost import beyond
-from latentbench.stats.findings.diagnosis import diagnosis, dimensions_by_seed
+from latentbench.stats.findings import parts
+from latentbench.stats.findings.diagnosis import diagnosis, diagnosis_by_seed, dimensions_by_seed
 from latentbench.stats.findings.finding import Answer, Word
+from latentbench.stats.findings.grading import Part, beyond, lacking, worst
+from latentbench.stats.findings.parts import Rule
 from latentbench.stats.findings.table import Table, tables
 
-MOST, HALF = 0.9, 0.5
-"""Shares of what is possible from which on a part of completeness is had, and up to which it is not."""
+CONTINUOUS: tuple[Rule, ...] = (
+    parts.gains, parts.gains_on_real, parts.between_classes, parts.smooth, parts.even, parts.beside_pca,
+)  # fmt: skip
+COMPLETE: tuple[Rule, ...] = (
+    parts.valid, parts.coverage, parts.of_all_classes, parts.unique, parts.copied, parts.suspicious,
+    parts.far_in_pixels, parts.crowded, parts.second_judge,
+)  # fmt: skip
 
 
 class Reply(NamedTuple):
@@ -52,13 +61,19 @@ class Reply(NamedTuple):
 
 def answers(records: Sequence[Record]) -> list[Answer]:
     """Every model's answers to the questions of `latentbench.stats.findings.finding.ASKED`, table by table."""
+    return [a for table in tables(records) for a in of_table(table)]
+
+
+def of_table(table: Table) -> list[Answer]:
+    """The answers of one table, model by model."""
     out = []
-    for table in tables(records):
-        for model in table.models:
-            for question, rule in RULES.items():
-                answer, reasons = _cheat(table, model) or rule(table, model)
-                once = tuple(dict.fromkeys(reasons))
-                out.append(Answer(model, question, answer, once, table.dataset, table.latent_dim, table.run))
+    for model in table.models:
+        for question, rule in RULES.items():
+            answer, reasons = _cheat(table, model) or rule(table, model)
+            if model in table.undertrained:
+                reasons = (*reasons, "undertrained")
+            once = tuple(dict.fromkeys(reasons))
+            out.append(Answer(model, question, answer, once, table.dataset, table.latent_dim, table.run))
     return out
 
 
@@ -69,91 +84,43 @@ def _cheat(table: Table, model: str) -> Reply | None:
     return Reply("no", reasons) if reasons else None
 
 
+def _concluded(every: Iterable[Part]) -> Reply:
+    """The answer that hangs on the worst of its parts."""
+    decisive = worst(every)
+    return Reply(decisive[0].grade, tuple(p.reason for p in decisive)) if decisive else Reply("yes")
+
+
 def _continuous(table: Table, model: str) -> Reply:
-    gain = table.by.get((model, "path.validity_gain"))
-    if lacking := (*_unknown(table, model, copies=True), *_lacking(gain, "path.validity_gain")):
-        return Reply("not told", lacking)
-    assert gain is not None
-    assert gain.interval is not None
-    if gain.interval.side <= 0:
-        return (
-            Reply("no", ("less valid than a cross-fade",))
-            if gain.interval.side
-            else Reply("not told", ("not told apart",))
-        )
-    apart = gain_between_classes(gain)
-    return Reply("yes") if apart is None or apart.side > 0 else Reply("partly", ("not between classes",))
+    return _concluded(
+        [*_known(table, model), parts.cleared(table, model), *(rule(table, model) for rule in CONTINUOUS)]
+    )
 
 
 def _complete(table: Table, model: str) -> Reply:
-    valid, hole = (table.by.get((model, metric)) for metric in ("validity.normal", "hole"))
-    lacking = (*_unknown(table, model, copies=True), *_lacking(valid, "validity.normal"), *_lacking(hole, "hole"))
-    real, junk = table.reference("validity.normal", "ceiling:real"), table.floor("validity.normal")
-    if real is None or real <= (junk or 0.0):
-        lacking += ("no ceiling",)
-    if lacking:
-        return Reply("not told", lacking)
-    assert valid is not None
-    assert hole is not None
-    assert real is not None
-    shares = {
-        "validity": _share(valid, junk or 0.0, real),
-        "holes": t_interval([1 - v for v in hole.values.values()]),
-    }
-    parts = {name: _between(i) for name, i in shares.items()}
-    worst = next(a for a in ("no", "not told", "partly", "yes") if a in parts.values())
-    if worst != "yes":
-        return Reply(
-            parts[next(n for n, a in parts.items() if a == worst)], tuple(n for n, a in parts.items() if a != "yes")
-        )
-    return _doubts(table, model, junk or 0.0, real)
-
-
-def _doubts(table: Table, model: str, junk: float, real: float) -> Reply:
-    """What takes a yes back: a second judge, one class for all, a crowd in the middle."""
-    second = table.by.get((model, "validity.normal.second_judge"))
-    accepted = table.get("judge:second", "judge.pass.real")
-    if second is not None and second.interval is not None:
-        ceiling = accepted.mean if accepted else real
-        if _between(_share(second, junk, max(ceiling, junk + 1e-9))) != "yes":
-            return Reply("not told", ("second judge differs",))
-    classes = table.get(model, "valid_label_tv")
-    doubts = {
-        "crowded": crowds(table.by.get((model, "density"))),
-        "classes missing": classes is not None and classes.mean >= HALF,
-    }
-    reasons = tuple(code for code, holds in doubts.items() if holds)
-    return Reply("partly", reasons) if reasons else Reply("yes")
+    return _concluded([*_known(table, model), *(rule(table, model) for rule in COMPLETE)])
 
 
 def _reconstructs(table: Table, model: str) -> Reply:
-    r2, pca = table.by.get((model, "r2")), table.reference("r2", "baseline:pca")
-    if lacking := (*_unknown(table, model), *_lacking(r2, "r2"), *(("no baseline",) if pca is None else ())):
-        return Reply("not told", lacking)
-    assert r2 is not None
-    assert r2.interval is not None
-    beside_pca = beyond(r2, pca)
-    if r2.interval.side <= 0 or beside_pca is None:
-        return Reply("not told", ("not told apart from the mean image",))
-    if beside_pca.side > 0:
-        return Reply("yes")
-    return Reply("partly", ("below PCA" if beside_pca.side else "not told apart from PCA",))
+    r2, pca = table.by.get((model, "r2")), parts.beside_pca(table, model)
+    below = beyond(r2, 0.0) if r2 is not None else None
+    level = Part("not told", "not told apart from the mean image") if below is not None and below.side <= 0 else pca
+    return _concluded([*_known(table, model), level])
 
 
 def _posterior(table: Table, model: str) -> Reply:
-    index, nats = (table.by.get((model, metric)) for metric in ("punctual_index", "kl.mean_part"))
-    overall = diagnosis(table, model)
-    if overall in ("regular", "unknown"):
-        lacking = (*_unknown(table, model), *_lacking(index, "punctual_index"), *_lacking(nats, "kl.mean_part"))
-    else:
+    kind = diagnosis(table, model)
+    cells = {m: table.by.get((model, m)) for m in ("punctual_index", "kl.mean_part", "r2.draw", "variance_law")}
+    gaps = {m: gap for m, cell in cells.items() if (gap := lacking(cell, m)) is not None}
+    if kind not in ("regular", "unknown"):
         # A flaw that was measured stands, whatever else was not: the codes of an autoencoder have no KL.
-        lacking = tuple(code for c in (index, nats) if c and c.interval for code in _lacking(c, c.metric))
-    if lacking:
-        return Reply("not told", lacking)
-    if overall != "regular":
-        return Reply("no", tuple(overall.split(" and ")))
-    mixed = {kind for count in dimensions_by_seed(table, model).values() for kind in count} - {"regular"}
-    return Reply("partly", tuple(f"{kind} dimensions" for kind in sorted(mixed))) if mixed else Reply("yes")
+        measured = [gap for m, gap in gaps.items() if table.get(model, m)]
+        return _concluded(measured) if measured else Reply("no", tuple(kind.split(" and ")))
+    if gaps or _known(table, model):
+        return _concluded([*_known(table, model), *gaps.values()])
+    seeds = {k for k in diagnosis_by_seed(table, model).values() if k != "regular"}
+    mixed = {d for count in dimensions_by_seed(table, model).values() for d in count if d != "regular"}
+    doubts = [*(f"{kind} at a seed" for kind in sorted(seeds)), *(f"{kind} dimensions" for kind in sorted(mixed))]
+    return Reply("partly", tuple(doubts)) if doubts else Reply("yes")
 
 
 RULES: dict[str, Callable[[Table, str], Reply]] = {
@@ -164,34 +131,6 @@ RULES: dict[str, Callable[[Table, str], Reply]] = {
 }
 
 
-def _unknown(table: Table, model: str, copies: bool = False) -> tuple[str, ...]:
-    """What must be known before a yes and is not: whether the model collapsed, and whether it copies."""
-    out = [] if table.get(model, "r2") else ["collapse unknown"]
-    if copies and not table.get(model, "memorisation"):
-        out.append("copying unknown")
-    return tuple(out)
-
-
-def _lacking(cell: Cell | None, metric: str) -> tuple[str, ...]:
-    """Why a metric says nothing of a model; empty where it says something."""
-    if cell is None or cell.interval is None:
-        return (f"no {metric}",)
-    if cell.unproven:
-        return ("self-check failed",)
-    return ("one seed",) if cell.interval.n < 2 else ()
-
-
-def _share(cell: Cell, bottom: float, top: float) -> Interval:
-    """A model's values between two anchors, 0 at the ``bottom`` and 1 at the ``top``, over seeds."""
-    return t_interval([(v - bottom) / (top - bottom) for v in cell.values.values()])
-
-
-def _between(i: Interval) -> Word:
-    """Where an interval lies beside `HALF` and `MOST`."""
-    if i.low is None or i.high is None:
-        return "not told"
-    if i.high <= HALF:
-        return "no"
-    if i.low < HALF:
-        return "not told"
-    return "yes" if i.low >= MOST else "partly"
+def _known(table: Table, model: str) -> list[Part]:
+    """What must be known before a yes and is not: whether the model collapsed."""
+    return [] if table.get(model, "r2") else [Part("not told", "collapse unknown")]

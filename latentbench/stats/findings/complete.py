@@ -6,17 +6,17 @@ Three samplers are named and shown, because the sampler decides as much as the m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from latentbench.artifact_schema import SAMPLERS
 from latentbench.stats.cells import Cell, Interval
 from latentbench.stats.findings.claims import Claim, Standing, claims, difference, side, standing
+from latentbench.stats.findings.flaws import flaws
 from latentbench.stats.findings.table import Table
 
-METRICS = (*(f"validity.{s}" for s in SAMPLERS), "hole", "hole.gaussian")
-CROWDED = 1.5
-"""A density above this: draws crowd in the middle of the real images."""
+METRICS = (*(f"validity.{s}" for s in SAMPLERS), "coverage", "uniqueness", "hole", "hole.gaussian")
 MUCH = 0.1
 """A valid share that a fitted sampler adds, above which the sampler is said to decide too."""
 
@@ -27,7 +27,8 @@ class Completeness:
     the one it rests on; ``real`` and ``junk`` what the judge accepts of real images and, at most, of junk. ``gains``: what
     a mixture fitted to the codes adds to the valid share, where that is shown and is `MUCH`. ``unasked``: models that
     nothing asked to fill N(0, I). ``variety``: how far the classes of valid draws are from those of the training images;
-    ``variety_of_real`` the same of real images. ``crowded``: models whose draws crowd."""
+    ``variety_of_real`` the same of real images. ``variety_of_draws``: coverage and uniqueness. ``flagged``: each model's
+    flaws, where it has any (`latentbench.stats.findings.flaws.flaws`)."""
 
     table: Table
     basis: Literal["validity", "holes", "nothing", "nobody left"]
@@ -42,7 +43,8 @@ class Completeness:
     unasked: tuple[str, ...]
     variety: tuple[Cell, ...]
     variety_of_real: float | None
-    crowded: tuple[str, ...]
+    variety_of_draws: tuple[Claim, ...]
+    flagged: Mapping[str, tuple[str, ...]]
 
 
 def complete(table: Table) -> Completeness:
@@ -62,13 +64,9 @@ def complete(table: Table) -> Completeness:
         unasked=tuple(c.model for c in holes if not table.get(c.model, "kl")),
         variety=tuple(table.row("valid_label_tv")),
         variety_of_real=table.reference("valid_label_tv", "ceiling:real"),
-        crowded=tuple(c.model for c in table.row("density") if crowds(c)),
+        variety_of_draws=claims(table.row("coverage"), table.row("uniqueness")),
+        flagged=flaws(table, "complete"),
     )
-
-
-def crowds(density: Cell | None) -> bool:
-    """Whether a model's draws crowd in the middle of the real images, which flatters precision and coverage."""
-    return density is not None and density.interval is not None and density.interval.mean > CROWDED
 
 
 def _gains(table: Table) -> list[tuple[str, Interval]]:

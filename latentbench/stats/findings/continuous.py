@@ -1,19 +1,26 @@
 """Is this latent space continuous? Whose images between two codes are valid more often than a cross-fade's?
 
 Straightness in pixels is cheap: a cross-fade is perfectly straight and a blurry decoder nearly so. So the answer rests
-on what the judge accepts along the way *beyond* what it accepts of the cross-fade, and R² stands beside every length.
+on what the judge accepts along the way *beyond* what it accepts of the cross-fade, and R² stands beside every length. There
+are two controls, the cross-fades of the model's own reconstructions and of the real images: the first alone is beaten by
+whoever reconstructs badly and draws well in between. And a table of images beats both, so what snaps is flagged.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from latentbench.stats.cells import Cell, Interval, t_interval
+from latentbench.stats.cells import Cell, Interval
 from latentbench.stats.findings.claims import Claim, Standing, claims, side, standing
+from latentbench.stats.findings.flaws import flaws
+from latentbench.stats.findings.parts import gain_between_classes
 from latentbench.stats.findings.table import Table
 
-METRICS = ("path.validity_gain", "midpoint.validity_gain", "path.tortuosity", "path.jump")
+GAINS = ("path.validity_gain", "path.validity_gain.real")
+"""Over the cross-fade of the model's own reconstructions, and of the real images."""
+METRICS = (*GAINS, "midpoint.validity_gain", "path.tortuosity", "path.jump", "path.refinement")
 
 
 class Blur(NamedTuple):
@@ -26,9 +33,10 @@ class Blur(NamedTuple):
 @dataclass(frozen=True)
 class Continuity:
     """``basis``: what the answer rests on. ``beyond``, ``below`` and ``undecided`` are the models whose whole interval
-    of the gain over a cross-fade lies above 0, below it, or neither; ``standing`` who is ahead in it. ``apart`` is the
-    gain on pairs of two classes alone, where a path has somewhere to go, each with its model. ``lengths`` and ``r2`` are
-    the rows that stand beside each other."""
+    of the gain over either cross-fade lies above 0, those with one below it, and neither; ``standing`` who is ahead in the
+    first of the two. ``apart`` is the first on pairs of two classes alone, where a path has somewhere to go, each with its
+    model. ``lengths`` and ``r2`` are the rows that stand beside each other. ``flagged``: each model's flaws, where it has
+    any (`latentbench.stats.findings.flaws.flaws`)."""
 
     table: Table
     basis: Literal["gain", "length", "nothing", "nobody left"]
@@ -42,6 +50,7 @@ class Continuity:
     lengths: tuple[Cell, ...]
     r2: tuple[Cell, ...]
     blurred: tuple[Blur, ...]
+    flagged: Mapping[str, tuple[str, ...]]
 
 
 def continuous(table: Table) -> Continuity:
@@ -49,7 +58,8 @@ def continuous(table: Table) -> Continuity:
     gains, lengths = table.row("path.validity_gain"), table.row("path.tortuosity")
     sides: dict[int, list[str]] = {1: [], -1: [], 0: []}
     for cell in gains:
-        sides[cell.interval.side if cell.interval else 0].append(cell.model)
+        found = {i.side for metric in GAINS if (i := table.get(cell.model, metric)) is not None}
+        sides[-1 if -1 in found else 1 if found == {1} else 0].append(cell.model)
     return Continuity(
         table,
         "gain" if gains else "nobody left" if table.nothing_left else "length" if lengths else "nothing",
@@ -57,19 +67,14 @@ def continuous(table: Table) -> Continuity:
         tuple(sides[-1]),
         tuple(sides[0]),
         standing=standing(gains),
-        gain=claims(gains),
+        gain=claims(*(table.row(metric) for metric in GAINS)),
         apart=tuple((c.model, i) for c in gains if (i := gain_between_classes(c)) is not None),
-        others=claims(*(table.row(metric) for metric in METRICS[1:])),
+        others=claims(*(table.row(metric) for metric in METRICS if metric not in GAINS)),
         lengths=tuple(lengths),
         r2=tuple(table.row("r2")),
         blurred=tuple(blurred(table)),
+        flagged=flaws(table, "continuous"),
     )
-
-
-def gain_between_classes(gain: Cell) -> Interval | None:
-    """A model's gain on pairs of two classes alone, over seeds; None where its records do not tell."""
-    parts = [d["different_class"]["gain"] for d in gain.details.values() if "different_class" in d]
-    return t_interval(parts) if parts else None
 
 
 def blurred(table: Table) -> list[Blur]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from latentbench.records import OPERATIONS
-from latentbench.stats.cells import Cell, Interval, t_interval, within_spread
+from latentbench.stats.cells import Cell, within_spread
 from latentbench.stats.findings.claims import Claim, Standing, claims, standing
+from latentbench.stats.findings.grading import beyond
 from latentbench.stats.findings.table import Table
 
 METRICS = ("r2", "mse", "train.seconds", "cost.parameters", *(f"throughput.{what}" for what in OPERATIONS))
@@ -75,13 +76,6 @@ def cost(table: Table) -> Cost:
         seconds=tuple(table.row("train.seconds", collapsed=True)),
         speeds=tuple(_speed(table, other) for other in table.models[1:]),
     )
-
-
-def beyond(cell: Cell, number: float | None) -> Interval | None:
-    """A model's values minus a fixed number, over seeds; None where there is no number or one seed."""
-    if number is None or cell.interval is None or cell.interval.n < 2:
-        return None
-    return t_interval([v - number for v in cell.values.values()])
 
 
 def _speed(table: Table, other: str) -> Speed:

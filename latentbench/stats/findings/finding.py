@@ -14,7 +14,7 @@ contains 0 and reaches beyond it only says ``not told apart``."""
 Word = Literal["yes", "partly", "no", "not told"]
 """What a question about one model is answered with."""
 
-QUESTIONS = ("continuous", "complete", "posterior", "cost", "how sure")
+QUESTIONS, OTHER = ("continuous", "complete", "posterior", "cost", "how sure"), "other"
 """What a metric's findings are filed under; ``other`` where none of them rests on it."""
 
 ASKED = ("continuous", "complete", "reconstructs", "posterior")
@@ -24,7 +24,20 @@ CAVEATS = {
     "collapsed": "one of the two collapsed: whatever goes in, what comes out does not depend on it",
     "copies": "one of the two gives its training images back",
     "nothing valid": "hardly any draw of the one that scores better is valid, so where its codes lie is worth nothing",
-    "undertrained": "training of one of the two was still getting better when its epochs ran out",
+    "mostly collapsed": "most latent dimensions of one of the two are not active",
+    "uninformative": "the codes of one of the two explain less than a fifth of the images' variance",
+    "repeats": "the draws of one of the two repeat one another more than real images do",
+    "copies in part": "more than half of the draws of one of the two are copies of images it has seen",
+    "classes missing": "classes are missing among the valid draws of one of the two",
+    "suspicious validity": "the judge accepts more draws of one of the two than real images",
+    "far in pixels": "valid draws of one of the two lie farther from every image than real images do",
+    "crowded": "draws of one of the two crowd in the middle of the real images",
+    "jumps": "paths of one of the two snap: finer steps do not make the largest one smaller",
+    "uneven": "single steps of one of the two take much of the way between two images",
+    "invented sigma": "the decoder of one of the two was not trained with the sigma it is said to have",
+    "worse than PCA": "one of the two reconstructs worse than PCA of the same size",
+    "undertrained": "training of one of the two ended while it was still getting better, or after fewer than 2,000 steps",
+    "duplicates": "test images also stand in training or validation",
     "failed": "one of the two has no value because it failed",
     "skipped": "one of the two has no value because the metric was skipped",
     "no judge": "one of the two has no value because there is no judge",

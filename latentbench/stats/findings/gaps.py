@@ -11,6 +11,8 @@ from latentbench.stats.cells import Cell
 
 BY_CODE = {
     "judge.passes_": "judge refused",
+    "judge.at_chance": "judge refused",
+    "judge.refuses_real": "judge refused",
     "judge.": "no judge",
     "needs.judge": "no judge",
     "needs.labels": "no labels",

@@ -30,7 +30,8 @@ from latentbench.records import Record
 from latentbench.stats.cells import Cell, comparable
 from latentbench.stats.findings import complete, continuous, cost, posterior
 from latentbench.stats.findings.claims import CellComparison, compare
-from latentbench.stats.findings.finding import CAVEATS, QUESTIONS, Finding, FindingVerdict
+from latentbench.stats.findings.finding import CAVEATS, OTHER, QUESTIONS, Finding, FindingVerdict
+from latentbench.stats.findings.flaws import flaws
 from latentbench.stats.findings.gaps import gap
 from latentbench.stats.findings.sure import second_judge
 from latentbench.stats.findings.table import Table, tables
@@ -70,7 +71,7 @@ def question(metric: str, definitions: Mapping[str, Mapping[str, Any]]) -> str:
     named = [headline] if isinstance(headline, str) else list(headline)
     named.append(OF_FAMILY.get(str(declared.get("family")), ""))
     resting = (q for q, names in RESTS_ON.items() if metric in names)
-    return next((str(q) for q in named if q in QUESTIONS), next(resting, "other"))
+    return next((str(q) for q in named if q in QUESTIONS), next(resting, OTHER))
 
 
 def _of_metric(table: Table, metric: str) -> list[Finding]:
@@ -146,6 +147,11 @@ def _caveats(table: Table, rival: Cell, subject: Cell, found: CellComparison | N
         "approximate": any(c.interval is not None and c.interval.approximate for c in both),
         "borderline": found is not None and found.borderline,
         "blur": metric == "path.tortuosity" and any(models == set(b) for b in continuous.blurred(table)),
+        "duplicates": table.duplicates is not None,
         "second judge differs": metric == "validity.normal" and second_judge(table).get(subject.model) is False,
     }
+    # What flatters concerns a reader where it may be why the better of the two is better.
+    flattered = [found.ahead.model] if found is not None and subject.better != "none" else models
+    flawed = flaws(table, question(metric, table.definitions))
+    out |= {code for model in flattered for code in flawed.get(model, ())}
     return out | {code for code, holds in asked.items() if holds}

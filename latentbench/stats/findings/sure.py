@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from latentbench.records import JUNK_LIMIT, Record
+from latentbench.records import JUDGE, JUNK_LIMIT, LEAST_REAL, Record
 from latentbench.stats.cells import LEVEL, Cell, Interval, sign_flip
 from latentbench.stats.findings.claims import difference, side
 from latentbench.stats.findings.gaps import UNJUDGED, gap
@@ -14,19 +14,33 @@ from latentbench.stats.findings.table import Table, without_record
 
 CLAIM = 1 - LEVEL
 """Error a claim allows itself: one minus the confidence of its interval."""
-KINDS = ("noise", "shuffle", "mean")
-"""Kinds of junk that the judge's self-check names here."""
+FLOORS = ("noise", "gaussian_noise", "shuffle", "mean")
+"""The floors among the kinds of junk, where the records do not say which are."""
+Failing = Literal["", "chance", "real", "floor"]
+"""Why a judge failed its self-check: it tells no classes apart, it refuses real images, it accepts a floor; empty where it
+passed."""
+
+
+class Accepted(NamedTuple):
+    """What a judge accepts of ``kinds`` kinds of junk, how many they are: most of the ``worst``, this ``share``."""
+
+    kinds: int
+    worst: str
+    share: float
 
 
 class JudgeCheck(NamedTuple):
-    """The judge's self-check: the kind of junk it accepts most of (``worst``) and that share, whether it ``passed``,
-    what it accepts of real held-out images, and how often it is right about their class (None: not recorded)."""
+    """The judge's self-check: why it was ``failing``, what it accepts of the ``floors``, of the kinds of junk that were
+    ``shown`` to its training and of those that were not (``unseen``; None: not recorded), of real held-out images, how
+    often it is right about their class, and the ``largest`` class's share."""
 
-    worst: str
-    share: float
-    passed: bool
+    failing: Failing
+    floors: Accepted
+    shown: Accepted | None
+    unseen: Accepted | None
     real: Interval | None
     accuracy: Interval | None
+    largest: float | None
 
 
 class Failure(NamedTuple):
@@ -81,12 +95,39 @@ def sure(table: Table, records: Sequence[Record]) -> Certainty:
 
 def _judge(table: Table) -> JudgeCheck | None:
     """Whether the judge may be believed; None where no self-check was recorded."""
-    junk = {k: i.mean for k in KINDS if (i := table.get("judge", f"judge.pass.{k}"))}
-    if not junk:
+    start = "judge.pass."
+    cells = {
+        metric.removeprefix(start): cell
+        for (model, metric), cell in table.by.items()
+        if model == JUDGE and metric.startswith(start) and cell.interval
+    }
+    real, accuracy = (table.get(JUDGE, f"judge.{k}") for k in ("pass.real", "accuracy"))
+    floors = _accepted({k: c for k, c in cells.items() if _said(c, "floor", k in FLOORS)})
+    if floors is None:
         return None
-    worst = max(junk, key=lambda k: junk[k])
-    real, accuracy = (table.get("judge", f"judge.{k}") for k in ("pass.real", "accuracy"))
-    return JudgeCheck(worst, junk[worst], junk[worst] <= JUNK_LIMIT, real, accuracy)
+    of = [{k: c for k, c in cells.items() if _said(c, "shown") is shown} for shown in (True, False)]
+    known = table.by.get((JUDGE, "judge.accuracy"))
+    lower, largest = (_said(known, k) if known else None for k in ("lower", "largest class"))
+    failing: Failing = ""
+    if lower is not None and lower <= largest:
+        failing = "chance"
+    elif real is not None and real.mean < LEAST_REAL:
+        failing = "real"
+    elif floors.share > JUNK_LIMIT:
+        failing = "floor"
+    return JudgeCheck(failing, floors, *map(_accepted, of), real, accuracy, largest)
+
+
+def _said(cell: Cell, name: str, otherwise: Any = None) -> Any:
+    """A named extra of a cell's records."""
+    return next((d[name] for d in cell.details.values() if name in d), otherwise)
+
+
+def _accepted(junk: Mapping[str, Cell]) -> Accepted | None:
+    """The most accepted of some kinds of junk; None where there are none."""
+    shares = {kind: cell.interval.mean for kind, cell in junk.items() if cell.interval}
+    worst = max(shares, key=lambda k: shares[k], default="")
+    return Accepted(len(shares), worst, shares[worst]) if worst else None
 
 
 def _unjudged(table: Table) -> tuple[str, ...]:

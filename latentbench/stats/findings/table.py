@@ -6,14 +6,16 @@ valid as can be, so a collapsed model never leads a ranking and enters no claim 
 *copies*: a table of training images is valid wherever it is asked, since what it gives back is real. *Nothing* that a
 model draws is *valid* where the judge accepts less than `HARDLY` of what it accepts of real images: that its codes lie as
 the prior does is then worth nothing, and it never leads in a measure of completeness that looks at codes alone. A model is
-*undertrained* at a seed where the epoch kept was the last that was allowed: it was still getting better.
+*undertrained* at a seed where the validation loss still fell when training ended (the epoch kept was the last that was
+allowed, or the epochs after it fall), or where fewer than `STEPS` steps were made: its numbers describe the training, not
+the model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from latentbench.records import Record, run_record, values
 from latentbench.stats.cells import Cell, Interval, Seed, references, summarise
@@ -26,6 +28,8 @@ COPYING = 0.95
 COLLAPSED_R2 = 0.05
 """Below this share of variance explained, a decoder draws the mean image (or worse) whatever it is given."""
 
+STEPS = 2000
+"""Optimiser steps below which numbers describe the training, not the model."""
 HARDLY = 0.1
 """Below this share of what the judge accepts of real images, nothing is valid."""
 OF_CODES = ("hole", "prior.")
@@ -42,6 +46,15 @@ class Collapse:
     causes: tuple[str, ...]
     seeds: int
     of: int
+
+
+class Copies(NamedTuple):
+    """How many test images were seen: ``in_train`` of them stand among the training images, ``in_val`` among those of
+    validation, ``seen`` in either."""
+
+    seen: int
+    in_train: int
+    in_val: int
 
 
 class Table:
@@ -113,6 +126,17 @@ class Table:
     def nothing_left(self) -> bool:
         """Whether every model that was measured is excluded."""
         return bool(self.models) and all(m in self.excluded for m in self.models)
+
+    @property
+    def duplicates(self) -> Copies | None:
+        """Test images that also stand in training or validation; None where there are none, or none were counted."""
+        cell = self.by.get(("", "data.duplicates"))
+        if cell is None or cell.interval is None or cell.interval.mean < 1:
+            return None
+        counts = next(iter(cell.details.values()), {})
+        return Copies(
+            round(cell.interval.mean), *(int(counts.get(f"test_in_{where}", 0)) for where in ("train", "val"))
+        )
 
     @property
     def definitions(self) -> Mapping[str, Mapping[str, Any]]:
@@ -187,15 +211,16 @@ def _collapse(table: Table) -> dict[str, Collapse]:
 
 
 def _undertrained(table: Table) -> frozenset[str]:
-    """Models that kept the last epoch the run allowed, at one seed or more."""
+    """Models whose training ended too early, at one seed or more."""
     config = (table.head.detail.get("config") or {}) if table.head else {}
     allowed = config.get("epochs")
     out = set()
     for model in table.models:
         cell = table.by.get((model, "train.epochs"))
-        kept = [detail.get("kept") for detail in cell.details.values()] if cell else []
-        if allowed is not None and allowed in kept:
-            out.add(model)
+        for training in cell.details.values() if cell else ():
+            still_falling = training.get("falling") or (allowed is not None and training.get("kept") == allowed)
+            if still_falling or training.get("steps", STEPS) < STEPS:
+                out.add(model)
     return frozenset(out)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from latentbench.report.wording import words
 from latentbench.report.wording.findings.claims import Statement, sentences, standing
+from latentbench.report.wording.findings.reasons import flag, flagged
 from latentbench.report.wording.findings.tables import excluded, flags, reasons, where
 from latentbench.report.wording.intervals import between, means, of, shares
 from latentbench.report.wording.language import marked, say
-from latentbench.stats.findings.complete import CROWDED, METRICS, Completeness
+from latentbench.stats.findings.complete import METRICS, Completeness
 
 COLLAPSED = marked(
     "Completeness flagged: {model} is collapsed ({why}), so its shares mean nothing and are left out here."
@@ -19,11 +20,12 @@ def complete(completeness: Completeness) -> Statement:
     definitions = completeness.table.definitions
     out = [
         *flags(completeness.table, COLLAPSED),
+        *flagged(completeness.table, completeness.flagged),
         *_scale(completeness),
         *sentences(completeness.shares, definitions),
         *_sampler(completeness),
     ]
-    out += sentences(completeness.emptiness, definitions)
+    out += sentences((*completeness.variety_of_draws, *completeness.emptiness), definitions)
     if completeness.unasked:
         out.append(
             say(
@@ -47,7 +49,7 @@ def _headline(completeness: Completeness) -> str:
         why = reasons(table.reasons("validity.normal", "hole"))
         return say("Not measured, {where}: {why}.", where=place, why=why)
     ahead = standing(completeness.standing)
-    ahead = say(": {ahead}", ahead=ahead) if ahead else ""
+    ahead = (say(": {ahead}", ahead=ahead) if ahead else "") + flag(completeness.flagged)
     if completeness.basis == "holes":
         return say(
             "By holes alone, {shares} of N(0, I) is empty{ahead}, {where} (no valid shares: {why}).",
@@ -98,7 +100,7 @@ def _sampler(completeness: Completeness) -> list[str]:
 
 
 def _variety(completeness: Completeness) -> list[str]:
-    """Whether valid samples are of all classes, and whether they crowd."""
+    """Whether valid samples are of all classes."""
     out = []
     if completeness.variety:
         real = completeness.variety_of_real
@@ -109,15 +111,6 @@ def _variety(completeness: Completeness) -> list[str]:
                 "common): {means}{beside}.",
                 means=means(completeness.variety),
                 beside=beside,
-            )
-        )
-    if completeness.crowded:
-        out.append(
-            say(
-                "Flagged: the draws of {models} crowd in the middle of the real images (density above {limit}), which "
-                "flatters precision and coverage.",
-                models=words.listed(list(completeness.crowded)),
-                limit=CROWDED,
             )
         )
     return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from latentbench.report.wording import words
 from latentbench.report.wording.findings.claims import Statement, sentences, standing
+from latentbench.report.wording.findings.reasons import flag, flagged
 from latentbench.report.wording.findings.tables import excluded, flags, reasons, where
 from latentbench.report.wording.intervals import means, of, value
 from latentbench.report.wording.language import marked, say
@@ -19,7 +20,8 @@ NEITHER = marked("not shown to be more often valid than a cross-fade's for {mode
 def continuous(continuity: Continuity) -> Statement:
     """The answer from validity gains, lengths and jumps of decoded paths."""
     definitions = continuity.table.definitions
-    out = [*flags(continuity.table, COLLAPSED), *sentences(continuity.gain, definitions), *_between_classes(continuity)]
+    out = [*flags(continuity.table, COLLAPSED), *flagged(continuity.table, continuity.flagged)]
+    out += [*sentences(continuity.gain, definitions), *_between_classes(continuity)]
     out += sentences(continuity.others, definitions)
     if continuity.lengths:
         out += _blur(continuity)
@@ -50,7 +52,7 @@ def _headline(continuity: Continuity) -> str:
     return say(
         "The images between two codes are {told}{ahead}, {where}.",
         told=clauses,
-        ahead=say(" ({ahead})", ahead=ahead) if ahead else "",
+        ahead=(say(" ({ahead})", ahead=ahead) if ahead else "") + flag(continuity.flagged),
         where=place,
     )
 

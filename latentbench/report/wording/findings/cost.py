@@ -16,7 +16,12 @@ ABOVE, BELOW, NEAR = marked(("better: {models}", "worse: {models}", "tied: {mode
 def cost(costs: Cost) -> Statement:
     """The answer from R², squared error, size and speed; collapsed models included, since this is where it shows."""
     definitions = costs.table.definitions
-    out = [*sentences(costs.reconstruction, definitions), *_against_pca(costs), *sentences(costs.error, definitions)]
+    out = [
+        *sentences(costs.reconstruction, definitions),
+        *_worse_than_pca(costs),
+        *_against_pca(costs),
+        *sentences(costs.error, definitions),
+    ]
     out += [*_sizes(costs), *_speeds(costs)]
     return Statement("cost", say("What did it cost? {answer}", answer=_headline(costs)), tuple(out), METRICS)
 
@@ -33,6 +38,17 @@ def _headline(costs: Cost) -> str:
         ahead=say(": {ahead}", ahead=ahead) if ahead else "",
         where=where(costs.table),
     )
+
+
+def _worse_than_pca(costs: Cost) -> list[str]:
+    """The models that do not even do what costs no training."""
+    text = marked(
+        "Worse than PCA of the same size: {model}, R² {own} against {pca}; its codes hold less than linear ones."
+    )
+    means = {c.model: c.interval.mean for c in costs.r2 if c.interval}
+    return [
+        say(text, model=m, own=words.tidy(means[m]), pca=words.tidy(costs.pca)) for m in costs.below_pca if m in means
+    ]
 
 
 def _against_pca(costs: Cost) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from latentbench.report.wording import words
 from latentbench.report.wording.findings.claims import Statement, sentences
+from latentbench.report.wording.findings.reasons import CLAUSES, KINDS, RESTS_ON
 from latentbench.report.wording.findings.tables import collapsed, reasons, where
 from latentbench.report.wording.intervals import value
 from latentbench.report.wording.language import marked, say
@@ -16,7 +17,6 @@ PRICE = {
     1: marked("; R² is {size} higher"),
     -1: marked("; R² is {size} lower"),
 }
-KINDS = marked(("regular", "punctual", "far apart", "punctual and far apart", "collapsed"))
 MEANING = marked({
     "regular": "regular (clouds)",
     "punctual": "punctual (its clouds have shrunk to points)",
@@ -24,6 +24,7 @@ MEANING = marked({
 })  # fmt: skip
 CHANGES = marked({
     "beta is too large": "{model}: beta is too large for these images, no dimension is worth its price; try beta={beta}, or a smaller decoder variance.",
+    "most dimensions collapsed": "{model}: most of its dimensions are not worth their price; try beta={beta}, or a smaller decoder variance.",
     "one half of the KL": "{model}: only one half of the KL is in its loss (kl={half}); try kl=full.",
     "points by design": "{model}: its codes are points by design, sigma / sd(mu) = 0; draw from a mixture fitted to them, or train a VAE.",
     "beta is too small": "{model}: beta is too small, sigma / sd(mu) = {index}; try beta={beta}.",
@@ -76,7 +77,12 @@ def _in_words(table: Table, model: str, kind: Diagnosis) -> str:
         return say("collapsed ({why})", why=collapsed(table.collapse[model]))
     if kind == "punctual" and not table.get(model, "kl"):
         return say("punctual (its codes are points without a sigma)")
-    return say(MEANING.get(kind, kind))
+    if kind in CLAUSES and kind not in MEANING:
+        number = table.get(model, RESTS_ON[kind])
+        return say(
+            "{kind} ({why})", kind=say(KINDS[kind]), why=say(CLAUSES[kind], value=value(number) if number else "")
+        )
+    return say(MEANING.get(kind, KINDS.get(kind, kind)))
 
 
 def _pays(table: Table, model: str, kind: Diagnosis) -> str:
@@ -104,7 +110,7 @@ def _pays(table: Table, model: str, kind: Diagnosis) -> str:
         parts.append(say("its loss implies a decoder variance of {variance}", variance=words.number(variance.mean)))
     if not parts:
         return ""
-    return say("{model} is {kind}: {told}.", model=model, kind=say(kind), told=words.clauses(parts))
+    return say("{model} is {kind}: {told}.", model=model, kind=say(KINDS[kind]), told=words.clauses(parts))
 
 
 def _active(table: Table, model: str, units: str) -> str:
@@ -113,7 +119,9 @@ def _active(table: Table, model: str, units: str) -> str:
     active = say("{n} of {d} dimensions are active", n=units, d=d) if d else say("{n} dimensions are active", n=units)
     if len(kinds) < 2:
         return active
-    return active + say(" (first seed: {kinds})", kinds=words.commas(f"{n} {say(kind)}" for kind, n in kinds.items()))
+    return active + say(
+        " (first seed: {kinds})", kinds=words.commas(f"{n} {say(KINDS[kind])}" for kind, n in kinds.items())
+    )
 
 
 def _bought(deal: Purchase) -> str:

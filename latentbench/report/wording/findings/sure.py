@@ -6,8 +6,9 @@ from latentbench.records import JUNK_LIMIT
 from latentbench.report.wording import words
 from latentbench.report.wording.findings.claims import Statement
 from latentbench.report.wording.findings.tables import reasons, where
-from latentbench.report.wording.language import marked, say
+from latentbench.report.wording.language import marked, plural, say
 from latentbench.stats.findings.sure import Certainty, Failure, JudgeCheck
+from latentbench.stats.findings.table import STEPS, Table
 
 METRICS = ("judge.accuracy", "validity.normal.second_judge")
 
@@ -29,9 +30,34 @@ def sure(certainty: Certainty) -> Statement:
         out.append(
             say("Nothing is known of {models}: no value was recorded.", models=words.listed(list(certainty.lost)))
         )
+    out += _data_and_training(certainty.table)
     if n >= 2:
         out += _intervals(certainty)
     return Statement("how sure", say("How sure? {answer}", answer=headline), tuple(out), METRICS)
+
+
+def _data_and_training(table: Table) -> list[str]:
+    """What makes the numbers say something else than they seem to: test images that were seen, training cut short."""
+    out = []
+    if copies := table.duplicates:
+        out.append(
+            plural(
+                "{n} test image also stands in training ({train}) or validation ({val}), so it is not held out; "
+                "run with --dedupe to leave copies out.",
+                "{n} test images also stand in training ({train}) or validation ({val}), so they are not held out; "
+                "run with --dedupe to leave copies out.",
+                copies.seen,
+                train=copies.in_train,
+                val=copies.in_val,
+            )
+        )
+    if short := [m for m in table.models if m in table.undertrained]:
+        text = marked(
+            "Undertrained: {models} (the validation loss still fell when training ended, or fewer than {least} steps were "
+            "made); numbers describe the training, not the model."
+        )
+        out.append(say(text, models=words.listed(short), least=words.number(STEPS)))
+    return out
 
 
 def _intervals(certainty: Certainty) -> list[str]:
@@ -75,22 +101,54 @@ def _judge(judge: JudgeCheck) -> str:
     )
     text = marked(" It tells their classes apart with accuracy {accuracy}.")
     able = say(text, accuracy=words.number(judge.accuracy.mean)) if judge.accuracy else ""
-    share, most = words.percent(judge.share), f"{JUNK_LIMIT:.0%}".replace("%", " %")
-    if judge.passed:
-        checked = say(
-            "The judge passed its self-check: of any kind of junk it accepts at most {share} (allowed: {most}).",
-            share=share,
-            most=most,
+    return (_failed(judge) if judge.failing else _passed(judge)) + does + able
+
+
+def _failed(judge: JudgeCheck) -> str:
+    """Why the judge is not used."""
+    if judge.failing == "chance" and judge.largest is not None:
+        return say(
+            "The judge failed its self-check: it tells the classes apart no better than always to say the largest one, which "
+            "is right in {share}, so every measure that needs it is skipped.",
+            share=words.percent(judge.largest),
         )
-    else:
-        checked = say(
-            "The judge failed its self-check: of {junk} it accepts {share}, at most {most} are allowed, so every measure "
-            "that needs it is skipped.",
-            junk=words.reference(f"floor:{judge.worst}"),
-            share=share,
-            most=most,
+    if judge.failing == "real":
+        return say(
+            "The judge failed its self-check: it refuses more than half of the real held-out images, so every measure that "
+            "needs it is skipped."
         )
-    return checked + does + able
+    return say(
+        "The judge failed its self-check: of {junk} it accepts {share}, at most {most} are allowed, so every measure "
+        "that needs it is skipped.",
+        junk=words.reference(f"floor:{judge.floors.worst}"),
+        share=words.percent(judge.floors.share),
+        most=_most(),
+    )
+
+
+def _passed(judge: JudgeCheck) -> str:
+    """What junk the judge accepts, none of it too much."""
+    text = marked(
+        "The judge passed its self-check: of the {n} kinds of junk that any judge must refuse it accepts at most {share} "
+        "(allowed: {most})."
+    )
+    out = say(text, n=judge.floors.kinds, share=words.percent(judge.floors.share), most=_most())
+    if judge.shown is None or judge.unseen is None:
+        return out
+    return out + say(
+        " Of the {shown} kinds of junk shown to its training it accepts at most {share} ({kind}), of {unseen} kinds tried that "
+        "were never shown at most {other} ({worst}).",
+        shown=judge.shown.kinds,
+        share=words.percent(judge.shown.share),
+        kind=words.junk(judge.shown.worst),
+        unseen=judge.unseen.kinds,
+        other=words.percent(judge.unseen.share),
+        worst=words.junk(judge.unseen.worst),
+    )
+
+
+def _most() -> str:
+    return f"{JUNK_LIMIT:.0%}".replace("%", " %")
 
 
 def _second(certainty: Certainty) -> list[str]:
