@@ -180,6 +180,22 @@ def test_a_kind_of_real_images_is_recorded_as_none(data):
     assert "white" in shown
 
 
+def test_a_kind_that_is_taken_for_real_is_withdrawn_unless_it_is_a_floor(data):
+    def copies(x, count, g):
+        return junk.Made(x[torch.randint(len(x), (count,), generator=g)])
+
+    kinds = [
+        *(k for k in junk.IMAGES if k.name in ("noise", "blur")),
+        junk.Kind("copies", copies, shown=True),
+        junk.Kind("floor_copies", copies, shown=True, floor=True, weight=0.1),
+    ]
+    judge = judges.train_judge(data, steps=300, kinds=kinds)
+    detail = {name: check.detail for name, check in judge.checks.items()}
+    assert [n for n, d in detail.items() if d.get("withdrawn")] == ["judge.pass.copies"]
+    assert judge.checks["judge.pass.real"].value > 0.85
+    assert judge.refusal.code == "judge.passes_floor"
+
+
 def test_no_labels_and_one_class_are_refused(data):
     with pytest.raises(ValueError, match="labels"):
         judges.train_judge(replace(data, test=Split(data.test.x, None)))
