@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from latentbench import catalog, records
+from latentbench import catalog, machine, records
 from latentbench.catalog import ModelSpec
 from latentbench.config import Run
 from latentbench.core import Dataset
@@ -32,7 +32,7 @@ from latentbench.measuring.baselines import ANCHOR, BASELINES
 from latentbench.records import JUDGE, SECOND_JUDGE, Reason, Record
 from latentbench.run_folder import RECORDS, weights_name, whole_or_not_at_all
 from latentbench.running.unit import Listen, Unit, UnitKind
-from latentbench.training.fit import Diverged, Plan, initialise
+from latentbench.training.fit import Diverged, History, Plan, initialise
 from latentbench.training.stacking import fit_all
 
 NO_LABELS = Reason.of("dataset.no_labels", "the dataset has no labels")
@@ -124,12 +124,19 @@ def _train(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
         out += [replace(row, kind="curve", metric=k, samples=tuple(v), unit="nats") for k, v in history.curves.items()]
         detail = {"kept": history.best}
         out.append(replace(row, metric="train.epochs", value=float(history.epochs), unit="epochs", detail=detail))
-        seconds = replace(row, metric="train.seconds", value=history.seconds, unit="s", better="lower")
-        out.append(seconds)
+        out.append(_seconds(history, row))
         if (variance := getattr(model, "decoder_variance", None)) is not None:
             out.append(replace(row, metric="decoder_variance", value=float(variance), unit="image range^2"))
         out.append(_save(model, unit, folder, row))
     return out
+
+
+def _seconds(history: History, row: Record) -> Record:
+    """The time of a training, with what else the machine did meanwhile: beside other work it ranks nobody."""
+    workers, threads = machine.workers(), torch.get_num_threads()
+    rankable = machine.undisturbed(workers, history.load, threads)
+    detail = {"workers": workers, "load": history.load, "threads": threads, "rankable": rankable}
+    return replace(row, metric="train.seconds", value=history.seconds, unit="s", better="lower", detail=detail)
 
 
 def _save(model: Any, unit: Unit, folder: Path, row: Record) -> Record:

@@ -88,8 +88,13 @@ class Cell:
 
     @property
     def rankable(self) -> bool:
-        """False where a timing says of itself that it is too unsteady to rank by."""
+        """False where a timing says of itself that it cannot rank: too unsteady, or taken beside other work."""
         return all(d.get("rankable", True) for d in self.details.values())
+
+    @property
+    def disturbed(self) -> bool:
+        """True where a time was taken while other workers or programs ran, or may have: such a one is not `rankable`."""
+        return any("workers" in d and not d.get("rankable", True) for d in self.details.values())
 
     def badness(self, value: float) -> float:
         """A number that is lower where ``value`` is better in this metric's direction."""
@@ -176,13 +181,13 @@ def references(cells: Iterable[Cell], dataset: str, metric: str, split: str = "t
 def tied(a: Cell, b: Cell) -> bool:
     """Whether two models cannot be told apart on a measure with a direction.
 
-    Over seeds: the paired interval of their badness contains 0, or there is none. Measured once: exact counts are tied
-    where equal; timings where one is not `Cell.rankable`, or where they differ by no more than the wider of their
+    Timings are where one is not `Cell.rankable`. Over seeds: the paired interval of their badness contains 0, or there is
+    none. Measured once: exact counts are tied where equal; timings where they differ by no more than the wider of their
     spreads (interquartile range over median).
     """
+    if not (a.rankable and b.rankable):
+        return True
     if a.measured_once and b.measured_once:
-        if not (a.rankable and b.rankable):
-            return True
         slack = max((float(d.get("spread", 0.0)) for c in (a, b) for d in c.details.values()), default=0.0)
         x, y = a.values[None], b.values[None]
         return abs(x - y) <= slack * max(abs(x), abs(y))
@@ -200,14 +205,15 @@ def comparable(cells: Iterable[Cell]) -> bool:
 
 def leaders(cells: Sequence[Cell], excluded: Iterable[str] = ()) -> tuple[str, ...]:
     """The models that are best in one metric or tied with the best; empty where there is nothing to rank: a metric
-    without a direction, or fewer than two models with values. ``excluded`` models (collapsed ones) are never leaders.
+    without a direction, or fewer than two models with values that can rank (`Cell.rankable`). ``excluded`` models
+    (collapsed ones) are never leaders.
 
     The best mean leads; every other model that is `tied` with it shares its place. Nobody leads in a metric that
     failed its self-check on this data, or whose values do not compare.
     """
     if any(c.unproven for c in cells) or not comparable(cells):
         return ()
-    ranked = [c for c in cells if c.interval and not c.is_reference and c.better != "none"]
+    ranked = [c for c in cells if c.interval and not c.is_reference and c.better != "none" and c.rankable]
     out = set(excluded)
     rivals = [c for c in ranked if c.model not in out]
     if len({c.model for c in ranked}) < 2 or not rivals:

@@ -17,6 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from latentbench import machine
 from latentbench.core import Loss
 from latentbench.randomness import seeded
 from latentbench.records import Reason
@@ -64,19 +65,21 @@ class Plan:
 @dataclass
 class History:
     """What training left behind: ``curves`` name -> one value an epoch; ``epochs`` run; ``best`` the epoch (from 1)
-    whose weights were kept; ``seconds`` of wall time."""
+    whose weights were kept; ``seconds`` of wall time, and the highest ``load`` average of the machine read meanwhile, None
+    where the system keeps none."""
 
     curves: dict[str, list[float]] = field(default_factory=dict)
     epochs: int = 0
     best: int = 0
     seconds: float = 0.0
+    load: float | None = None
 
 
 class EarlyStopping:
     """When one seed's training ends: its ``history``, whether it is ``over``, and whether an epoch is the best yet."""
 
     def __init__(self, plan: Plan, progress: Progress | None = None) -> None:
-        self.plan, self.progress, self.history = plan, progress, History()
+        self.plan, self.progress, self.history = plan, progress, History(load=machine.load())
         self._best = math.inf
 
     def log(self, means: dict[str, float], score: float) -> bool:
@@ -111,6 +114,8 @@ class EarlyStopping:
     def end(self, seconds: float) -> History:
         """The history, whole; without patience the last weights are the ones kept."""
         self.history.seconds = seconds
+        if (load := machine.load()) is not None:
+            self.history.load = max(load, self.history.load or 0.0)
         if not self.plan.patience:
             self.history.best = self.history.epochs
         return self.history
