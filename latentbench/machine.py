@@ -7,7 +7,6 @@ import os
 import platform
 from pathlib import Path
 
-
 WORKERS = "LATENTBENCH_WORKERS"
 """Environment variable in which an executor tells a worker process how many of its kind share the machine."""
 

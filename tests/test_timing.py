@@ -14,10 +14,12 @@ from latentbench.measuring import cost_of_a_call, timing
 from latentbench.models.ae import Autoencoder
 from latentbench.models.vae import VariationalAutoencoder
 from latentbench.records import OPERATIONS, Record
+from latentbench.training.fit import Plan
 
 CPU = torch.device("cpu")
 SHAPE = (1, 8, 8)
 BATCHES = (4, 64)
+SCHEDULE = timing.Schedule(Plan(epochs=20, patience=0, batch_size=32, lr=1e-3), images=1000)
 
 
 class Slowed(Autoencoder):
@@ -72,7 +74,7 @@ def records():
     modules = {n: m for n, m in models.items() if isinstance(m, nn.Module)}
     before = {n: copy.deepcopy(m.state_dict()) for n, m in modules.items()}
     state, threads = torch.get_rng_state(), torch.get_num_threads()
-    rows = timing.time_models(models, SHAPE, CPU, BATCHES, train_batch=32)
+    rows = timing.time_models(models, SHAPE, CPU, BATCHES, SCHEDULE)
     assert torch.equal(state, torch.get_rng_state())
     assert threads == torch.get_num_threads()
     for name, model in modules.items():
@@ -210,7 +212,7 @@ def test_spread_known_answer():
     ("options", "message"),
     [
         ({"batches": (0,)}, "batches: 0 is not a batch size; it must be at least 1"),
-        ({"batches": (), "train_batch": 1}, "batches: at least one is needed"),
+        ({"batches": (), "schedule": SCHEDULE}, "batches: at least one is needed"),
         ({"blocks": 5}, "blocks: 5 is too few to state a spread; at least 20 are needed"),
     ],
 )

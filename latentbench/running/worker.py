@@ -31,6 +31,7 @@ from latentbench.measuring import judge as judges
 from latentbench.measuring.baselines import ANCHOR, BASELINES
 from latentbench.records import JUDGE, SECOND_JUDGE, Reason, Record
 from latentbench.run_folder import RECORDS, weights_name, whole_or_not_at_all
+from latentbench.running.plan import BLOCK
 from latentbench.running.unit import Listen, Unit, UnitKind
 from latentbench.training.fit import Diverged, History, Plan, initialise
 from latentbench.training.stacking import fit_all
@@ -100,12 +101,17 @@ def _load_judge(unit: Unit, dataset: Dataset, device: torch.device, name: str = 
     return judge.to(device), {}
 
 
+def _plan(run: Run) -> Plan:
+    """How the run's models are trained."""
+    assert run.epochs is not None
+    assert run.batch_size is not None
+    return Plan(run.epochs, run.patience, run.batch_size, run.lr, run.precision)
+
+
 def _train(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
     """Train one spec with each seed of the block; a diverged seed is a failed record, not a failed unit."""
     run, dataset, device = _context(unit)
-    assert run.epochs is not None
-    assert run.batch_size is not None
-    plan = Plan(run.epochs, run.patience, run.batch_size, run.lr, run.precision)
+    plan = _plan(run)
     train, val = dataset.images.to(device), dataset.val.x.to(device)
     spec, seeds = unit.model, list(unit.seeds)
 
@@ -256,14 +262,16 @@ def _map(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
 
 def _time(unit: Unit, folder: Path, listen: Listen) -> list[Record]:
     """Throughput and cost of every spec's first seed, interleaved."""
-    from latentbench.measuring.timing import time_models
+    from latentbench.measuring.timing import Schedule, time_models
 
     run, dataset, device = _context(unit)
-    assert run.batch_size
     specs = {spec.text: spec for spec in unit.models}
     trainings = {text: _trained(unit, spec, run.seeds[0]) for text, spec in specs.items()}
     models = {text: one.model for text, one in trainings.items() if isinstance(one, Trained)}
-    rows = time_models(models, dataset.shape, device, train_batch=run.batch_size) if models else []
+    images = dataset.images
+    together = min(BLOCK[unit.device], len(run.seeds)) if isinstance(images, torch.Tensor) else 1
+    schedule = Schedule(_plan(run), len(images), together)
+    rows = time_models(models, dataset.shape, device, schedule=schedule) if models else []
     shared = {r.model: _row(unit, specs.get(r.model)) for r in rows}
     fields = ("dataset", "dataset_hash", "latent_dim", "params")
     return [replace(r, **{f: getattr(shared[r.model], f) for f in fields}) for r in rows]

@@ -10,9 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +20,7 @@ from latentbench.core import Loss
 from latentbench.randomness import seeded
 from latentbench.records import Reason
 from latentbench.streaming import Stream, feed
-from latentbench.training.steps import TrainStep
+from latentbench.training.steps import Precision, TrainStep
 
 DECAY = 0.1
 """Share of the planned steps, at their end, over which the learning rate falls linearly to 0. Adam at a constant rate
@@ -47,19 +45,11 @@ class Plan:
     patience: int
     batch_size: int
     lr: float
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
 
-    @contextmanager
-    def products(self) -> Iterator[None]:
-        """What matrix products of float32 tensors are rounded to while steps are made: bfloat16 where that is asked for
-        and the processor or GPU multiplies it, with sums in float32. Weights, losses and Adam stay float32."""
-        before = torch.get_float32_matmul_precision()
-        if self.precision == "bfloat16":
-            torch.set_float32_matmul_precision("medium")
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(before)
+    def steps(self, images: int) -> int:
+        """How many steps are planned on so many training images."""
+        return self.epochs * (images // min(self.batch_size, images))
 
 
 @dataclass
@@ -142,15 +132,13 @@ def fit(
     stopping = EarlyStopping(plan, progress)
     begin(model, train)
     kept = {k: v.clone() for k, v in model.state_dict().items()} if plan.patience else {}
-    size = min(plan.batch_size, len(train))
-    step = TrainStep(model, draws, plan.epochs * (len(train) // size))
+    step = TrainStep(model, draws, plan.steps(len(train)), plan.precision)
     while not stopping.over:
         model.train()
         losses: list[Loss] = []
-        with plan.products():
-            steps = list(batches(train, plan, stopping.history.epochs, [order]))
-            for x, (_, rate) in zip(feed(train, [rows for (rows,), _ in steps]), steps, strict=True):
-                losses.append(step(x, rate))
+        steps = list(batches(train, plan, stopping.history.epochs, [order]))
+        for x, (_, rate) in zip(feed(train, [rows for (rows,), _ in steps]), steps, strict=True):
+            losses.append(step(x, rate))
         (means,) = mean_terms(losses)
         _check_finite(model, means[""], stopping.history.epochs + 1)
         if stopping.log(means, evaluate(model, val, seed)) and kept:

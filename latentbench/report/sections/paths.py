@@ -79,7 +79,12 @@ def _film(strips: Artifact, names: Sequence[str], frames: Array, prefix: str, p:
         sure = strips.arrays[f"{prefix}_confidence"][p] if f"{prefix}_confidence" in strips else None
         short = short_names(names, NARROW)
         rulings = [
-            Ruling(bool(v), class_name(names, int(k)), f"{float(sure[t]):.2f}" if sure is not None else "", class_name(short, int(k)))
+            Ruling(
+                bool(v),
+                class_name(names, int(k)),
+                f"{float(sure[t]):.2f}" if sure is not None else "",
+                class_name(short, int(k)),
+            )
             for t, (v, k) in enumerate(zip(valid, label, strict=True))
         ]
     good = sum(v.valid for v in rulings)

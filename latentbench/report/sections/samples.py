@@ -62,7 +62,10 @@ def draws(column: Column) -> list[Draws]:
                 read = int(artifact.need(f"{key}_label")[k])
                 confidence = f"{float(sure[k]):.2f}" if sure is not None else ""
                 ruling = Ruling(
-                    bool(artifact.arrays[f"{key}_valid"][k]), class_name(names, read), confidence, class_name(short, read)
+                    bool(artifact.arrays[f"{key}_valid"][k]),
+                    class_name(names, read),
+                    confidence,
+                    class_name(short, read),
                 )
             alt = say("{sampler}, draw {n}", sampler=title, n=k + 1)
             if ruling:
