@@ -81,7 +81,7 @@ class Schedule(NamedTuple):
     @property
     def counted(self) -> Schedule:
         """The same, too short to be worth tracing: its step goes through the operations one by one."""
-        return self._replace(images=0)
+        return self._replace(plan=replace(self.plan, epochs=0))
 
 
 USUAL = Schedule(Plan(epochs=50, patience=20, batch_size=128, lr=1e-3), images=50_000)
@@ -332,14 +332,15 @@ def _prepare(
 
 
 def _equip(target: Target, what: str, model: Any, shape: tuple[int, int, int], schedule: Schedule) -> None:
-    """Measure a call's memory and operations, on copies that then go: the memory is that of a first training step,
-    which makes gradients and Adam's state."""
+    """Measure a call's memory and operations, on a copy that then goes: the memory is that of a first training step, which
+    makes gradients and Adam's state, the operations those of any later one."""
     if what == "train_step" and not (isinstance(model, nn.Module) and hasattr(model, "loss")):
         target.leave_out("skipped", Reason.of("timing.no_loss", "needs a torch.nn.Module with a loss"))
         return
     make = partial(operation, what, model, target.batch, shape, target.device, schedule.counted)
-    target.memory = peak_memory(make(), target.device)
-    target.flops = flops(make())
+    call = make()
+    target.memory = peak_memory(call, target.device)
+    target.flops = flops(call)
 
 
 def _ready(target: Target, what: str, made: Callable[[], Any], shape: tuple[int, int, int], schedule: Schedule) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +37,11 @@ def short_names(names: Sequence[str], most: int) -> list[str]:
     """The names with at most ``most`` letters each (one more for each digit of a class's number, where only that tells
     names apart), all different. Long ones are cut at the end, in the middle or at the start: the first of these at which no
     two of them, whole or cut, become the same; else each bears its number. ``most`` is at least 4."""
-    ways = (lambda n: n[: most - 1] + CUT, lambda n: n[: most // 2] + CUT + n[most // 2 + 1 - most :], lambda n: CUT + n[1 - most :])  # fmt: skip
+    ways: tuple[Callable[[str], str], ...] = (
+        lambda name: name[: most - 1] + CUT,
+        lambda name: name[: most // 2] + CUT + name[most // 2 + 1 - most :],
+        lambda name: CUT + name[1 - most :],
+    )
     for way in ways:
         short = [way(n) if len(n) > most else n for n in names]
         if len(set(short)) == len(short):

@@ -20,7 +20,7 @@ KINDS = marked({
     "encode": ("Encode", "images to posteriors"),
     "decode": ("Decode", "latent points to images"),
     "sample": ("Sample", "draw from N(0, I) and decode"),
-    "train_step": ("Train step", "loss, gradient and update of one batch"),
+    "train_step": ("Train step", "loss, gradient and update of one batch, as training takes it"),
 })  # fmt: skip
 
 
@@ -82,6 +82,8 @@ def speeds(columns: Sequence[Column], pictured: Sequence[Column]) -> Speeds:
                 point = figures.SpeedPoint(column.m, batch, r.value, low, high, ok)
                 by_work.setdefault((kind, device), []).append(point)
             title = say(KINDS.get(kind, (kind, ""))[0])
+            if (together := int(r.detail.get("models", 1))) > 1:
+                title = say("{work}, {n} models in one stack", work=title, n=together)
             rows.append(_speed_row(column.label, title, device, batch, r.value, r.detail, ok))
             if not ok:
                 text = marked("{model}, {work}, batch {batch}")

@@ -46,7 +46,7 @@ def costs(columns: Sequence[Column]) -> list[tuple[Column, Sequence[str]]]:
             words.count(parameters),
             words.engineering(means.get("cost.flops.encode"), "FLOP"),
             words.engineering(means.get("cost.flops.decode"), "FLOP"),
-            words.number(means.get("train.epochs")),
+            words.quantity(means.get("train.epochs"), "epochs"),
             f"{words.number(means['train.seconds'])}{words.THIN}s" if "train.seconds" in means else "—",
         ]
         if any(v != "—" for v in row):
