@@ -162,8 +162,9 @@ def test_a_training_step_holds_gradients_and_both_moments(records):
 
 
 def test_a_slower_model_is_slower(records):
-    fast, slow = (find(records, m, "throughput.decode", 64) for m in ("ae", "slow"))
-    assert slow.value < 0.7 * fast.value
+    # Of each its quickest block: the one that other work on the machine disturbed least.
+    fast, slow = (max(find(records, m, "throughput.decode", 64).samples) for m in ("ae", "slow"))
+    assert slow < 0.7 * fast
 
 
 def test_one_broken_call_fails_alone(records):
@@ -339,5 +340,5 @@ def test_seeds_that_train_in_a_stack_are_timed_in_one(monkeypatch):
     assert (together.detail["step"], together.detail["models"], alone.detail["models"]) == ("stacked", 3, 1)
     assert together.detail["flops"] == 3 * alone.detail["flops"]
     assert together.detail["latency_ms"] == pytest.approx(1000 * 3 * 32 / together.value)
-    # On a processor a stack is no faster: what stands for three models must not read as three times the speed.
-    assert together.value < 3 * alone.value
+    # On a processor a stack is hardly faster: what stands for three models must not read as three times the speed.
+    assert max(together.samples) < 3 * max(alone.samples)
