@@ -1,6 +1,7 @@
 """How fast training is: our loop against a bare one, seeds stacked against seeds alone, the share of the machine's
 product rate, bfloat16 products. ``python benchmarks/training.py docs/training.json docs/training.md`` measures and
-writes both; with ``--page`` it writes the page of results that are there.
+writes both; with ``--page`` it writes the page of results that are there, with ``--only TABLE`` it measures one table anew
+and keeps the others.
 
 Everything is timed in one process on made-up images (speed does not depend on what they show), in rounds: who is
 compared, the other, the other, who is compared. With one thread the processor's time counts, which others on the machine
@@ -51,6 +52,17 @@ LOOPS = {
     "MNIST size, AE 784-512-16, batch 1024": ("ae", 28, 16, 1, 512, 1024, 10240),
 }
 """Name -> model, side of the image, latent size, depth, width, batch, training images."""
+
+TRACES = {
+    **{
+        f"digits size, {kind.upper()} 64-{width}-{width}-8": (kind, 8, 8, 2, width, 64, 1088)
+        for width in (128, 256, 512)
+        for kind in ("ae", "vae")
+    },
+    "MNIST size, AE 784-512-16": LOOPS["MNIST size, AE 784-512-16"],
+    "MNIST size, VAE 784-512-16": LOOPS["MNIST size, VAE 784-512-16"],
+}
+"""As `LOOPS`: where the step is traced and where it is not."""
 
 STACKS = {
     "VAE 64-128-128-8": ("vae", 8, 8, 2, 128, 64, 1088),
@@ -148,9 +160,7 @@ def loops(count: int) -> Iterator[Row]:
 
 def traces(count: int) -> Iterator[Row]:
     """A training with its step traced, the tracing included, against the same without."""
-    for name, (kind, side, latent, depth, width, batch, n) in LOOPS.items():
-        if batch >= 1024:
-            continue
+    for name, (kind, side, latent, depth, width, batch, n) in TRACES.items():
         train, val = made(side, n), made(side, n // 6)
         plan, model = _plan(n, batch), ours(kind, side, latent, depth, width, 0)
 
@@ -163,7 +173,8 @@ def traces(count: int) -> Iterator[Row]:
 
         own, theirs = rounds(partial(train_if, 0), partial(train_if, math.inf), count)
         ratio = median([b / a for a, b in zip(own, theirs, strict=True)])
-        yield {"table": "trace", "what": name, "batch": batch, "steps": plan.epochs * (n // batch), "ratio": ratio}
+        about = {"steps": plan.steps(n), "step_ms": _step_ms(own, plan, n), "other_ms": _step_ms(theirs, plan, n)}
+        yield {"table": "trace", "what": name, "batch": batch, **about, "ratio": ratio}
 
 
 def _step_ms(times: Sequence[float], plan: Plan, n: int) -> float:
@@ -255,6 +266,10 @@ def _losses(seeds: int = 4, epochs: int = 40) -> Iterator[Row]:
         yield {"table": "error", "model": text, "epochs": epochs, "change": change, "spread": spread, **found}
 
 
+MEASURED = {"loop": loops, "trace": traces, "share": shares, "stack": stacks, "bfloat16": precision}
+"""What measures each table."""
+
+
 def page(result: Row) -> str:
     """The generated page."""
     rows, machine = result["rows"], result["machine"]
@@ -269,10 +284,12 @@ def page(result: Row) -> str:
         lines += [
             "\n## The step traced once\n",
             TRACE,
-            "| what | batch | steps | ratio |",
-            "| --- | ---: | ---: | ---: |",
+            "| what | batch | steps | ms a step, anew | ms a step, traced | ratio |",
+            "| --- | ---: | ---: | ---: | ---: | ---: |",
         ]
-        lines += [f"| {r['what']} | {r['batch']} | {r['steps']:,} | {_shown(r['ratio'])} |" for r in of("trace")]
+        for r in of("trace"):
+            each = " | ".join(f"{r[key]:.2f}" if key in r else "" for key in ("other_ms", "step_ms"))
+            lines.append(f"| {r['what']} | {r['batch']} | {r['steps']:,} | {each} | {_shown(r['ratio'])} |")
     lines += ["\n## Share of the machine's product rate\n", SHARE]
     lines += ["| threads | product rate, GFLOP/s | share |", "| ---: | ---: | ---: |"]
     lines += [f"| {r['threads']} | {r['peak_gflops']:.0f} | {_shown(r['share'])} |" for r in of("share")]
@@ -302,7 +319,9 @@ BARE = """The bare loop trains the same networks by the same loss with a fused A
 each epoch; it logs, checks and keeps nothing.
 """
 TRACE = """A training from its start to its end, with the step asked for anew each time, over the same with the step traced
-once, the time of tracing included. The weights are the same to the last bit.
+once, the time of tracing included. The weights are the same to the last bit. Tracing takes 0.15 to 0.3 s: it weighs less in
+the trainings of a default run, which stop after some 2,500 steps (figures in `latentbench/training/steps.py`, with what else
+was tried).
 """
 SHARE = """784-512-16 autoencoder, batch 1024: operations in the matrix products of its training, a second, over the rate of
 512 x 512 float32 products in the same rounds. Where other work holds the cores, two threads wait for one another, in
@@ -324,6 +343,7 @@ def main() -> None:
     parser.add_argument("page_file", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--page", action="store_true", help="only write the page")
+    parser.add_argument("--only", choices=[*MEASURED], help="measure this table and keep the others")
     asked = parser.parse_args()
     if not asked.page:
         if any(name not in os.environ for name in MEMORY):  # read when a process starts
@@ -331,8 +351,9 @@ def main() -> None:
             os.execve(sys.executable, [sys.executable, *sys.argv], environment)
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
-        load, rows = [os.getloadavg()[0]], []
-        for measured in (loops, traces, shares, stacks, precision):
+        before = json.loads(asked.results.read_text()) if asked.only else {"rows": []}
+        load, rows = [os.getloadavg()[0]], [r for r in before["rows"] if r["table"] != asked.only]
+        for measured in [MEASURED[asked.only]] if asked.only else MEASURED.values():
             for row in measured(asked.rounds):
                 print(json.dumps(row), flush=True)
                 rows.append(row)
@@ -341,6 +362,8 @@ def main() -> None:
             f"{describe_environment('cpu')['cpu']}, {os.cpu_count()} cores; Python {platform.python_version()}, torch {torch.__version__}; "
             f"{date.today()}; load average {min(load):.1f} to {max(load):.1f}, this run's own included"
         )
+        if asked.only:
+            machine = f"{before['machine']}; table {asked.only}: {date.today()}, load average {min(load):.1f} to {max(load):.1f}"
         asked.results.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
     asked.page_file.write_text(page(json.loads(asked.results.read_text())))
 

@@ -1,10 +1,17 @@
-"""What machine this is. Standard library only: who asks need not load torch."""
+"""What machine this is and how busy. Standard library only: who asks need not load torch."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 from pathlib import Path
+
+WORKERS = "LATENTBENCH_WORKERS"
+"""Environment variable in which an executor tells a worker process how many of its kind share the machine."""
+
+BESIDE = 0.5
+"""Load average beyond a process's own threads from which others are taken to be at work."""
 
 
 def processor() -> str:
@@ -14,3 +21,20 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def load() -> float | None:
+    """The one-minute load average; None where the system keeps none."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def workers() -> int | None:
+    """How many worker processes, this one among them, share the machine; None where nobody said so."""
+    count = os.environ.get(WORKERS, "")
+    return int(count) if count.isdecimal() else None
+
+
+def undisturbed(workers: int | None, load: float | None, threads: int) -> bool:
+    """Whether a time by the clock is one of this process alone: it was the only worker, and at this ``load`` nobody was at
+    work but its own ``threads``. Only such a time can rank; where nobody said how many workers there were, none does."""
+    return workers == 1 and (load is None or load <= threads + BESIDE)

@@ -15,6 +15,7 @@ from latentbench.models.nets import Trunk
 from latentbench.randomness import seeded
 from latentbench.testing import ContractBroken, check_model
 from latentbench.training.fit import Diverged, Plan, fit, initialise
+from latentbench.training.steps import products
 
 SPECS = ["ae", "ae:noise=1", "vae", "vae:beta=4", "vae:likelihood=bernoulli", "vae:sigma=1", "vae:kl=mean",
          "vae:kl=variance", "vae:net=conv", "ae:net=conv", "vae:depth=0"]  # fmt: skip
@@ -204,7 +205,7 @@ def test_bfloat16_products_change_a_loss_little_and_nothing_outlasts_the_trainin
         curves[precision] = fit(build("ae", width=64), x, x[:64], plan, 0).curves["loss.val"]
         assert torch.get_float32_matmul_precision() == before
     assert curves["bfloat16"] == pytest.approx(curves["float32"], rel=0.01)
-    with plan.products():
+    with products("bfloat16"):
         assert torch.get_float32_matmul_precision() == "medium"
 
 

@@ -15,7 +15,7 @@ from latentbench.models.ae import Autoencoder
 from latentbench.randomness import seeded
 from latentbench.training import steps
 from latentbench.training.fit import Plan, fit, initialise
-from latentbench.training.steps import CudaGraph, EagerStep, TracedStep, TrainStep, traced_step
+from latentbench.training.steps import Adam, CudaGraph, EagerStep, TracedStep, TrainStep, traced_step
 
 SHAPE = (1, 6, 6)
 TRAIN = torch.rand((100, *SHAPE), generator=seeded(0, "train"))
@@ -59,8 +59,7 @@ def assert_same(one, two):
 
 def is_traced(model: nn.Module) -> bool:
     update = TrainStep(copy.deepcopy(model).train(), seeded(0, "draws"), steps.WORTHWHILE)
-    update(TRAIN[:32], 1e-3)
-    return isinstance(update.way, TracedStep)
+    return isinstance(update.way(TRAIN[:32]), TracedStep)
 
 
 @pytest.mark.parametrize("text", TRACED)
@@ -81,18 +80,57 @@ def test_a_warm_up_weighs_every_step_anew_and_is_not_traced():
 
 def test_few_steps_are_not_worth_a_trace():
     update = TrainStep(build("ae"), seeded(0, "draws"), steps.WORTHWHILE - 1)
-    update(TRAIN[:32], 1e-3)
-    assert isinstance(update.way, EagerStep)
+    assert isinstance(update.way(TRAIN[:32]), EagerStep)
 
 
 def test_finding_the_way_leaves_the_model_and_its_draws_as_they_were():
     model, draws = build("vae").train(), seeded(0, "draws")
     before, state, own = copy.deepcopy(model.state_dict()), draws.get_state(), torch.get_rng_state()
-    assert traced_step(model, TRAIN[:32], draws) is not None
+    adam = Adam(model.parameters())
+    assert traced_step(model, TRAIN[:32], draws, adam) is not None
+    assert not adam.moments
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert torch.equal(draws.get_state(), state)
     assert torch.equal(torch.get_rng_state(), own)
     assert all(weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize("text", ["ae", "ae:net=conv", "vae", "vae:net=conv"])
+def test_the_ordinary_step_is_the_one_written_by_hand_to_the_last_bit(text):
+    """Autograd's ``backward`` and ``torch.optim.Adam``, at a falling rate."""
+    ours, theirs = build(text).train(), build(text).train()
+    step, draws = EagerStep(ours, seeded(0, "draws"), Adam(ours.parameters())), seeded(0, "draws")
+    optimiser = torch.optim.Adam(theirs.parameters(), fused=True)
+    for rate in (1e-2, 1e-2, 1e-3, 1e-4):
+        found = step(TRAIN[:32], rate)
+        optimiser.param_groups[0]["lr"] = rate
+        optimiser.zero_grad()
+        loss = theirs.loss(TRAIN[:32], draws)
+        loss.total.backward()
+        optimiser.step()
+        assert torch.equal(found.total, loss.total)
+    for name, weight in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], weight), name
+
+
+@pytest.mark.parametrize("unused", [False, True])
+def test_adam_is_torchs_whatever_a_gradients_layout(unused):
+    """A gradient that lies in memory column by column belongs to the same weights, and a weight without one is left."""
+    generator = seeded(0, "gradients")
+    weights = [torch.randn(shape, generator=generator) for shape in ((3, 4), (5,), (2, 3, 4))]
+    theirs = [w.clone().requires_grad_() for w in weights]
+    adam, optimiser = Adam(weights), torch.optim.Adam(theirs, lr=0.1)
+    for _ in range(3):
+        gradients = [torch.randn(w.shape, generator=generator) for w in weights]
+        for w, g in zip(theirs, gradients, strict=True):
+            w.grad = g.clone()
+        if unused:
+            theirs[1].grad = None
+        optimiser.step()
+        turned = [g.mT.contiguous().mT if g.ndim > 1 else g for g in gradients]
+        adam([None if unused and k == 1 else g for k, g in enumerate(turned)], 0.1)
+    for ours, expected in zip(weights, theirs, strict=True):
+        assert torch.allclose(ours, expected, rtol=1e-5, atol=1e-6)
 
 
 class Counts(Autoencoder):
@@ -204,9 +242,9 @@ def test_a_recorded_graph_gives_the_same_weights(monkeypatch):
 def test_on_a_gpu_a_step_is_a_graph_and_gives_the_same_weights(monkeypatch):
     model, found = build("vae").cuda().train(), []
     update = TrainStep(copy.deepcopy(model), seeded(0, "draws"), steps.WORTHWHILE)
-    update(TRAIN[:32].cuda(), 1e-3)
-    assert isinstance(update.way, TracedStep)
-    assert isinstance(update.way._run, CudaGraph)
+    way = update.way(TRAIN[:32].cuda())
+    assert isinstance(way, TracedStep)
+    assert isinstance(way._run, CudaGraph)
     for worthwhile in (1, 10**9):
         monkeypatch.setattr(steps, "WORTHWHILE", worthwhile)
         trained = copy.deepcopy(model)

@@ -94,7 +94,13 @@ def difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     if not names:
         return ""
     more = f" (and {len(names) - 1} more: {', '.join(names[1:5])})" if len(names) > 1 else ""
-    return f"{names[0]} {a.get(names[0])!r} against {b.get(names[0])!r}{more}"
+    return f"{names[0]} {_told(a.get(names[0]))} against {_told(b.get(names[0]))}{more}"
+
+
+def _told(value: Any) -> str:
+    """A value as it was written; a whole number that a file holds as a float as an integer, its thousands parted."""
+    whole = isinstance(value, float) and value.is_integer()
+    return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}") if whole else repr(value)
 
 
 def changes(base: Sequence[BenchmarkFile], head: Sequence[BenchmarkFile]) -> list[Change]:

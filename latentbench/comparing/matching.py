@@ -161,7 +161,9 @@ def _timing(blank: Change, base: Cell, head: Cell, machine: str) -> Change:
     if machine:
         return blank.barred(f"machine differs: {machine}", "machine differs")
     if not (base.rankable and head.rankable):
-        return blank.barred("too unsteady to compare, by its own spread", "unsteady timing")
+        disturbed = base.disturbed or head.disturbed
+        why = "timed while other work ran" if disturbed else "too unsteady to compare, by its own spread"
+        return blank.barred(why, "unsteady timing")
     if dict(base.values) == dict(head.values):
         return replace(blank, harm=Interval(0.0, 0.0, 0.0, 0.0, len(base.values)))
     sides = [[v for v in c.values.values() if v > 0] for c in (base, head)]

@@ -12,6 +12,12 @@ on the machine (its clock, its other users) so falls on all models alike. Raw sa
     flops       floating-point operations of one call, counted in matrix products and convolutions only (2 m n k each)
     peak_share  flops a second over the float32 matrix-product rate measured in the same rounds with as many threads
 
+A training step is the one that training takes, made by the same function for the same `Schedule`: its precision, traced
+where training traces it, several seeds in a stack where it stacks them. Of a stack of S models one call trains each on a
+batch of its own, so it handles S b images: samples/s count every image that some model was trained on, and S times as many
+a second train S models in the time of one. Its operations and memory are counted on the ordinary step, which the traced one
+repeats operation by operation.
+
 Calls run on deep copies, under the caller's thread count, and torch's global generators are put back afterwards:
 neither the models nor anything drawn later depends on having been timed.
 """
@@ -20,7 +26,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,11 +35,15 @@ from functools import cache, partial
 from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from latentbench import machine
 from latentbench.measuring.cost_of_a_call import Call, flops, peak_memory
 from latentbench.randomness import randn, seeded
 from latentbench.records import OPERATIONS, Reason, Record
+from latentbench.training.fit import Plan
+from latentbench.training.stacking import StackedStep, training_step
+from latentbench.training.steps import TracedStep, Update
 
 BLOCKS = 25
 """Timed blocks of a target: odd, so that the median rate is the inverse of the median time."""
@@ -55,14 +64,34 @@ BATCHES = {"cpu": (1, 64, 512), "cuda": (1, 64, 512, 4096)}
 PEAK_SIDE = {"cpu": 512, "cuda": 4096}
 """Side of the square matrices whose product gives the machine's measured peak."""
 
+RATE = 1e-4
+"""Adam's rate in timed steps: it costs what any other does, and leaves the weights about where they are."""
+
 COUNTED = 8
 """Images in the call whose operations are counted; the count of one image is its share."""
 
 
+class Schedule(NamedTuple):
+    """How the models are trained: the ``plan``, on how many training ``images``, and how many ``seeds`` one process trains."""
+
+    plan: Plan
+    images: int
+    seeds: int = 1
+
+    @property
+    def counted(self) -> Schedule:
+        """The same, too short to be worth tracing: its step goes through the operations one by one."""
+        return self._replace(plan=replace(self.plan, epochs=0))
+
+
+USUAL = Schedule(Plan(epochs=50, patience=20, batch_size=128, lr=1e-3), images=50_000)
+"""The schedule of a run on MNIST, for who names none."""
+
+
 @dataclass(eq=False)
 class Target:
-    """One thing to time. ``call`` handles ``batch`` images; ``flops`` are those of one call; ``memory`` is the peak of
-    one call in bytes; ``seconds`` holds a time a call for every block, ``latency`` those of calls waited for."""
+    """One thing to time. ``call`` handles ``batch`` images for each of ``models`` models; ``flops`` are those of one call;
+    ``memory`` is the peak of one call in bytes; ``about`` says how the call was made; ``seconds`` holds a time a call for every block, ``latency`` those of calls waited for."""
 
     metric: str
     model: str
@@ -71,6 +100,8 @@ class Target:
     call: Call
     flops: int = 0
     memory: int | None = None
+    models: int = 1
+    about: Mapping[str, Any] = field(default_factory=dict)
     inner: int = 1
     seconds: list[float] = field(default_factory=list)
     latency: list[float] = field(default_factory=list)
@@ -103,7 +134,7 @@ def time_models(
     shape: tuple[int, int, int],
     device: torch.device | str = "cpu",
     batches: Sequence[int] | None = None,
-    train_batch: int | None = None,
+    schedule: Schedule | None = None,
     *,
     blocks: int = BLOCKS,
 ) -> list[Record]:
@@ -114,7 +145,8 @@ def time_models(
         shape: channels, height and width of an image.
         device: where to time.
         batches: batch sizes b (default: `BATCHES` of the device).
-        train_batch: one batch size more for the training step: the one the models were trained with.
+        schedule: how the models were trained; their step is timed in its batches too. Without one it is that of `USUAL`,
+            in ``batches`` only.
         blocks: timed blocks of a target, at least 20.
 
     Returns:
@@ -131,14 +163,16 @@ def time_models(
     sizes = sorted({*(batches if batches is not None else BATCHES.get(device.type, BATCHES["cpu"]))})
     if not sizes:
         raise ValueError("batches: at least one is needed")
-    if (smallest := min(*sizes, sizes[0] if train_batch is None else train_batch)) < 1:
+    train_sizes = sorted({*sizes, *([] if schedule is None else [schedule.plan.batch_size])})
+    if (smallest := min(sizes[0], train_sizes[0])) < 1:
         raise ValueError(f"batches: {smallest} is not a batch size; it must be at least 1")
     if blocks < 20:
         raise ValueError(f"blocks: {blocks} is too few to state a spread; at least 20 are needed")
-    load = _load()
+    load = machine.load()
     with _own_generators(device):
         peak = _peak_target(device)
-        groups, costs = _prepare(models, shape, device, sizes, train_batch)
+        by_operation = {what: train_sizes if what == "train_step" else sizes for what in OPERATIONS}
+        groups, costs = _prepare(models, shape, device, by_operation, schedule or USUAL)
         _time([[peak], *groups], blocks)
     rows = [_peak_record(peak, load)]
     rows += [r for name in models for r in costs[name]]
@@ -150,51 +184,59 @@ def matmul_peak(device: torch.device | str = "cpu", *, blocks: int = BLOCKS) -> 
     2 n^3 / seconds for square matrices of side n = `PEAK_SIDE`, under the caller's thread count and float32 precision
     setting (`torch.get_float32_matmul_precision`, kept in the detail)."""
     device = torch.device(device)
-    load = _load()
+    load = machine.load()
     with _own_generators(device):
         peak = _peak_target(device)
         _time([[peak]], blocks)
     return _peak_record(peak, load)
 
 
-def operation(what: str, model: Any, batch: int, shape: tuple[int, int, int], device: torch.device) -> Call:
+def operation(
+    what: str,
+    model: Any,
+    batch: int,
+    shape: tuple[int, int, int],
+    device: torch.device,
+    schedule: Schedule = USUAL,
+) -> Call:
     """A call that does ``what`` to ``batch`` images, on its own copy of ``model`` moved to ``device``.
 
     ``encode``: x to q(z|x); ``decode``: z to images; ``sample``: draw z ~ N(0, I) and decode it; ``train_step``: loss,
-    gradient and Adam's update as in training. Inputs are fixed random numbers: speed does not depend on their values.
+    gradient and Adam's update, the step of training by ``schedule`` (of as many copies as train in a stack). Inputs are fixed
+    random numbers: speed does not depend on their values.
     """
-    return _call(what, _twin(model, device, what == "train_step"), batch, shape, device)
+    if what == "train_step":
+        step = _step(model, shape, device, schedule)
+        return partial(step, _batch(step, batch, shape, device), RATE)
+    return _call(what, _copy(model, device), batch, shape, device)
 
 
-class _Twin(NamedTuple):
-    """A copy of a model on the device: in evaluation mode, or in training mode with its optimiser."""
-
-    model: Any
-    optimiser: torch.optim.Optimizer | None
-
-
-def _twin(model: Any, device: torch.device, training: bool) -> _Twin:
+def _copy(model: Any, device: torch.device, training: bool = False) -> Any:
     twin = copy.deepcopy(model)
     if isinstance(twin, nn.Module):
         twin = twin.to(device).train(training)
         if not any(p.requires_grad for p in twin.parameters()):
             twin.requires_grad_(training)  # a trained model comes frozen; one with frozen parts keeps them so
-    return _Twin(twin, torch.optim.Adam(twin.parameters(), lr=1e-4, fused=True) if training else None)
+    return twin
 
 
-def _call(what: str, twin: _Twin, batch: int, shape: tuple[int, int, int], device: torch.device) -> Call:
-    model, optimiser = twin
+def _step(model: Any, shape: tuple[int, int, int], device: torch.device, schedule: Schedule) -> Update:
+    """The step that training takes, on copies of ``model``: what a step costs does not depend on its weights."""
+    twins = [_copy(model, device, training=True) for _ in range(schedule.seeds)]
+    draws = [seeded(seed, "throughput, posterior draws") for seed in range(schedule.seeds)]
+    x = torch.rand((2, *shape), generator=seeded(0, "throughput")).to(device)
+    return training_step(twins, draws, schedule.plan, schedule.images, x)
+
+
+def _batch(step: Update, batch: int, shape: tuple[int, int, int], device: torch.device) -> Tensor:
+    """Images for a training step, one batch for each model of a stack."""
+    x = torch.rand((batch, *shape), generator=seeded(0, "throughput")).to(device)
+    return torch.stack([x] * len(step.draws)) if isinstance(step, StackedStep) else x
+
+
+def _call(what: str, model: Any, batch: int, shape: tuple[int, int, int], device: torch.device) -> Call:
     g = seeded(0, "throughput")
     x = torch.rand((batch, *shape), generator=g).to(device)
-    if optimiser is not None:
-        draws = seeded(0, "throughput, posterior draws")
-
-        def step() -> None:
-            optimiser.zero_grad(set_to_none=True)
-            model.loss(x, draws).total.backward()
-            optimiser.step()
-
-        return step
     z = torch.randn((batch, int(model.latent_dim)), generator=g).to(device)
     prior = torch.Generator(device).manual_seed(0)
     forward: dict[str, Call] = {
@@ -268,34 +310,52 @@ def _prepare(
     models: Mapping[str, Any],
     shape: tuple[int, int, int],
     device: torch.device,
-    sizes: Sequence[int],
-    train_batch: int | None,
+    sizes: Mapping[str, Sequence[int]],
+    schedule: Schedule,
 ) -> tuple[list[list[Target]], dict[str, list[Record]]]:
     """The targets, those of one operation and batch size in a group, and each model's costs."""
     groups: list[list[Target]] = []
     costs: dict[str, list[Record]] = {name: _costs(name, model, shape, device) for name, model in models.items()}
-    for what in OPERATIONS:
-        trains = what == "train_step"
+    for what, batches in sizes.items():
         # One copy for all batch sizes: copies of large models, with Adam's state, would fill a GPU.
-        twins = {name: cache(partial(_twin, model, device, trains)) for name, model in models.items()}
-        for batch in sorted({*sizes, train_batch or sizes[0]}) if trains else sizes:
+        make: Callable[[Any], Any] = partial(_copy, device=device)
+        if what == "train_step":
+            make = partial(_step, shape=shape, device=device, schedule=schedule)
+        made = {name: cache(partial(make, model)) for name, model in models.items()}
+        for batch in batches:
             group = [Target(f"throughput.{what}", name, batch, device, _nothing) for name in models]
             for target in group:
-                target.attempt(partial(_equip, what=what, model=models[target.model], shape=shape))
-                if target.status == "ok":
-                    target.call = _call(what, twins[target.model](), batch, shape, device)
+                target.attempt(partial(_equip, what=what, model=models[target.model], shape=shape, schedule=schedule))
+                target.attempt(partial(_ready, what=what, made=made[target.model], shape=shape, schedule=schedule))
             groups.append(group)
     return groups, costs
 
 
-def _equip(target: Target, what: str, model: Any, shape: tuple[int, int, int]) -> None:
-    """Measure a call's memory and operations, on copies that then go: the memory is that of a first training step,
-    which makes gradients and Adam's state."""
+def _equip(target: Target, what: str, model: Any, shape: tuple[int, int, int], schedule: Schedule) -> None:
+    """Measure a call's memory and operations, on a copy that then goes: the memory is that of a first training step, which
+    makes gradients and Adam's state, the operations those of any later one."""
     if what == "train_step" and not (isinstance(model, nn.Module) and hasattr(model, "loss")):
         target.leave_out("skipped", Reason.of("timing.no_loss", "needs a torch.nn.Module with a loss"))
         return
-    target.memory = peak_memory(operation(what, model, target.batch, shape, target.device), target.device)
-    target.flops = flops(operation(what, model, target.batch, shape, target.device))
+    make = partial(operation, what, model, target.batch, shape, target.device, schedule.counted)
+    call = make()
+    target.memory = peak_memory(call, target.device)
+    target.flops = flops(call)
+
+
+def _ready(target: Target, what: str, made: Callable[[], Any], shape: tuple[int, int, int], schedule: Schedule) -> None:
+    """Give the target its call; of a training step also say how training makes it."""
+    if what != "train_step":
+        target.call = _call(what, made(), target.batch, shape, target.device)
+        return
+    step = made()
+    x = _batch(step, target.batch, shape, target.device)
+    target.call = partial(step, x, RATE)
+    if isinstance(step, StackedStep):
+        way, target.models = "stacked", len(step.draws)
+    else:
+        way = "traced" if isinstance(step.way(x), TracedStep) else "ordinary"
+    target.about = {"step": way, "models": target.models, "precision": schedule.plan.precision}
 
 
 def _flops_an_image(what: str, model: Any, shape: tuple[int, int, int], device: torch.device) -> int | str:
@@ -382,7 +442,7 @@ def _record(target: Target, peak: float | None, load: float | None) -> Record:
     )
     if target.status != "ok":
         return blank
-    rates = tuple(target.batch / s for s in target.seconds)
+    rates = tuple(target.models * target.batch / s for s in target.seconds)
     return replace(
         blank,
         value=statistics.median(rates),
@@ -393,6 +453,7 @@ def _record(target: Target, peak: float | None, load: float | None) -> Record:
             "peak_memory_is": "tensors made by one call, without weights and input",
             "flops": target.flops,
             "peak_share": target.flops / statistics.median(target.seconds) / peak if peak else None,
+            **target.about,
             **_circumstances(target, rates, load),
         },
     )
@@ -412,11 +473,6 @@ def _circumstances(target: Target, rates: Sequence[float], load: float | None) -
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _load() -> float | None:
-    """The one-minute load average before anything is timed; None where the system keeps none."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 @contextmanager

@@ -1,14 +1,21 @@
-"""Classes and their pictures: names, the image nearest each class's centre, the legend."""
+"""Classes and their pictures: names, also short ones, the image nearest each class's centre, the legend."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup
 
 from latentbench.report.drawing import figures, svg
 from latentbench.report.folder import Absent, Array, RunFolder
+
+CUT = "…"
+"""Stands where letters of a name were left out."""
+
+LEGEND, NARROW = 28, 12
+"""Letters of a class's name in a legend, and beneath a picture."""
 
 
 def names_of(run: RunFolder) -> list[str]:
@@ -24,6 +31,22 @@ def names_of(run: RunFolder) -> list[str]:
 def class_name(names: Sequence[str], k: int) -> str:
     """The name of class k, its number where it has none."""
     return names[k] if 0 <= k < len(names) else str(k)
+
+
+def short_names(names: Sequence[str], most: int) -> list[str]:
+    """The names with at most ``most`` letters each (one more for each digit of a class's number, where only that tells
+    names apart), all different. Long ones are cut at the end, in the middle or at the start: the first of these at which no
+    two of them, whole or cut, become the same; else each bears its number. ``most`` is at least 4."""
+    ways: tuple[Callable[[str], str], ...] = (
+        lambda name: name[: most - 1] + CUT,
+        lambda name: name[: most // 2] + CUT + name[most // 2 + 1 - most :],
+        lambda name: CUT + name[1 - most :],
+    )
+    for way in ways:
+        short = [way(n) if len(n) > most else n for n in names]
+        if len(set(short)) == len(short):
+            return short
+    return [n if len(n) <= most and names.count(n) == 1 else f"{n[: most - 2]}{CUT} {k}" for k, n in enumerate(names)]
 
 
 def classes_of(run: RunFolder, count: int) -> tuple[Array, list[str]]:
@@ -46,7 +69,8 @@ def centres(xy: Array, label: Array, names: Sequence[str]) -> list[figures.Centr
         return []
     shown = [k for k in range(len(names)) if bool((label == k).any())]
     places = {k: _central(xy[label == k]) for k in shown}
-    return [figures.Centre(float(p[0]), float(p[1]), names[k]) for k, p in places.items()]
+    short = short_names(names, LEGEND)
+    return [figures.Centre(float(p[0]), float(p[1]), short[k]) for k, p in places.items()]
 
 
 def _central(points: Array) -> Array:
@@ -55,9 +79,20 @@ def _central(points: Array) -> Array:
     return np.asarray(some[int(np.argmin(total))])
 
 
-def legend(label: Array, names: Sequence[str]) -> list[tuple[int, str, int, Markup]]:
-    """(number, name, points, swatch) of each class on the maps."""
+class LegendEntry(NamedTuple):
+    """One class on the maps: its number, its name whole and short, how many points it has there, its mark."""
+
+    number: int
+    name: str
+    short: str
+    points: int
+    swatch: Markup
+
+
+def legend(label: Array, names: Sequence[str]) -> list[LegendEntry]:
+    """The classes that the maps show, those of the points' numbers ``label`` (m,); a class without a point has no entry."""
     return [
-        (k, name, int((label == k).sum()), svg.swatch(figures.marker(k), f"point {figures.class_class(k)}", 14))
-        for k, name in enumerate(names)
+        LegendEntry(k, name, short, count, svg.swatch(figures.marker(k), f"point {figures.class_class(k)}", 14))
+        for k, (name, short) in enumerate(zip(names, short_names(names, LEGEND), strict=True))
+        if (count := int((label == k).sum()))
     ]

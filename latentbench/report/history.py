@@ -83,8 +83,8 @@ def html(revisions: Sequence[Revision], series: Sequence[Series]) -> str:
 def _change_point(b: Break, s: Series, revisions: Sequence[Revision]) -> ChangePoint:
     c = b.change
     return ChangePoint(
-        revisions[b.at].label, s.metric, s.subject, c.verdict, say(READINGS[c.verdict]), words.number(c.base),
-        words.number(c.head),
+        revisions[b.at].label, s.metric, s.subject, c.verdict, say(READINGS[c.verdict]),
+        words.quantity(c.base, c.unit), words.quantity(c.head, c.unit),
     )  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def _number(s: Series, at: int) -> str:
     if interval is None:
         return words.number(None)
     if interval.half is None:
-        return words.number(interval.mean)
+        return words.quantity(interval.mean, s.any_cell.unit)
     return " ± ".join(words.spread(interval.mean, interval.half))
 
 

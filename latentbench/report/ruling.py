@@ -8,11 +8,12 @@ from latentbench.report.wording.language import marked, say
 
 
 class Ruling(NamedTuple):
-    """The judge's ruling on one image: ``valid`` or refused, the class it reads, how sure it is."""
+    """The judge's ruling on one image: ``valid`` or refused, the class it reads (``short``: in few letters), how sure it is."""
 
     valid: bool
     label: str
     confidence: str
+    short: str
 
     @property
     def mark(self) -> str:

@@ -145,7 +145,7 @@ def _models(planned: Planned, rows: Sequence[Record]) -> dict[str, Any]:
     return {
         spec.text: {
             "params": spec.params,
-            "parameters": first("cost.parameters", spec.text),
+            "parameters": None if (count := first("cost.parameters", spec.text)) is None else int(count),
             "decoder_variance": first("decoder_variance", spec.text),
         }
         for spec in planned.models

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from latentbench import records
+from latentbench import machine, records
 from latentbench.records import Reason
 from latentbench.running.unit import Listen, Unit
 
@@ -39,7 +39,7 @@ class Pool:
         self._waiting: list[int] = []
         self._working: dict[int, Unit] = {}
         self._processes: dict[int, subprocess.Popen[str]] = {}
-        self._started = 0
+        self._started, self._workers = 0, workers
         for _ in range(workers):
             self._start()
 
@@ -73,7 +73,7 @@ class Pool:
             stderr=None,
             text=True,
             encoding="utf-8",
-            env=worker_environment(os.environ),
+            env=worker_environment(os.environ) | {machine.WORKERS: str(self._workers)},
             # Ctrl-C is the parent's to handle: it ends its workers itself.
             process_group=0 if hasattr(os, "setpgid") else None,
         )

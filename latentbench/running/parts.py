@@ -7,7 +7,7 @@
     measure    the weights, the metric and its parameters, and the judge where the metric needs it; pictures: the judge
     reference  the latent size, the metric and its parameters, and the judge where the metric needs it
     map        the weights
-    time       the weights of all models, since they are timed in turns
+    time       the weights of all models, since they are timed in turns; the step they are trained by
 
 and each on the source of what computes it, on the data and on the kind of device. Not on the run: which other metrics,
 seeds and models it asks for is nothing to a part. Nor on the machine: a run may be resumed on another one.
@@ -138,7 +138,9 @@ class Parts:
             yield Part(**cell, key=key, judge=seen_by)
 
     def _time(self, firsts: tuple[str, ...]) -> Part:
-        key = self._key("time", [firsts, self.run.batch_size], TIMING, *map(_home, self.models))
+        together = min(BLOCK[self.device], len(self.run.seeds))
+        step = [self.run.batch_size, self.run.precision, together]
+        key = self._key("time", [firsts, step], TIMING, TRAINING, *map(_home, self.models))
         return Part(key=key, kind="time", seed=self.run.seeds[0], weights=firsts)
 
 

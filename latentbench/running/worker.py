@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from latentbench import catalog, records
+from latentbench import catalog, machine, records
 from latentbench.catalog import ModelSpec
 from latentbench.config import Run
 from latentbench.core import Dataset, Encoding, Metric
@@ -35,6 +35,7 @@ from latentbench.records import JUDGE, SECOND_JUDGE, Reason, Record
 from latentbench.run_folder import RECORDS, weights_name, whole_or_not_at_all
 from latentbench.running import manifest
 from latentbench.running.manifest import Rows
+from latentbench.running.parts import BLOCK
 from latentbench.running.unit import Listen, Part, Unit, UnitKind
 from latentbench.training.fit import Diverged, History, Plan, initialise
 from latentbench.training.stacking import fit_all
@@ -107,12 +108,17 @@ def _load_judge(unit: Unit, dataset: Dataset, device: torch.device, name: str = 
     return judge.to(device), {}
 
 
+def _plan(run: Run) -> Plan:
+    """How the run's models are trained."""
+    assert run.epochs is not None
+    assert run.batch_size is not None
+    return Plan(run.epochs, run.patience, run.batch_size, run.lr, run.precision)
+
+
 def _train(unit: Unit, folder: Path, listen: Listen) -> Rows:
     """Train one spec with each seed of the block; a diverged seed is a failed record, not a failed unit."""
     run, dataset, device = _context(unit)
-    assert run.epochs is not None
-    assert run.batch_size is not None
-    plan = Plan(run.epochs, run.patience, run.batch_size, run.lr, run.precision)
+    plan = _plan(run)
     train, val = dataset.images.to(device), dataset.val.x.to(device)
     spec, seeds = unit.model, list(unit.seeds)
 
@@ -134,10 +140,18 @@ def _training(unit: Unit, part: Part, model: Any, history: History | Diverged, f
     out = [replace(row, kind="curve", metric=k, samples=tuple(v), unit="nats") for k, v in history.curves.items()]
     detail = {"kept": history.best, "steps": history.steps, "falling": history.falling}
     out.append(replace(row, metric="train.epochs", value=float(history.epochs), unit="epochs", detail=detail))
-    out.append(replace(row, metric="train.seconds", value=history.seconds, unit="s", better="lower"))
+    out.append(_seconds(history, row))
     if (variance := getattr(model, "decoder_variance", None)) is not None:
         out.append(replace(row, metric="decoder_variance", value=float(variance), unit="image range^2"))
     return [*out, _save(model, unit, folder, row)]
+
+
+def _seconds(history: History, row: Record) -> Record:
+    """The time of a training, with what else the machine did meanwhile: beside other work it ranks nobody."""
+    workers, threads = machine.workers(), torch.get_num_threads()
+    rankable = machine.undisturbed(workers, history.load, threads)
+    detail = {"workers": workers, "load": history.load, "threads": threads, "rankable": rankable}
+    return replace(row, metric="train.seconds", value=history.seconds, unit="s", better="lower", detail=detail)
 
 
 def _save(model: Any, unit: Unit, folder: Path, row: Record) -> Record:
@@ -269,17 +283,19 @@ def _map(unit: Unit, folder: Path, listen: Listen) -> Rows:
 
 def _time(unit: Unit, folder: Path, listen: Listen) -> Rows:
     """Throughput and cost of every spec's first seed, interleaved."""
-    from latentbench.measuring.timing import time_models
+    from latentbench.measuring.timing import Schedule, time_models
 
     run, dataset, device = _context(unit)
-    assert run.batch_size
     (part,) = unit.parts
     assert part.seed is not None
     specs = {spec.text: spec for spec in unit.models}
     cells = zip(unit.models, part.weights, strict=True)
     trainings = {spec.text: _trained(unit, spec, part.seed, weights) for spec, weights in cells}
     models = {text: one.model for text, one in trainings.items() if isinstance(one, Trained)}
-    rows = time_models(models, dataset.shape, device, train_batch=run.batch_size) if models else []
+    images = dataset.images
+    together = min(BLOCK[unit.device], len(run.seeds)) if isinstance(images, torch.Tensor) else 1
+    schedule = Schedule(_plan(run), len(images), together)
+    rows = time_models(models, dataset.shape, device, schedule=schedule) if models else []
     shared = {r.model: _row(unit, specs.get(r.model)) for r in rows}
     fields = ("dataset", "dataset_hash", "latent_dim", "params")
     return [(part, [replace(r, **{f: getattr(shared[r.model], f) for f in fields}) for r in rows])]

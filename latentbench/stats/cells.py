@@ -99,8 +99,13 @@ class Cell:
 
     @property
     def rankable(self) -> bool:
-        """False where a timing says of itself that it is too unsteady to rank by."""
+        """False where a timing says of itself that it cannot rank: too unsteady, or taken beside other work."""
         return all(d.get("rankable", True) for d in self.details.values())
+
+    @property
+    def disturbed(self) -> bool:
+        """True where a time was taken while other workers or programs ran, or may have: such a one is not `rankable`."""
+        return any("workers" in d and not d.get("rankable", True) for d in self.details.values())
 
     def badness(self, value: float) -> float:
         """A number that is lower where ``value`` is better in this metric's direction."""

@@ -124,8 +124,10 @@ def compared(cell: Cell) -> Mapping[Seed, float]:
 
 
 def sound(first: Cell, other: Cell) -> bool:
-    """Whether two values may be compared: neither of a metric that failed its self-check, nor nats of two likelihoods."""
-    return not (first.unproven or other.unproven) and comparable((first, other))
+    """Whether two values may be compared: neither of a metric that failed its self-check, nor a time that cannot rank,
+    nor nats of two likelihoods."""
+    proven = not (first.unproven or other.unproven)
+    return proven and first.rankable and other.rankable and comparable((first, other))
 
 
 def paired_values(first: Cell, other: Cell) -> list[float]:

@@ -10,19 +10,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from latentbench import machine
 from latentbench.core import Loss
 from latentbench.randomness import seeded
 from latentbench.records import Reason
 from latentbench.streaming import Stream, feed
-from latentbench.training.steps import TrainStep
+from latentbench.training.steps import Precision, TrainStep
 
 DECAY = 0.1
 """Share of the planned steps, at their end, over which the learning rate falls linearly to 0. Adam at a constant rate
@@ -50,26 +49,19 @@ class Plan:
     patience: int
     batch_size: int
     lr: float
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
 
-    @contextmanager
-    def products(self) -> Iterator[None]:
-        """What matrix products of float32 tensors are rounded to while steps are made: bfloat16 where that is asked for
-        and the processor or GPU multiplies it, with sums in float32. Weights, losses and Adam stay float32."""
-        before = torch.get_float32_matmul_precision()
-        if self.precision == "bfloat16":
-            torch.set_float32_matmul_precision("medium")
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(before)
+    def steps(self, images: int) -> int:
+        """How many steps are planned on so many training images."""
+        return self.epochs * (images // min(self.batch_size, images))
 
 
 @dataclass
 class History:
     """What training left behind: ``curves`` name -> one value an epoch; ``epochs`` run; ``best`` the epoch (from 1)
     whose weights were kept; ``steps`` of the optimiser; ``falling``: the validation loss still fell at the end;
-    ``seconds`` of wall time."""
+    ``seconds`` of wall time, and the highest ``load`` average of the machine read meanwhile, None where the system keeps
+    none."""
 
     curves: dict[str, list[float]] = field(default_factory=dict)
     epochs: int = 0
@@ -77,13 +69,14 @@ class History:
     steps: int = 0
     falling: bool = False
     seconds: float = 0.0
+    load: float | None = None
 
 
 class EarlyStopping:
     """When one seed's training ends: its ``history``, whether it is ``over``, and whether an epoch is the best yet."""
 
     def __init__(self, plan: Plan, progress: Progress | None = None) -> None:
-        self.plan, self.progress, self.history = plan, progress, History()
+        self.plan, self.progress, self.history = plan, progress, History(load=machine.load())
         self._best = math.inf
 
     def log(self, means: dict[str, float], score: float) -> bool:
@@ -120,6 +113,8 @@ class EarlyStopping:
         steps = images // min(self.plan.batch_size, images)
         self.history.seconds, self.history.steps = seconds, self.history.epochs * steps
         self.history.falling = still_falling(self.history.curves.get("loss.val", []), self.history.best)
+        if (load := machine.load()) is not None:
+            self.history.load = max(load, self.history.load or 0.0)
         if not self.plan.patience:
             self.history.best = self.history.epochs
         return self.history
@@ -160,15 +155,13 @@ def fit(
     stopping = EarlyStopping(plan, progress)
     begin(model, train)
     kept = {k: v.clone() for k, v in model.state_dict().items()} if plan.patience else {}
-    size = min(plan.batch_size, len(train))
-    step = TrainStep(model, draws, plan.epochs * (len(train) // size))
+    step = TrainStep(model, draws, plan.steps(len(train)), plan.precision)
     while not stopping.over:
         model.train()
         losses: list[Loss] = []
-        with plan.products():
-            steps = list(batches(train, plan, stopping.history.epochs, [order]))
-            for x, (_, rate) in zip(feed(train, [rows for (rows,), _ in steps]), steps, strict=True):
-                losses.append(step(x, rate))
+        steps = list(batches(train, plan, stopping.history.epochs, [order]))
+        for x, (_, rate) in zip(feed(train, [rows for (rows,), _ in steps]), steps, strict=True):
+            losses.append(step(x, rate))
         (means,) = mean_terms(losses)
         _check_finite(model, means[""], stopping.history.epochs + 1)
         if stopping.log(means, evaluate(model, val, seed)) and kept:

@@ -21,6 +21,7 @@ from latentbench.core import Loss
 from latentbench.randomness import Replay, seeded
 from latentbench.streaming import Stream
 from latentbench.training.fit import Diverged, EarlyStopping, History, Plan, Progress, batches, begin, fit, mean_terms
+from latentbench.training.steps import Adam, Precision, TrainStep, Update, products
 
 State = dict[str, Tensor]
 
@@ -54,7 +55,7 @@ def fit_all(
     """`train.fit` for each model with its seed, in a stack where that is faster and possible, else one after another. A
     seed that diverges has the exception in its place; the others go on."""
     heard = list(progress) if progress is not None else [None] * len(seeds)
-    if isinstance(train, Tensor) and stacks(train.device, len(seeds)) and stackable(models, train[:2]):
+    if isinstance(train, Tensor) and in_stack(models, train[:2]):
         return fit_stacked(models, train, val, plan, seeds, progress)
     out: list[History | Diverged] = []
     for model, seed, tell in zip(models, seeds, heard, strict=True):
@@ -63,6 +64,21 @@ def fit_all(
         except Diverged as diverged:
             out.append(diverged)
     return out
+
+
+def in_stack(models: Sequence[nn.Module], x: Tensor) -> bool:
+    """Whether `fit_all` trains these models in one stack on images like ``x`` (2, c, h, w) in memory."""
+    return stacks(x.device, len(models)) and stackable(models, x)
+
+
+def training_step(
+    models: Sequence[nn.Module], draws: Sequence[torch.Generator], plan: Plan, images: int, x: Tensor
+) -> Update:
+    """The step that `fit_all` takes on so many training ``images``, each like ``x`` (2, c, h, w), to train these models on:
+    a `StackedStep` of all of them where they train in a stack, else the `TrainStep` of the first."""
+    if in_stack(models, x):
+        return StackedStep(models, draws, plan.precision)
+    return TrainStep(models[0], draws[0], plan.steps(images), plan.precision)
 
 
 class _LossOf(nn.Module):
@@ -77,15 +93,19 @@ class _LossOf(nn.Module):
         return loss
 
 
-class _Stack:
-    """Models of equal layout as one: weights (S, ...) and the buffers, a loss over all, Adam."""
+class StackedStep:
+    """Models of equal layout as one: weights (S, ...) and the buffers, a loss over all, Adam. Each draws from its own of
+    ``draws``. Called it is the step that training takes: an `Update` of all of them."""
 
-    def __init__(self, models: Sequence[nn.Module], lr: float) -> None:
+    def __init__(
+        self, models: Sequence[nn.Module], draws: Sequence[torch.Generator], precision: Precision = "float32"
+    ) -> None:
+        self.draws, self.precision = list(draws), precision
         calls = [_LossOf(model) for model in models]
         self.base = copy.deepcopy(calls[0])
         weights, self.buffers = stack_module_state(calls)
         self.weights = {k: w.detach().requires_grad_() for k, w in weights.items()}
-        self.optimiser = torch.optim.Adam(self.weights.values(), lr=lr, fused=True)
+        self.adam = Adam(self.weights.values())
         self._shapes: dict[tuple[bool, int], list[tuple[int, ...]]] = {}
 
     def shapes(self, x: Tensor) -> list[tuple[int, ...]]:
@@ -111,19 +131,16 @@ class _Stack:
         loss: Loss = vmap(one, in_dims=(0, 0, None if shared else 0, 0))(self.weights, self.buffers, x, stacked)
         return loss
 
-    def step(self, x: Tensor, generators: Sequence[torch.Generator], rate: float) -> Loss:
-        """One update of every model."""
-        self.optimiser.param_groups[0]["lr"] = rate
-        self.optimiser.zero_grad(set_to_none=True)
-        loss = self.loss(x, generators)
-        loss.total.sum().backward()
-        self.optimiser.step()
+    def __call__(self, x: Tensor, rate: float) -> Loss:
+        """One update of every model, each by its own batch of ``x`` (S, n, c, h, w); losses and terms (S,)."""
+        with products(self.precision):
+            loss = self.loss(x, self.draws)
+            self.adam(torch.autograd.grad(loss.total.sum(), list(self.weights.values()), allow_unused=True), rate)
         return Loss(loss.total.detach(), loss.terms)
 
     def finite(self) -> list[bool]:
-        """For each model, whether its weights and their gradients are finite numbers."""
-        tensors = [*self.weights.values(), *(w.grad for w in self.weights.values() if w.grad is not None)]
-        sound = torch.stack([w.detach().isfinite().flatten(1).all(1) for w in tensors]).all(0)
+        """For each model, whether its weights are finite numbers; a gradient that is not has made a weight so."""
+        sound = torch.stack([w.detach().isfinite().flatten(1).all(1) for w in self.weights.values()]).all(0)
         return [bool(s) for s in sound.tolist()]
 
     def write(self, number: int, model: nn.Module) -> None:
@@ -136,21 +153,20 @@ class _Stack:
     def keep(self, numbers: Sequence[int]) -> None:
         """Leave out all but these models."""
         rows = torch.tensor(numbers, device=next(iter(self.weights.values())).device)
-        moments = [self.optimiser.state[w] for w in self.weights.values()]
+        moments = self.adam.moments
+        self.draws = [self.draws[k] for k in numbers]
         self.weights = {k: w.detach()[rows].requires_grad_() for k, w in self.weights.items()}
         self.buffers = {k: b[rows] for k, b in self.buffers.items()}
-        optimiser = torch.optim.Adam(self.weights.values(), lr=self.optimiser.param_groups[0]["lr"], fused=True)
-        for weight, moment in zip(self.weights.values(), moments, strict=True):
-            optimiser.state[weight] = {k: m[rows] if m.ndim else m for k, m in moment.items()}
-        self.optimiser = optimiser
+        self.adam = Adam(self.weights.values())
+        self.adam.moments = [(mean[rows], square[rows], count) for mean, square, count in moments]
 
 
 def stackable(models: Sequence[nn.Module], x: Tensor) -> bool:
     """Whether these models can be stacked: of equal layout, and a loss that can be mapped and draws through
     `core.randn` only. Tried on two images ``x`` (2, c, h, w), on copies; any refusal means no."""
     try:
-        stack = _Stack(copy.deepcopy(list(models)), 1e-3)
-        stack.loss(torch.stack([x] * len(models)), [seeded(0, "trial")] * len(models)).total.sum().backward()
+        draws = [seeded(0, "trial") for _ in models]
+        StackedStep(copy.deepcopy(list(models)), draws)(torch.stack([x] * len(models)), 1e-3)
     except Exception:  # whatever a user's loss raises here, it is trained alone, where it may say so itself
         return False
     return True
@@ -170,17 +186,16 @@ def fit_stacked(
     stoppings = [EarlyStopping(plan, None if progress is None else progress[i]) for i in range(len(seeds))]
     orders = [seeded(seed, "batches") for seed in seeds]
     draws = [seeded(seed, "posterior draws") for seed in seeds]
-    stack, left = _Stack(models, plan.lr), list(range(len(seeds)))
+    stack, left = StackedStep(models, draws, plan.precision), list(range(len(seeds)))
     failed: dict[int, Diverged] = {}
     seconds = [0.0] * len(seeds)
     while left:
         started, epoch = time.perf_counter(), stoppings[left[0]].history.epochs
         stack.base.train()
-        with plan.products():
-            losses = [
-                stack.step(train[torch.stack(rows)], [draws[i] for i in left], rate)
-                for rows, rate in batches(train, plan, epoch, [orders[i] for i in left])
-            ]
+        losses = [
+            stack(train[torch.stack(rows)], rate)
+            for rows, rate in batches(train, plan, epoch, [orders[i] for i in left])
+        ]
         scores, sound, means = _evaluate(stack, val, [seeds[i] for i in left]), stack.finite(), mean_terms(losses)
         for place, i in enumerate(left):
             seconds[i] += (time.perf_counter() - started) / len(left)
@@ -206,7 +221,7 @@ def fit_stacked(
 
 
 @torch.no_grad()
-def _evaluate(stack: _Stack, x: Tensor, seeds: Sequence[int], batch: int = 2000) -> list[float]:
+def _evaluate(stack: StackedStep, x: Tensor, seeds: Sequence[int], batch: int = 2000) -> list[float]:
     """`train.evaluate` for every model of the stack."""
     stack.base.eval()
     draws = [seeded(seed, "validation draws") for seed in seeds]

@@ -7,27 +7,43 @@ order on the same memory, so the weights come out the same to the last bit; one 
 and where they differ, or anything refuses, the model is trained the ordinary way. On a GPU the list is recorded as a
 CUDA graph; none was at hand to run that on.
 
-Time of a training of 1,000 steps with the ordinary step over that with the traced one, the tracing included, one thread
-of a Xeon with AVX-512, torch 2.13 (``benchmarks/training.py``): 64-512-8 in batches of 64 1.6, 64-512-512-8 1.25,
-784-512-16 in batches of 128 1.1.
+Kept because the default training gains more than 1.2 by it. Processor time of the ordinary step over that of the traced one,
+in turns of 24 steps, median of 21 turns, one thread of a Xeon with AVX-512 that other work shared, torch 2.13
+
+    width of two hidden layers, batch 64   512    256    128        784-512-16, batch 128
+    AE 64-...-8                            1.12   1.34   1.66       1.05
+    VAE 64-...-8                           1.17   1.41   1.78       1.10
+    three trainings of each, to their end  1.07   1.26   1.53
+
+The last line counts what tracing costs: 0.15 to 0.3 s a training, and 1.4 s a process to load `make_fx`. Its trainings stop
+after 1,680, 2,560 and 4,160 steps, as they do on digits; three of each by `fit`, from a fresh process to their early stop, at
+256 units: 48.3 s against 37.6 s, 1.28.
+
+What else was tried. `torch.compile` of the same loss and gradients: 1.0 (AE) and 1.26 (VAE) at 256 units, 1.1 (VAE) at 512, 1.0 at
+MNIST's size (AE), after 13 to 18 s of compiling (1.8 to 2.9 s where its cache holds the code), with a C++ compiler at hand: the
+default trainings gain nothing by it. The list run by Python instead of TorchScript: 1.0 to 1.1. So ``torch.jit.script`` stays, though torch
+calls it deprecated (which is not shown to users), and so does `make_fx`, which torch calls experimental: nothing public
+runs a list of operations without Python. Where one of them refuses, on this torch or the next, training takes the
+ordinary step. The optimiser's bookkeeping, which was a third of the gain, the ordinary step is now rid of too: see `Adam`.
 """
 
 from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from latentbench.core import Loss
 from latentbench.randomness import Replay
 
 WORTHWHILE = 500
-"""Steps to come from which tracing pays: it takes a tenth of a second and saves a third of a millisecond or more each."""
+"""Steps to come from which tracing pays: it takes two tenths of a second and saves half a millisecond each."""
 
 WARM_UP = 3
 """Calls before a graph is recorded, in which libraries choose their kernels and take their memory."""
@@ -35,72 +51,128 @@ WARM_UP = 3
 BETAS, EPS = (0.9, 0.999), 1e-8
 """Adam's decay rates and the term that keeps its denominator from 0 (Kingma & Ba 2015)."""
 
+Precision = Literal["float32", "bfloat16"]
+
 Update = Callable[[Tensor, float], Loss]
 """Descends the loss of images (n, c, h, w) at Adam's rate. The loss before the update comes back without a graph, so that an
 epoch's losses can be kept and read once."""
 
 
-class TrainStep:
-    """The step that training takes: an `Update` of ``model``, one of ``planned``, its draws from ``draws``, made in the faster
-    way that gives the same weights, which is found out at the first. All batches have one shape."""
+class Adam:
+    """Adam on ``weights``: their moments, made at the first update, and how many updates each has had. This is the very
+    function that ``torch.optim.Adam`` calls; without the class around it a step of 12 weights takes 0.1 to 0.2 ms less."""
 
-    def __init__(self, model: nn.Module, draws: torch.Generator, planned: int) -> None:
-        self.model, self.draws = model, draws
+    def __init__(self, weights: Iterable[Tensor]) -> None:
+        self.weights = [w.detach() for w in weights]
+        self.moments: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    @torch.no_grad()
+    def __call__(self, gradients: Sequence[Tensor | None], rate: float) -> None:
+        """One update, in place; a weight without a gradient stays as it is."""
+        if not self.moments:
+            zeros = torch.zeros_like
+            self.moments = [(zeros(w), zeros(w), w.new_zeros((), dtype=torch.float32)) for w in self.weights]
+        rows = [
+            (w, _laid_out(g, w), *m)
+            for w, g, m in zip(self.weights, gradients, self.moments, strict=True)
+            if g is not None
+        ]
+        if not rows:
+            return
+        weights, with_gradient, mean, square, count = (list(column) for column in zip(*rows, strict=True))
+        adam(
+            weights, with_gradient, mean, square, [], count, fused=True, amsgrad=False, beta1=BETAS[0], beta2=BETAS[1],
+            lr=rate, weight_decay=0.0, eps=EPS, maximize=False,
+        )  # fmt: skip
+
+
+def _laid_out(gradient: Tensor, weight: Tensor) -> Tensor:
+    """The gradient in its weight's layout: the fused update walks through the memory of both."""
+    if gradient.stride() == weight.stride():
+        return gradient
+    return torch.empty_like(weight).copy_(gradient)
+
+
+@contextmanager
+def products(precision: Precision) -> Iterator[None]:
+    """What matrix products of float32 tensors are rounded to: bfloat16 where that is asked for and the processor or GPU
+    multiplies it, with sums in float32. Weights, losses and Adam stay float32."""
+    before = torch.get_float32_matmul_precision()
+    if precision == "bfloat16":
+        torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+class TrainStep:
+    """The step that training takes: an `Update` of ``model``, one of ``planned``, its draws from ``draws``, its products in
+    ``precision``, made in the faster way that gives the same weights, which is found out at the first batch of a shape."""
+
+    def __init__(
+        self, model: nn.Module, draws: torch.Generator, planned: int, precision: Precision = "float32"
+    ) -> None:
+        self.model, self.draws, self.precision = model, draws, precision
         self.tries = planned >= WORTHWHILE and bool(getattr(model, "traceable", False))
-        self.way: Update | None = None
+        self.adam = Adam(_learned(model))
+        self._ways: dict[torch.Size, Update] = {}
 
     def __call__(self, x: Tensor, rate: float) -> Loss:
         """One `Update`."""
-        if self.way is None:
-            traced = traced_step(self.model, x, self.draws) if self.tries else None
-            self.way = traced or EagerStep(self.model, self.draws)
-        return self.way(x, rate)
+        with products(self.precision):
+            return self.way(x)(x, rate)
+
+    def way(self, x: Tensor) -> Update:
+        """How batches of the shape of ``x`` are stepped on, found out at the first of them."""
+        if x.shape not in self._ways:
+            traced = traced_step(self.model, x, self.draws, self.adam) if self.tries else None
+            self._ways[x.shape] = traced or EagerStep(self.model, self.draws, self.adam)
+        return self._ways[x.shape]
+
+
+def _learned(model: nn.Module) -> list[nn.Parameter]:
+    return [w for w in model.parameters() if w.requires_grad]
 
 
 class EagerStep:
-    """The ordinary `Update`: the model's loss, autograd, ``torch.optim.Adam``."""
+    """The ordinary `Update`: the model's loss, autograd, ``adam``."""
 
-    def __init__(self, model: nn.Module, draws: torch.Generator) -> None:
-        self.model, self.draws = model, draws
-        self.optimiser = torch.optim.Adam(model.parameters(), betas=BETAS, eps=EPS, fused=True)
+    def __init__(self, model: nn.Module, draws: torch.Generator, adam: Adam) -> None:
+        self.model, self.draws, self.adam = model, draws, adam
+        self._weights = _learned(model)
 
     def __call__(self, x: Tensor, rate: float) -> Loss:
         """One `Update`."""
-        self.optimiser.param_groups[0]["lr"] = rate
-        self.optimiser.zero_grad(set_to_none=True)
         loss: Loss = self.model.loss(x, self.draws)  # type: ignore[operator]
-        loss.total.backward()
-        self.optimiser.step()
+        self.adam(torch.autograd.grad(loss.total, self._weights, allow_unused=True), rate)
         return Loss(loss.total.detach(), loss.terms)
 
 
 class TracedStep:
     """The `Update` that runs a list of operations: those of ``model.loss`` and its gradients for batches like ``x``."""
 
-    def __init__(self, model: nn.Module, x: Tensor, draws: torch.Generator) -> None:
+    def __init__(self, model: nn.Module, x: Tensor, draws: torch.Generator, adam: Adam) -> None:
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        self.draws, asked = draws, Replay()
+        self.draws, self.adam, asked = draws, adam, Replay()
         with torch.no_grad():
             copy.deepcopy(model).loss(x, asked)  # type: ignore[operator]
         self._shapes = asked.asked
-        weights = [w for w in model.parameters() if w.requires_grad]
-        reached: list[bool] = []
+        weights = _learned(model)
+        self._reached: list[bool] = []
         self._terms: list[str] = []
 
         def losses_and_gradients(x: Tensor, *drawn: Tensor) -> list[Tensor]:
             loss: Loss = model.loss(x, Replay(drawn))  # type: ignore[operator]
             gradients: tuple[Tensor | None, ...] = torch.autograd.grad(loss.total, weights, allow_unused=True)
-            reached[:], self._terms[:] = [g is not None for g in gradients], loss.terms
+            self._reached, self._terms = [g is not None for g in gradients], list(loss.terms)
             return [loss.total.detach(), *loss.terms.values(), *(g for g in gradients if g is not None)]
 
         drawn = [x.new_zeros(shape) for shape in self._shapes]
         self._run = _script(make_fx(losses_and_gradients)(x, *drawn))
         if x.is_cuda:
             self._run = CudaGraph(self._run, [x, *drawn])
-        self._weights = [w.detach() for w, counts in zip(weights, reached, strict=True) if counts]
-        self._mean, self._square = ([torch.zeros_like(w) for w in self._weights] for _ in range(2))
-        self._count = torch.zeros((), device=x.device)
 
     @torch.no_grad()
     def __call__(self, x: Tensor, rate: float) -> Loss:
@@ -108,17 +180,9 @@ class TracedStep:
         drawn = [torch.randn(shape, generator=self.draws, dtype=x.dtype).to(x.device) for shape in self._shapes]
         with _as_listed():
             total, *rest = self._run(x, *drawn)
-        self._count += 1
-        torch._fused_adam_(
-            self._weights, rest[len(self._terms) :], self._mean, self._square, [], [self._count] * len(self._weights),
-            lr=rate, beta1=BETAS[0], beta2=BETAS[1], weight_decay=0.0, eps=EPS, amsgrad=False, maximize=False,
-        )  # fmt: skip
+        gradients = iter(rest[len(self._terms) :])
+        self.adam([next(gradients) if reached else None for reached in self._reached], rate)
         return Loss(total, dict(zip(self._terms, rest, strict=False)))
-
-    def restart(self, draws: torch.Generator) -> None:
-        """Forget the updates made so far, and draw from ``draws``."""
-        torch._foreach_zero_([*self._mean, *self._square, self._count])
-        self.draws = draws
 
 
 class CudaGraph:
@@ -156,18 +220,19 @@ def _as_listed() -> Iterator[None]:
 def _script(operations: torch.fx.GraphModule) -> Callable[..., list[Tensor]]:
     """The list of operations for TorchScript, which knows an operation by its name and chooses the overload itself."""
     for node in operations.graph.nodes:
-        if isinstance(node.target, torch._ops.OpOverload):
-            node.target = node.target.overloadpacket
+        node.target = getattr(node.target, "overloadpacket", node.target)
     operations.graph.set_codegen(torch.fx.graph.CodeGen())  # a plain list of arguments
     operations.recompile()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that TorchScript is old
+        # Why it stays is said above; and it does not understand annotations of the module that holds the list, which has none.
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
+        warnings.filterwarnings("ignore", "The TorchScript type system", UserWarning)
         return cast("Callable[..., list[Tensor]]", torch.jit.script(operations))
 
 
-def traced_step(model: nn.Module, x: Tensor, draws: torch.Generator) -> TracedStep | None:
-    """A `TracedStep` that makes the same update as the `EagerStep` to the last bit; None where there is none. ``draws`` and
-    the model are left as they are."""
+def traced_step(model: nn.Module, x: Tensor, draws: torch.Generator, adam: Adam) -> TracedStep | None:
+    """A `TracedStep` that makes the same update as the `EagerStep` to the last bit; None where there is none. ``draws``,
+    ``adam`` and the model are left as they are."""
     before = {k: v.clone() for k, v in model.state_dict().items()}
     attributes = [(module, dict(vars(module))) for module in model.modules()]
     generators = [torch.Generator().manual_seed(0) for _ in range(2)]
@@ -175,10 +240,10 @@ def traced_step(model: nn.Module, x: Tensor, draws: torch.Generator) -> TracedSt
         with torch.random.fork_rng(devices=[]):  # a layer of the user's may draw from torch's own generator
             # Compared on another batch than it was traced on, and with a loss asked for the second time: numbers of that
             # batch or that time, written into the list, do not go unnoticed.
-            traced = TracedStep(model, x / 2, generators[0])
+            traced = TracedStep(model, x / 2, generators[0], Adam(_learned(model)))
             model.load_state_dict(before)
             twin = copy.deepcopy(model)
-            ways: list[Update] = [traced, EagerStep(twin, generators[1])]
+            ways: list[Update] = [traced, EagerStep(twin, generators[1], Adam(_learned(twin)))]
             losses = []
             for way in ways:
                 torch.manual_seed(0)
@@ -195,5 +260,5 @@ def traced_step(model: nn.Module, x: Tensor, draws: torch.Generator) -> TracedSt
         for module, values in attributes:
             vars(module).clear()
             vars(module).update(values)
-    traced.restart(draws)
+    traced.draws, traced.adam = draws, adam
     return traced

@@ -114,7 +114,7 @@ def value(number: float | None, unit: str) -> str:
     """A value for a reader; times and sizes in the unit that suits them."""
     scales = {"s": TIMES, "seconds": TIMES, "B": SIZES, "bytes": SIZES}.get(unit)
     if number is None or scales is None:
-        return words.number(number)
+        return words.quantity(number, unit)
     scale, name = next(((k, n) for k, n in scales if abs(number) >= k), scales[0] if number == 0 else scales[-1])
     return f"{words.number(number / scale)}{words.THIN}{name}"
 

@@ -62,6 +62,7 @@ def _short(table: Table, model: str, metric: str, lead: Sequence[str]) -> str:
         return "–"
     mark = ("≈" if i.approximate else "") + (("*" if len(lead) == 1 else "=") if model in lead else "")
     if not i.half:
-        return words.tidy(i.mean) + mark
+        cell = table.by[model, metric]
+        return (words.quantity(i.mean, cell.unit) if cell.unit in words.COUNTS else words.tidy(i.mean)) + mark
     places = min(4, max(2 if abs(i.mean) < 2 else 0, -math.floor(math.log10(i.half))))
     return f"{words.number(i.mean, places)}±{words.number(i.half, places)}{mark}"

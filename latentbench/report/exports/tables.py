@@ -137,7 +137,7 @@ def _score(table: Table, model: str, metric: str) -> str:
     if interval is None:
         cell = table.by.get((model, metric))
         return say(cell.status) if cell else "–"
-    text, lead = spread(interval), table.leaders(metric)
+    text, lead = spread(interval, table.by[model, metric].unit), table.leaders(metric)
     if interval.approximate:
         text += " ≈" if interval.half else " ± 0 ≈"
     if model not in lead:

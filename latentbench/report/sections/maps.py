@@ -35,7 +35,7 @@ class RunMaps(NamedTuple):
     run: RunFolder
     maps: Sequence[MapView]
     missing: Sequence[str]
-    legend: Sequence[tuple[int, str, int, Markup]]
+    legend: Sequence[classes.LegendEntry]
     sprite: str
     style: Markup
     data: Markup

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from latentbench.artifact_schema import STRIPS
 from latentbench.report.cards import cards
-from latentbench.report.classes import class_name, names_of
+from latentbench.report.classes import NARROW, class_name, names_of, short_names
 from latentbench.report.columns import Column
 from latentbench.report.drawing import figures, images
 from latentbench.report.drawing.images import Picture
@@ -31,7 +31,7 @@ class Film(NamedTuple):
     rulings: Sequence[Ruling]
     alt: str
     valid: str
-    runs: Sequence[tuple[str, int]]
+    runs: Sequence[tuple[str, str, int]]
 
 
 class Path(NamedTuple):
@@ -77,13 +77,19 @@ def _film(strips: Artifact, names: Sequence[str], frames: Array, prefix: str, p:
     if f"{prefix}_valid" in strips:
         valid, label = strips.arrays[f"{prefix}_valid"][p], strips.need(f"{prefix}_label")[p]
         sure = strips.arrays[f"{prefix}_confidence"][p] if f"{prefix}_confidence" in strips else None
+        short = short_names(names, NARROW)
         rulings = [
-            Ruling(bool(v), class_name(names, int(k)), f"{float(sure[t]):.2f}" if sure is not None else "")
+            Ruling(
+                bool(v),
+                class_name(names, int(k)),
+                f"{float(sure[t]):.2f}" if sure is not None else "",
+                class_name(short, int(k)),
+            )
             for t, (v, k) in enumerate(zip(valid, label, strict=True))
         ]
     good = sum(v.valid for v in rulings)
     counted = say("{some} of {n} valid", some=good, n=len(rulings)) if rulings else ""
-    runs = [(label, len(list(group))) for label, group in itertools.groupby(v.label for v in rulings)]
+    runs = [(*read, len(list(group))) for read, group in itertools.groupby((v.label, v.short) for v in rulings)]
     alt = words.commas([say("{what}: {n} frames", what=what, n=len(frames)), *([counted] if counted else [])])
     return Film(images.strip(frames), rulings, alt, counted, runs)
 

@@ -67,13 +67,19 @@ def protocol(run: RunFolder) -> Protocol:
         (say("took"), f"{words.number(float(detail['seconds']))}{words.THIN}s" if detail.get("seconds") else ""),
     ]
     versions = [(k, words.plain(v)) for k, v in _flat(environment)]
-    models = [(str(m), words.plain(d)) for m, d in (detail.get("models") or {}).items()]
+    models = [(str(m), words.plain(_counted(d))) for m, d in (detail.get("models") or {}).items()]
     judge, judges = _judge(run)
     return Protocol(
         run, str(detail.get("command") or ""), [(k, v) for k, v in facts if v],
         [(k, words.plain(v)) for k, v in (detail.get("config") or {}).items()], versions, models, judge, judges,
         _downloads(run),
     )  # fmt: skip
+
+
+def _counted(model: Any) -> Any:
+    """What a run says of a model, its number of parameters in full."""
+    parameters = model.get("parameters") if isinstance(model, Mapping) else None
+    return model if parameters is None else {**model, "parameters": words.count(parameters)}
 
 
 def streamed_note(data: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from latentbench.artifact_schema import SAMPLES
 from latentbench.report.cards import cards
-from latentbench.report.classes import class_name, names_of
+from latentbench.report.classes import NARROW, class_name, names_of, short_names
 from latentbench.report.columns import Column
 from latentbench.report.drawing import images
 from latentbench.report.drawing.images import Picture
@@ -42,6 +42,7 @@ class Draws(NamedTuple):
 def draws(column: Column) -> list[Draws]:
     """Samples of one model from each prior, with the judge's ruling on every one."""
     artifact, names = column.run.artifact("samples", column.model), names_of(column.run)
+    short = short_names(names, NARROW)
     shares = {
         c.metric: c
         for c in summarise(column.run.records)
@@ -58,9 +59,14 @@ def draws(column: Column) -> list[Draws]:
             ruling = None
             if f"{key}_valid" in artifact:
                 sure = artifact.arrays.get(f"{key}_confidence")
-                label = class_name(names, int(artifact.need(f"{key}_label")[k]))
+                read = int(artifact.need(f"{key}_label")[k])
                 confidence = f"{float(sure[k]):.2f}" if sure is not None else ""
-                ruling = Ruling(bool(artifact.arrays[f"{key}_valid"][k]), label, confidence)
+                ruling = Ruling(
+                    bool(artifact.arrays[f"{key}_valid"][k]),
+                    class_name(names, read),
+                    confidence,
+                    class_name(short, read),
+                )
             alt = say("{sampler}, draw {n}", sampler=title, n=k + 1)
             if ruling:
                 alt = say("{what}: {verdict}", what=alt, verdict=ruling.words)

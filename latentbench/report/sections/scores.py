@@ -285,7 +285,7 @@ def _score(column: Column, cell: Cell | None, context: RowContext) -> Score:
     if cell.interval is None:
         return Score(cell.status, column.label, column.m, reason=words.reason(cell.reason))
     i = cell.interval
-    mean, half = words.spread(i.mean, i.half, context.decimals) if i.half else (words.number(i.mean), "")
+    mean, half = words.spread(i.mean, i.half, context.decimals) if i.half else (words.quantity(i.mean, cell.unit), "")
     half = f"{half or 0} ≈" if i.approximate else half
     standing = "best" if column.m in context.best else "tied" if column.m in context.tied else ""
     return Score(
@@ -297,14 +297,14 @@ def _score(column: Column, cell: Cell | None, context: RowContext) -> Score:
         standing,
         _bar(column, i, context),
         note=_note(cell, i.n, context.seeds[id(column.run)]),
-        title=_title(column, i),
+        title=_title(column, cell, i),
     )
 
 
-def _title(column: Column, i: Interval) -> str:
+def _title(column: Column, cell: Cell, i: Interval) -> str:
     """A score in full, for whoever points at it."""
     text = plural("{model}: mean of {n} value {mean}", "{model}: mean of {n} seeds {mean}", i.n,
-                  model=column.label, mean=words.number(i.mean))  # fmt: skip
+                  model=column.label, mean=words.quantity(i.mean, cell.unit))  # fmt: skip
     if i.low is None:
         return text
     text += say(", 95 % interval {low} to {high}", low=words.number(i.low), high=words.number(i.high))
@@ -323,11 +323,13 @@ def _bar(column: Column, i: Interval, context: RowContext) -> Markup:
 
 
 def _note(cell: Cell, n: int, seeds: int) -> str:
-    """What else to know about a value: how many seeds have none, and why."""
+    """What else to know about a value: that it ranks nobody, how many seeds have none, and why."""
     lost = {"failed": cell.failed, "skipped": cell.skipped}
     losses = [say(STATUSES[status], n=k, of=n + cell.failed + cell.skipped) for status, k in lost.items() if k]
     if losses:
         return say("{seeds}: {why}", seeds=words.listed(losses), why=words.reason(cell.reason))
+    if cell.disturbed:
+        return say("timed beside other work: ranks nobody")
     return say("{n} of {of} seeds", n=n, of=seeds) if 1 < n < seeds else ""
 
 

@@ -20,7 +20,7 @@ KINDS = marked({
     "encode": ("Encode", "images to posteriors"),
     "decode": ("Decode", "latent points to images"),
     "sample": ("Sample", "draw from N(0, I) and decode"),
-    "train_step": ("Train step", "loss, gradient and update of one batch"),
+    "train_step": ("Train step", "loss, gradient and update of one batch, as training takes it"),
 })  # fmt: skip
 
 
@@ -51,18 +51,21 @@ class SpeedRow(NamedTuple):
 
 
 class Speeds(NamedTuple):
-    """Throughput: a figure for each kind of work and device, the table, who cannot be ranked, and what it ran on."""
+    """Throughput: a figure for each kind of work and device, the models ``drawn`` in them, the table of all, who cannot be
+    ranked, and what it ran on."""
 
     plots: Sequence[tuple[str, str, Markup]]
+    drawn: Sequence[Column]
     rows: Sequence[SpeedRow]
     unranked: Sequence[str]
     conditions: str
 
 
-def speeds(columns: Sequence[Column]) -> Speeds:
-    """Samples per second of every model. Raises Absent where no run measured any."""
+def speeds(columns: Sequence[Column], pictured: Sequence[Column]) -> Speeds:
+    """Samples per second of every model, the ``pictured`` ones drawn. Raises Absent where no run measured any."""
     numbers = {(id(c.run), c.model): c for c in columns}
     by_work: dict[tuple[str, str], list[figures.SpeedPoint]] = {}
+    drawn: set[int] = set()
     rows, unranked, details = [], [], []
     for run in dict.fromkeys(c.run for c in columns):
         for r in run.records:
@@ -74,8 +77,13 @@ def speeds(columns: Sequence[Column]) -> Speeds:
             ok = bool(r.detail.get("rankable", True))
             times = np.asarray([s for s in (r.samples or (r.value,)) if s and s > 0] or [max(r.value, 1e-9)])
             low, high = (float(q) for q in np.quantile(times, (0.25, 0.75)))
-            by_work.setdefault((kind, device), []).append(figures.SpeedPoint(column.m, batch, r.value, low, high, ok))
+            if column in pictured:
+                drawn.add(column.m)
+                point = figures.SpeedPoint(column.m, batch, r.value, low, high, ok)
+                by_work.setdefault((kind, device), []).append(point)
             title = say(KINDS.get(kind, (kind, ""))[0])
+            if (together := int(r.detail.get("models", 1))) > 1:
+                title = say("{work}, {n} models in one stack", work=title, n=together)
             rows.append(_speed_row(column.label, title, device, batch, r.value, r.detail, ok))
             if not ok:
                 text = marked("{model}, {work}, batch {batch}")
@@ -99,7 +107,7 @@ def speeds(columns: Sequence[Column]) -> Speeds:
     if len(unranked) > 6:
         text = marked("{some} of {n} timings, named in the table below")
         unranked = [say(text, some=len(unranked), n=len(rows))]
-    return Speeds(plots, rows, unranked, _conditions(details))
+    return Speeds(plots, [c for c in columns if c.m in drawn], rows, unranked, _conditions(details))
 
 
 def _speed_row(
@@ -140,10 +148,10 @@ def peaks(runs: Sequence[RunFolder]) -> list[str]:
 
 def _context(view: PageView) -> Context:
     try:
-        measured, missing = speeds(view.pictured), ""
+        measured, missing = speeds(view.columns, view.pictured), ""
     except Absent as reason:
         measured, missing = None, str(reason)
-    return {"speeds": measured, "missing": missing, "peaks": peaks(view.runs), "columns": view.columns}
+    return {"speeds": measured, "missing": missing, "peaks": peaks(view.runs)}
 
 
 SECTION = Section("speed", marked("Speed"), "speed.html.jinja", _context, order=1300)

@@ -43,10 +43,10 @@ def costs(columns: Sequence[Column]) -> list[tuple[Column, Sequence[str]]]:
         declared = (column.run.detail.get("models") or {}).get(column.model) or {}
         parameters = means.get("cost.parameters", declared.get("parameters"))
         row = [
-            words.engineering(parameters),
+            words.count(parameters),
             words.engineering(means.get("cost.flops.encode"), "FLOP"),
             words.engineering(means.get("cost.flops.decode"), "FLOP"),
-            words.number(means.get("train.epochs")),
+            words.quantity(means.get("train.epochs"), "epochs"),
             f"{words.number(means['train.seconds'])}{words.THIN}s" if "train.seconds" in means else "—",
         ]
         if any(v != "—" for v in row):
@@ -55,7 +55,10 @@ def costs(columns: Sequence[Column]) -> list[tuple[Column, Sequence[str]]]:
 
 
 def _context(view: PageView) -> Context:
-    return {"cards": cards(view.pictured, training), "costs": costs(view.columns)}
+    shown = {(c.run, c.model) for c in view.columns}
+    cells = ((run, c) for run in view.runs for c in summarise(run.records) if c.metric == "train.seconds")
+    disturbed = any(c.disturbed for run, c in cells if (run, c.model) in shown)
+    return {"cards": cards(view.pictured, training), "costs": costs(view.columns), "disturbed": disturbed}
 
 
 SECTION = Section("training", marked("Training"), "training.html.jinja", _context, order=1200)

@@ -9,9 +9,9 @@ from latentbench.report.wording.language import say
 from latentbench.stats.cells import Cell, Interval
 
 
-def value(i: Interval) -> str:
-    """``0.446 ± 0.031``; the bare number where there is no interval or no width."""
-    return " ± ".join(words.spread(i.mean, i.half)) if i.half else words.number(i.mean)
+def value(i: Interval, unit: str = "") -> str:
+    """``0.446 ± 0.031``; the bare number where there is no interval or no width, in full where its ``unit`` is a count's."""
+    return " ± ".join(words.spread(i.mean, i.half)) if i.half else words.quantity(i.mean, unit)
 
 
 def between(i: Interval) -> str:

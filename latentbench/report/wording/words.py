@@ -161,6 +161,9 @@ _FIXED = marked({
 })  # fmt: skip
 
 
+COUNTS = frozenset({"parameters", "epochs", "images", "steps", "seeds"})
+"""Units in which a whole number is a count of things."""
+
 STATUSES = marked(("failed", "skipped"))
 """What else than a value a record may say."""
 
@@ -205,6 +208,17 @@ def number(value: float | None, decimals: int | None = None) -> str:
         if fitted and float(text.replace(THIN, "")) == 0 and value != 0:
             text = _small(abs(value))
     return (MINUS if value < 0 and text.strip("0.") else "") + text
+
+
+def count(value: float | None) -> str:
+    """A count in full: an integer, its thousands parted, however large."""
+    return number(value) if value is None or not math.isfinite(value) else f"{round(value):,}".replace(",", THIN)
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """A number in its unit: a count in full, anything else, also a mean of counts that is none, as any `number`."""
+    whole = value is not None and unit in COUNTS and float(value).is_integer()
+    return count(value) if whole else number(value)
 
 
 def tidy(value: float | None) -> str:
@@ -274,6 +288,8 @@ def plain(value: Any) -> str:
         return say("none")
     if isinstance(value, bool):
         return say("yes") if value else say("no")
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return count(value)
     if isinstance(value, dict):
         return ", ".join(f"{k} {plain(v)}" for k, v in value.items()) or say("none")
     if isinstance(value, list | tuple):

@@ -225,7 +225,7 @@ def _ranked(cells: Sequence[Cell], excluded: set[str]) -> list[Cell]:
     """The models that may lead a metric, the best mean first; empty where there are not two, or nothing to rank."""
     if any(c.unproven for c in cells) or not comparable(cells):
         return []
-    able = [c for c in cells if c.interval and not c.is_reference and c.better != "none"]
+    able = [c for c in cells if c.interval and not c.is_reference and c.better != "none" and c.rankable]
     able = [c for c in able if c.model not in excluded and not c.barred]
     return sorted(_of_one_page(able), key=_mean_badness) if len({c.model for c in able}) > 1 else []
 

@@ -48,7 +48,7 @@ CAVEATS = {
     "no direction": "the metric has no direction: more of it is neither better nor worse",
     "no seed in common": "the two share no seed, so nothing is paired",
     "one seed": "one shared seed allows no interval",
-    "unsteady timing": "the timings spread too widely to rank by",
+    "unsteady timing": "the timings cannot rank: they spread too widely, or other work ran beside them",
     "approximate": "an interval of the two may cover less than 95 %",
     "borderline": "the exact sign-flip test does not follow the interval",
     "blur": "the straighter of the two is also the worse at reconstructing",

@@ -10,6 +10,8 @@ from latentbench.report.wording.language import marked, say
 from latentbench.stats.findings.cost import METRICS, Cost, Rate, Speed
 
 SPEEDS = marked({"encode": "encoding", "decode": "decoding", "sample": "sampling", "train_step": "training"})
+ALONE = marked("One training takes {told}.")
+BESIDE = marked("One training took {told}, timed while other work ran on the machine: this ranks nobody.")
 ABOVE, BELOW, NEAR = marked(("better: {models}", "worse: {models}", "tied: {models}"))
 
 
@@ -65,11 +67,12 @@ def _sizes(costs: Cost) -> list[str]:
     """Sizes and training times, as they are."""
     out = []
     if costs.parameters:
-        counts = words.listed([of(words.number(c.interval.mean), c.model) for c in costs.parameters if c.interval])
+        counts = words.listed([of(words.count(c.interval.mean), c.model) for c in costs.parameters if c.interval])
         out.append(say("Parameters: {told}.", told=counts))
     if costs.seconds:
         times = words.listed([of(f"{value(c.interval)} s", c.model) for c in costs.seconds if c.interval])
-        out.append(say("One training takes {told}, on a machine that may have been doing other things.", told=times))
+        alone = all(c.rankable for c in costs.seconds)
+        out.append(say(ALONE if alone else BESIDE, told=times))
     return out
 
 
