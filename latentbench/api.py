@@ -452,7 +452,7 @@ def _write(
     config = {"models": [row.model], "dataset": row.dataset, "latent_dim": row.latent_dim, "seeds": list(asked.seeds)}
     settings = {**config, "lang": asked.lang}
     info = provenance.describe_run(
-        settings, dataset, list(chosen.values()), environment, "lb.evaluate(...)", {row.model: {"params": {}}}
+        settings, (dataset,), list(chosen.values()), environment, "lb.evaluate(...)", {row.model: {"params": {}}}
     )
     name = f"evaluate-{records.digest([config, dataset.sha256, sorted(chosen)], 8)}"
     head, mark = replace(info.to_record(), latent_dim=row.latent_dim), records.digest(environment)

@@ -169,6 +169,12 @@ class Run(BaseModel):
     )
     metrics: Names = Field((), description="metrics to measure, comma-separated (default: all)")
     split_seed: int = Field(0, ge=0, description="seed of the train / validation / test split")
+    splits: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="random splits of the data to deal the seeds to, from split_seed on; intervals then cover the split too",
+    )
     dedupe: bool = Field(
         False, description="keep one of equal images, the first: no test image that stands in train or validation"
     )
@@ -210,6 +216,14 @@ class Run(BaseModel):
     def identity(self) -> dict[str, Any]:
         """Everything that changes a number, as plain JSON values."""
         return self.model_dump(mode="json", exclude=set(EXECUTION_OPTIONS))
+
+    def by_split(self) -> tuple[Run, ...]:
+        """This run as one for each split of the data, each with the seeds that are dealt to it in turn."""
+        if self.splits == 1:
+            return (self,)
+        dealt = [self.seeds[k :: self.splits] for k in range(self.splits)]
+        changed = ({"split_seed": self.split_seed + k, "splits": 1, "seeds": s} for k, s in enumerate(dealt))
+        return tuple(self.model_copy(update=fields) for fields in changed)
 
     def for_worker(self) -> Run:
         """This run without what a worker need not know: the same for all ways of carrying it out."""
@@ -291,6 +305,8 @@ def make_run(settings: Mapping[str, Any]) -> Run:
                 raise ValueError(f"{name}: {item} stands twice; each may stand once")
     for text in run.models:
         parse_spec(text)
+    if run.splits > len(run.seeds):
+        raise ValueError(f"splits: {run.splits} is not allowed: there are {len(run.seeds)} seeds to deal to them")
     return run
 
 

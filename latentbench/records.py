@@ -333,8 +333,11 @@ def run_record(records: Iterable[Record]) -> Record | None:
 
 def same_data(base: Iterable[Record], head: Iterable[Record]) -> None:
     """Refuse other content under the same name, with a ValueError: whatever became worse could be the data's doing."""
-    ours: dict[str, str] = {r.dataset: r.dataset_hash for r in base if r.dataset and r.dataset_hash}
+    ours: dict[str, dict[str, None]] = {}
+    for r in base:
+        if r.dataset and r.dataset_hash:
+            ours.setdefault(r.dataset, {})[r.dataset_hash] = None
     for r in head:
-        if r.dataset_hash and r.dataset_hash != ours.get(r.dataset, r.dataset_hash):
-            hashes = f"{ours[r.dataset][:12]} against {r.dataset_hash[:12]}"
+        if r.dataset_hash and r.dataset_hash not in ours.get(r.dataset, {r.dataset_hash: None}):
+            hashes = f"{next(iter(ours[r.dataset]))[:12]} against {r.dataset_hash[:12]}"
             raise ValueError(f"compare: other data under the name '{r.dataset}': dataset_hash {hashes}")

@@ -19,8 +19,8 @@ class RunInfo:
 
     ``config``: the effective options of the run by their TOML names; ``environment``: versions and hardware; ``command``:
     the line that asked; ``started``: ISO 8601, UTC; ``seconds`` it took; ``git``: the revision of the folder the command
-    was given in; ``version`` of latentbench; ``dataset``: name, sha256, shape, classes, sizes of the splits; ``models``:
-    by spec, parameters as set and their number; ``definitions``: by metric, what it is; ``study``: the preset it was, with
+    was given in; ``version`` of latentbench; ``dataset``: name, sha256, shape, classes, sizes of the splits, and where the seeds were
+    dealt to several splits the sha256 of each; ``models``: by spec, parameters as set and their number; ``definitions``: by metric, what it is; ``study``: the preset it was, with
     what is published for it.
     """
 

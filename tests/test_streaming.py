@@ -173,7 +173,7 @@ def test_a_run_says_what_it_streamed_and_what_was_measured_on_samples(tmp_path, 
     assert rows["r2", "test"].detail["sampled"] == {"test": [124, 400], "train": [124, 1200]}
     said = rows["memorisation", "test"]
     assert said.status == "skipped" or (said.detail["train"], said.detail["sampled"]) == (1200, {"test": [124, 400]})
-    data = describe_run({"dataset": run.dataset}, planned.dataset, [], {}, "", {}).dataset
+    data = describe_run({"dataset": run.dataset}, planned.splits, [], {}, "", {}).dataset
     assert data["sizes"] == planned.dataset.whole
     assert data["streamed"]["samples"] == {"train": 124, "val": 124, "test": 124}
     assert "124 training, 124 validation and 124 test" in streamed_note(data)

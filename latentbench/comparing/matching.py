@@ -128,7 +128,8 @@ def between(base: Cell, head: Cell) -> Change:
     common = [s for s in base.values if s in head.values]
     if len(common) >= 2:
         a, b = ({s: c.values[s] for s in common} for c in (head, base))
-        harm = paired({s: head.badness(v) for s, v in a.items()}, {s: base.badness(v) for s, v in b.items()}).difference
+        bad, less = ({s: cell.badness(v) for s, v in side.items()} for cell, side in ((head, a), (base, b)))
+        harm = paired(bad, less, groups=head.splits or None).difference
         p = t_test(harm)
         blank = replace(blank, base=math.fsum(b.values()) / len(b), head=math.fsum(a.values()) / len(a))
     else:

@@ -59,7 +59,7 @@ def assemble(planned: Planned, argv: Sequence[str], started: float, crashed: Map
     rows = _without_repeats(_rows(planned, crashed))
     info = describe_run(
         _config(planned),
-        planned.dataset,
+        planned.splits,
         list(catalog.find_metrics(planned.run.metrics).values()),
         environment,
         _command(argv),
@@ -113,6 +113,7 @@ def _of_unit(folder: Path) -> dict[str, list[Record]]:
 def _crash_records(planned: Planned, part: Part, reason: str) -> list[Record]:
     reason = reason if isinstance(reason, Reason) else Reason.raised(reason)
     row = Record(dataset=planned.run.dataset)
+    place = planned.places[part.key]
     spec = next((m for m in planned.models if m.text == part.model), None)
     if part.kind == "train" and spec is not None:
         row = replace(row, model=spec.text, latent_dim=spec.latent_dim)
@@ -122,7 +123,7 @@ def _crash_records(planned: Planned, part: Part, reason: str) -> list[Record]:
         return []
     row = Record(
         dataset=planned.run.dataset,
-        dataset_hash=planned.dataset.sha256,
+        dataset_hash=next(u.dataset_sha256 for u in planned.units if u.folder == place),
         model=spec.text,
         params=spec.params,
         latent_dim=spec.latent_dim,

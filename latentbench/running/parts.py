@@ -61,6 +61,8 @@ class Parts:
     models: Sequence[ModelSpec]
     device: str
     trained: Weights
+    pictured: bool = True
+    """Whether pictures are made, and times taken: of one split of the data, where there are several."""
 
     def every(self) -> list[Part]:
         """All parts, each after those it needs."""
@@ -72,10 +74,10 @@ class Parts:
         return [
             *([judge] if judge else ()),
             *weights.values(),
-            *self._maps(firsts),
+            *(self._maps(firsts) if self.pictured else ()),
             *self._references(metrics, judge),
             *(p for w in weights.values() for p in self._measures(w, metrics, judge)),
-            self._time(firsts),
+            *([self._time(firsts)] if self.pictured else ()),
         ]
 
     def _key(self, kind: UnitKind, depends: Any, *modules: str, device: bool = True) -> str:
@@ -113,7 +115,7 @@ class Parts:
                 depends = [needed, size, _declaration(metric)]
                 key = self._key("reference", depends, SCORING, BASELINES, *_homes(metric))
                 yield Part(key=key, kind="reference", latent_dim=size, metric=metric.name, judge=needed)
-            if size == self.models[0].latent_dim:
+            if self.pictured and size == self.models[0].latent_dim:
                 key = self._key("reference", size, PICTURES, DUPLICATES)
                 yield Part(key=key, kind="reference", latent_dim=size)
 
@@ -132,7 +134,7 @@ class Parts:
             depends = [trained.key, needed, _declaration(metric)]
             key = self._key("measure", depends, SCORING, home, *_homes(metric))
             yield Part(**cell, key=key, metric=metric.name, judge=needed)
-        if trained.seed == self.run.seeds[0]:
+        if self.pictured and trained.seed == self.run.seeds[0]:
             seen_by = judge.key if judge else None
             key = self._key("measure", [trained.key, seen_by], SCORING, PICTURES, home)
             yield Part(**cell, key=key, judge=seen_by)

@@ -35,12 +35,12 @@ from latentbench.running.unit import Part, Unit, UnitKind
 
 @dataclass(frozen=True)
 class Planned:
-    """A checked run: effective configuration, data, models in the order asked for, output folder, who carries it out,
-    ``cpu`` or ``cuda``; its parts, which of them were ``found``, units for the others in order of need; cells (spec, seed),
+    """A checked run: effective configuration, data (``splits`` of them, the first of which is shown in pictures), models in
+    the order asked for, output folder, who carries it out, ``cpu`` or ``cuda``; its parts, which of them were ``found``, units for the others in order of need; cells (spec, seed),
     how much is reused, a rough forecast in CPU-seconds, and warnings worth a line."""
 
     run: Run
-    dataset: Dataset
+    splits: tuple[Dataset, ...]
     models: tuple[ModelSpec, ...]
     folder: Path
     executor: Opener
@@ -52,6 +52,11 @@ class Planned:
     reused: Reused
     expected_seconds: float
     warnings: tuple[str, ...]
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data; of several splits the first."""
+        return self.splits[0]
 
     @cached_property
     def places(self) -> dict[str, str]:
@@ -82,7 +87,9 @@ def plan(asked: Run, trained: Trained | None = None) -> Planned:
     others = reuse.sources(run.reuse)
     executor = find_executor(run.executor)
     device = pick_device(run)
-    dataset = catalog.load_dataset(run)
+    runs = run.by_split()
+    splits = _splits(run, [catalog.load_dataset(one) for one in runs])
+    dataset = splits[0]
     for spec in models:
         with torch.random.fork_rng(devices=[]):
             model = spec.build(dataset.shape)
@@ -92,19 +99,24 @@ def plan(asked: Run, trained: Trained | None = None) -> Planned:
     if trained is not None and trained.dataset_sha256 != dataset.sha256:
         raise ValueError(f"measure: {trained.folder} was trained on other data: {run.dataset} has changed since")
     folder = Path(run.out) if run.out else Path("reports") / run.id
-    parts = Parts(run, dataset, models, device, trained.weights if trained else {}).every()
+    weights = trained.weights if trained else {}
+    each = [
+        Parts(one, data, models, device, weights, pictured=not k).every()
+        for k, (one, data) in enumerate(zip(runs, splits, strict=True))
+    ]
+    parts = [part for some in each for part in some]
     found = reuse.find(parts, folder, others, device, run.cache)
     reused = reuse.count(parts, found, folder, device)
     return Planned(
         run=run,
-        dataset=dataset,
+        splits=splits,
         models=models,
         folder=folder,
         executor=executor,
         device=device,
         parts=tuple(parts),
         found=found,
-        units=tuple(_lay_out(parts, found, run, dataset, models, device, str(folder.absolute()))),
+        units=tuple(_every_unit(each, found, runs, splits, models, device, str(folder.absolute()))),
         cells=tuple((m, s) for m in run.models for s in run.seeds),
         reused=reused,
         expected_seconds=_forecast(parts, found, run, dataset),
@@ -145,6 +157,31 @@ def _warnings(run: Run, dataset: Dataset, models: Sequence[ModelSpec]) -> Iterat
         )
 
 
+def _splits(run: Run, loaded: Sequence[Dataset]) -> tuple[Dataset, ...]:
+    """The data of every split. Raises ValueError where two are the same: the data has its own."""
+    if len({data.sha256 for data in loaded}) < len(loaded):
+        raise ValueError(
+            f"splits: {run.splits} is not allowed: {run.dataset} gives the same images for other split seeds"
+        )
+    return tuple(loaded)
+
+
+def _every_unit(
+    each: Sequence[Sequence[Part]],
+    found: Mapping[str, Manifest],
+    runs: Sequence[Run],
+    splits: Sequence[Dataset],
+    models: Sequence[ModelSpec],
+    device: str,
+    root: str,
+) -> list[Unit]:
+    """The units of every split; the first split's come last, for among them is that of the times, which is alone."""
+    out: list[Unit] = []
+    for parts, run, dataset in reversed(list(zip(each, runs, splits, strict=True))):
+        out += _lay_out(parts, found, run, dataset, models, device, root, out)
+    return out
+
+
 def _lay_out(
     parts: Sequence[Part],
     found: Mapping[str, Manifest],
@@ -153,8 +190,10 @@ def _lay_out(
     models: Sequence[ModelSpec],
     device: str,
     root: str,
+    before: Sequence[Unit] = (),
 ) -> list[Unit]:
-    """Units for the parts that are not found, each after those it needs; ``needs`` names them by folder."""
+    """Units for the parts that are not found, each after those it needs; ``needs`` names them by folder. ``before``: units
+    that are carried out too."""
     specs = {m.text: m for m in models}
     worker, places = run.for_worker(), _places(found, ())
     out: list[Unit] = []
@@ -162,7 +201,9 @@ def _lay_out(
         seen = dict.fromkeys(key for part in group for key in part.needs)
         made = {u.folder for u in out}
         about = models if kind == "time" else [specs[m] for m in dict.fromkeys(p.model for p in group if p.model)]
-        needs = [u.folder for u in out] if kind == "time" else [places[k] for k in seen if places[k] in made]
+        needs = (
+            [u.folder for u in (*before, *out)] if kind == "time" else [places[k] for k in seen if places[k] in made]
+        )
         unit = Unit(
             kind=kind,
             parts=tuple(group),

@@ -45,7 +45,7 @@ def define(metrics: Iterable[Metric]) -> dict[str, dict[str, Any]]:
 
 def describe_run(
     config: Mapping[str, Any],
-    dataset: Dataset,
+    splits: Sequence[Dataset],
     metrics: Sequence[Metric],
     environment: Mapping[str, Any],
     command: str,
@@ -53,8 +53,10 @@ def describe_run(
     started: float | None = None,
     study: Mapping[str, Any] | None = None,
 ) -> RunInfo:
-    """What was asked, on what data, with which definitions, where; ``started`` in seconds since 1970 (default: now)."""
+    """What was asked, on what data (of several ``splits`` the first, and the hashes of all), with which definitions, where;
+    ``started`` in seconds since 1970 (default: now)."""
     now = time.time()
+    dataset, *others = splits
     return RunInfo(
         config=config,
         environment=environment,
@@ -69,6 +71,7 @@ def describe_run(
             "shape": list(dataset.shape),
             "classes": list(dataset.classes),
             "sizes": {n: dataset.whole.get(n, len(getattr(dataset, n).x)) for n in ("train", "val", "test")},
+            **({"splits": [data.sha256 for data in splits]} if others else {}),
             **_streamed(dataset),
         },
         models=models,

@@ -6,6 +6,7 @@ tests beside them are those of `latentbench.stats.intervals`, offered here too: 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from latentbench.records import TIMINGS, Better, Reason, Record, Role, canonical, is_model, is_reference, values
 from latentbench.stats.intervals import (
     LEVEL,
+    UNBOUNDED,
     Bounds,
     Interval,
     Paired,
@@ -44,7 +46,8 @@ class Cell:
     ``interval`` is None where there is no value; then ``status`` is failed or skipped and ``reason`` says why: a `Reason`
     that joins those of its records. ``failed`` and ``skipped`` count the seeds without a value, also where others have one. ``details`` are the named
     extras of the records that have any, by seed. ``unproven`` says why the metric failed its self-check on this data;
-    such a metric ranks nobody and no claim rests on it.
+    such a metric ranks nobody and no claim rests on it. ``splits``: the split of the data that each seed had, where the
+    run's seeds were dealt to several; what was measured once is then the mean over them.
 
     What is claimed of it hangs on more than its values: on the ``least`` effect that matters; on the ``family`` of claims
     that it is made with (None: with those of its row alone) and whether it is one of that page's ``headlines``; and on what
@@ -72,6 +75,7 @@ class Cell:
     details: Mapping[Seed, Mapping[str, Any]] = field(default_factory=dict)
     run: str = ""
     unproven: str = ""
+    splits: Mapping[Seed, int] = field(default_factory=dict)
     least: LeastEffect = field(default_factory=LeastEffect)
     headline: bool = False
     barred: tuple[str, ...] = ()
@@ -107,6 +111,11 @@ class Cell:
         """True where a time was taken while other workers or programs ran, or may have: such a one is not `rankable`."""
         return any("workers" in d and not d.get("rankable", True) for d in self.details.values())
 
+    def over_seeds(self, values: Mapping[Seed, float], bounds: Bounds = UNBOUNDED) -> Interval:
+        """The interval of values of this cell's seeds, such as a function of its own: by split where there are several."""
+        groups = [self.splits[s] for s in values] if self.splits else None
+        return t_interval(values.values(), bounds=bounds, groups=groups)
+
     def badness(self, value: float) -> float:
         """A number that is lower where ``value`` is better in this metric's direction."""
         if self.better == "target" and self.target is not None:
@@ -120,9 +129,20 @@ def summarise(records: Iterable[Record]) -> list[Cell]:
     their cells."""
     groups: dict[str, list[Record]] = {}
     every = list(records)
-    defined = {r.run: r.detail.get("definitions") or {} for r in every if r.kind == "run"}
+    heads = {r.run: r.detail for r in every if r.kind == "run"}
+    defined = {run: detail.get("definitions") or {} for run, detail in heads.items()}
+    splits = {run: _splits(detail) for run, detail in heads.items()}
     rows = list(values(every))
-    failed = {_checked(r): _why(r) for r in rows if r.role == "check" and r.value == 0.0}
+
+    def data(r: Record) -> str:
+        """Which data: several splits of one are the same."""
+        return "" if r.dataset_hash in splits.get(r.run, {}) else r.dataset_hash
+
+    def checked(r: Record) -> tuple[object, ...]:
+        """What a self-check holds for: one metric on one data set at one latent size."""
+        return r.run, r.dataset, data(r), r.latent_dim, r.metric
+
+    failed = {checked(r): _why(r) for r in rows if r.role == "check" and r.value == 0.0}
     for r in rows:
         if r.role == "check":
             continue
@@ -130,7 +150,7 @@ def summarise(records: Iterable[Record]) -> list[Cell]:
             [
                 r.run,
                 r.dataset,
-                r.dataset_hash,
+                data(r),
                 r.role,
                 r.model,
                 r.params,
@@ -142,22 +162,35 @@ def summarise(records: Iterable[Record]) -> list[Cell]:
         )
         groups.setdefault(key, []).append(r)
     return [
-        _cell(group, failed.get(_checked(group[0]), ""), defined.get(group[0].run, {}).get(group[0].metric) or {})
+        _cell(
+            group,
+            failed.get(checked(group[0]), ""),
+            defined.get(group[0].run, {}).get(group[0].metric) or {},
+            splits.get(group[0].run, {}),
+        )
         for group in groups.values()
     ]
 
 
-def _checked(r: Record) -> tuple[object, ...]:
-    """What a self-check holds for: one metric on one data set at one latent size."""
-    return r.run, r.dataset, r.dataset_hash, r.latent_dim, r.metric
+def _splits(detail: Mapping[str, Any]) -> dict[str, int]:
+    """Hash of the data -> its number among the splits that a run's seeds were dealt to; empty where it is one."""
+    several = (detail.get("dataset") or {}).get("splits") or ()
+    return {str(sha256): number for number, sha256 in enumerate(several)}
 
 
 def _why(check: Record) -> str:
     return "; ".join(map(str, check.detail.get("why", ()))) or "no reason recorded"
 
 
-def _cell(rows: Sequence[Record], unproven: str, definition: Mapping[str, Any]) -> Cell:
+def _cell(rows: Sequence[Record], unproven: str, definition: Mapping[str, Any], splits: Mapping[str, int]) -> Cell:
     numbers = {r.seed: r.value for r in rows if r.value is not None}
+    if splits and None in numbers:
+        once = [r.value for r in rows if r.value is not None and r.seed is None]
+        numbers[None] = math.fsum(once) / len(once)
+    dealt: dict[Seed, int] = {
+        r.seed: splits[r.dataset_hash] for r in rows if splits and r.seed is not None and r.seed in numbers
+    }
+    of = [dealt[seed] for seed in numbers] if dealt else None
     bad = [r for r in rows if r.value is None]
     first = rows[0]
     status = "ok" if numbers else "failed" if any(r.status == "failed" for r in bad) else "skipped"
@@ -175,7 +208,7 @@ def _cell(rows: Sequence[Record], unproven: str, definition: Mapping[str, Any]) 
         target=first.target,
         bounds=first.bounds,
         values=numbers,
-        interval=t_interval(numbers.values(), bounds=first.bounds) if numbers else None,
+        interval=t_interval(numbers.values(), bounds=first.bounds, groups=of) if numbers else None,
         status=status,
         reason=Reason.joined(reasons) if (reasons := [r.reason for r in bad if r.reason]) else "",
         failed=sum(r.status == "failed" for r in bad),
@@ -183,6 +216,7 @@ def _cell(rows: Sequence[Record], unproven: str, definition: Mapping[str, Any]) 
         details={r.seed: r.detail for r in rows if r.value is not None and r.detail},
         run=first.run,
         unproven=unproven,
+        splits=dealt,
         least=recorded(definition, first.bounds, first.unit),
         headline=bool(definition.get("headline")) and first.split in ("test", ""),
     )

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from latentbench.records import canonical
-from latentbench.stats.cells import LEVEL, Cell, Interval, Seed, comparable, t_interval
+from latentbench.stats.cells import LEVEL, Cell, Interval, Seed, comparable
+from latentbench.stats.intervals import group_means
 
 ALPHA = 1 - LEVEL
 """Chance of any false claim in a family."""
@@ -112,8 +113,8 @@ def difference(first: Cell, other: Cell) -> Interval | None:
     """``other - first``, paired by seed; of a metric with a target, of the distances to it. None where they share no
     seed."""
     a, b = compared(first), compared(other)
-    shared = [b[s] - a[s] for s in b if s in a]
-    return t_interval(shared) if shared else None
+    shared = {s: b[s] - a[s] for s in b if s in a}
+    return other.over_seeds(shared) if shared else None
 
 
 def compared(cell: Cell) -> Mapping[Seed, float]:
@@ -131,10 +132,14 @@ def sound(first: Cell, other: Cell) -> bool:
 
 
 def paired_values(first: Cell, other: Cell) -> list[float]:
-    """``other - first`` at each seed both have; empty where that is one or none, which tells no chance."""
+    """``other - first`` at each seed both have, or the mean of each split that their seeds were dealt to; empty where
+    that is one or none, which tells no chance."""
     a, b = compared(first), compared(other)
-    shared = [b[s] - a[s] for s in b if s in a]
-    return shared if len(shared) > 1 else []
+    shared = {s: b[s] - a[s] for s in b if s in a}
+    each = list(shared.values())
+    if other.splits:
+        each = group_means(each, [other.splits[s] for s in shared])
+    return each if len(each) > 1 else []
 
 
 def chance(first: Cell, other: Cell) -> float | None:

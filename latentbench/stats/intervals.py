@@ -15,14 +15,15 @@ cut at the bound: the true mean cannot lie beyond, so the cut costs no coverage.
 skewed sample may also escape it: docs/coverage.md has the measured coverage.
 
 Every interval is conditional on one split of the data and one judge: it tells how much the *training seed* matters,
-not how much another split or another judge would.
+not how much another split or another judge would. Where seeds were dealt to several splits, values of one split are no
+independent ones: their means are what the interval is of (``groups``), and it covers split and judge as well.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -58,7 +59,7 @@ AT_A_BOUND = "every seed gave the measure's bound itself, which leaves their spr
 class Interval:
     """A mean, or another estimate of location, with its interval; ``low``, ``high`` and ``sd`` are None for fewer than
     two values. ``approximate`` says why the interval may cover less than it claims; empty where nothing speaks for
-    that."""
+    that. ``n`` values are behind it; ``groups`` independent ones where that are fewer, else None."""
 
     mean: float
     low: float | None
@@ -66,6 +67,12 @@ class Interval:
     sd: float | None
     n: int
     approximate: str = ""
+    groups: int | None = None
+
+    @property
+    def independent(self) -> int:
+        """How many independent values are behind it."""
+        return self.n if self.groups is None else self.groups
 
     @property
     def half(self) -> float | None:
@@ -99,10 +106,13 @@ def quantile(n: int, level: float = LEVEL) -> float:
     return float(stdtrit(n - 1, (1 + level) / 2))
 
 
-def t_interval(values: Iterable[float], level: float = LEVEL, bounds: Bounds = UNBOUNDED) -> Interval:
+def t_interval(
+    values: Iterable[float], level: float = LEVEL, bounds: Bounds = UNBOUNDED, groups: Iterable[int] | None = None
+) -> Interval:
     """Mean and t-interval, ``m ± t_n s / sqrt(n)``, in the unit of the values (Student 1908).
 
-    ``bounds`` are the lowest and highest value a mean can have: the interval is cut there and is `Interval.approximate`
+    ``groups`` names the group of each value, where those of one group hang together: then the means of the groups are
+    the x_i, which is exact for equally large ones. ``bounds`` are the lowest and highest value a mean can have: the interval is cut there and is `Interval.approximate`
     where the values lie close. Raises ValueError where there is no value, one is not finite, or ``level`` is not
     between 0 and 1.
     """
@@ -113,6 +123,9 @@ def t_interval(values: Iterable[float], level: float = LEVEL, bounds: Bounds = U
         raise ValueError(f"level {level} of an interval is not between 0 and 1")
     if odd := [v for v in x if not math.isfinite(v)]:
         raise ValueError(f"an interval needs finite values, got {odd[0]}")
+    if groups is not None:
+        one = t_interval(group_means(x, groups), level, bounds)
+        return replace(one, n=len(x), groups=one.n)
     n, mean = len(x), math.fsum(x) / len(x)
     if n < 2:
         return Interval(mean, None, None, None, n)
@@ -122,6 +135,14 @@ def t_interval(values: Iterable[float], level: float = LEVEL, bounds: Bounds = U
     # A mean beyond its bounds (a rounding error, a record of another version) keeps an interval that contains it.
     low, high = min(max(mean - half, bottom), mean), max(min(mean + half, top), mean)
     return Interval(mean, low, high, sd, n, _near(mean, sd, bottom, top))
+
+
+def group_means(x: Sequence[float], groups: Iterable[int]) -> list[float]:
+    """The mean of each group's values, in the order in which the groups appear: (n,) -> (groups,)."""
+    by: dict[int, list[float]] = {}
+    for value, group in zip(x, groups, strict=True):
+        by.setdefault(group, []).append(value)
+    return [math.fsum(some) / len(some) for some in by.values()]
 
 
 def _near(mean: float, sd: float, bottom: float, top: float) -> str:
@@ -138,7 +159,8 @@ def t_test(difference: Interval) -> float:
         return 1.0
     if difference.sd == 0:
         return 0.0
-    return float(2 * stdtr(difference.n - 1, -abs(difference.mean) * math.sqrt(difference.n) / difference.sd))
+    n = difference.independent
+    return float(2 * stdtr(n - 1, -abs(difference.mean) * math.sqrt(n) / difference.sd))
 
 
 @dataclass(frozen=True)
@@ -222,14 +244,19 @@ def sign_flip(differences: Sequence[float]) -> float:
     return float((np.abs(sums) >= seen).mean())
 
 
-def paired(a: Mapping[Any, float], b: Mapping[Any, float], level: float = LEVEL) -> Paired:
-    """Paired difference a - b over common seeds. Raises ValueError where they have no seed in common."""
+def paired(
+    a: Mapping[Any, float], b: Mapping[Any, float], level: float = LEVEL, groups: Mapping[Any, int] | None = None
+) -> Paired:
+    """Paired difference a - b over common seeds; ``groups``: seed -> group, where seeds hang together in groups (see
+    `t_interval`). Raises ValueError where they have no seed in common."""
     seeds = [s for s in a if s in b]
     if not seeds:
         raise ValueError("a paired difference needs a seed in common, there is none")
     differences = [a[s] - b[s] for s in seeds]
-    interval = t_interval(differences, level)
-    return Paired(interval, sign_flip(differences), interval.side == 0)
+    of = [groups[s] for s in seeds] if groups else None
+    interval = t_interval(differences, level, groups=of)
+    flipped = sign_flip(group_means(differences, of) if of else differences)
+    return Paired(interval, flipped, interval.side == 0)
 
 
 def seeds_to_see(sd: float, effect: float, alpha: float = 1 - LEVEL, power: float = POWER) -> int | None:

@@ -334,7 +334,8 @@ def _note(cell: Cell, n: int, seeds: int) -> str:
 
 
 def _context(view: PageView) -> Context:
-    return {"tables": tables(view.columns), "several": view.several}
+    dealt = [len((c.run.detail.get("dataset") or {}).get("splits") or ()) for c in view.columns]
+    return {"tables": tables(view.columns), "several": view.several, "splits": min(dealt, default=0)}
 
 
 SECTION = Section("scores", marked("Scores"), "scores.html.jinja", _context, order=300)

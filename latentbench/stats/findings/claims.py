@@ -106,17 +106,17 @@ class CellComparison:
         they have would be needed: the power of a paired t-test at the level that the least of the page's p-values is held
         to, 5 % over the number of claims. None where no number can be given."""
         d = self.difference
-        if d is None or not d.sd or self.outcome != "not told apart":
+        if d is None or not d.sd or d.groups or self.outcome != "not told apart":
             return None
         k = seeds_to_see(d.sd, self.threshold, ALPHA / max(1, _family(self.first, self.other).claims(self.other)))
-        return k if k and k > d.n else None
+        return k if k and k > d.independent else None
 
     @property
     def sign_flip_p(self) -> float | None:
         """P of the companion test, where there are seeds enough for it to follow the interval."""
-        if self.difference is None or 2 ** (1 - self.difference.n) > ALPHA:
+        if self.difference is None or 2 ** (1 - self.difference.independent) > ALPHA:
             return None
-        return paired(compared(self.other), compared(self.first)).sign_flip_p
+        return _paired(self.first, self.other).sign_flip_p
 
     @property
     def borderline(self) -> bool:
@@ -186,7 +186,11 @@ def claims(*rows: Sequence[Cell]) -> tuple[Claim, ...]:
 def difference(first: Cell, other: Cell) -> Paired | None:
     """``other - first``, paired by seed; None where they share no seed, where the metric failed its self-check, or
     where the two values do not compare. Its size: whether it is told, `side` says."""
-    return paired(compared(other), compared(first)) if sound(first, other) and paired_difference(first, other) else None
+    return _paired(first, other) if sound(first, other) and paired_difference(first, other) else None
+
+
+def _paired(first: Cell, other: Cell) -> Paired:
+    return paired(compared(other), compared(first), groups=other.splits or None)
 
 
 def side(first: Cell, other: Cell) -> int:

@@ -119,7 +119,8 @@ def multiple(first: Cell | None, factor: float, other: Cell | None) -> Evidence 
     """``first`` scores at least ``factor`` times what ``other`` does; None where they share no seed."""
     if first is None or other is None or not first.values.keys() & other.values.keys():
         return None
-    d = paired(first.values, {seed: factor * v for seed, v in other.values.items()}).difference
+    scaled = {seed: factor * v for seed, v in other.values.items()}
+    d = paired(first.values, scaled, groups=first.splits or None).difference
     return Evidence(d, d.side, t_test(d))
 
 

@@ -15,10 +15,10 @@ told otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from latentbench.stats.cells import Cell, Interval, t_interval
+from latentbench.stats.cells import Cell, Interval, Seed
 from latentbench.stats.findings.finding import Word
 
 LEAST = 0.02
@@ -34,9 +34,9 @@ class Part(NamedTuple):
     flaw: bool = False
 
 
-def graded(values: Iterable[float], limits: tuple[float, float], reason: str) -> Part:
-    """Where a model's ``values`` over seeds, higher better, lie beside two limits, the first of them not the lower."""
-    (yes, partly), i = limits, t_interval(values)
+def graded(cell: Cell, values: Mapping[Seed, float], limits: tuple[float, float], reason: str) -> Part:
+    """Where ``values`` of a cell's seeds, higher better, lie beside two limits, the first of them not the lower."""
+    (yes, partly), i = limits, cell.over_seeds(values)
     return Part(_grade(i, yes, partly), reason, i.mean < yes)
 
 
@@ -82,4 +82,4 @@ def beyond(cell: Cell, number: float | None) -> Interval | None:
     """A model's values minus a fixed number, over seeds; None where there is no number or one seed."""
     if number is None or cell.interval is None or cell.interval.n < 2:
         return None
-    return t_interval([v - number for v in cell.values.values()])
+    return cell.over_seeds({s: v - number for s, v in cell.values.items()})

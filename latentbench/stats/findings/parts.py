@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from latentbench.stats.cells import Cell, Interval, Seed, t_interval
+from latentbench.stats.cells import Cell, Interval, Seed
 from latentbench.stats.findings.grading import Part, beyond, gained, graded, lacking
 from latentbench.stats.findings.table import Table
 
@@ -46,7 +46,7 @@ def _level(metric: str, limits: tuple[float, float], reason: str, beside_real: C
         if real is None or (beside_real is _of_ceiling and real <= 0):
             return Part("not told", "no ceiling")
         assert cell is not None
-        return graded((beside_real(v, real) for v in cell.values.values()), limits, reason)
+        return graded(cell, {s: beside_real(v, real) for s, v in cell.values.items()}, limits, reason)
 
     return rule
 
@@ -54,6 +54,11 @@ def _level(metric: str, limits: tuple[float, float], reason: str, beside_real: C
 def _at_most(limits: tuple[float, float]) -> tuple[float, float]:
     """Limits of what is better where it is lower, for its negative."""
     return -limits[0], -limits[1]
+
+
+def _negative(cell: Cell) -> dict[Seed, float]:
+    """A cell's values, higher better where they were lower better."""
+    return {s: -v for s, v in cell.values.items()}
 
 
 def _of_ceiling(value: float, real: float) -> float:
@@ -69,8 +74,8 @@ def valid(table: Table, model: str, metric: str = "validity.normal") -> Part:
     if real is None or real <= junk:
         return Part("not told", "no ceiling")
     assert cell is not None
-    shares = [(v * (1 - far_share(cell, seed)) - junk) / (real - junk) for seed, v in cell.values.items()]
-    return graded(shares, VALIDITY, "validity")
+    shares = {s: (v * (1 - far_share(cell, s)) - junk) / (real - junk) for s, v in cell.values.items()}
+    return graded(cell, shares, VALIDITY, "validity")
 
 
 def _ceiling(table: Table, metric: str) -> float | None:
@@ -97,7 +102,7 @@ def copied(table: Table, model: str) -> Part:
         return Part("not told", "copying unknown")
     if (gap := lacking(cell, "memorisation")) is not None:
         return gap
-    part = graded((-v for v in cell.values.values()), _at_most(COPIED), "copies in part")
+    part = graded(cell, _negative(cell), _at_most(COPIED), "copies in part")
     return part._replace(reason="copies") if part.grade == "no" else part
 
 
@@ -175,8 +180,8 @@ def between_classes(table: Table, model: str) -> Part:
 
 def gain_between_classes(gain: Cell) -> Interval | None:
     """A model's gain on pairs of two classes alone, over seeds; None where its records do not tell."""
-    parts = [d["different_class"]["gain"] for d in gain.details.values() if "different_class" in d]
-    return t_interval(parts) if parts else None
+    parts = {s: float(d["different_class"]["gain"]) for s, d in gain.details.items() if "different_class" in d}
+    return gain.over_seeds(parts) if parts else None
 
 
 def smooth(table: Table, model: str) -> Part:
@@ -185,7 +190,7 @@ def smooth(table: Table, model: str) -> Part:
     if (gap := lacking(cell, "path.refinement")) is not None:
         return gap
     assert cell is not None
-    return graded((-v for v in cell.values.values()), _at_most((SNAPS, SNAPS)), "jumps")
+    return graded(cell, _negative(cell), _at_most((SNAPS, SNAPS)), "jumps")
 
 
 def even(table: Table, model: str) -> Part:
@@ -195,7 +200,7 @@ def even(table: Table, model: str) -> Part:
         return gap
     assert cell is not None
     steps = float(cell.metric_params.get("frames") or FRAMES) - 1
-    return graded((-v * steps for v in cell.values.values()), _at_most(EVEN), "uneven")
+    return graded(cell, {s: -v * steps for s, v in cell.values.items()}, _at_most(EVEN), "uneven")
 
 
 FRAMES = 16

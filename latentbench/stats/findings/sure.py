@@ -59,7 +59,8 @@ class Certainty:
     no judge, in the words of records. ``second``: the models that a second judge was asked about, each with whether it
     says the same of them against the ``first``. ``lost``: models that nothing is known of. ``least_p``: what the
     sign-flip test cannot fall below with this many seeds, where that is above a claim's error. ``claims``: how many are
-    made together on the page, in headlines and in all; None where there are none."""
+    made together on the page, in headlines and in all; None where there are none. ``splits``: to how many splits of the
+    data the seeds were dealt; 0 where it is one."""
 
     table: Table
     seeds: int
@@ -72,12 +73,15 @@ class Certainty:
     lost: tuple[str, ...]
     least_p: float | None
     claims: tuple[int, int] | None = None
+    splits: int = 0
 
 
 def sure(table: Table, records: Sequence[Record]) -> Certainty:
     """What the claims of a table are conditional on."""
     valid, judge, n = table.row("validity.normal"), _judge(table), table.seeds
-    least = sign_flip([1.0] * n) if n >= 2 else 0.0
+    splits = len((table.head.detail.get("dataset") or {}).get("splits") or ()) if table.head else 0
+    independent = splits or n
+    least = sign_flip([1.0] * independent) if independent >= 2 else 0.0
     return Certainty(
         table,
         n,
@@ -90,6 +94,7 @@ def sure(table: Table, records: Sequence[Record]) -> Certainty:
         tuple(without_record(records, table)),
         least if least > CLAIM else None,
         table.claims,
+        splits,
     )
 
 

@@ -18,7 +18,12 @@ def sure(certainty: Certainty) -> Statement:
     n, place = certainty.seeds, where(certainty.table)
     if n >= 2:
         judge = say("one judge") if certainty.judged else say("no judge")
-        headline = say("{n} seeds, one split of the data and {judge}, {where}.", n=n, judge=judge, where=place)
+        headline = (
+            say("{n} seeds on {splits} splits of the data, each with {judge}, {where}.",
+                n=n, splits=certainty.splits, judge=judge, where=place)
+            if certainty.splits
+            else say("{n} seeds, one split of the data and {judge}, {where}.", n=n, judge=judge, where=place)
+        )  # fmt: skip
     else:
         text = marked("Not at all yet: one seed gives no interval, so nothing is a claim, {where}.")
         headline = say(text, where=place)
@@ -60,17 +65,32 @@ def _data_and_training(table: Table) -> list[str]:
     return out
 
 
-def _intervals(certainty: Certainty) -> list[str]:
-    out = [
+def _cover(splits: int) -> list[str]:
+    """What the intervals cover, and what the levels hold for."""
+    if splits:
+        return [
+            say(
+                "Intervals are 95 % t-intervals over the means of {n} random splits of the data, those of differences between "
+                "equal seeds, each for one comparison on its own; they cover the split, its judge and the training seed, "
+                "not what other data would give.",
+                n=splits,
+            )
+        ]
+    return [
         say(
             "Intervals are 95 % t-intervals, those of differences between equal seeds, each for one comparison on its own; "
             "they tell how much the training seed matters, not what other data or another judge would give."
         ),
         say(
             "Levels hold for this split of the data: over three splits of digits they moved by about five half-widths (the "
-            "VAE's valid share of N(0, I) was .535, .424 and .417), while the signs of the differences stayed."
+            "VAE's valid share of N(0, I) was .535, .424 and .417), while the signs of the differences stayed; run with "
+            "--splits 3 or more for intervals that cover it."
         ),
     ]
+
+
+def _intervals(certainty: Certainty) -> list[str]:
+    out = _cover(certainty.splits)
     if certainty.claims:
         out.append(
             say(
@@ -88,7 +108,7 @@ def _intervals(certainty: Certainty) -> list[str]:
                 "The exact sign-flip test, which needs no normal distribution, cannot fall below p = {least} with {n} "
                 "seeds: 6 are the least for one claim at 5 %.",
                 least=f"{certainty.least_p:.2g}",
-                n=certainty.seeds,
+                n=certainty.splits or certainty.seeds,
             )
         )
     return out
