@@ -29,7 +29,7 @@ SAMPLE_COUNT = 2000
 """Samples that the metrics draw: one number, so that they share them."""
 FITTED: frozenset[Need] = frozenset({DECODER, JUDGE, TRAIN})
 """What judging the draws of a sampler takes that is fitted to the training codes."""
-STARTS, FIRST_STEPS, FIRST_CODES = 10, 10, 2000
+STARTS, FIRST_STEPS, FIRST_CODES = 10, 20, 2000
 """Starts of a mixture, the steps of EM after which the best of them is chosen, and the codes that these see at most."""
 GREYS = 99
 """Images of one grey, evenly from black to white, both left out."""
