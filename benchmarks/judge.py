@@ -77,6 +77,7 @@ def measure(data: Dataset, seed: int, taught: str) -> dict[str, Any]:
         "seconds": seconds,
         "refusal": str(judge.refusal),
         "checks": {name: check.value for name, check in judge.checks.items()},
+        "withdrawn": [name for name, check in judge.checks.items() if check.detail.get("withdrawn")],
         "reconstructions": {str(share): _passes_reconstructions(judge, data, share) for share in KEPT},
     }
 
@@ -109,7 +110,7 @@ def document(out: Mapping[str, Any]) -> str:
         "| --- |" + " ---: |" * len(_columns()),
         *_table(rows),
         "",
-        "PCA, .9 and .99: test images rebuilt from the principal components that keep that share of the variance, a mild damage.",
+        "Shown and never shown: to the judges that were taught all. PCA, .9 and .99: test images rebuilt from the principal components that keep that share of the variance, a mild damage.",
         "",
         *_refusals(rows),
     ]
@@ -150,6 +151,10 @@ def _at(row: Mapping[str, Any], path: Sequence[str]) -> float | None:
 
 
 def _refusals(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for row in rows:
+        if names := [name.removeprefix("judge.pass.") for name in row.get("withdrawn", ())]:
+            yield f"Withdrawn halfway, as taken for real: {row['data']}, {row['taught']}, seed {row['seed']}: {', '.join(names)}."
+            yield ""
     yield f"Patches without labels: {NO_JUDGE}; all else is measured."
     for name, taught in _columns():
         why = [r["refusal"] for r in rows if (r["data"], r["taught"]) == (name, taught)]

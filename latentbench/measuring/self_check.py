@@ -164,7 +164,7 @@ def _passes(kind: str, share: float) -> Reason:
     }
     other = Reason.of(
         "judge.passes_floor",
-        "the judge's self-check failed: it passes {share:.1%} of {kind} (at most {most:.0%})",
+        "the judge's self-check failed: it passes {share:.1%} of the floor {kind} (at most {most:.0%})",
         **values,
         kind=kind,
     )
