@@ -228,4 +228,4 @@ def test_one_rule_says_who_leads_on_the_page_and_in_the_tables(tmp_path):
                 found = marked.get((run.label if len(runs) > 1 else "", metric), [])
                 assert {s.label.rpartition(" / ")[2] for s in found} == set(lead), metric
                 assert {s.standing for s in found} <= ({"best"} if len(lead) == 1 else {"tied"}), metric
-    assert any(s.standing == "best" for group in marked.values() for s in group)
+    assert any(len(group) < 3 for group in marked.values())
