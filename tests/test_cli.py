@@ -155,6 +155,13 @@ def test_data_that_cannot_be_used(arrays, said, capsys, empty_folder):
     assert [p.name for p in empty_folder.iterdir()] == ["own.npz"]
 
 
+def test_a_split_of_copies_alone_is_refused(capsys, empty_folder):
+    np.savez("own.npz", x=np.tile(X[:9], (20, 1, 1)))
+    err = refusal(["run", "--dataset", "npz:own.npz", "--dedupe"], capsys)
+    assert "dedupe: without copies the training split of 'own.npz' keeps 9 of 108 images; at least 20" in err
+    assert [p.name for p in empty_folder.iterdir()] == ["own.npz"]
+
+
 def test_used_and_unwritable_folders(capsys, empty_folder):
     Path("used").mkdir()
     Path("used/mine.txt").write_text("mine")
