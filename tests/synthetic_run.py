@@ -475,7 +475,7 @@ def _samples(spec: Synthetic, model: str, _: np.ndarray) -> tuple[dict[str, Any]
 def _atlas(spec: Synthetic, model: str, label: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
     rng = _rng("atlas", model)
     if is_vae(model) and len(spec.models) > 2:
-        return {}, {"share": 0.008, "radius": 1.1, "draws": 4000}
+        return {}, {"share": 0.018, "null": 0.019, "part": "dimension", "draws": 4000}
     k, p = 3, 6
     arrays: dict[str, Any] = {
         "mass": np.array([0.3, 0.12, 0.04]), "depth": np.array([1.9, 1.5, 1.2]), "centre": rng.normal(0, 1, (k, spec.latent_dim)),
@@ -488,7 +488,7 @@ def _atlas(spec: Synthetic, model: str, label: np.ndarray) -> tuple[dict[str, An
             "label": np.zeros((k, p), int),
             "valid_share": rng.uniform(0, 0.5, k),
         }
-    return arrays, {"share": 0.46, "radius": 1.1, "draws": 4000}
+    return arrays, {"share": 0.46, "null": 0.019, "part": "outside", "draws": 4000}
 
 
 def _posterior(spec: Synthetic, model: str, _: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:

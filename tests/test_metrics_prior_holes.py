@@ -168,7 +168,9 @@ def test_hole_sees_a_gap_that_two_moments_do_not():
 def test_the_worst_part_is_the_one_furthest_above_its_null():
     assert worst_of((0.02, 0.02, 0.03), (0.01, 0.01, 0.03)) == 0
     assert worst_of((0.0, 1.0, 0.5), (0.01, 0.01, 0.03)) == 1
-    assert worst_of((1.0, 1.0, 1.0), (0.05, 0.01, 0.03)) == 0, "what is all holes is named by the first, whatever the null"
+    assert worst_of((1.0, 1.0, 1.0), (0.05, 0.01, 0.03)) == 0, (
+        "what is all holes is named by the first, whatever the null"
+    )
     assert worst_of((0.4, 0.1, 0.4 + 1e-13), (0.01, 0.01, 0.01)) == 0, "no last digit decides"
 
 
@@ -209,7 +211,11 @@ def test_independent_components_turn_with_the_codes():
 
 def test_no_direction_hangs_on_the_last_digits():
     """Also of codes that have no independent components, where a longer search would follow their noise."""
-    for codes in (normal((1078, 8), "train"), one_of_eight(0.25, 1078, "train") @ ROTATION, normal((1078, 64), "train")):
+    for codes in (
+        normal((1078, 8), "train"),
+        one_of_eight(0.25, 1078, "train") @ ROTATION,
+        normal((1078, 64), "train"),
+    ):
         held_out = normal((360, codes.shape[1]), "test")
         moments = torch.zeros(codes.shape[1]).double(), torch.eye(codes.shape[1]).double()
 

@@ -14,13 +14,17 @@ def test_distances_are_those_of_the_search(n, k):
     others[2, : n // 2] = others[2, 0]  # heaped on one place
     points[3, 0] = others[3, 0]
     found = kth_distance(points, others.sort(1).values, k)
-    known = torch.stack([nearest(p[:, None], o[:, None], k).distance[:, -1] for p, o in zip(points, others, strict=True)])
+    known = torch.stack(
+        [nearest(p[:, None], o[:, None], k).distance[:, -1] for p, o in zip(points, others, strict=True)]
+    )
     torch.testing.assert_close(found, known, rtol=0, atol=1e-12)
 
 
 def test_the_share_beyond_is_what_a_fine_grid_of_the_normal_says():
     place = torch.special.ndtri((torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000)
-    ordered = torch.stack([normal((300,), "a"), 3 * normal((300,), "b"), normal((300,), "c").sign() + 0.1, torch.zeros(300)])
+    ordered = torch.stack(
+        [normal((300,), "a"), 3 * normal((300,), "b"), normal((300,), "c").sign() + 0.1, torch.zeros(300)]
+    )
     ordered = ordered.double().sort(1).values
     radius = torch.tensor([0.1, 0.1, 0.3, 1.0], dtype=torch.float64)
     found = normal_share_beyond(ordered, 5, radius)

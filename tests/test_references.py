@@ -13,25 +13,60 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from latentbench.metrics.prior_holes import hole_share
-from latentbench.metrics.samplers import prior_codes
+from latentbench.catalog import metrics
+from latentbench.metrics.hole_directions import directions, normal_radius
+from latentbench.metrics.prior_holes import hole_share, holes
+from latentbench.metrics.samplers import draw, fitted, prior_codes
+from latentbench.randomness import randn
 
 
-@reference("hole", "hole.gaussian")
+@reference("hole", "hole.gaussian", "hole.outside", "hole.sparse")
 @pytest.mark.parametrize(("name", "sampler"), [("hole", "normal"), ("hole.gaussian", "gaussian")])
 def test_holes_are_those_of_scikit_learns_neighbours(name, sampler):
+    """Both rules with a kd-tree, on the same draws; the reference's own draws are those of the package."""
     e = fake_encoding()
     codes, held_out = e.train.z.double().numpy(), e.z.double().numpy()
-    search = NearestNeighbors(n_neighbors=5, algorithm="kd_tree").fit(codes)
-    fifth = [
-        search.kneighbors(points)[0][:, -1] for points in (held_out, prior_codes(e, sampler, 4000).double().numpy())
-    ]
-    expected = float((fifth[1] > np.quantile(fifth[0], 0.99)).mean())
-    assert 0.1 < expected < 1
-    assert value(name, e) == pytest.approx(expected, rel=1e-6)
+    mixture = e.once(fitted, sampler=sampler)
+    generator, pick = e.generator("hole reference"), e.generator("hole reference component")
+    own, more = (draw(mixture, randn((n, 3), generator, mixture.mean), pick).numpy() for n in (len(codes), 4000))
+    draws = prior_codes(e, sampler, 4000).double().numpy()
+
+    def fifth(of, points):
+        return NearestNeighbors(n_neighbors=5, algorithm="kd_tree").fit(of).kneighbors(points)[0][:, -1]
+
+    radii = np.quantile(fifth(codes, held_out), 0.99), np.quantile(fifth(own, more), 0.99)
+    expected = [float((fifth(codes, draws) > radius).mean()) for radius in radii]
+    assert 0.1 < max(expected) <= 1
+    found = metrics()[name].compute(e, **metrics()[name].params)
+    assert [found.detail["outside"], found.detail["sparse"]] == pytest.approx(expected, rel=1e-6)
+    assert found.value == found.detail[found.detail["worst"]]
+    if sampler == "normal":
+        assert [value("hole.outside", e), value("hole.sparse", e)] == pytest.approx(expected, rel=1e-6)
 
 
-@reference("hole", "hole.gaussian")
+@reference("hole.dimension")
+def test_the_hole_of_a_dimension_is_scikit_learns_on_a_fine_grid():
+    """Along every direction that is searched: none has a larger hole than the one that is reported, and that one has it."""
+    e = fake_encoding()
+    codes, held_out = e.train.z.double(), e.z.double()
+    place = stats.norm.ppf((np.arange(20000) + 0.5) / 20000)[:, None]
+    usual = normal_radius(len(codes), 5, 0.99)
+
+    def share(w):
+        along, others = (x @ w.numpy()[:, None] for x in (codes.numpy(), held_out.numpy()))
+        search = NearestNeighbors(n_neighbors=5).fit(along)
+        radius = min(usual, np.quantile(search.kneighbors(others)[0][:, -1], 0.99))
+        return float((search.kneighbors(place)[0][:, -1] > radius).mean())
+
+    every, _ = directions(codes, e.generator("hole directions"))
+    gap = e.once(holes, **{k: v for k, v in metrics()["hole"].params.items() if k != "part"}).gap
+    shares = [share(w) for w in every]
+    assert value("hole.dimension", e) == pytest.approx(share(gap.direction), abs=2e-4)
+    assert value("hole.dimension", e) >= max(shares) - 2e-4
+    assert max(shares) > 0.05
+
+
+@reference("hole.outside")
 def test_the_share_of_a_hole_is_scikit_learns_far_from_the_origin():
     rng = np.random.default_rng(0)
     codes, held_out, points = (50 + rng.normal(size=(n, 4)) for n in (300, 80, 500))

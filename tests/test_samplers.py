@@ -5,6 +5,7 @@ import torch
 from fakes import fake_encoding, latent_encoding, normal
 
 from latentbench.core import Undefined
+from latentbench.metrics import samplers
 from latentbench.metrics.samplers import fit_gaussian, fit_mixture, prior_codes
 from latentbench.randomness import seeded
 
@@ -38,6 +39,56 @@ def test_a_mixture_of_few_codes_has_fewer_components():
     assert len(fit_mixture(normal((7, 2), "codes"), 10, seeded(0, "fit")).weight) == 3
     with pytest.raises(Undefined, match="two training codes"):
         fit_mixture(normal((1, 2), "codes"), 10, seeded(0, "fit"))
+
+
+def heaps(n, d=4):
+    """Codes (n, d) around twelve places of unequal weight, some near each other: EM has many optima for ten Gaussians."""
+    place = 4 * normal((12, d), "places")
+    place[6:] = place[:6] + normal((6, d), "near")
+    chosen = (torch.rand(n, generator=seeded(0, "which")) ** 2 * 12).long()
+    return place[chosen] + 0.5 * normal((n, d), "codes")
+
+
+def log_likelihood(mixture, codes):
+    each = [
+        torch.distributions.MultivariateNormal(m, scale_tril=r) for m, r in zip(mixture.mean, mixture.root, strict=True)
+    ]
+    return float(
+        torch.stack([w.log() + p.log_prob(codes) for w, p in zip(mixture.weight, each, strict=True)])
+        .logsumexp(0)
+        .mean()
+    )
+
+
+def test_a_mixture_hangs_less_on_where_it_started_than_one_run_of_em(monkeypatch):
+    codes = heaps(1000)
+
+    def spread():
+        found = [log_likelihood(fit_mixture(codes, 10, seeded(s, "fit")), codes) for s in range(8)]
+        return float(torch.tensor(found).std()), float(torch.tensor(found).mean())
+
+    ten = spread()
+    monkeypatch.setattr(samplers, "STARTS", 1)
+    one = spread()
+    assert ten[0] < 0.6 * one[0], (ten, one)
+    assert ten[1] > one[1]
+
+
+def test_last_digits_and_the_order_of_starts_change_no_mixture():
+    codes = heaps(1000)
+    usual = fit_mixture(codes, 10, seeded(0, "fit"))
+    again = fit_mixture(codes * (1 + 1e-9 * normal(codes.shape, "digits")), 10, seeded(0, "fit"))
+    for a, b in zip(usual, again, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+    assert (usual.mean[:, 0].diff() >= 0).all()
+
+
+def test_a_mixture_is_fitted_to_all_codes_though_its_starts_see_some():
+    """Codes in order of two classes, the second one rare and last."""
+    codes = torch.cat([normal((5000, 2), "many"), 9 + 0.1 * normal((1000, 2), "few")])
+    mixture = fit_mixture(codes, 2, seeded(0, "fit"))
+    torch.testing.assert_close(mixture.weight, torch.tensor([5 / 6, 1 / 6]).double(), rtol=0, atol=1e-3)
+    torch.testing.assert_close(mixture.mean[1], codes[5000:].mean(0), rtol=0, atol=1e-3)
 
 
 def test_prior_draws_depend_on_the_seed_and_not_on_the_model():

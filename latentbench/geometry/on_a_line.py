@@ -37,7 +37,8 @@ def normal_share_beyond(ordered: Tensor, k: int, radius: Tensor) -> Tensor:
     begin = torch.maximum(low[:, 1:], reached[:, :-1])
     begin = torch.cat([low[:, :1], begin], 1)
     covered = (torch.special.ndtr(high) - torch.special.ndtr(begin)).clamp(min=0).masked_fill(~held, 0).sum(1)
-    return (1 - covered).clamp(0, 1)
+    share: Tensor = (1 - covered).clamp(0, 1)
+    return share
 
 
 def _enough(ordered: Tensor, k: int) -> None:

@@ -68,7 +68,8 @@ def independent(codes: Tensor) -> Tensor:
         warnings.simplefilter("ignore")  # codes without independent components have nothing to converge to
         found = FastICA(whiten=False, w_init=start.numpy(), max_iter=STEPS).fit(white.numpy()).components_
     unmixing = torch.from_numpy(np.ascontiguousarray(found)).double() @ whiten
-    return unmixing / unmixing.norm(dim=1, keepdim=True)
+    unit: Tensor = unmixing / unmixing.norm(dim=1, keepdim=True)
+    return unit
 
 
 def directions(codes: Tensor, generator: torch.Generator) -> tuple[Tensor, list[str]]:
@@ -107,7 +108,8 @@ def sharpened(codes: Tensor, direction: Tensor) -> Tensor:
         between = (left - n / len(along) * along.sum()).square() / (n * (len(along) - n))
         cut = int(between.argmax()) + 1
         sides = codes[order[:cut]], codes[order[cut:]]
-        within = sum((s - s.mean(0)).T @ (s - s.mean(0)) for s in sides) / len(codes)
+        around = torch.cat([side - side.mean(0) for side in sides])
+        within = around.T @ around / len(codes)
         ridge = 1e-9 * within.diagonal().mean().clamp(min=1e-300) * torch.eye(len(direction), dtype=codes.dtype)
         turned = torch.linalg.solve(within + ridge, sides[1].mean(0) - sides[0].mean(0))
         if not bool(turned.norm() > 0):

@@ -68,8 +68,8 @@ class Holes(NamedTuple):
         above 1 they are in one."""
         if self.worst == "dimension":
             line = self.gap.direction.to(points.device)
-            along = ((x.double() @ line)[:, None] for x in (points, self.codes))
-            return nearest(*along, k).distance[:, -1] / max(self.gap.radius, 1e-300)
+            place, held = ((x.double() @ line)[:, None] for x in (points, self.codes))
+            return nearest(place, held, k).distance[:, -1] / max(self.gap.radius, 1e-300)
         radius = self.outside if self.worst == "outside" else self.sparse
         return nearest(points, self.codes, k).distance[:, -1] / max(radius, 1e-300)
 
@@ -122,7 +122,7 @@ def holes(e: Encoding, sampler: str, k: int, quantile: float, codes: int, held_o
     away = nearest(e.once(prior_codes, sampler=sampler, count=draws), c, k).distance[:, -1]
     moments = mixture.mean[0], mixture.root[0] @ mixture.root[0].T
     gap = widest_gap(c, h, k, quantile, e.generator("hole directions"), moments)
-    parts = tuple(float((away > r).double().mean()) for r in (outside, sparse)) + (gap.share,)
+    parts = float((away > outside).double().mean()), float((away > sparse).double().mean()), gap.share
     null = null_holes(e.seed, c.shape[1], len(c), len(h), draws, k, quantile)
     worst = worst_of(parts, null[:3])
     return Holes(Shares(*parts, parts[worst]), null, PARTS[worst], c, outside, sparse, gap)
@@ -150,7 +150,8 @@ def null_holes(seed: int, d: int, codes: int, held_out: int, draws: int, k: int,
         gap = widest_gap(c, h[:held_out], k, quantile, generator, moments).share
         found.append((outside[0], sparse, gap))
         means.append((sum(outside) / sets, sparse, gap))
-    null = tuple(sum(part) / repeats for part in zip(*means, strict=True))
+    outside_null, sparse_null, gap_null = (sum(part) / repeats for part in zip(*means, strict=True))
+    null = outside_null, sparse_null, gap_null
     return Shares(*null, sum(one[worst_of(one, null)] for one in found) / repeats)
 
 
@@ -182,7 +183,7 @@ _EXPECTS_OF_A_MAXIMUM = {"null:prior": (0.0, 0.3)}
 """The largest over directions is .016 for 2,000 held-out codes, .03 for 360, .1 for 60 and .25 for 20 in many dimensions."""
 
 
-def _metric(name: str, part: str, summary: str, phrase: Phrase, sampler: str = "normal") -> Metric:
+def _metric(name: str, part: str, summary: str, phrase: Phrase | None = None, sampler: str = "normal") -> Metric:
     """The declaration of one part of the holes under one sampler."""
     return Metric(
         name=name,
@@ -213,33 +214,18 @@ hole_outside = _metric(
     "hole.outside",
     "outside",
     "share of N(0, I) farther from the training codes than 99 % of held-out codes are; .01 = none",
-    Phrase(
-        "N(0, I) outside the codes",
-        "leaves more of N(0, I) outside its codes",
-        "leaves less of N(0, I) outside its codes",
-    ),
 )
 
 hole_sparse = _metric(
     "hole.sparse",
     "sparse",
     "share of N(0, I) with fewer training codes around it than 99 % of N(0, I) would have among as many of its own draws; .01 = none",
-    Phrase(
-        "N(0, I) where codes are sparse",
-        "leaves more of N(0, I) with too few codes",
-        "leaves less of N(0, I) with too few codes",
-    ),
 )
 
 hole_dimension = _metric(
     "hole.dimension",
     "dimension",
     "largest one-dimensional hole of N(0, 1) among the codes along an axis, a random direction or an independent component",
-    Phrase(
-        "the largest hole along one direction",
-        "leaves a larger hole along one direction",
-        "leaves a smaller hole along one direction",
-    ),
 )
 
 hole_gaussian = _metric(

@@ -110,7 +110,8 @@ def still_map(
     """The map without interaction, for print and for browsers without JavaScript: (m, 2) points in class colours and
     shapes, each class named at its most central point, and ``places`` ringed with their names."""
     size = 460
-    low, high = xy.min(0), xy.max(0)
+    shown = np.concatenate([xy, [(p.x, p.y) for p in places]]) if places else xy
+    low, high = shown.min(0), shown.max(0)
     half = float((high - low).max()) / 2 * 1.06 or 1.0
     middle = (high + low) / 2
     x = Axis(middle[0] - half, middle[0] + half, 4, size - 4)
