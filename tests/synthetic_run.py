@@ -310,15 +310,20 @@ def _values(spec: Synthetic) -> Iterator[Record]:
             if spec.judge or not judged:
                 yield replace(base, model=model, role=model.partition(":")[0], value=value, latent_dim=None)  # type: ignore[arg-type]
     if spec.judge:
-        for name, value in (
-            ("accuracy", 0.969),
-            ("pass.real", 0.903),
-            ("pass.noise", 0.004),
-            ("pass.shuffle", 0.021),
-            ("pass.mean", 0.0),
+        for name, value, detail in (
+            ("accuracy", 0.969, {"lower": 0.95, "largest class": 0.1, "images": 360}),
+            ("pass.real", 0.903, {"images": 360}),
+            ("pass.noise", 0.004, {"shown": True, "floor": True, "images": 360}),
+            ("pass.shuffle", 0.021, {"shown": True, "floor": True, "images": 360}),
+            ("pass.mean", 0.0, {"shown": False, "floor": True, "images": 21}),
+            ("pass.halves", 0.086, {"shown": True, "floor": False, "images": 360}),
+            ("pass.sides", 0.22, {"shown": False, "floor": False, "images": 360}),
+            ("junk_shown", 0.086, {"noise": 0.004, "shuffle": 0.021, "halves": 0.086}),
+            ("junk_unseen", 0.22, {"mean": 0.0, "sides": 0.22}),
         ):
             for who in ("judge", "judge:second"):
-                yield Record(model=who, role="judge", metric=f"judge.{name}", split="test", unit="share", value=value)
+                row = Record(model=who, role="judge", metric=f"judge.{name}", split="test", unit="share", value=value)
+                yield replace(row, detail=detail)
     for model in spec.models:
         for part, value in (("parameters", 168_992.0), ("flops.encode", 1.65e5), ("flops.decode", 1.66e5)):
             yield Record(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from synthetic_run import Synthetic, build
 
 from latentbench.core import Dataset, Split
 from latentbench.datasets import digits
@@ -17,6 +18,8 @@ from latentbench.measuring import junk, self_check
 from latentbench.measuring.self_check import Check, lower_bound, refusal
 from latentbench.randomness import seeded
 from latentbench.records import Record
+from latentbench.report.folder import load
+from latentbench.report.sections import protocol
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [k.name for k in junk.IMAGES if k.floor]
@@ -180,6 +183,22 @@ def test_a_kind_of_real_images_is_recorded_as_none(data):
     assert "white" in shown
 
 
+def test_a_kind_that_is_taken_for_real_is_withdrawn_unless_it_is_a_floor(data):
+    def copies(x, count, g):
+        return junk.Made(x[torch.randint(len(x), (count,), generator=g)])
+
+    kinds = [
+        *(k for k in junk.IMAGES if k.name in ("noise", "blur")),
+        junk.Kind("copies", copies, shown=True),
+        junk.Kind("floor_copies", copies, shown=True, floor=True, weight=0.1),
+    ]
+    judge = judges.train_judge(data, steps=300, kinds=kinds)
+    detail = {name: check.detail for name, check in judge.checks.items()}
+    assert [n for n, d in detail.items() if d.get("withdrawn")] == ["judge.pass.copies"]
+    assert judge.checks["judge.pass.real"].value > 0.85
+    assert judge.refusal.code == "judge.passes_floor"
+
+
 def test_no_labels_and_one_class_are_refused(data):
     with pytest.raises(ValueError, match="labels"):
         judges.train_judge(replace(data, test=Split(data.test.x, None)))
@@ -194,3 +213,15 @@ def test_the_page_of_judges_is_made_from_the_committed_results():
     spec.loader.exec_module(module)
     result = json.loads((ROOT / "docs/judge.json").read_text())
     assert module.document(result) == (ROOT / "docs/judge.md").read_text()
+
+
+def test_the_protocol_lists_every_kind_that_was_tried(tmp_path):
+    folder = build(tmp_path / "run", Synthetic(models=("ae",), seeds=1))
+    titles, _ = protocol._judge(load([folder])[0])
+    rows = {title: (about, shares) for title, about, shares in titles}
+    upper = rows["Accepts of the upper half of one image on the lower half of another"]
+    assert upper[0] == "shown to its training"
+    assert [share[:3] for share in upper[1]] == ["8.6", "8.6"]
+    assert rows["Accepts of mean images"][0] == "never shown to its training, a floor; above 5 % the self-check fails"
+    assert rows["Largest share accepted of a kind never shown to it"][1][0].startswith("22")
+    assert len(rows) == len(titles) == 9

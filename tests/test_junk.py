@@ -111,7 +111,7 @@ def test_the_reach_of_an_image_is_a_hundredth_of_the_variance():
     assert junk.apart(x) == pytest.approx(math.sqrt(0.01 * 9 * 20), rel=0.01)
 
 
-def test_a_batch_holds_the_kinds_that_are_shown_by_their_weights():
+def test_a_batch_holds_kinds_by_their_weights():
     counted = []
 
     def count(name):
@@ -121,10 +121,9 @@ def test_a_batch_holds_the_kinds_that_are_shown_by_their_weights():
 
         return maker
 
-    kinds = [replace(k, maker=count(k.name)) for k in junk.IMAGES]
+    kinds = [replace(k, maker=count(k.name)) for k in junk.IMAGES if k.shown]
     batch = junk.batch(kinds, X, 64, seeded(0, "batch"), 0.0)
     assert len(batch) == 64
-    assert {name for name, _ in counted} == {k.name for k in junk.IMAGES if k.shown}
     taken = dict(counted)
     assert taken["noise"] == taken["blur"] == 8
     assert (taken["black"], taken["white"], taken["constant"]) == (2, 2, 4)

@@ -12,7 +12,7 @@ from made_up import JITTER, anchor, posterior_of, rows, skipped, steady
 from synthetic_run import Synthetic, build
 
 from latentbench import records
-from latentbench.records import Record
+from latentbench.records import Reason, Record
 from latentbench.report.exports.console import LEGEND, console_table
 from latentbench.report.wording.findings import statements
 from latentbench.report.wording.findings.claims import sentences, standing
@@ -21,6 +21,7 @@ from latentbench.report.wording.intervals import between, value
 from latentbench.stats.cells import Interval, summarise
 from latentbench.stats.findings import claims as of_claims
 from latentbench.stats.findings import tables
+from latentbench.stats.findings.gaps import gap
 
 
 def claims(cells, definitions=None):
@@ -269,6 +270,47 @@ def test_a_judge_that_failed_its_self_check_is_named():
     headline = ask(found, "complete").headline
     assert "By holes alone" in headline
     assert reason in headline
+
+
+def self_check(accuracy=(0.97, 0.95, 0.1), real=0.9, black=0.0, **shares):
+    """What a judge's self-check records; ``shares``: of kinds that are no floor, shown where the name does not say new."""
+    value, lower, largest = accuracy
+    given = [
+        replace(anchor("judge", "judge.accuracy", value), detail={"lower": lower, "largest class": largest}),
+        anchor("judge", "judge.pass.real", real),
+        replace(anchor("judge", "judge.pass.black", black), detail={"shown": True, "floor": True}),
+        replace(anchor("judge", "judge.pass.noise", 0.01), detail={"shown": True, "floor": True}),
+    ]
+    for kind, share in shares.items():
+        about = {"shown": kind in ("halves", "blur"), "floor": False}
+        given.append(replace(anchor("judge", f"judge.pass.{kind}", share), detail=about))
+    return [*steady("ae", r2=0.8), *steady("vae", r2=0.8), *given]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            {"halves": 0.086, "blur": 0.0, "sides": 0.22},
+            "passed its self-check: of the 2 kinds of junk that any judge must refuse it accepts at most 1.0 % (allowed: 5 %). "
+            "Of the kinds of junk tried, 4 were shown to its training: of these it accepts at most 8.6 % (the upper half of one "
+            "image on the lower half of another); 1 never were: of these at most 22",
+        ),
+        ({"accuracy": (0.117, 0.08, 0.103)}, "no better than always to say the largest one, which is right in 10"),
+        ({"real": 0.4}, "it refuses more than half of the real held-out images"),
+        ({"black": 1.0}, "failed its self-check: of black it accepts 100"),
+    ],
+)
+def test_what_is_said_of_a_judge(given, says):
+    told = " ".join(ask(self_check(**given), "how sure").sentences)
+    assert says in told
+    assert "any kind of junk" not in told
+
+
+@pytest.mark.parametrize("code", ["judge.at_chance", "judge.refuses_real", "judge.passes_black"])
+def test_a_refused_judge_is_told_from_none(code):
+    (row,) = skipped("ae", "validity.normal", Reason("it was refused", code))[:1]
+    assert "judge refused" in gap(summarise([row])[0])
 
 
 def test_no_labels_no_judge_no_claim_of_validity():

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latentbench.core import Dataset, Split, Verdict
+from latentbench.core import Dataset, Verdict
 from latentbench.geometry.neighbours import nearest
 from latentbench.measuring import junk
 from latentbench.measuring.self_check import Check, Checks, refusal, rows, self_check
@@ -34,6 +34,10 @@ from latentbench.records import Record
 NEIGHBOUR = 5
 TAIL = 0.05
 WIDTH = 64
+ALIKE = 0.5
+"""Share of a kind of junk that is taken for real halfway through training from which on it is withdrawn."""
+PROBED = 500
+"""Images by which that is told."""
 
 
 class Network(nn.Module):
@@ -147,7 +151,7 @@ def train_judge(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded(seed, "judge weights").initial_seed())
         network = Network(dataset.shape, classes)
-    _train(network, train, classes, seed, steps, batch, kinds)
+    withdrawn = _train(network, dataset, classes, seed, steps, batch, kinds)
     network.eval().requires_grad_(False)
     g = seeded(seed, "judge bank")
     bank = network.body(train.x[torch.randperm(len(train.x), generator=g)[:5000]])
@@ -157,27 +161,41 @@ def train_judge(
     low, high = float(confidence.quantile(TAIL)), float(distance.quantile(1 - TAIL))
     marginal = torch.bincount(train.y, minlength=classes).double() / len(train.y)
     judge = CalibratedJudge(network, classes, marginal, bank, low, high, {})
-    return replace(judge, checks=self_check(judge, dataset, seed, kinds))
+    return replace(judge, checks=self_check(judge, dataset, seed, kinds, withdrawn))
 
 
 def _train(
-    network: Network, train: Split, classes: int, seed: int, steps: int, batch: int, kinds: Sequence[junk.Kind]
-) -> None:
-    """One-cycle Adam on equal parts of real images and junk."""
+    network: Network, dataset: Dataset, classes: int, seed: int, steps: int, batch: int, kinds: Sequence[junk.Kind]
+) -> tuple[str, ...]:
+    """One-cycle Adam on equal parts of real images and junk. Gives the names of the kinds that were withdrawn halfway."""
+    train = dataset.train
     assert train.y is not None
     g = seeded(seed, "judge batches")
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
-    apart = junk.apart(train.x)
-    for _ in range(steps):
+    apart, shown = junk.apart(train.x), [k for k in kinds if k.shown]
+    for step in range(steps):
+        if step == steps // 2:
+            shown = [k for k in shown if k.floor or _told_apart(network, k, dataset.val.x, seed, apart)]
         pick = torch.randint(len(train.x), (batch,), generator=g)
-        refused = junk.batch(kinds, train.x, batch, g, apart)
+        refused = junk.batch(shown, train.x, batch, g, apart)
         x = torch.cat([train.x[pick], refused])
         y = torch.cat([train.y[pick], torch.full((len(refused),), classes)])
         optimiser.zero_grad(set_to_none=True)
         F.cross_entropy(network(x), y, label_smoothing=0.02).backward()
         optimiser.step()
         schedule.step()
+    return tuple(k.name for k in kinds if k.shown and k not in shown)
+
+
+@torch.no_grad()
+def _told_apart(network: Network, kind: junk.Kind, x: Tensor, seed: int, apart: float) -> bool:
+    """Whether fewer than `ALIKE` of a kind of junk made from real images ``x`` (n, c, h, w) are taken for real as surely as
+    all but a `TAIL` of these are."""
+    x = x[:PROBED]
+    made = kind.make(x, PROBED, seeded(seed, f"judge probe {kind.name}"), apart)
+    real, fake = (network(images).softmax(1)[:, :-1].amax(1) for images in (x, made))
+    return not len(made) or float((fake >= real.quantile(TAIL)).double().mean()) < ALIKE
 
 
 def _scores(network: Network, features: Tensor, bank: Tensor) -> tuple[Tensor, Tensor, Tensor]:

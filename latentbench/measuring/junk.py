@@ -22,9 +22,11 @@ two where the other half is empty, and a patch of clear sky stays one however it
 would teach the judge to refuse what is real. So a maker also gives the images that its own were made from, and what
 differs from one of them by less than `SAME` of the data's variance, less than a reconstruction of R^2 .99 does, is that
 image still: it is neither taught nor counted. What is made from no image in particular is held against training images
-where it is counted. Kinds that no distance in pixels gives away (shuffled grass is grass) cost a judge little: each kind is
-an eighth of the junk at most, and both thresholds are set on real images. Where such a kind is a floor, the judge is
-refused: on such data no classifier can tell.
+where it is counted.
+
+Of some kinds no distance in pixels tells that they are real: shuffled grass is grass. So halfway through its training a
+judge is asked: a kind of which it takes more than half for real by then is withdrawn, unless it is a floor; what it passes
+of it is recorded all the same. Where such a kind is a floor, the judge is refused: on such data no classifier can tell.
 """
 
 from __future__ import annotations
@@ -105,11 +107,10 @@ def apart(x: Tensor) -> float:
 
 
 def batch(kinds: Sequence[Kind], x: Tensor, count: int, generator: torch.Generator, apart: float) -> Tensor:
-    """At most ``count`` images (m, c, h, w) of the kinds that are shown, by their weights."""
-    taught = [k for k in kinds if k.shown]
-    ends = torch.tensor([0.0, *(k.weight for k in taught)], dtype=torch.float64).cumsum(0)
+    """At most ``count`` images (m, c, h, w) of these kinds, by their weights."""
+    ends = torch.tensor([0.0, *(k.weight for k in kinds)], dtype=torch.float64).cumsum(0)
     sizes = (ends / ends[-1] * count).round().long().diff().tolist()
-    return torch.cat([k.make(x, n, generator, apart) for k, n in zip(taught, sizes, strict=True) if n])
+    return torch.cat([k.make(x, n, generator, apart) for k, n in zip(kinds, sizes, strict=True) if n])
 
 
 def _some(x: Tensor, count: int, g: torch.Generator) -> Tensor:

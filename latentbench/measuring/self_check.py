@@ -17,7 +17,7 @@ trained against the judge can do that; nothing here shows it, but that its draws
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -49,14 +49,20 @@ class Check(NamedTuple):
 
 Checks = Mapping[str, Check]
 """By the name of their metric: ``judge.accuracy`` (detail: ``lower``, its bound, and ``largest class``, the share it must be
-above), ``judge.pass.real``, ``judge.pass.KIND`` (detail: ``shown``, ``floor``, ``images``: how many), ``judge.junk_shown``
+above), ``judge.pass.real``, ``judge.pass.KIND`` (detail: ``shown``, ``floor``, ``images``: how many, and
+``withdrawn`` where it was), ``judge.junk_shown``
 and ``judge.junk_unseen``: the largest share of a kind that was, or never was, shown to training (detail: kind -> share)."""
 
 
 def self_check(
-    judge: Callable[[Tensor], Verdict], dataset: Dataset, seed: int, kinds: Sequence[junk.Kind] = junk.IMAGES
+    judge: Callable[[Tensor], Verdict],
+    dataset: Dataset,
+    seed: int,
+    kinds: Sequence[junk.Kind] = junk.IMAGES,
+    withdrawn: Collection[str] = (),
 ) -> dict[str, Check]:
-    """What ``judge`` makes of the test split and of junk made from it."""
+    """What ``judge`` makes of the test split and of junk made from it. ``withdrawn``: the kinds that its training was shown
+    for a while only."""
     test = dataset.test
     verdict = judge(test.x)
     assert test.y is not None
@@ -69,7 +75,8 @@ def self_check(
     for kind in kinds:
         x = kind.tried(test.x, min(TRIED, n), seeded(seed, f"judge self-check {kind.name}"), apart, known)
         passed = float(judge(x).valid.double().mean()) if len(x) else None
-        checks[f"{PASS}{kind.name}"] = Check(passed, {"shown": kind.shown, "floor": kind.floor, "images": len(x)})
+        about = {"shown": kind.shown, "floor": kind.floor, "images": len(x)}
+        checks[f"{PASS}{kind.name}"] = Check(passed, about | ({"withdrawn": True} if kind.name in withdrawn else {}))
     return checks | {name: _largest(checks, shown) for name, shown in ((SHOWN, True), (UNSEEN, False))}
 
 

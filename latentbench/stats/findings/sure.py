@@ -105,7 +105,7 @@ def _judge(table: Table) -> JudgeCheck | None:
     floors = _accepted({k: c for k, c in cells.items() if _said(c, "floor", k in FLOORS)})
     if floors is None:
         return None
-    of = [{k: c for k, c in cells.items() if _said(c, "shown") is shown} for shown in (True, False)]
+    shown, unseen = (_accepted({k: c for k, c in cells.items() if _said(c, "shown") is w}) for w in (True, False))
     known = table.by.get((JUDGE, "judge.accuracy"))
     lower, largest = (_said(known, k) if known else None for k in ("lower", "largest class"))
     failing: Failing = ""
@@ -115,7 +115,7 @@ def _judge(table: Table) -> JudgeCheck | None:
         failing = "real"
     elif floors.share > JUNK_LIMIT:
         failing = "floor"
-    return JudgeCheck(failing, floors, *map(_accepted, of), real, accuracy, largest)
+    return JudgeCheck(failing, floors, shown, unseen, real, accuracy, largest)
 
 
 def _said(cell: Cell, name: str, otherwise: Any = None) -> Any:

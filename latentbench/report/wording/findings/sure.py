@@ -136,8 +136,8 @@ def _passed(judge: JudgeCheck) -> str:
     if judge.shown is None or judge.unseen is None:
         return out
     return out + say(
-        " Of the {shown} kinds of junk shown to its training it accepts at most {share} ({kind}), of {unseen} kinds tried that "
-        "were never shown at most {other} ({worst}).",
+        " Of the kinds of junk tried, {shown} were shown to its training: of these it accepts at most {share} ({kind}); "
+        "{unseen} never were: of these at most {other} ({worst}).",
         shown=judge.shown.kinds,
         share=words.percent(judge.shown.share),
         kind=words.junk(judge.shown.worst),
