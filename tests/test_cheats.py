@@ -125,8 +125,7 @@ def test_collapsed_is_flagged_and_leads_nowhere(name, disguise):
     (table,) = tables(records)
     assert set(table.collapse) == {name}
     ranked = {m: table.leaders(m) for m in {r.metric for r in records}}
-    assert any("pca" in lead for lead in ranked.values())
-    assert not [m for m, lead in ranked.items() if name in lead]
+    assert not any(ranked.values()), "the honest model alone has no rival to lead"
     told = {v.question: " ".join(v.sentences) for v in statements(records)}
     assert f"Completeness flagged: {name} is collapsed" in told["complete"]
     assert f"Flagged: {name} is collapsed" in told["continuous"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from latentbench.stats.findings.claims import compare, standing
 from latentbench.stats.findings.cost import cost
 from latentbench.stats.findings.diagnosis import FAR, PUNCTUAL, advice, diagnosis, dimensions, flaws
 from latentbench.stats.findings.finding import CAVEATS, QUESTIONS
-from latentbench.stats.findings.table import COPYING, MEAN_IMAGE, NO_DIMENSION, Collapse
+from latentbench.stats.findings.table import COPYING, MEAN_IMAGE, NO_DIMENSION, Collapse, claims_together
 
 COLLAPSED = [
     *steady("ae", r2=0.8, validity__normal=0.1, hole=0.7, path__tortuosity=1.4, path__validity_gain=0.05, active_units=8.0),
@@ -45,7 +46,9 @@ def test_a_finding_is_the_paired_interval_and_the_test_beside_it():
     d = paired(dict(enumerate(vae)), dict(enumerate(ae))).difference
     assert (one.question, one.subject, one.rival) == ("complete", "vae", "ae")
     assert (one.difference, one.low, one.high, one.n) == (d.mean, d.low, d.high, 6)
-    assert one.p == t_test(d) < 0.05
+    assert one.p == pytest.approx(t_test(d), rel=1e-9)
+    assert one.adjusted == one.p < 0.05
+    assert one.threshold == pytest.approx(0.05 * 0.74, rel=1e-9)
     assert (one.verdict, one.caveats) == ("better", ())
     assert (one.dataset, one.latent_dim, one.run) == ("digits", 8, "")
 
@@ -57,7 +60,8 @@ def test_a_finding_is_the_paired_interval_and_the_test_beside_it():
         ("hole", 0.1, 0.7, "worse"),
         ("r2", 0.7, 0.1, "worse"),
         ("r2", 0.1, 0.7, "better"),
-        ("r2", 0.7, 0.7, "not told apart"),
+        ("r2", 0.7, 0.7, "equivalent"),
+        ("r2", 0.7, 0.72, "not told apart"),
     ],
 )
 def test_the_metric_says_which_direction_is_good(metric, first, other, verdict):
@@ -147,7 +151,7 @@ def test_an_interval_near_a_bound_is_approximate():
 
 
 def test_a_t_interval_that_the_sign_flip_test_does_not_follow_is_borderline():
-    found = [*rows("ae", "hole", [0.5] * 6), *rows("vae", "hole", [0.49, 0.48, 0.47, 0.48, 0.49, 0.5005])]
+    found = [*rows("ae", "hole", [0.5] * 6), *rows("vae", "hole", [0.45, 0.4, 0.35, 0.4, 0.45, 0.5025])]
     one = of(found, "hole")
     assert (one.verdict, one.caveats) == ("better", ("borderline",))
 
@@ -262,10 +266,13 @@ def test_any_mixture_of_values_and_gaps_gives_findings_of_the_vocabulary(data):
         assert f.subject != f.rival
         assert f.question in (*QUESTIONS, "other")
         assert set(f.caveats) <= set(CAVEATS)
-        assert f.verdict in ("better", "worse", "not told apart", "not comparable")
+        assert f.verdict in ("better", "worse", "equivalent", "not told apart", "not comparable")
         assert f.p is None or 0 <= f.p <= 1
         if f.verdict in ("better", "worse") and f.low is not None:
             assert f.low > 0 or f.high < 0
+            assert f.adjusted <= 0.05
+            assert abs(f.difference) > f.threshold
+        assert f.adjusted is None or f.p <= f.adjusted <= 1
         if f.verdict == "not comparable":
             assert f.caveats
 
@@ -278,11 +285,108 @@ def test_a_collapsed_model_leads_nowhere_and_is_compared_in_cost_alone():
     assert table.collapse == {"bad": Collapse((NO_DIMENSION,), 6, 6)}
     assert diagnosis(table, "bad") == "collapsed"
     for metric in ("validity.normal", "hole", "path.tortuosity"):
-        assert table.leaders(metric) == ("ae",)
+        assert table.leaders(metric) == ()
         one = of(COLLAPSED, metric)
         assert (one.subject, one.verdict) == ("bad", "not comparable")
         assert "collapsed" in one.caveats
     assert (of(COLLAPSED, "r2").verdict, of(COLLAPSED, "r2").caveats) == ("worse", ("collapsed",))
+
+
+def test_a_model_that_collapsed_or_copies_is_better_in_nothing():
+    for metric, numbers in (("active_units", [0.0] * 6), ("memorisation", [1.0] * 6)):
+        found = [*steady("ae", r2=0.7, hole=0.5), *steady("bad", r2=0.9, hole=0.1), *rows("bad", metric, numbers)]
+        one = of(found, "r2")
+        assert (one.question, one.verdict) == ("cost", "not comparable")
+        assert set(one.caveats) & {"collapsed", "copies"}
+        assert tables(found)[0].leaders("r2") == ()
+        worse = [*steady("ae", r2=0.95), *[r for r in found if r.model == "bad"]]
+        assert of(worse, "r2").verdict == "worse"
+
+
+def test_where_nothing_is_valid_codes_alone_lead_nowhere():
+    """On real data the leaders of hole were three models without a valid draw."""
+
+    def page(share, definitions=None):
+        head = Record(kind="run", detail={"definitions": definitions or {}})
+        return [
+            head, anchor("ceiling:real", "validity.normal", 0.9),
+            *steady("ae", hole=0.7, prior__mmd=0.9, validity__normal=0.5, codes__mine=0.9, r2=0.9),
+            *steady("junk", hole=0.1, prior__mmd=0.1, codes__mine=0.5, r2=0.7),
+            *rows("junk", "validity.normal", [share] * 6),
+        ]  # fmt: skip
+
+    for share, code in ((0.08, True), (0.1, False)):
+        found = [replace(r, better="lower") if r.metric == "prior.mmd" else r for r in page(share)]
+        (table,) = tables(found)
+        assert (table.invalid == {"junk": pytest.approx(share)}) == code
+        for metric in ("hole", "prior.mmd"):
+            one = of(found, metric)
+            assert one.verdict == ("not comparable" if code else "better")
+            assert one.caveats == (("nothing valid",) if code else ())
+            assert table.leaders(metric) == (() if code else ("junk",))
+    # A model of which nothing is valid may still be the worse one, and is compared in all else.
+    assert of(page(0.0), "r2").verdict == "worse"
+    assert (
+        of([*steady("ae", hole=0.05), *[r for r in page(0.0) if (r.model, r.metric) != ("ae", "hole")]], "hole").verdict
+        == "worse"
+    )
+    # Which metrics look at codes alone their declarations say, not their names.
+    declared = {
+        "codes.mine": {"family": "completeness", "needs": ["train"]},
+        "hole": {"family": "completeness", "needs": ["judge"]},
+    }
+    found = [replace(r, better="lower") if r.metric == "codes.mine" else r for r in page(0.0, declared)]
+    assert [of(found, m).verdict for m in ("codes.mine", "hole")] == ["not comparable", "better"]
+
+
+def test_a_least_effect_travels_in_the_definitions():
+    def page(least):
+        definitions = {"mine": {"least": least}}
+        return [
+            Record(kind="run", detail={"definitions": definitions}),
+            *rows("a", "mine", 1 + JITTER),
+            *rows("b", "mine", 1.5 + JITTER[::-1]),
+        ]
+
+    verdicts = {"better": {"absolute": 0.4}, "equivalent": {"absolute": 0.6}, "not told apart": {"relative": 1 / 3}}
+    for verdict, least in verdicts.items():
+        assert of(page(least), "mine").verdict == verdict
+    assert of(page({"absolute": 0.6}), "mine").threshold == 0.6
+
+
+def test_the_claims_of_a_page_are_adjusted_together():
+    """Two models that differ in one metric of one data set, among more and more that are equal."""
+    rng = np.random.default_rng(0)
+    found = [*rows("a", "m0", rng.normal(1.0, 0.1, 6)), *rows("b", "m0", rng.normal(2.0, 0.1, 6))]
+    before = of(found, "m0")
+    for k in range(1, 4):
+        noise = [r for model in ("a", "b") for r in rows(model, f"m{k}", rng.normal(1.0, 0.1, 6))]
+        found += [replace(r, dataset=f"d{k}") for r in noise]
+    after = of(found, "m0")
+    assert before.adjusted == before.p == after.p
+    assert after.adjusted == pytest.approx(4 * after.p)
+
+
+def test_a_page_of_several_runs_is_one_family():
+    one = [*steady("a", hole=0.7, r2=0.6), *steady("b", hole=0.4, r2=0.5)]
+    family = claims_together([one, one])
+    alone, page = tables(one)[0], tables(one, family)[0]
+    assert (alone.claims, page.claims) == ((0, 2), (0, 4))
+    first, other = (compare(*t.row("hole")).adjusted for t in (alone, page))
+    assert first < other <= 2 * first * (1 + 1e-9)
+
+
+def test_a_declaration_of_every_metric_has_a_least_effect():
+    from latentbench import catalog
+    from latentbench.core import Metric
+    from latentbench.running.provenance import define
+
+    for name, definition in define(catalog.metrics().values()).items():
+        assert set(definition["least"]) <= {"absolute", "relative"}, name
+        assert all(v > 0 for v in definition["least"].values()), name
+    assert define(catalog.metrics().values())["validity.normal"]["least"] == {"absolute": 0.02}
+    with pytest.raises(ValueError, match="least is -1"):
+        Metric("x", lambda e: 0.0, "higher", (0.0, 1.0), "", "", "", least=-1)
 
 
 def test_the_rival_is_never_a_collapsed_model_where_another_is_left():
@@ -400,7 +504,10 @@ def test_the_known_order_comes_out(demo):
 
 def test_a_result_has_them_as_a_table(demo):
     frame = lb.Result(demo).findings
-    assert ", ".join(frame.columns) == "question, subject, rival, metric, difference, low, high, p, verdict, caveats"
+    assert (
+        ", ".join(frame.columns)
+        == "question, subject, rival, metric, difference, low, high, p, adjusted, threshold, verdict, caveats"
+    )
     assert len(frame) == len(findings(demo))
     assert all(isinstance(c, list) for c in frame.caveats)
     assert frame.set_index("metric").loc["kl", "caveats"] == ["skipped", "no direction"]

@@ -175,7 +175,7 @@ def test_scores_show_mean_interval_direction_definition_and_anchors(page):
 
 def test_ties_are_shown_as_ties(page):
     text = prose(row(page, "validity.mixture"))
-    assert text.count("= tied") == 2
+    assert text.count("= shared") == 2
     assert "best" not in text
 
 
@@ -206,7 +206,7 @@ def test_a_collapsed_model_is_named_and_never_ranked(tmp_path):
     assert "collapsed, never ranked: no latent dimension is active" in prose(section(text, "scores"))
     found = prose(row(text, "validity.normal"))
     assert "vae 0.4" in found
-    assert not re.search(r"vae 0\.\d+ ± 0\.\d+ (best|= tied)", found)
+    assert not re.search(r"vae 0\.\d+ ± 0\.\d+ (best|= shared)", found)
 
 
 def test_a_metric_this_version_does_not_know_is_shown_from_its_record(tmp_path):

@@ -15,9 +15,14 @@ from synthetic_run import Synthetic, build
 
 from latentbench.report import folder as folders
 from latentbench.report import page, page_view, sections, templates
+from latentbench.report.columns import columns
 from latentbench.report.section import Section, discover
+from latentbench.report.sections import scores
+from latentbench.stats.findings.table import claims_together
+from latentbench.stats.findings.table import tables as measured
 
 PIECES = frozenset(path.name for path in Path(sections.__file__).parent.glob("*.jinja"))
+BARE = frozenset(["data", "map", "strips", "samples", "posterior", "reconstructions", "atlas"])
 ECHO = """
 from latentbench.report.section import Section
 
@@ -33,8 +38,7 @@ ECHO_PIECE = """<section id="echo"><h2>{{ say("Echo") }}</h2>{{ labels|join(";")
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    bare = frozenset(["data", "map", "strips", "samples", "posterior", "reconstructions", "atlas"])
-    return folders.load([build(tmp_path_factory.mktemp("runs") / "demo", Synthetic(seeds=2, without=bare))])
+    return folders.load([build(tmp_path_factory.mktemp("runs") / "demo", Synthetic(seeds=2, without=BARE))])
 
 
 @pytest.fixture
@@ -190,3 +194,38 @@ def test_sections_read_runs_columns_and_the_first_models_in_pictures(tmp_path):
     assert not page_view.page_view([few]).several
     text = page.html([many])
     assert html.escape("vae:beta=7") in text.split('id="maps"', 1)[1].split('id="paths"', 1)[0]
+
+
+def test_a_run_of_fewer_seeds_is_whole_beside_a_longer_one(tmp_path):
+    """A run's own seeds count: "3 of 6 seeds" stood in red beside each number of a run that had asked for three."""
+    runs = folders.load(
+        [build(tmp_path / name, Synthetic(seeds=n, without=BARE)) for name, n in (("three", 3), ("six", 6))]
+    )
+    scores_of = [s for t in scores.tables(columns(runs)) for g in t.groups for r in g.rows for s in r.scores]
+    assert {s.label.partition(" / ")[0] for s in scores_of} == {"three", "six"}
+    assert not [
+        s.note for s in scores_of if "of 6 seeds" in s.note and "failed" not in s.note and s.label.startswith("three")
+    ]
+
+
+def test_one_rule_says_who_leads_on_the_page_and_in_the_tables(tmp_path):
+    """Marks of the score table, of the summary and of the terminal; of two runs on a page, the claims of both."""
+    one, two = (
+        build(tmp_path / name, Synthetic(models=("ae", "vae", "vae:beta=4"), without=BARE)) for name in ("one", "two")
+    )
+    for runs in (folders.load([one]), folders.load([one, two])):
+        family = claims_together(run.records for run in runs)
+        marked = {}
+        for table in scores.tables(columns(runs)):
+            for row in (r for g in table.groups for r in g.rows if r.split in ("test", "")):
+                for s in (s for s in row.scores if s.standing):
+                    marked.setdefault((s.label.partition(" / ")[0] if len(runs) > 1 else "", row.metric), []).append(s)
+        for run in runs:
+            (table,) = measured(run.records, family)
+            assert table.claims == family.size
+            for metric in {c.metric for c in table.cells if not c.metric.startswith("throughput.")}:
+                lead = table.leaders(metric)
+                found = marked.get((run.label if len(runs) > 1 else "", metric), [])
+                assert {s.label.rpartition(" / ")[2] for s in found} == set(lead), metric
+                assert {s.standing for s in found} <= ({"best"} if len(lead) == 1 else {"tied"}), metric
+    assert any(len(group) < 3 for group in marked.values())

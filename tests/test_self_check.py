@@ -13,8 +13,8 @@ from latentbench.report.exports.console import console_table
 from latentbench.report.sections import scores
 from latentbench.report.wording.findings.claims import sentences
 from latentbench.stats.cells import summarise
-from latentbench.stats.findings.claims import leaders
 from latentbench.stats.findings import claims, findings
+from latentbench.stats.findings.claims import leaders
 
 GIVEN = Metric(
     name="given",

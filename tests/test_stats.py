@@ -244,7 +244,9 @@ def test_the_chance_of_a_pair_is_scipys():
     assert chances(d, np.ones(50)) == pytest.approx(stats.ttest_1samp(d, 0, axis=1).pvalue, rel=1e-9)
     for a, b in rng.normal(0.4, 1, (20, 2, 6)):
         assert chance(cell("a", a), cell("b", b)) == pytest.approx(stats.ttest_rel(a, b).pvalue, rel=1e-9)
-        assert chance(cell("a", a), cell("b", b)) == pytest.approx(t_test(paired(dict(enumerate(a)), dict(enumerate(b))).difference))
+        assert chance(cell("a", a), cell("b", b)) == pytest.approx(
+            t_test(paired(dict(enumerate(a)), dict(enumerate(b))).difference)
+        )
 
 
 def test_one_and_the_same_difference_at_every_seed_is_no_certainty():
@@ -360,7 +362,7 @@ def test_what_may_not_be_called_better_is_barred_and_may_be_called_worse():
 
 
 def test_an_alone_or_excluded_rival_leaves_nobody_to_lead():
-    """"Best" in bold without a rival, at .003 +- .029, was on a page."""
+    """ "Best" in bold without a rival, at .003 +- .029, was on a page."""
     assert leaders(many(a=[1.0, 1.1], b=[0.1, 0.2]), excluded=["b"]) == ()
 
 

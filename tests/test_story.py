@@ -11,6 +11,7 @@ from latentbench.records import Record
 from latentbench.report.story import capacity, closed_forms
 from latentbench.report.story.evidence import Part, difference, gap, level, multiple, verdict
 from latentbench.stats.findings import capacity as decided
+from latentbench.stats.findings import evidence
 from latentbench.stats.findings.evidence import measured
 
 BASE = Record(run="r", dataset="d", split="test", latent_dim=8)
@@ -79,6 +80,25 @@ def test_a_measure_that_failed_its_self_check_decides_nothing():
 def test_the_gap_between_training_and_held_out_images():
     m = measured([*rows("r2", ae=0.5), *rows("r2", split="train", ae=0.9)])
     assert gap(m, "r2", "ae").holds == 1
+
+
+def test_a_difference_that_does_not_matter_supports_nothing():
+    """Sure, and .01 of R²."""
+    m = measured([replace(r, bounds=(None, 1.0), unit="share of variance") for r in rows("r2", a=0.80, b=0.81)])
+    assert evidence.multiple(m.cell("b", "r2"), 1.0, m.cell("a", "r2")).holds == 1
+    assert difference(m, "r2", "b", "a").holds == 0
+    assert difference(m, "r2", "a", "b").holds == 0
+
+
+def test_the_claims_of_a_study_are_made_together():
+    """As sure as the least sure part, adjusted for all claims; that a part fails, for all parts."""
+    assert evidence.together([[(1, 0.001), (1, 0.04)]]) == ["supported"]
+    assert evidence.together([[(1, 0.001), (1, 0.04)], [(1, 0.03)]]) == ["undecided", "undecided"]
+    assert evidence.together([[(1, 0.001), (1, 0.04)], [(1, 0.02)]]) == ["supported", "supported"]
+    assert evidence.together([[(1, 0.001), (0, 1.0)], [(1, 0.02)]]) == ["undecided", "supported"]
+    assert evidence.together([[(-1, 0.01), (1, 0.0)], [(1, 0.001)]]) == ["not supported", "supported"]
+    assert evidence.together([[(-1, 0.03), (1, 1.0)]]) == ["undecided"]
+    assert evidence.together([[], [(1, 0.0)]]) == ["undecided", "supported"]
 
 
 def test_closed_forms_of_probabilistic_pca():
@@ -197,7 +217,7 @@ def test_nothing_is_gained_beyond_the_largest_size(study):
     """Where the knee is the largest size that was run, it is saturated by itself and grows no further."""
     found = of([r for r in study if r.latent_dim < 8]).recommendation
     assert found.curve.size == 4
-    assert (found.doubling, found.saturation, found.growth) == (None, (None, 1), (1.0, 1))
+    assert (found.doubling, found.saturation, found.growth) == (None, (None, 1, 0.0), (1.0, 1))
 
 
 def test_one_seed_leaves_saturation_open_and_weights_uncounted_no_growth(study):

@@ -64,11 +64,15 @@ def test_every_row_says_what_its_model_is(demo):
 
 
 def test_a_model_stands_in_the_tables_whatever_its_name_begins_with():
-    found = [replace(hole(s, v + s / 100), model=m) for m, v in (("floor:mine", 0.1), ("judge", 0.5)) for s in range(3)]
+    found = [
+        replace(hole(s, v + s**power / 100), model=m)
+        for m, v, power in (("floor:mine", 0.1, 1), ("judge", 0.5, 0.5))
+        for s in range(3)
+    ]
     assert {(r["model"], r["role"]) for r in parsed(found)} == {("floor:mine", "model"), ("judge", "model")}
     text = summary_md(found)
     assert "| `floor:mine` | **0.11" in text
-    assert "| `judge` | 0.51" in text
+    assert "| `judge` | 0.508" in text
 
 
 def test_numbers_survive_the_file_exactly():

@@ -18,7 +18,7 @@ from latentbench.report.wording.findings import statements
 from latentbench.report.wording.findings.claims import sentences, standing
 from latentbench.report.wording.findings.tables import collapsed
 from latentbench.report.wording.intervals import between, value
-from latentbench.stats.cells import Interval, summarise
+from latentbench.stats.cells import Interval, seeds_to_see, summarise
 from latentbench.stats.findings import claims as of_claims
 from latentbench.stats.findings import tables
 from latentbench.stats.findings.gaps import gap
@@ -63,12 +63,41 @@ def test_a_decided_difference_names_both_means_the_interval_and_the_seeds():
     assert "tied" not in sentence
 
 
-def test_a_tie_says_so_and_how_many_seeds_would_separate():
+def test_where_no_difference_is_shown_it_is_said_how_many_seeds_would_see_one():
     a, b = rows("ae", "hole", 0.5 + JITTER), rows("vae", "hole", 0.505 + np.roll(JITTER, 3))
+    a, b = ([replace(r, bounds=(0.0, 1.0)) for r in found] for found in (a, b))
     (sentence,) = claims(summarise([*a, *b]))
-    assert sentence.startswith("vae and ae are tied in holes under N(0, I)")
-    assert "more seeds would separate them" in sentence
+    assert sentence.startswith("No difference that matters is shown in holes under N(0, I) between vae and ae: ")
+    sd = np.std([y.value - x.value for x, y in zip(a, b, strict=True)], ddof=1)
+    assert sentence.endswith(f"; to see a difference of 0.02 takes about {seeds_to_see(sd, 0.02)} seeds.")
     assert "fewer" not in sentence
+
+
+def test_equivalent_is_said_with_its_margin():
+    found = [
+        *rows("ae", "validity.normal", 1 - 1e-3 * JITTER),
+        *rows("vae", "validity.normal", 1 - 1e-3 * JITTER[::-1]),
+    ]
+    (sentence,) = claims(summarise([replace(r, bounds=(0.0, 1.0)) for r in found]))
+    assert sentence.startswith("vae and ae are equivalent in valid draws from N(0, I): ")
+    assert sentence.endswith("over 6 seeds, within ± 0.02.")
+    (sentence,) = claims(
+        summarise([replace(r, bounds=(0.0, 1.0)) for r in [*found, *rows("b", "validity.normal", JITTER)]])
+    )
+    assert "lower: b −" in sentence
+    assert "equivalent: vae " in sentence
+
+
+def test_a_lead_in_holes_is_no_claim_where_hardly_a_draw_is_valid():
+    found = [
+        *steady("ae", hole=0.7, validity__normal=0.5), *steady("junk", hole=0.1), *steady("vae", hole=0.3, validity__normal=0.6),
+        *rows("junk", "validity.normal", [0.01, 0.0, 0.02, 0.01, 0.0, 0.01]), anchor("ceiling:real", "validity.normal", 0.9),
+    ]  # fmt: skip
+    told = " ".join(ask(found, "complete").sentences)
+    assert "no claim: junk −" in told
+    assert "(hardly a draw of junk is valid)" in told
+    (one,) = [s for s in ask([r for r in found if r.model != "vae"], "complete").sentences if "no claim" in s]
+    assert one.endswith("over 6 seeds; no claim, since hardly a draw of junk is valid.")
 
 
 def test_one_seed_is_undecided():
@@ -88,18 +117,19 @@ def test_three_models_and_more_stand_against_the_first_in_one_sentence():
         [
             *rows("ae", "hole", 0.7 + JITTER),
             *rows("b", "hole", 0.1 + JITTER[::-1]),
-            *rows("c", "hole", 0.7 + JITTER[::-1]),
+            *rows("c", "hole", 0.72 + JITTER[::-1]),
         ]
     )
     (sentence,) = claims(cells)
     assert "differences from ae" in sentence
     assert "lower: b −0.6" in sentence
-    assert "tied: c" in sentence
+    assert "no difference that matters shown: c 0.02" in sentence
+    assert "(to see a difference of 0.036 takes about" in sentence
 
 
 def test_a_t_interval_that_the_sign_flip_test_does_not_follow_is_borderline():
     a = rows("ae", "hole", [0.5] * 6)
-    b = rows("vae", "hole", [0.49, 0.48, 0.47, 0.48, 0.49, 0.5005])
+    b = rows("vae", "hole", [0.45, 0.4, 0.35, 0.4, 0.45, 0.5025])
     (sentence,) = claims(summarise([*a, *b]))
     assert "borderline" in sentence
 
@@ -135,7 +165,7 @@ def test_standing_has_no_word_for_one_model():
 def test_the_known_order_is_told(demo):
     complete = ask(demo, "complete")
     assert complete.headline.startswith("Complete? Of draws from N(0, I) the judge accepts")
-    assert "vae is ahead of ae" in complete.headline
+    assert "vae is better than ae" in complete.headline
     assert "on digits at d = 8" in complete.headline
     told = " ".join(complete.sentences)
     for sampler in ("N(0, I)", "Gaussian", "mixture"):
@@ -146,7 +176,7 @@ def test_the_known_order_is_told(demo):
 
 def test_straightness_never_stands_without_its_warning(demo):
     told = " ".join(ask(demo, "continuous").sentences)
-    assert "straighter" in told
+    assert "A straight path alone proves nothing" in told
     assert "blur" in told
     assert "R²" in told
     assert "cross-fade" in ask(demo, "continuous").headline
@@ -158,7 +188,7 @@ def test_why_mu_and_sigma_names_what_is_bought_and_what_is_paid(demo):
     told = " ".join(answer.sentences)
     assert "ae is punctual" in told
     assert "vae is regular" in told
-    assert "R² is" in told
+    assert "no difference in R² that matters is shown" in told
 
 
 def test_cost_stands_beside_pca_and_ranks_no_speed_within_its_spread(demo):
@@ -196,6 +226,18 @@ def test_a_collapsed_model_is_flagged_and_never_ahead():
     assert bad[0] == "bad (collapsed)"
     assert not any(c.endswith(("*", "=")) for c in bad[1:])
     assert "bad" in ask(COLLAPSED, "cost").headline
+
+
+@pytest.mark.parametrize("cheat", [{"active_units": [0.0] * 6}, {"memorisation": [1.0] * 6}])
+def test_a_model_that_collapsed_or_copies_leads_the_cost_neither(cheat):
+    """Though it reconstruct best of all: with no active dimension by one seed's accident, or from a table."""
+    found = [*steady("ae", r2=0.7), *steady("vae", r2=0.5), *steady("bad", r2=0.9)]
+    for metric, numbers in cheat.items():
+        found += rows("bad", metric, numbers)
+    answer = ask(found, "cost")
+    assert "bad is better" not in answer.headline
+    assert "ae is better than vae" in answer.headline
+    assert "no claim: bad" in " ".join(answer.sentences)
 
 
 def test_collapse_at_some_seeds_is_collapse():
@@ -374,6 +416,13 @@ def test_datasets_and_runs_are_not_mixed():
     again = [replace(r, run="second") for r in ae]
     assert len(statements([*(replace(r, run="first") for r in ae), *again])) == 10
     assert [row[0] for row in console_table([*ae, *other])[1]] == ["digits ae", "mnist ae"]
+
+
+def test_the_page_says_that_levels_hold_for_its_split_and_how_claims_are_made(demo):
+    told = ask(demo, "how sure").sentences
+    assert any("over three splits" in s and "five half-widths" in s for s in told)
+    (one,) = [s for s in told if "Holm" in s]
+    assert f"{tables(demo)[0].claims[1]} in all" in one
 
 
 def test_few_seeds_are_told_their_limit():

@@ -72,7 +72,7 @@ class Cell:
     details: Mapping[Seed, Mapping[str, Any]] = field(default_factory=dict)
     run: str = ""
     unproven: str = ""
-    least: LeastEffect = LeastEffect()
+    least: LeastEffect = field(default_factory=LeastEffect)
     headline: bool = False
     barred: tuple[str, ...] = ()
     family: Family | None = field(default=None, repr=False, compare=False)

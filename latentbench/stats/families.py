@@ -38,16 +38,16 @@ ROUNDING = 1e-12
 class Family:
     """The claims of a page: all pairs of models of one run, one data set and one latent size, in each metric."""
 
-    def __init__(self, cells: Iterable[Cell]) -> None:
-        """``cells`` of every model, metric and split of the page, of all its runs."""
-        self._cells = tuple(cells)
+    def __init__(self, *groups: Iterable[Cell]) -> None:
+        """``groups``: the cells of every model, metric and split, one group for each run folder that the page shows."""
+        self._groups = tuple(map(tuple, groups))
 
     @cached_property
     def _chances(self) -> tuple[_Sorted, _Sorted]:
         """The p-values of the headlines, and of all."""
         found: tuple[list[float], list[float]] = [], []
         by_seeds: dict[int, list[tuple[bool, Sequence[float], float]]] = {}
-        for a, b in pairs(self._cells):
+        for a, b in (pair for cells in self._groups for pair in pairs(cells)):
             if (d := paired_values(a, b)) and sound(a, b):
                 by_seeds.setdefault(len(d), []).append((b.headline, d, _size(a, b)))
         for rows in by_seeds.values():
@@ -91,7 +91,7 @@ class _Sorted:
 def together(*groups: Iterable[Cell]) -> list[list[Cell]]:
     """The same cells, group by group, such that all their claims are made together."""
     kept = [list(group) for group in groups]
-    family = Family(c for group in kept for c in group)
+    family = Family(*kept)
     return [[replace(c, family=family) for c in group] for group in kept]
 
 

@@ -27,6 +27,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtr, stdtr, stdtrit
 
 LEVEL = 0.95
@@ -242,7 +243,9 @@ def seeds_to_see(sd: float, effect: float, alpha: float = 1 - LEVEL, power: floa
     ``power`` is not between 0 and 1, or ``sd`` or ``effect`` is below 0.
     """
     if not (0 < alpha < 1 and 0 < power < 1 and sd >= 0 and effect >= 0):
-        raise ValueError(f"alpha {alpha} and power {power} lie between 0 and 1, sd {sd} and effect {effect} are 0 or more")
+        raise ValueError(
+            f"alpha {alpha} and power {power} lie between 0 and 1, sd {sd} and effect {effect} are 0 or more"
+        )
     if effect == 0:
         return None
     low, high = 2, MOST_SEEDS + 1
@@ -258,8 +261,14 @@ def _power(n: int, sd: float, effect: float, alpha: float) -> float:
     `GRID` of its quantiles. (Library routines for the noncentral t give nonsense for large m.)"""
     if sd == 0:
         return 1.0
-    spread = np.sqrt(2 * gammaincinv((n - 1) / 2, GRID) / (n - 1))
-    return float(ndtr(effect * math.sqrt(n) / sd - float(stdtrit(n - 1, 1 - alpha / 2)) * spread).mean())
+    m, t = effect * math.sqrt(n) / sd, float(stdtrit(n - 1, 1 - alpha / 2))
+    return float(ndtr(m - t * _spreads(n - 1)).mean())
+
+
+@cache
+def _spreads(df: int) -> NDArray[np.float64]:
+    """Quantiles of the standard deviation over the true one, at ``df`` degrees of freedom."""
+    return np.asarray(np.sqrt(2 * gammaincinv(df / 2, GRID) / df))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

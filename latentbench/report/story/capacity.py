@@ -9,7 +9,7 @@ from latentbench.report.columns import Column
 from latentbench.report.folder import RunFolder
 from latentbench.report.story import pictures
 from latentbench.report.story.evidence import Part, difference, value_of, verdict
-from latentbench.report.story.nouns import Figure, Rung, Story, StoryClaim
+from latentbench.report.story.nouns import Figure, Rung, Story, StoryClaim, made_together
 from latentbench.report.wording import words
 from latentbench.report.wording.intervals import between
 from latentbench.report.wording.language import marked, say
@@ -38,7 +38,7 @@ def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
     headers = [say("model"), say("what it is"), say("knee, d"), "R²", say("valid N(0, I)"), say("mixture"), say("tortuosity"),
                say("training"), say("weights")]  # fmt: skip
     ladder = [r for c in study.curves if (r := _rung(m, c, columns, run)) is not None]
-    claims = [make(m, study) for make in (_reconstructs, _empties, _deep, _costs)]
+    claims = made_together([make(m, study) for make in (_reconstructs, _empties, _deep, _costs)])
     return Story(say("How large should the latent space be?"), lead, headers, ladder, claims)
 
 
@@ -165,7 +165,7 @@ def _reconstructs(m: Measured, study: Capacity) -> StoryClaim:
 def _saturates(saturation: Saturation) -> Part:
     """R² at the largest size is little above that at the knee."""
     says = say("R² gained from the knee to the largest d, below {most}", most=words.tidy(SATURATED))
-    return Part(says, between(saturation.gained) if saturation.gained else "0", saturation.holds, "r2")
+    return Part(says, between(saturation.gained) if saturation.gained else "0", saturation.holds, "r2", saturation.p)
 
 
 def _empties(m: Measured, study: Capacity) -> StoryClaim:
@@ -201,7 +201,7 @@ def _costs(m: Measured, study: Capacity) -> StoryClaim:
     parts: list[Part] = []
     if growth:
         text = marked("weights at the largest d over those at the recommended one")
-        parts.append(Part(say(text), f"{words.number(growth.factor, 2)}", growth.holds, "cost.parameters"))
+        parts.append(Part(say(text), f"{words.number(growth.factor, 2)}", growth.holds, "cost.parameters", 0.0))
     meaning = [
         say(
             "Seconds are those of one training here, other trainings beside it; bytes are those of the weights, and every "

@@ -23,12 +23,13 @@ COUNTED = marked({
 
 class Part(NamedTuple):
     """One number under a claim: what it is, in words; the number with its interval; and whether it holds (1), fails
-    (-1) or is open (0). ``metric`` links to the definition."""
+    (-1) or is open (0). ``metric`` links to the definition. ``p`` is that of its test, 0 for what was counted."""
 
     says: str
     number: str
     holds: int
     metric: str
+    p: float = 1.0
 
 
 def verdict(parts: Sequence[Part]) -> Support:
@@ -52,7 +53,9 @@ def multiple(m: Measured, metric: str, larger: str, factor: float, smaller: str)
     support = evidence.multiple(a, factor, b)
     if support is None or a is None or b is None:
         return _missing(says, metric, m, (larger, smaller))
-    return Part(says, say("{first} against {other}", first=value_of(a), other=value_of(b)), support.holds, metric)
+    return Part(
+        says, say("{first} against {other}", first=value_of(a), other=value_of(b)), support.holds, metric, support.p
+    )
 
 
 def level(
@@ -66,7 +69,9 @@ def level(
     says = say(text, noun=noun(metric, m), model=model, low=words.tidy(low), high=words.tidy(high))
     support = evidence.level(m.cell(model, metric, split), low, high)
     return (
-        Part(says, value(support.interval), support.holds, metric) if support else _missing(says, metric, m, (model,))
+        Part(says, value(support.interval), support.holds, metric, support.p)
+        if support
+        else _missing(says, metric, m, (model,))
     )
 
 
@@ -86,7 +91,7 @@ def subtracted(
     text = marked("{difference} ({first} against {other})")
     first, other = (value_of(c) if c else "–" for c in cells)
     number = say(text, difference=between(support.interval), first=first, other=other)
-    return Part(says, number, support.holds, metric)
+    return Part(says, number, support.holds, metric, support.p)
 
 
 def noun(metric: str, m: Measured) -> str:

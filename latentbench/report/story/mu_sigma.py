@@ -27,7 +27,7 @@ from latentbench.report.story.evidence import (
     value_of,
     verdict,
 )
-from latentbench.report.story.nouns import Figure, Rung, Story, StoryClaim
+from latentbench.report.story.nouns import Figure, Rung, Story, StoryClaim, made_together
 from latentbench.report.story.run_view import RunView, captioned
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
@@ -46,7 +46,9 @@ COPIES = 0.6
 def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
     """The story of one run of the study."""
     t = RunView(run, columns, (VAE, AE))
-    claims = [make(t) for make in (_few, _irregular, _free, _halves, _both, _halfway, _price, _generated)]
+    claims = made_together(
+        [make(t) for make in (_few, _irregular, _free, _halves, _both, _halfway, _price, _generated)]
+    )
     data = say("{data} at d = {d}", data=run.dataset, d=t.size) if t.size else run.dataset
     counted = {s: sum(c.verdict == s for c in claims) for s in STANDINGS}
     counts = words.listed([say(COUNTED[s], n=n) for s, n in counted.items() if n])
@@ -63,7 +65,7 @@ def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
             "Below, one thing changes at a time, and each claim is put to the test on {data}: {told}. A verdict rests on the "
             "95 % interval over seeds (trainings that differ in their random start only): supported where every number beneath "
             "it lies on the claimed side with its whole interval, not supported where one lies wholly on the other side, "
-            "undecided in between.",
+            "undecided in between; all claims are made together (adjusted by Holm, at 5 %).",
             data=data,
             told=counts,
         ),

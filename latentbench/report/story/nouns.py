@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from latentbench.report.columns import Column
 from latentbench.report.story.evidence import Part
-from latentbench.stats.findings.evidence import Support
+from latentbench.stats.findings.evidence import Support, together
 
 
 class Figure(NamedTuple):
@@ -31,6 +31,12 @@ class StoryClaim(NamedTuple):
     pictures: Sequence[Figure]
     missing: Sequence[str]
     columns: str = "halves"
+
+
+def made_together(claims: Sequence[StoryClaim]) -> list[StoryClaim]:
+    """The same claims with the verdicts they have as those of one study."""
+    verdicts = together([[(part.holds, part.p) for part in c.parts] for c in claims])
+    return [c._replace(verdict=v) for c, v in zip(claims, verdicts, strict=True)]
 
 
 class Rung(NamedTuple):

@@ -68,10 +68,11 @@ class Contrast(NamedTuple):
 
 class Saturation(NamedTuple):
     """R² gained from the knee to the largest size (None: they are one, or one has no value), and whether it is below
-    `SATURATED`: it ``holds`` (1), fails (-1) or is open (0)."""
+    `SATURATED`: it ``holds`` (1), fails (-1) or is open (0), with the p of that test (0: nothing was tested)."""
 
     gained: Interval | None
     holds: int
+    p: float = 0.0
 
 
 class Growth(NamedTuple):
@@ -201,7 +202,7 @@ def _saturation(m: Measured, best: Curve) -> Saturation:
     if last is here:
         return Saturation(None, 1)
     found = evidence.limit(last, here, SATURATED)
-    return Saturation(found.interval, found.holds) if found else Saturation(None, 0)
+    return Saturation(found.interval, found.holds, found.p) if found else Saturation(None, 0)
 
 
 def _growth(m: Measured, best: Curve) -> Growth | None:

@@ -77,7 +77,11 @@ class CellComparison:
         return self.adjusted is not None and self.adjusted <= ALPHA and abs(d.mean) > self.threshold * EDGE
 
     def _counted(self, d: Interval) -> bool:
-        return sound(self.first, self.other) and abs(d.mean) > self.threshold * EDGE and not within_spread(self.first, self.other)
+        return (
+            sound(self.first, self.other)
+            and abs(d.mean) > self.threshold * EDGE
+            and not within_spread(self.first, self.other)
+        )
 
     def _within(self, d: Interval, once: bool) -> bool:
         """Whether there is no difference that matters. A timing that was taken once has no interval to say so."""

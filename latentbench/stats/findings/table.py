@@ -250,7 +250,7 @@ def tables(records: Sequence[Record], family: Family | None = None) -> list[Tabl
 
 def claims_together(runs: Iterable[Sequence[Record]]) -> Family:
     """The claims of a page that shows several runs, from the records of each."""
-    return Family(c for records in runs for c in summarise(records))
+    return Family(*(summarise(records) for records in runs))
 
 
 def without_record(records: Sequence[Record], table: Table) -> list[str]:

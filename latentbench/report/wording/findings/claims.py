@@ -1,7 +1,7 @@
 """Claims: two models, one metric, one sentence.
 
 A sentence says who does more of what, both means, the paired difference with its 95 % interval and the number of
-seeds. Where no difference is told it says that the two are *equivalent*, or *cannot be told apart* and how many seeds it
+seeds. Where no difference is told it says that the two are *equivalent*, or that none is shown and how many seeds it
 takes to see the least difference that matters (at 80 % power, at the level that all claims of the page leave for the
 least p-value); *undecided* where one seed allows no interval. With three models and more, one sentence holds all against
 the first.
@@ -27,7 +27,7 @@ GROUPS = marked({
     "higher": "higher: {names}",
     "lower": "lower: {names}",
     "equivalent": "equivalent: {names}",
-    "not told apart": "not told apart: {names}",
+    "not told apart": "no difference that matters shown: {names}",
     "barred": "no claim: {names}",
     "undecided": "undecided: {names}",
 })  # fmt: skip
@@ -58,15 +58,18 @@ class Statement:
 
 
 def standing(ranking: Standing | None) -> str:
-    """Who leads one metric, in words: "vae is better than ae", "ae and vae cannot be told apart", "ae and vae are
-    equivalent", "undecided with one seed"; empty where there is nothing to rank."""
+    """Who leads one metric, in words: "vae is better than ae", "no difference that matters is shown between ae
+    and vae", "ae and vae are equivalent", "undecided with one seed"; empty where there is nothing to rank."""
     if ranking is None:
         return ""
     if ranking.open:
         return say("undecided with one seed")
     names, rest = words.listed(list(ranking.ahead)), words.listed(list(ranking.rest))
     if not ranking.ahead:
-        return say("{names} are equivalent" if ranking.equivalent else "{names} cannot be told apart", names=rest)
+        return say(
+            "{names} are equivalent" if ranking.equivalent else "no difference that matters is shown between {names}",
+            names=rest,
+        )
     if len(ranking.ahead) == 1:
         return say("{first} is better than {other}", first=names, other=rest)
     return say("{names} are better than {other}, and not all told apart from one another", names=names, other=rest)
@@ -119,8 +122,8 @@ def versus(comparison: CellComparison, definitions: Definitions) -> str:
         )
     if comparison.outcome == "not told apart":
         return say(
-            "{other} and {first} cannot be told apart in {noun}: {its} and {own}, paired difference {difference} over {n} "
-            "seeds{more}.",
+            "No difference that matters is shown in {noun} between {other} and {first}: {its} and {own}, paired difference "
+            "{difference} over {n} seeds{more}.",
             noun=says.noun,
             more=_seeds_needed([comparison], marked("; {more}")),
             **numbers,

@@ -13,7 +13,7 @@ from latentbench.stats.findings.posterior import METRICS, Posteriors, Purchase
 from latentbench.stats.findings.table import Table
 
 PRICE = {
-    0: marked("; no difference in R² is told"),
+    0: marked("; no difference in R² that matters is shown"),
     1: marked("; R² is {size} higher"),
     -1: marked("; R² is {size} lower"),
 }
