@@ -127,7 +127,7 @@ def matters(r, other, first, metric):
 
 
 def _open(r, m):
-    other, first, which, noun, its, own, d, low, high, n, effect, seeds = m.groups()
+    other, first, which, noun, its, own, d, low, high, n, effect, seeds = m[1:] if isinstance(m, list) else m.groups()
     metric = r.metric(noun)
     pairs, mean, least, most = r.difference(other, first, metric)
     assert tidy(its, r.mean(other, metric))
@@ -145,6 +145,11 @@ def _open(r, m):
         ]
         assert power[0] < 0.8 + 1e-3
         assert power[1] >= 0.8 - 1e-3
+
+
+def _unshown(r, m):
+    """The same, put in another order."""
+    _open(r, [m[0], m[2], m[3], "cannot be told apart", m[1], *m.groups()[3:]])
 
 
 def _equal(r, m):
@@ -265,10 +270,17 @@ def _seeds(r, m):
 
 
 def _judged(r, m):
-    junk = {k: v for (model, k), v in r.anchors.items() if model == "judge" and k.startswith("judge.pass.")}
-    assert share(m[2], max(v for k, v in junk.items() if k != "judge.pass.real"))
-    assert share(m[3], junk["judge.pass.real"])
-    assert near(m[4], r.anchors["judge", "judge.accuracy"])
+    """The floors that any judge must refuse, the kinds shown to its training and those never shown."""
+    judge = {k: v for (model, k), v in r.anchors.items() if model == "judge"}
+    tried = {k: v for k, v in judge.items() if k.startswith("judge.pass.") and k != "judge.pass.real"}
+    assert int(m[1]) <= len(tried)
+    assert any(share(m[2], v) for v in tried.values())
+    if m[3] is not None:
+        assert int(m[3]) + int(m[5]) <= len(tried)
+        assert any(share(m[4], v) for v in tried.values())
+        assert any(share(m[6], v) for v in tried.values())
+    assert share(m[7], judge["judge.pass.real"])
+    assert near(m[8], judge["judge.accuracy"])
 
 
 def _failed(r, m):
@@ -296,9 +308,11 @@ def _nothing(r, m):
 
 
 HERE = r"(?: \([^)]*\))?(?: \(flagged: [^)]*\))?, on \S+ at d = \d+\."
+ALIKE = rf"({N}) and ({N}), paired difference ({N}) \[({N}), ({N})\] over (\d+) seeds(?:; to see a difference of ({N}) takes about (\d+) seeds)?\."
 FORMS = (
     (rf"(\S+) (.+) than (\S+): ({N}) against ({N}), paired difference ({N}) \[({N}), ({N})\] over (\d+) seeds(?: \(sign-flip p = ({N})(?:: borderline)?\))?\.", _versus),
-    (rf"(\S+) and (\S+) (cannot be told apart|are equivalent) in (.+): ({N}) and ({N}), paired difference ({N}) \[({N}), ({N})\] over (\d+) seeds(?:; to see a difference of ({N}) takes about (\d+) seeds)?\.", _open),
+    (r"(\S+) and (\S+) (cannot be told apart|are equivalent) in (.+): " + ALIKE, _open),
+    (r"No difference that matters is shown in (.+) between (\S+) and (\S+): " + ALIKE, _unshown),
     (
         rf"(\S+) and (\S+) are equivalent in (.+): ({N}) and ({N}), paired difference ({N})(?: \[.*\])? over (\d+) seeds, within ± ({N})\.",
         _equal,
@@ -313,14 +327,14 @@ FORMS = (
     (rf"How far the classes of valid N\(0, I\) draws are from the training labels \(0 = same shares, 1 = nothing in common\): (.*); real images ({N})\.", _classes),
     (rf"Why mu and sigma\? So that the prior is not empty: of N\(0, I\), ({N}) % is holes for the points of (\S+), ({N}) % for the clouds of (\S+), on \S+ at d = \d+\.", _purchase),
     (r"(\S+) is (?:regular|punctual|[a-z ]+): (.*)\.", _paid),
-    (rf"What mu and sigma buy (\S+) over the points of (\S+): ({N}) less of N\(0, I\) is empty(?:; R² is ({N}) (?:higher|lower)|; no difference in R² is told)?\.", _buys),
+    (rf"What mu and sigma buy (\S+) over the points of (\S+): ({N}) less of N\(0, I\) is empty(?:; R² is ({N}) (?:higher|lower)|; no difference in R² (?:is told|that matters is shown))?\.", _buys),
     (rf"What did it cost\? Reconstruction of held-out images, R² (.*?) \(PCA of the same size ({N})\)(?:: .*)?, on \S+ at d = \d+\.", _rebuilt),
     (rf"Against PCA with the same number of dimensions \(R² ({N})\): (.*)\.", _pca),
     (r"Parameters: (.*)\.", _counts),
     (r"One training takes (.*), on a machine that may have been doing other things\.", _times),
     (r"Images a second, (\S+) against (\S+)(?: on [\w, ]+)?: ()?(.*)\.", lambda r, m: _rates(r, [m[0], m[1], m[2], m[4]])),
     (r"How sure\? (\d+) seeds, one split of the data and one judge, on \S+ at d = \d+\.", _seeds),
-    (rf"The judge passed its self-check: of the (\d+) kinds of junk that any judge must refuse it accepts at most ({N}) % \(allowed: 5 %\)\. It accepts ({N}) % of real held-out images\. It tells their classes apart with accuracy ({N})\.", _judged),
+    (rf"The judge passed its self-check: of the (\d+) kinds of junk that any judge must refuse it accepts at most ({N}) % \(allowed: 5 %\)\.(?: Of the kinds of junk tried, (\d+) were shown to its training: of these it accepts at most ({N}) % \([^)]*\); (\d+) never were: of these at most ({N}) % \([^)]*\)\.)? It accepts ({N}) % of real held-out images\. It tells their classes apart with accuracy ({N})\.", _judged),
     (r"(\S+) failed in (\S+) at (\d+) of (\d+) seeds: .*", _failed),
     (r"Intervals are 95 % t-intervals, .*", _nothing),
     (r"Levels hold for this split of the data: over three splits of digits .*", _nothing),
