@@ -22,7 +22,8 @@ from latentbench.report.templates import source
 from latentbench.report.wording import words
 from latentbench.run_folder import RunFiles
 from latentbench.running import worker
-from latentbench.stats.cells import leaders, summarise, tied
+from latentbench.stats.cells import summarise
+from latentbench.stats.findings.claims import compare, leaders
 from latentbench.stats.findings.listing import findings
 from latentbench.training.fit import History
 
@@ -181,7 +182,7 @@ def test_a_training_time_ranks_only_where_nothing_else_ran(circumstances, ranks)
     cells = summarise(rows)
     assert all(c.rankable is ranks and c.disturbed is not ranks for c in cells)
     assert leaders(cells) == (("ae",) if ranks else ())
-    assert tied(*cells) is not ranks
+    assert bool(compare(*cells).side) is ranks
     (found,) = (f for f in findings(rows) if f.metric == "train.seconds")
     assert found.verdict == ("worse" if ranks else "not comparable")
     assert ("unsteady timing" in found.caveats) is not ranks
