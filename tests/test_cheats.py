@@ -11,7 +11,7 @@ from cheats import DISGUISES, VALIDITIES, WANTED, evaluated
 
 from latentbench.report.wording.findings import statements
 from latentbench.stats.findings import answers, findings, tables
-from latentbench.stats.findings.flaws import flaws
+from latentbench.stats.findings.flaws import flaws, flattering
 
 CAVEATS_OF_CHEATS = (
     "copies", "copies in part", "repeats", "classes missing", "suspicious validity", "far in pixels", "jumps", "uneven",
@@ -159,7 +159,7 @@ def test_honest_models_keep_what_they_earn():
         "continuous": "yes", "complete": "partly", "reconstructs": "yes", "posterior": "yes",
     }  # fmt: skip
     (table,) = tables(found)
-    assert not any(flaws(table, question) for question in ("continuous", "complete", "posterior", "cost"))
+    assert not any(flattering(table, question) for question in ("continuous", "complete", "posterior", "cost"))
 
 
 @ON_EVERY

@@ -47,7 +47,6 @@ def beside(**means):
 
 FLATTERING = [
     ("repeats", {"uniqueness": 0.2}, "complete", "validity.normal"),
-    ("repeats", {"uniqueness": 0.2}, "continuous", "path.validity_gain"),
     ("classes missing", {"valid_label_tv": 0.4}, "complete", "validity.normal"),
     ("copies in part", {"memorisation": 0.85}, "complete", "validity.normal"),
     ("suspicious validity", {"validity__normal": 0.97}, "complete", "validity.normal"),

@@ -13,7 +13,7 @@ from typing import Literal
 from latentbench.artifact_schema import SAMPLERS
 from latentbench.stats.cells import Cell, Interval
 from latentbench.stats.findings.claims import Claim, Standing, claims, difference, side, standing
-from latentbench.stats.findings.flaws import flaws
+from latentbench.stats.findings.flaws import flattering
 from latentbench.stats.findings.table import Table
 
 METRICS = (*(f"validity.{s}" for s in SAMPLERS), "coverage", "uniqueness", "hole", "hole.gaussian")
@@ -28,7 +28,7 @@ class Completeness:
     a mixture fitted to the codes adds to the valid share, where that is shown and is `MUCH`. ``unasked``: models that
     nothing asked to fill N(0, I). ``variety``: how far the classes of valid draws are from those of the training images;
     ``variety_of_real`` the same of real images. ``variety_of_draws``: coverage and uniqueness. ``flagged``: each model's
-    flaws, where it has any (`latentbench.stats.findings.flaws.flaws`)."""
+    flaws, where it has any (`latentbench.stats.findings.flaws.flattering`)."""
 
     table: Table
     basis: Literal["validity", "holes", "nothing", "nobody left"]
@@ -65,7 +65,7 @@ def complete(table: Table) -> Completeness:
         variety=tuple(table.row("valid_label_tv")),
         variety_of_real=table.reference("valid_label_tv", "ceiling:real"),
         variety_of_draws=claims(table.row("coverage"), table.row("uniqueness")),
-        flagged=flaws(table, "complete"),
+        flagged=flattering(table, "complete"),
     )
 
 

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from latentbench.stats.cells import Cell, Interval
 from latentbench.stats.findings.claims import Claim, Standing, claims, side, standing
-from latentbench.stats.findings.flaws import flaws
+from latentbench.stats.findings.flaws import flattering
 from latentbench.stats.findings.parts import gain_between_classes
 from latentbench.stats.findings.table import Table
 
@@ -36,7 +36,7 @@ class Continuity:
     of the gain over either cross-fade lies above 0, those with one below it, and neither; ``standing`` who is ahead in the
     first of the two. ``apart`` is the first on pairs of two classes alone, where a path has somewhere to go, each with its
     model. ``lengths`` and ``r2`` are the rows that stand beside each other. ``flagged``: each model's flaws, where it has
-    any (`latentbench.stats.findings.flaws.flaws`)."""
+    any (`latentbench.stats.findings.flaws.flattering`)."""
 
     table: Table
     basis: Literal["gain", "length", "nothing", "nobody left"]
@@ -73,7 +73,7 @@ def continuous(table: Table) -> Continuity:
         lengths=tuple(lengths),
         r2=tuple(table.row("r2")),
         blurred=tuple(blurred(table)),
-        flagged=flaws(table, "continuous"),
+        flagged=flattering(table, "continuous"),
     )
 
 

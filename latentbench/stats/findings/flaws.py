@@ -14,7 +14,7 @@ from latentbench.stats.findings.finding import OTHER, QUESTIONS
 from latentbench.stats.findings.table import Table
 
 FLAWS: Mapping[str, tuple[parts.Rule, tuple[str, ...]]] = {
-    "repeats": (parts.unique, ("continuous", "complete")),
+    "repeats": (parts.unique, ("complete",)),
     "classes missing": (parts.of_all_classes, ("complete",)),
     "copies in part": (parts.copied, ("continuous", "complete")),
     "suspicious validity": (parts.suspicious, ("complete",)),
@@ -35,6 +35,13 @@ def flaws(table: Table, question: str) -> Mapping[str, tuple[str, ...]]:
     return _flaws(table).get(question, {})
 
 
+def flattering(table: Table, question: str) -> Mapping[str, tuple[str, ...]]:
+    """The same of those whom it flatters: of completeness not where next to nothing that a model draws is valid."""
+    if question != "complete":
+        return flaws(table, question)
+    return {m: codes for m, codes in flaws(table, question).items() if parts.valid(table, m).grade != "no"}
+
+
 @lru_cache(maxsize=16)
 def _flaws(table: Table) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """The flaws by question and model, worked out once a table."""
@@ -42,8 +49,6 @@ def _flaws(table: Table) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     for model in (m for m in table.models if m not in table.excluded):
         found = {code: rule(table, model) for code, (rule, _) in FLAWS.items()}
         bad = [code for code, part in found.items() if part.flaw and part.grade in ("no", "partly")]
-        if parts.valid(table, model).grade == "no":  # next to nothing is valid, and of that no class is expected
-            bad = [code for code in bad if code != "classes missing"]
         diagnosed = [kind for kind in OF_POSTERIOR if diagnosis(table, model) == kind]
         below = ["worse than PCA"] if parts.worse_than_pca(table, model) else []
         for question, row in out.items():
