@@ -10,7 +10,7 @@ from latentbench.report.wording.language import marked, say
 from latentbench.stats.findings.cost import METRICS, Cost, Rate, Speed
 
 SPEEDS = marked({"encode": "encoding", "decode": "decoding", "sample": "sampling", "train_step": "training"})
-ABOVE, BELOW, NEAR = marked(("better: {models}", "worse: {models}", "tied: {models}"))
+ABOVE, BELOW, NEAR = marked(("better: {models}", "worse: {models}", "cannot be told apart: {models}"))
 
 
 def cost(costs: Cost) -> Statement:
