@@ -11,7 +11,7 @@ from cheats import DISGUISES, VALIDITIES, WANTED, evaluated
 
 from latentbench.report.wording.findings import statements
 from latentbench.stats.findings import answers, findings, tables
-from latentbench.stats.findings.flaws import flaws, flattering
+from latentbench.stats.findings.flaws import flattering, flaws
 
 CAVEATS_OF_CHEATS = (
     "copies", "copies in part", "repeats", "classes missing", "suspicious validity", "far in pixels", "jumps", "uneven",
