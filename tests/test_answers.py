@@ -178,6 +178,7 @@ def test_a_path_within_one_class_is_only_part_of_it(metric, gain, answer):
         ({"density": 1.0}, "yes", ()),
         ({"validity__normal__second_judge": 0.81}, "yes", ()),
         ({"validity__normal__second_judge": 0.3}, "not told", ("second judge differs",)),
+        ({"validity__normal": 0.59, "validity__normal__second_judge": 0.8}, "partly", ("validity",)),
     ],
 )
 def test_complete_is_a_conjunction(changed, answer, reasons):

@@ -238,6 +238,15 @@ def test_codes_that_do_not_vary_have_a_value(name):
         assert found < 0.2 if name == "hole.gaussian" else found > 0.99
 
 
+def test_codes_of_one_point_have_a_value_where_denormal_numbers_are_zero():
+    """As a worker has it: what keeps a matrix from being singular must not be one of those."""
+    torch.set_flush_denormal(True)
+    try:
+        assert value("hole", latent_encoding(torch.zeros(300, 8), torch.zeros(100, 8))) > 0.99
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def test_hole_needs_as_many_codes_as_neighbours():
     with pytest.raises(Undefined, match="5 neighbours"):
         hole_share(normal((9, 2), "z"), normal((4, 2), "c"), normal((9, 2), "h"), 5, 0.99)

@@ -27,6 +27,8 @@ RANDOM = 32
 """Random directions beside the axes and the independent components."""
 SEARCHED = 5000
 """Codes that independent components are sought in, at most."""
+NO_SPREAD = 1e-150
+"""Variances below this are none: a share of them could not be told from 0."""
 STEPS = 8
 """Steps of FastICA: from a start in closed form so many find a component that is there; many more would follow the noise of
 codes that have none, where the last digits decide."""
@@ -110,7 +112,10 @@ def sharpened(codes: Tensor, direction: Tensor) -> Tensor:
         sides = codes[order[:cut]], codes[order[cut:]]
         around = torch.cat([side - side.mean(0) for side in sides])
         within = around.T @ around / len(codes)
-        ridge = 1e-9 * within.diagonal().mean().clamp(min=1e-300) * torch.eye(len(direction), dtype=codes.dtype)
+        scale = float(within.diagonal().mean())
+        if scale < NO_SPREAD:
+            return direction  # codes that stand on one or two points have no width to be seen at
+        ridge = 1e-9 * scale * torch.eye(len(direction), dtype=codes.dtype)
         turned = torch.linalg.solve(within + ridge, sides[1].mean(0) - sides[0].mean(0))
         if not bool(turned.norm() > 0):
             return direction

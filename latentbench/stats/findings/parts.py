@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from latentbench.stats.cells import Cell, Interval, Seed
+from latentbench.stats.findings.finding import Word
 from latentbench.stats.findings.grading import Part, beyond, gained, graded, lacking
 from latentbench.stats.findings.table import Table
 
@@ -141,12 +142,14 @@ def crowds(density: Cell | None) -> bool:
 
 
 def second_judge(table: Table, model: str) -> Part:
-    """What a second judge makes of the same draws, where there is one."""
+    """Whether a second judge, where there is one, makes no less of the same draws."""
     cell = table.by.get((model, "validity.normal.second_judge"))
     if cell is None or cell.interval is None:
         return Part("yes", "")
-    alike = valid(table, model, cell.metric).grade == valid(table, model).grade
-    return Part("yes" if alike else "not told", "second judge differs")
+    worse_first: tuple[Word, ...] = ("no", "not told", "partly", "yes")
+    second, first = valid(table, model, cell.metric).grade, valid(table, model).grade
+    doubted = worse_first.index(second) < worse_first.index(first)
+    return Part("not told" if doubted else "yes", "second judge differs")
 
 
 # --- continuous ---

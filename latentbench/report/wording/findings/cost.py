@@ -12,7 +12,7 @@ from latentbench.stats.findings.cost import METRICS, Cost, Rate, Speed
 SPEEDS = marked({"encode": "encoding", "decode": "decoding", "sample": "sampling", "train_step": "training"})
 ALONE = marked("One training takes {told}.")
 BESIDE = marked("One training took {told}, timed while other work ran on the machine: this ranks nobody.")
-ABOVE, BELOW, NEAR = marked(("better: {models}", "worse: {models}", "tied: {models}"))
+ABOVE, BELOW, NEAR = marked(("better: {models}", "worse: {models}", "cannot be told apart: {models}"))
 
 
 def cost(costs: Cost) -> Statement:
