@@ -190,7 +190,7 @@ def test_no_unjust_winner_leads_without_a_caveat(name, rival, field):
     for question in bad:
         assert telling & set(flaws(table, question).get(name, ())), question
         (said,) = [v for v in statements(records) if v.question == question]
-        if question != "posterior":
+        if name in flattering(table, question) and question != "posterior":
             assert f"flagged: {name}" in said.headline
             assert any(s.startswith(f"Flagged: {name}, because ") for s in said.sentences)
 
