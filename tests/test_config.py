@@ -105,6 +105,9 @@ CHANGED = {
     "device": "cpu",
     "metrics": "mse",
     "split_seed": 1,
+    "splits": 2,
+    "reuse": "elsewhere",
+    "cache": False,
     "dedupe": True,
     "data_root": "elsewhere",
     "memory": "1GiB",
@@ -133,6 +136,7 @@ def test_what_changes_no_number_is_told_by_the_fields_alone():
     """The list is written out here once more, so that marking a field is a decision and not a slip."""
     assert execution_options() == {
         "study", "data_root", "out", "workers", "executor", "resume", "dry_run", "json", "quiet", "open", "lang",
+        "reuse", "cache",
     }  # fmt: skip
 
 
