@@ -33,10 +33,10 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 SCHEMA = 2
 """Number of the record layout this version writes; `upgrade` lifts older ones to it."""
@@ -199,7 +199,7 @@ class Record:
 
     def to_json(self) -> str:
         """One line of JSON, keys in the order of the fields, empty ones left out, never NaN."""
-        row = {f.name: getattr(self, f.name) for f in fields(self)}
+        row = {name: getattr(self, name) for name in FIELDS}
         kept = {k: v for k, v in row.items() if k in ("kind", "schema") or v not in (None, "", {}, (None, None))}
         return json.dumps(kept, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=dict)
 
@@ -210,12 +210,28 @@ class Record:
         if not isinstance(parsed, dict):
             raise ValueError(f"not a latentbench record: a {type(parsed).__name__} instead of an object")
         row = upgrade(parsed)
-        known = {f.name for f in fields(cls)}
-        row = {k: v for k, v in row.items() if k in known}
+        row = {k: v for k, v in row.items() if k in FIELDS}
         for name in ("bounds", "samples"):
             if row.get(name) is not None:
                 row[name] = tuple(row[name])
         return cls(**row)
+
+
+FIELDS = tuple(f.name for f in fields(Record))
+"""The names of a record's fields, in order."""
+
+Found = TypeVar("Found")
+
+
+class Kept(tuple[Record, ...]):
+    """Records that stay as they are, with what was worked out of them: many sections of a page ask for the same."""
+
+    def once(self, name: Hashable, work: Callable[[], Found]) -> Found:
+        """What ``work`` finds in these records, found at the first call under this name."""
+        found: dict[Hashable, Any] = self.__dict__
+        if name not in found:
+            found[name] = work()
+        return found[name]  # type: ignore[no-any-return]
 
 
 def upgrade(row: dict[str, Any]) -> dict[str, Any]:

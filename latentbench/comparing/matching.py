@@ -7,7 +7,7 @@ symbols.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -175,11 +175,12 @@ def _timing(blank: Change, base: Cell, head: Cell, machine: str) -> Change:
     )
 
 
-def alone(cell: Cell, side: Literal["base", "head"], b: Mapping[Key, Cell], h: Mapping[Key, Cell]) -> Matched | None:
+def alone(
+    cell: Cell, side: Literal["base", "head"], twin: Cell | None, b: Mapping[Key, Cell], h: Mapping[Key, Cell]
+) -> Matched | None:
     """What only one side asked for; None where the other side has it under other parameters, which says so itself, or
-    where it has no value. ``b`` and ``h`` are all cells of base and head."""
-    others = h if side == "base" else b
-    twin = next((c for c in others.values() if _twin(cell, c)), None)
+    where it has no value. ``twin`` is the other side's first cell of the same `measure`; ``b`` and ``h`` are all cells of
+    base and head."""
     if side == "head" and twin is not None and identity(twin) not in h:
         return None
     failed = side == "head" and cell.status == "failed"
@@ -194,9 +195,17 @@ def alone(cell: Cell, side: Literal["base", "head"], b: Mapping[Key, Cell], h: M
     return Matched(replace(blank, base=mean) if side == "base" else replace(blank, head=mean))
 
 
-def _twin(a: Cell, b: Cell) -> bool:
-    """The same metric of the same model on the same data, measured in another way."""
-    return (a.dataset, a.model, a.metric) == (b.dataset, b.model, b.metric)
+def measure(c: Cell) -> Key:
+    """What two cells have in common that were measured in different ways: a metric of a model on one data set."""
+    return c.dataset, c.model, c.metric
+
+
+def twins(cells: Iterable[Cell]) -> dict[Key, Cell]:
+    """The first cell of each `measure`."""
+    out: dict[Key, Cell] = {}
+    for c in cells:
+        out.setdefault(measure(c), c)
+    return out
 
 
 def _field(a: Cell, b: Cell) -> str:

@@ -24,7 +24,7 @@ from typing import Any
 from latentbench import records
 from latentbench.comparing import benchmark_files
 from latentbench.comparing.change import FAMILYWISE, Change, amount, decide, finding
-from latentbench.comparing.matching import Key, Matched, alone, change, identity, is_claim, labels
+from latentbench.comparing.matching import Key, Matched, alone, change, identity, is_claim, labels, measure, twins
 from latentbench.config import execution_options
 from latentbench.records import Record
 from latentbench.refusals import unknown
@@ -132,7 +132,7 @@ def compare_records(
     label = labels([*b.values(), *h.values()])
     if not b.keys() & h.keys():
         raise ValueError(f"compare: {names[0]} and {names[1]} measured nothing in common: {_apart(b, h)}")
-    pairs = {key: _matched(key, b, h, machine) for key in dict.fromkeys([*b, *h])}
+    pairs = _matched(b, h, machine)
     matched = {key: m for key, m in pairs.items() if m is not None}
     asked = _with([replace(m.change, subject=label[key]) for key, m in matched.items()], thresholds or {})
     decided = [
@@ -144,10 +144,18 @@ def compare_records(
     return Comparison(*names, tuple(decided), tuple(notes), definitions)
 
 
-def _matched(key: Key, b: Mapping[Key, Cell], h: Mapping[Key, Cell], machine: str) -> Matched | None:
-    if key in b and key in h:
-        return change(b[key], h[key], machine)
-    return alone(b[key], "base", b, h) if key in b else alone(h[key], "head", b, h)
+def _matched(b: Mapping[Key, Cell], h: Mapping[Key, Cell], machine: str) -> dict[Key, Matched | None]:
+    """What each cell of either side comes to."""
+    out: dict[Key, Matched | None] = {}
+    of_base, of_head = twins(b.values()), twins(h.values())
+    for key in dict.fromkeys([*b, *h]):
+        if key in b and key in h:
+            out[key] = change(b[key], h[key], machine)
+        elif key in b:
+            out[key] = alone(b[key], "base", of_head.get(measure(b[key])), b, h)
+        else:
+            out[key] = alone(h[key], "head", of_base.get(measure(h[key])), b, h)
+    return out
 
 
 def _machines(base: Sequence[Record], head: Sequence[Record]) -> str:
@@ -192,9 +200,10 @@ def _with(changes: Sequence[Change], thresholds: Mapping[str, Threshold]) -> lis
 def _notes(base: Sequence[Record], head: Sequence[Record], b: Mapping[Key, Cell], h: Mapping[Key, Cell]) -> list[str]:
     """What differs between the sides and is no reason to refuse: parameters, training, versions, the judge."""
     out = []
+    before_params, after_params = ({c.model: c.params for c in reversed(side.values())} for side in (b, h))
     for model in dict.fromkeys(c.model for c in h.values()):
-        sides = [next((c.params for c in side.values() if c.model == model), None) for side in (b, h)]
-        if sides[0] is not None and sides[1] is not None and (fields := benchmark_files.difference(sides[0], sides[1])):
+        sides = before_params.get(model), after_params[model]
+        if sides[0] is not None and (fields := benchmark_files.difference(sides[0], sides[1])):
             out.append(f"parameters of {model} differ: {fields}")
     before, after = (find_run_info(side) or RunInfo() for side in (base, head))
     # Which models and seeds there are is compared cell by cell; how a run was carried out changes no number.

@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from numpy.typing import NDArray
 
 from latentbench import artifact_schema, records
 from latentbench.artifact_schema import ArtifactRole
-from latentbench.records import Record
+from latentbench.records import Kept, Record
 from latentbench.report.wording import language, words
 from latentbench.report.wording.language import marked, say
 from latentbench.run_folder import RunFiles
+from latentbench.stats.cells import Cell, summarise
 
 Array = NDArray[Any]
 
@@ -68,7 +70,7 @@ class RunFolder:
 
     path: Path
     label: str
-    records: Sequence[Record]
+    records: Kept
     models: tuple[str, ...]
     detail: Mapping[str, Any]
     _memo: dict[tuple[ArtifactRole, str], Artifact] = field(default_factory=dict, init=False, repr=False)
@@ -79,30 +81,56 @@ class RunFolder:
         asked = (self.detail.get("config") or {}).get("lang")
         return asked if asked in language.codes() else language.ENGLISH.code
 
-    @property
+    @cached_property
     def dataset(self) -> str:
         """Name of the data."""
         return next((r.dataset for r in self.records if r.dataset), "")
 
-    @property
+    @cached_property
     def dataset_hash(self) -> str:
         """Content hash of the data: runs with equal ones saw the same images in the same splits."""
         return next((r.dataset_hash for r in self.records if r.dataset_hash), "")
 
-    @property
+    @cached_property
     def latent_dim(self) -> int | None:
         """Size of the latent space, where all models share one."""
-        sizes = {r.latent_dim for r in self.records if r.latent_dim is not None and r.model in self.models}
+        models = frozenset(self.models)
+        sizes = {r.latent_dim for r in self.records if r.latent_dim is not None and r.model in models}
         return sizes.pop() if len(sizes) == 1 else None
 
     def latent_dim_of(self, model: str) -> int | None:
         """Size of one model's latent space; None where no record names it."""
-        return next((r.latent_dim for r in self.records if r.model == model and r.latent_dim is not None), None)
+        return self._latent_dims.get(model)
 
-    @property
+    @cached_property
+    def _latent_dims(self) -> Mapping[str, int]:
+        out: dict[str, int] = {}
+        for r in self.records:
+            if r.latent_dim is not None:
+                out.setdefault(r.model, r.latent_dim)
+        return out
+
+    @cached_property
+    def of_model(self) -> Mapping[str, Sequence[Record]]:
+        """The records of each model, in order."""
+        out: dict[str, list[Record]] = {}
+        for r in self.records:
+            out.setdefault(r.model, []).append(r)
+        return out
+
+    @cached_property
+    def cells_of(self) -> Mapping[str, Sequence[Cell]]:
+        """The cells of each model, in order."""
+        out: dict[str, list[Cell]] = {}
+        for c in summarise(self.records):
+            out.setdefault(c.model, []).append(c)
+        return out
+
+    @cached_property
     def seeds(self) -> tuple[int, ...]:
         """Every seed that a record of a model names."""
-        return tuple(sorted({r.seed for r in self.records if r.seed is not None and r.model in self.models}))
+        models = frozenset(self.models)
+        return tuple(sorted({r.seed for r in self.records if r.seed is not None and r.model in models}))
 
     def artifact(self, role: ArtifactRole, model: str = "") -> Artifact:
         """The arrays of one artifact. Raises Absent with the reason in a sentence."""
@@ -112,7 +140,7 @@ class RunFolder:
 
     def _load(self, role: ArtifactRole, model: str) -> Artifact:
         what = _artifact(role, model)
-        row = next((r for r in self.records if r.kind == "artifact" and r.metric == role and r.model == model), None)
+        row = next((r for r in self.of_model.get(model, ()) if r.kind == "artifact" and r.metric == role), None)
         if row is None:
             raise Absent(say("Not drawn: this run recorded no {what}.", what=what))
         if row.status != "ok" or not row.path:
@@ -159,7 +187,7 @@ def _read(path: Path, label: str) -> RunFolder:
     named = {r.model for r in rows if r.is_model}
     declared = [m for m in (run.detail.get("models") or {} if run else {}) if isinstance(m, str)]
     order = dict.fromkeys([*declared, *(r.model for r in rows if r.model in named)])
-    return RunFolder(path, label, rows, tuple(order), run.detail if run else {})
+    return RunFolder(path, label, Kept(rows), tuple(order), run.detail if run else {})
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:

@@ -6,7 +6,7 @@ A *panel* is one metric: a line a model, a whisker for each interval, a broken u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,6 +54,7 @@ class ChangePoint(NamedTuple):
 def html(revisions: Sequence[Revision], series: Sequence[Series]) -> str:
     """The whole page, in the language in force."""
     models = list(dict.fromkeys(s.model for s in series))
+    numbers = {m: k for k, m in enumerate(models)}
     panels: dict[tuple[str, str], list[Series]] = {}
     for s in series:
         panels.setdefault((s.metric, s.subject.removeprefix(s.model)), []).append(s)
@@ -63,7 +64,7 @@ def html(revisions: Sequence[Revision], series: Sequence[Series]) -> str:
         own = [k for k in panels if words.family(k[0], defines.get(k[0])) is family]
         # What changed stands first.
         own.sort(key=lambda k: not any(s.breaks for s in panels[k]))
-        drawn = [_panel(k[0] + k[1], panels[k], revisions, models) for k in own]
+        drawn = [_panel(k[0] + k[1], panels[k], revisions, numbers) for k in own]
         if drawn:
             groups.append((say(family.title), drawn))
     turns = [_change_point(b, s, revisions) for s in series for b in s.breaks]
@@ -88,7 +89,7 @@ def _change_point(b: Break, s: Series, revisions: Sequence[Revision]) -> ChangeP
     )  # fmt: skip
 
 
-def _panel(title: str, series: Sequence[Series], revisions: Sequence[Revision], models: Sequence[str]) -> Panel:
+def _panel(title: str, series: Sequence[Series], revisions: Sequence[Revision], models: Mapping[str, int]) -> Panel:
     first = series[0].any_cell
     arrows = {
         "higher": "↑",
@@ -109,8 +110,8 @@ def _number(s: Series, at: int) -> str:
     return " ± ".join(words.spread(interval.mean, interval.half))
 
 
-def _plot(title: str, series: Sequence[Series], revisions: Sequence[Revision], models: Sequence[str]) -> Markup:
-    """Revisions from left to right, values upwards."""
+def _plot(title: str, series: Sequence[Series], revisions: Sequence[Revision], models: Mapping[str, int]) -> Markup:
+    """Revisions from left to right, values upwards; ``models`` numbers them."""
     width, height = SIZE
     ends = [v for s in series for k in range(len(revisions)) if (i := s.interval(k))
             for v in (i.mean, i.low, i.high) if v is not None]  # fmt: skip
@@ -122,7 +123,7 @@ def _plot(title: str, series: Sequence[Series], revisions: Sequence[Revision], m
         parts.append(line(x(at - 0.5), 22, x(at - 0.5), height - 34, f"turn {verdicts[0]}"))
         parts.append(text(x(at - 0.5), 16, words.commas(say(READINGS[v]) for v in verdicts), "value", "middle"))
     for s in series:
-        parts.append(_line(s, models.index(s.model), x, y))
+        parts.append(_line(s, models[s.model], x, y))
     label = say("{metric} over {n} revisions", metric=title, n=len(revisions))
     return drawing(width, height, *parts, label=label)
 

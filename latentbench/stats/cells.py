@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from latentbench.records import TIMINGS, Better, Reason, Record, Role, canonical, is_model, is_reference, values
+from latentbench.records import TIMINGS, Better, Kept, Reason, Record, Role, canonical, is_model, is_reference, values
 from latentbench.stats.intervals import (
     LEVEL,
     UNBOUNDED,
@@ -127,6 +127,12 @@ def summarise(records: Iterable[Record]) -> list[Cell]:
     """Value records gathered over seeds, in order of first appearance; records of different runs, data, parameters or
     latent sizes are never gathered. What a run's own record, where it is among them, defines of its metrics goes with
     their cells."""
+    if isinstance(records, Kept):
+        return list(records.once("cells", lambda: _summarised(records)))
+    return _summarised(records)
+
+
+def _summarised(records: Iterable[Record]) -> list[Cell]:
     groups: dict[str, list[Record]] = {}
     every = list(records)
     heads = {r.run: r.detail for r in every if r.kind == "run"}

@@ -15,20 +15,18 @@ and a claim needs no name to be found in it.
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import accumulate, combinations
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr
 
-from latentbench.records import canonical
 from latentbench.stats.cells import LEVEL, Cell, Interval, Seed, comparable
 from latentbench.stats.intervals import group_means
+from latentbench.stats.pairs import alike, compared, may_be_claimed, paired_rows
 
 ALPHA = 1 - LEVEL
 """Chance of any false claim in a family."""
@@ -46,16 +44,15 @@ class Family:
     @cached_property
     def _chances(self) -> tuple[_Sorted, _Sorted]:
         """The p-values of the headlines, and of all."""
-        found: tuple[list[float], list[float]] = [], []
-        by_seeds: dict[int, list[tuple[bool, Sequence[float], float]]] = {}
-        for a, b in (pair for cells in self._groups for pair in pairs(cells)):
-            if (d := paired_values(a, b)) and sound(a, b):
-                by_seeds.setdefault(len(d), []).append((b.headline, d, _size(a, b)))
-        for rows in by_seeds.values():
-            p = chances(np.array([d for _, d, _ in rows]), np.array([size for _, _, size in rows])).tolist()
-            found[1].extend(p)
-            found[0].extend(x for x, (headline, _, _) in zip(p, rows, strict=True) if headline)
-        return _Sorted(found[0]), _Sorted(found[1])
+        every, headlines = [np.empty(0)], [np.empty(0)]
+        for group in (group for cells in self._groups for group in alike(cells)):
+            asked = np.array([c.headline for c in group])
+            for block in paired_rows(group, may_be_claimed(group)):
+                rows = block.where(block.n > 1)
+                if rows.size.size:
+                    every.append(chances(rows.d, rows.size))
+                    headlines.append(every[-1][asked[rows.other]])
+        return _Sorted(np.concatenate(headlines)), _Sorted(np.concatenate(every))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -68,25 +65,29 @@ class Family:
 
     def tells(self, headline: bool) -> bool:
         """Whether any p-value of the family, adjusted, is at most `ALPHA`: else nothing is told."""
-        return any(p <= ALPHA for p in self._chances[not headline].adjusted_p[:1])
+        return bool((self._chances[not headline].adjusted_p[:1] <= ALPHA).any())
 
     def adjusted(self, p: float, headline: bool) -> float:
         """A p-value of this page, adjusted for all of its family; in [p, 1]."""
+        return float(self._chances[not headline].adjusted(np.array(p)))
+
+    def all_adjusted(self, p: NDArray[np.float64], headline: bool) -> NDArray[np.float64]:
+        """The same of many."""
         return self._chances[not headline].adjusted(p)
 
 
 class _Sorted:
     """P-values in rising order, and what Holm's adjustment makes of each."""
 
-    def __init__(self, p: Sequence[float]) -> None:
-        self.p = sorted(p)
-        self.adjusted_p = list(accumulate((min(1.0, (len(p) - k) * x) for k, x in enumerate(self.p)), max))
+    def __init__(self, p: ArrayLike) -> None:
+        self.p = np.sort(np.asarray(p, float))
+        self.adjusted_p = np.maximum.accumulate(np.minimum(1.0, np.arange(len(self.p), 0, -1) * self.p))
+        self._smaller = np.concatenate([[0.0], self.adjusted_p])
 
-    def adjusted(self, p: float) -> float:
+    def adjusted(self, p: NDArray[np.float64]) -> NDArray[np.float64]:
         # A p-value computed twice may differ in its last digit, and must find itself.
-        k = bisect_left(self.p, p * (1 - 1e-9))
-        before = self.adjusted_p[k - 1] if k else 0.0
-        return max(before, min(1.0, max(1, len(self.p) - k) * p))
+        k = np.searchsorted(self.p, p * (1 - 1e-9))
+        return np.asarray(np.maximum(self._smaller[k], np.minimum(1.0, np.maximum(1, len(self.p) - k) * p)))
 
 
 def together(*groups: Iterable[Cell]) -> list[list[Cell]]:
@@ -96,32 +97,12 @@ def together(*groups: Iterable[Cell]) -> list[list[Cell]]:
     return [[replace(c, family=family) for c in group] for group in kept]
 
 
-def pairs(cells: Iterable[Cell]) -> Iterator[tuple[Cell, Cell]]:
-    """Every two models of one run, one data set and one latent size, in one metric."""
-    groups: dict[tuple[str, ...], list[Cell]] = {}
-    for c in cells:
-        if c.is_model and c.interval:
-            key = (c.run, c.dataset, c.metric, canonical(c.metric_params), c.split)
-            groups.setdefault(key, []).append(c)
-    for group in groups.values():
-        for a, b in combinations(group, 2):
-            if a.model != b.model and (a.latent_dim == b.latent_dim or None in (a.latent_dim, b.latent_dim)):
-                yield a, b
-
-
 def difference(first: Cell, other: Cell) -> Interval | None:
     """``other - first``, paired by seed; of a metric with a target, of the distances to it. None where they share no
     seed."""
     a, b = compared(first), compared(other)
     shared = {s: b[s] - a[s] for s in b if s in a}
     return other.over_seeds(shared) if shared else None
-
-
-def compared(cell: Cell) -> Mapping[Seed, float]:
-    """What is compared of a cell: its values, or their distances to the metric's target."""
-    if cell.better == "target" and cell.target is not None:
-        return {s: cell.badness(v) for s, v in cell.values.items()}
-    return cell.values
 
 
 def sound(first: Cell, other: Cell) -> bool:
@@ -157,15 +138,21 @@ def _size(first: Cell, other: Cell) -> float:
 
 def chances(d: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:
     """Two-sided p of the paired t-test of each row of differences ``d`` (pairs, seeds), where the values are of ``size``
-    (pairs,). Shape (pairs,), in [0, 1].
+    (pairs,); NaN where a pair lacks a seed, two numbers or more in each row. Shape (pairs,), in [0, 1].
 
     Where n differences are one and the same number other than 0 a t-test has no spread to go by and would say 0. Of two
     independent draws from one distribution no single difference but 0 comes with probability above 1/4 (values c apart
     form chains, and the even and the odd links of each share its mass), so n equal ones come with ``4^(1 - n)`` at most:
     that is their p.
     """
-    n, nothing = d.shape[1], ROUNDING * size
-    mean, sd = d.mean(1), d.std(1, ddof=1)
+    there, nothing = ~np.isnan(d), ROUNDING * size
+    n: Any = d.shape[1]
+    if there.all():
+        mean, sd = d.mean(1), d.std(1, ddof=1)
+    else:
+        n = there.sum(1)
+        mean = np.where(there, d, 0.0).sum(1) / n
+        sd = np.sqrt(np.where(there, (d - mean[:, None]) ** 2, 0.0).sum(1) / (n - 1))
     flat = sd <= nothing
-    p = 2 * stdtr(n - 1, -np.abs(mean) * math.sqrt(n) / np.where(flat, 1.0, sd))
+    p = 2 * stdtr(n - 1, -np.abs(mean) * np.sqrt(n) / np.where(flat, 1.0, sd))
     return np.asarray(np.where(flat, np.where(np.abs(mean) <= nothing, 1.0, 4.0 ** (1 - n)), p))

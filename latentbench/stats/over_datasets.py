@@ -114,14 +114,20 @@ def anchors(cells: Iterable[Cell], of: Cell) -> tuple[float, float] | None:
     """Floor and ceiling of a cell's metric on the same data in the same run: the most flattering floor and the least
     flattering ceiling. None where one is missing, where the ceiling is not better than the floor, or where the metric
     has no direction or failed its self-check."""
+    where = _where(of)
+    return _ends(of, [c for c in cells if c.role in ("floor", "ceiling") and _where(c) == where])
+
+
+def _where(c: Cell) -> tuple[str, ...]:
+    """What a cell and its anchors have in common."""
+    return c.run, c.dataset, c.metric, c.split, canonical(c.metric_params)
+
+
+def _ends(of: Cell, cells: Sequence[Cell]) -> tuple[float, float] | None:
+    """Floor and ceiling of a cell among those of its metric on the same data."""
     if of.better not in ("higher", "lower") or of.unproven:
         return None
-    where = (of.run, of.dataset, of.metric, of.split, canonical(of.metric_params))
-    beside = [
-        c for c in cells
-        if c.interval and c.latent_dim in (None, of.latent_dim)
-        and (c.run, c.dataset, c.metric, c.split, canonical(c.metric_params)) == where
-    ]  # fmt: skip
+    beside = [c for c in cells if c.interval and c.latent_dim in (None, of.latent_dim)]
     floors = [c.interval.mean for c in beside if c.interval and c.role == "floor"]
     ceilings = [c.interval.mean for c in beside if c.interval and c.role == "ceiling"]
     if not floors or not ceilings:
@@ -143,8 +149,12 @@ def across_datasets(cells: Sequence[Cell], split: str = "test", level: float = L
     by_metric: dict[tuple[str, str, str], dict[str, dict[Any, float]]] = {}
     first: dict[tuple[str, str, str], Cell] = {}
     twice: dict[tuple[str, str, str], dict[str, None]] = {}
+    beside: dict[tuple[str, ...], list[Cell]] = {}
     for cell in cells:
-        if cell.is_reference or cell.split != split or not (ends := anchors(cells, cell)):
+        if cell.role in ("floor", "ceiling"):
+            beside.setdefault(_where(cell), []).append(cell)
+    for cell in cells:
+        if cell.is_reference or cell.split != split or not (ends := _ends(cell, beside.get(_where(cell), ()))):
             continue
         key = (cell.metric, cell.model, canonical(cell.metric_params))
         if cell.dataset in by_metric.setdefault(key, {}):

@@ -93,7 +93,7 @@ def _about(column: Column, artifact: Artifact) -> list[str]:
     there by chance."""
     found = {"share": words.percent(float(artifact.detail.get("share", 0.0))),
              "kind": say(KINDS[artifact.detail.get("part", "outside")])}  # fmt: skip
-    rows = [r for r in column.run.records if (r.model, r.metric) == (column.model, "hole")]
+    rows = [r for r in column.run.of_model.get(column.model, ()) if r.metric == "hole"]
     cell = next((c for c in summarise(rows) if c.interval is not None and len(c.values) > 1), None)
     if cell is None or cell.interval is None:
         about = [say("{share} of N(0, I) lies in holes: {kind}.", **found)]

@@ -17,7 +17,7 @@ from latentbench.report.ruling import Ruling
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
-from latentbench.stats.cells import Cell, summarise
+from latentbench.stats.cells import Cell
 
 
 class Sample(NamedTuple):
@@ -44,9 +44,7 @@ def draws(column: Column) -> list[Draws]:
     artifact, names = column.run.artifact("samples", column.model), names_of(column.run)
     short = short_names(names, NARROW)
     shares = {
-        c.metric: c
-        for c in summarise(column.run.records)
-        if c.model == column.model and c.metric.startswith("validity.")
+        c.metric: c for c in column.run.cells_of.get(column.model, ()) if c.metric.startswith("validity.")
     }
     out = []
     for key, texts in words.SAMPLER_NAMES.items():

@@ -15,11 +15,13 @@ from markupsafe import Markup
 from latentbench.records import Role
 from latentbench.report.columns import Column
 from latentbench.report.drawing import figures, svg
+from latentbench.report.folder import RunFolder
 from latentbench.report.page_view import PageView
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, plural, say
 from latentbench.stats.cells import Cell, Interval
+from latentbench.stats.families import Family
 from latentbench.stats.findings.claims import leaders
 from latentbench.stats.findings.table import claims_together
 from latentbench.stats.findings.table import tables as measured
@@ -119,7 +121,7 @@ def tables(every: Sequence[Column]) -> list[Scores]:
     out = []
     runs = list(dict.fromkeys(c.run for c in every))
     family = claims_together(run.records for run in runs)
-    cells = {id(run): [c for t in measured(run.records, family) for c in t.every] for run in runs}
+    cells = {id(run): _cells(run, family) for run in runs}
     sizes: dict[tuple[str, str], set[int | None]] = {}
     for c in every:
         sizes.setdefault((c.run.dataset, c.run.dataset_hash), set()).add(c.latent_dim)
@@ -129,14 +131,31 @@ def tables(every: Sequence[Column]) -> list[Scores]:
     return out
 
 
+class CellsView(NamedTuple):
+    """One run's cells in its tables: those of each model, and the references with a value by metric and split."""
+
+    of_model: Mapping[str, Sequence[Cell]]
+    references: Mapping[tuple[str, str], Sequence[Cell]]
+
+
+def _cells(run: RunFolder, family: Family) -> CellsView:
+    models: dict[str, list[Cell]] = {}
+    references: dict[tuple[str, str], list[Cell]] = {}
+    for c in (c for t in measured(run.records, family) for c in t.every):
+        models.setdefault(c.model, []).append(c)
+        if c.is_reference and c.interval:
+            references.setdefault((c.metric, c.split), []).append(c)
+    return CellsView(models, references)
+
+
 def _table(
-    dataset: str, size: int, columns: Sequence[Column], cells: Mapping[int, Sequence[Cell]]
+    dataset: str, size: int, columns: Sequence[Column], cells: Mapping[int, CellsView]
 ) -> Scores:  # fmt: skip
     rows: dict[tuple[str, str, str], dict[int, Cell]] = {}
     seeds: dict[int, int] = {}
     for column in columns:
-        for cell in cells[id(column.run)]:
-            if cell.model != column.model or cell.metric.startswith("throughput."):
+        for cell in cells[id(column.run)].of_model.get(column.model, ()):
+            if cell.metric.startswith("throughput."):
                 continue
             key = (cell.metric, cell.split, words.plain(dict(cell.metric_params)))
             rows.setdefault(key, {})[column.m] = cell
@@ -170,18 +189,13 @@ def _unrepeated(rows: Sequence[Row]) -> list[Row]:
 
 
 def _beside(
-    columns: Sequence[Column], cells: Mapping[int, Sequence[Cell]], metric: str, split: str
+    columns: Sequence[Column], cells: Mapping[int, CellsView], metric: str, split: str
 ) -> dict[tuple[Role, str], dict[str, float]]:
     """References of a row: role and name -> run label -> value."""
     out: dict[tuple[Role, str], dict[str, float]] = {}
     for run, size in dict.fromkeys((c.run, c.latent_dim) for c in columns):
-        for c in cells[id(run)]:
-            if (
-                c.is_reference
-                and c.interval
-                and (c.metric, c.split) == (metric, split)
-                and c.latent_dim in (None, size)
-            ):
+        for c in cells[id(run)].references.get((metric, split), ()):
+            if c.latent_dim in (None, size):
                 out.setdefault((c.role, c.model), {}).setdefault(run.label, c.interval.mean)
     return out
 
@@ -190,7 +204,7 @@ def _row(
     key: tuple[str, str, str],
     by_column: Mapping[int, Cell],
     columns: Sequence[Column],
-    cells: Mapping[int, Sequence[Cell]],
+    cells: Mapping[int, CellsView],
     seeds: Mapping[int, int],
 ) -> Row:
     metric, split, params = key

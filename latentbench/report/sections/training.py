@@ -20,8 +20,8 @@ from latentbench.stats.cells import summarise
 def training(column: Column) -> tuple[Markup, str]:
     """Loss curves of one model over all seeds, and a line about them."""
     curves: dict[str, dict[int | None, Sequence[float]]] = {"loss.train": {}, "loss.val": {}}
-    for r in column.run.records:
-        if r.kind == "curve" and r.model == column.model and r.metric in curves and r.samples:
+    for r in column.run.of_model.get(column.model, ()):
+        if r.kind == "curve" and r.metric in curves and r.samples:
             curves[r.metric][r.seed] = list(r.samples)
     train, val = curves["loss.train"], curves["loss.val"]
     if not (train or val):
@@ -37,9 +37,7 @@ def costs(columns: Sequence[Column]) -> list[tuple[Column, Sequence[str]]]:
     """Parameters, FLOPs and training of each model, as recorded."""
     out: list[tuple[Column, Sequence[str]]] = []
     for column in columns:
-        means = {
-            c.metric: c.interval.mean for c in summarise(column.run.records) if c.model == column.model and c.interval
-        }
+        means = {c.metric: c.interval.mean for c in column.run.cells_of.get(column.model, ()) if c.interval}
         declared = (column.run.detail.get("models") or {}).get(column.model) or {}
         parameters = means.get("cost.parameters", declared.get("parameters"))
         row = [

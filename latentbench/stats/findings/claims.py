@@ -24,17 +24,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from latentbench.stats.cells import Cell, Interval, Paired, comparable, paired, seeds_to_see, within_spread
 from latentbench.stats.families import ALPHA, Family, chance, compared, sound, together
 from latentbench.stats.families import difference as paired_difference
+from latentbench.stats.findings.ranking import EDGE, all_pairs
 
 ComparisonOutcome = Literal[
     "higher", "lower", "equivalent", "not told apart", "barred", "one seed", "no seed in common"
 ]
-EDGE = 1 + 1e-9
-"""A difference that equals the least one but for rounding does not exceed it."""
-
-
 @dataclass(frozen=True)
 class CellComparison:
     """One metric of ``other`` beside that of ``first``, both with a value; ``difference`` is other - first, paired over
@@ -216,8 +215,8 @@ def standing(cells: Sequence[Cell]) -> Standing | None:
     names = [c.model for c in cells if c.model in able]
     if len(ahead) < len(order):
         return Standing(tuple(m for m in names if m in ahead), tuple(m for m in names if m not in ahead))
-    outcomes = {compare(a, b).outcome for k, a in enumerate(order) for b in order[k + 1 :]}
-    return Standing((), tuple(names), outcomes <= {"one seed", "no seed in common"}, outcomes == {"equivalent"})
+    every = all_pairs(order)
+    return Standing((), tuple(names), every.is_open, every.is_equivalent)
 
 
 def _of_one_page(cells: Sequence[Cell]) -> Sequence[Cell]:
@@ -236,10 +235,12 @@ def _ranked(cells: Sequence[Cell], excluded: set[str]) -> list[Cell]:
 
 def _lead(order: Sequence[Cell]) -> int:
     """How many of the ranked models are the leading group; all where no smaller one leads."""
-    for size in range(1, len(order)):
-        if all(compare(outside, inside).better > 0 for inside in order[:size] for outside in order[size:]):
-            return size
-    return len(order)
+    told, size, k = all_pairs(order).told, min(1, len(order)), 0
+    while k < size:
+        # Whom a member is not told from belongs to the group too, and with it all that rank above it.
+        untold = np.flatnonzero(~told[k, size:])
+        size, k = size + (int(untold[-1]) + 1 if untold.size else 0), k + 1
+    return size
 
 
 def _mean_badness(cell: Cell) -> float:

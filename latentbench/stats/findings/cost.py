@@ -96,9 +96,6 @@ def _speed(table: Table, other: str) -> Speed:
 
 def at_largest_batch(table: Table, metric: str, first: str, other: str) -> tuple[float, Cell, Cell] | None:
     """The two cells of a throughput at the largest batch both have, and that batch; None where they share none."""
-    rates: dict[str, dict[float, Cell]] = {first: {}, other: {}}
-    for c in table.cells:
-        if c.metric == metric and c.model in rates and c.interval:
-            rates[c.model][float(c.metric_params.get("batch") or 0)] = c
-    shared = rates[first].keys() & rates[other].keys()
-    return (max(shared), rates[first][max(shared)], rates[other][max(shared)]) if shared else None
+    one, two = (table.rates.get((model, metric), {}) for model in (first, other))
+    batch = max(one.keys() & two.keys(), default=None)
+    return None if batch is None else (batch, one[batch], two[batch])

@@ -172,8 +172,7 @@ class Advice(NamedTuple):
 
 def advice(table: Table, model: str) -> Advice | None:
     """None where nothing is to be changed or nothing tells."""
-    cell = next((c for (m, _), c in table.by.items() if m == model and c.params), None)
-    params = cell.params if cell else {}
+    params = table.params.get(model, {})
     beta, half = params.get("beta"), params.get("kl", "full")
     kind, index, nats = diagnosis(table, model), table.get(model, "punctual_index"), table.get(model, "kl.mean_part")
     if kind == "mostly collapsed" and isinstance(beta, int | float) and beta > 0:

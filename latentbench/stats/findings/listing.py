@@ -60,7 +60,7 @@ def findings(records: Sequence[Record]) -> list[Finding]:
 
 def of_table(table: Table) -> list[Finding]:
     """The findings of one table."""
-    metrics = dict.fromkeys(c.metric for c in table.cells if c.model in table.models)
+    metrics = dict.fromkeys(c.metric for c in table.cells if table.has(c.model))
     return [f for metric in metrics for f in _of_metric(table, metric)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from latentbench.records import JUDGE, JUNK_LIMIT, LEAST_REAL, Record
@@ -138,11 +139,12 @@ def _accepted(junk: Mapping[str, Cell]) -> Accepted | None:
 def _unjudged(table: Table) -> tuple[str, ...]:
     """Why there was no judge, where a record tells."""
     cells = [] if table.row("validity.normal", collapsed=True) else table.cells
-    asked = (c for c in cells if c.metric == "validity.normal" and c.model in table.models)
+    asked = (c for c in cells if c.metric == "validity.normal" and table.has(c.model))
     return table.reasons("validity.normal") if any(UNJUDGED & set(gap(c)) for c in asked) else ()
 
 
-def second_judge(table: Table) -> dict[str, bool]:
+@lru_cache(maxsize=16)
+def second_judge(table: Table) -> Mapping[str, bool]:
     """Whether a second judge, trained apart, tells each other model apart from the first in the same way; empty where
     there was none. What the first tells apart the second confirms by its own 95 % interval, one look at one claim that was
     made; where the first tells nothing, the second must not either, by the rule of all claims."""
@@ -166,7 +168,7 @@ def _failures(table: Table) -> list[Failure]:
     """What failed, one a model and reason."""
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in table.cells:
-        if cell.failed and cell.model in table.models:
+        if cell.failed and table.has(cell.model):
             groups.setdefault((cell.model, cell.reason), []).append(cell)
     out = []
     for (model, reason), cells in groups.items():

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
-from latentbench.records import Record, run_record, values
-from latentbench.stats.cells import Cell, Interval, Seed, references, summarise
-from latentbench.stats.families import Family, together
+from latentbench.records import Kept, Record, run_record, values
+from latentbench.stats.cells import Cell, Interval, Seed, summarise
+from latentbench.stats.families import Family
 from latentbench.stats.findings.claims import leaders
 
 COPYING = 0.95
@@ -78,8 +79,10 @@ class Table:
         ]
         self._look_up()
         self.dataset, self.run, self.several, self.head = dataset, run, several, head
+        self._leaders: dict[str, tuple[str, ...]] = {}
         self.models = list(dict.fromkeys(c.model for c in self.cells if c.is_model))
-        sizes = (c.latent_dim for c in self.cells if c.model in self.models and c.latent_dim)
+        self._named = frozenset(self.models)
+        sizes = (c.latent_dim for c in self.cells if self.has(c.model) and c.latent_dim)
         self.latent_dim = latent_dim or next(sizes, None)
         self.collapse = _collapse(self)
         self.copies = _copies(self)
@@ -91,6 +94,14 @@ class Table:
     def _look_up(self) -> None:
         self.cells = [c for c in self.every if c.split in ("test", "")]
         self.by = {(c.model, c.metric): c for c in reversed(self.cells)}
+        self._anchors: dict[str, dict[str, Cell]] = {}
+        for c in self.cells:
+            if c.is_reference and c.interval and c.split == "test":
+                self._anchors.setdefault(c.metric, {})[c.model] = c
+
+    def has(self, model: str) -> bool:
+        """Whether it is one of the ``models``."""
+        return model in self._named
 
     def _barred(self, cell: Cell) -> tuple[str, ...]:
         """What bars a cell from being called better than another."""
@@ -115,9 +126,9 @@ class Table:
     @property
     def seeds(self) -> int:
         """Most seeds that any model has a value for."""
-        return max((len(c.values) for c in self.cells if c.model in self.models and None not in c.values), default=0)
+        return max((len(c.values) for c in self.cells if self.has(c.model) and None not in c.values), default=0)
 
-    @property
+    @cached_property
     def excluded(self) -> dict[str, None]:
         """The models that enter no claim about continuity or completeness: the collapsed ones, then those that copy."""
         return dict.fromkeys([*self.collapse, *self.copies])
@@ -157,17 +168,33 @@ class Table:
 
     def reference(self, metric: str, name: str) -> float | None:
         """A baseline, floor or ceiling."""
-        cell = references(self.cells, self.dataset, metric).get(name)
+        cell = self._anchors.get(metric, {}).get(name)
         return cell.interval.mean if cell and cell.interval else None
 
     def floor(self, metric: str) -> float | None:
         """The highest of a metric's floors: what the most flattering junk scores."""
-        anchors = references(self.cells, self.dataset, metric)
-        return max((c.interval.mean for c in anchors.values() if c.role == "floor" and c.interval), default=None)
+        anchors = self._anchors.get(metric, {}).values()
+        return max((c.interval.mean for c in anchors if c.role == "floor" and c.interval), default=None)
 
     def leaders(self, metric: str) -> tuple[str, ...]:
         """The leading group, all models where no smaller group leads (`latentbench.stats.findings.claims.leaders`)."""
-        return leaders([c for m in self.models if (c := self.by.get((m, metric)))])
+        if metric not in self._leaders:
+            self._leaders[metric] = leaders([c for m in self.models if (c := self.by.get((m, metric)))])
+        return self._leaders[metric]
+
+    @cached_property
+    def params(self) -> Mapping[str, Mapping[str, Any]]:
+        """The parameters of each model that has any, as its last cell names them."""
+        return {m: c.params for (m, _), c in reversed(self.by.items()) if c.params}
+
+    @cached_property
+    def rates(self) -> Mapping[tuple[str, str], Mapping[float, Cell]]:
+        """Throughputs that were measured: model and metric -> batch -> cell."""
+        out: dict[tuple[str, str], dict[float, Cell]] = {}
+        for c in self.cells:
+            if c.metric.startswith("throughput.") and c.interval:
+                out.setdefault((c.model, c.metric), {})[float(c.metric_params.get("batch") or 0)] = c
+        return out
 
     @property
     def claims(self) -> tuple[int, int] | None:
@@ -232,25 +259,42 @@ def _seeds(table: Table, model: str, metric: str) -> Mapping[Seed, float]:
 def tables(records: Sequence[Record], family: Family | None = None) -> list[Table]:
     """One table a run, dataset and latent size, in order of appearance; those without a model are left out. Their claims
     are made together; ``family``: with those of a page that shows more than these records (`claims_together`)."""
-    (cells,) = together(summarise(records))
-    if family is not None:
-        cells = [replace(c, family=family) for c in cells]
-    keys = dict.fromkeys((c.run, c.dataset) for c in cells)
-    several = len({run for run, _ in keys}) > 1
+    family = family or claims_together([records])
+    if isinstance(records, Kept):
+        # The family is part of the name, and so lives as long as what hangs on it.
+        return list(records.once(("tables", family), lambda: _tables(records, family)))
+    return _tables(records, family)
+
+
+def _tables(records: Sequence[Record], family: Family) -> list[Table]:
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for c in summarise(records):
+        groups.setdefault((c.run, c.dataset), []).append(replace(c, family=family))
+    several = len({run for run, _ in groups}) > 1
+    heads: dict[str, Record] = {}
+    for r in records:
+        if r.kind == "run":
+            heads.setdefault(r.run, r)
     out = []
-    for run, dataset in keys:
-        sizes: dict[int | None, None] = dict.fromkeys(
-            c.latent_dim for c in cells if (c.run, c.dataset) == (run, dataset) and c.is_model
-        )
+    for (run, dataset), group in groups.items():
+        sizes: dict[int | None, None] = dict.fromkeys(c.latent_dim for c in group if c.is_model)
         sizes.pop(None, None)
-        head = run_record(r for r in records if not several or r.run == run)
-        out += [Table(cells, dataset, run, several, d, head) for d in sizes or [None]]
+        head = heads.get(run) if several else run_record(records)
+        out += [Table(group, dataset, run, several, d, head) for d in sizes or [None]]
     return [t for t in out if t.models]
 
 
 def claims_together(runs: Iterable[Sequence[Record]]) -> Family:
     """The claims of a page that shows several runs, from the records of each."""
-    return Family(*(summarise(records) for records in runs))
+    every = list(runs)
+
+    def work() -> tuple[Family, Sequence[Sequence[Record]]]:
+        return Family(*map(summarise, every)), every
+
+    if every and isinstance(first := every[0], Kept):
+        # What is found holds the runs too, so no other comes to bear their numbers.
+        return first.once(("family", *map(id, every)), work)[0]
+    return work()[0]
 
 
 def without_record(records: Sequence[Record], table: Table) -> list[str]:
