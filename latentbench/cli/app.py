@@ -398,6 +398,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             return _refuse(f"{where}{error.strerror or error}", REFUSED)
+        except Exception:
+            if not stop.signal:
+                raise
+            return _refuse("interrupted", stop.exit_code)  # while a library was loaded, which told it in its own words
 
 
 @cache

@@ -14,6 +14,7 @@ alone. Who carries units out is an `Executor`; what draws the page is handed in:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -71,12 +72,24 @@ def execute(asked: Run, argv: Sequence[str], progress: bool, page: Page, trained
             warnings.warn(f"{folder}: lost or damaged since the run was finished: {lost}; made anew", stacklevel=2)
         if not lost.records:
             return _carry_out(planned, argv, progress, page, None if planned.units else lost.said)
+        _tidy(files)
         rows = files.read_records("out")
         write_anew(folder, state, rows, bool(lost.files), asked.lang, page)
         return Outcome(folder, files.page, rows, failed_cells(rows), finished_before=True)
     if not asked.resume:
         raise ValueError(f"out: {folder} holds this run, unfinished; add --resume to carry on")
     return _carry_out(planned, argv, progress, page)
+
+
+def _tidy(files: RunFiles) -> None:
+    """Remove what is left of a process that was killed when the run was over but for that."""
+    from filelock import FileLock, Timeout
+
+    if files.lock.exists():
+        lock = FileLock(files.lock)
+        with contextlib.suppress(Timeout, OSError), lock.acquire(timeout=0):
+            files.clear()
+            files.lock.unlink(missing_ok=True)
 
 
 def _carry_out(
