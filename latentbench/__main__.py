@@ -1,8 +1,28 @@
-"""``python -m latentbench``: the same program as the console script."""
+"""``python -m latentbench`` and the console script: the program, of which Ctrl-C breaks off the loading too."""
 
+import os
+import signal
 import sys
 
-from latentbench.cli.app import main
+
+def _leave(number: int, frame: object) -> None:
+    """End at once: nothing is begun while modules are loaded, and an error raised in the middle of one would be told as a
+    fault of that module, if at all."""
+    os.write(2, b"interrupted\n")
+    os._exit(128 + number)
+
+
+def main() -> int:
+    """Run the program on the words of the command line; returns the exit code."""
+    own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if own:
+        signal.signal(signal.SIGINT, _leave)
+    from latentbench.cli import app
+
+    if own:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return app.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

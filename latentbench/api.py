@@ -480,4 +480,7 @@ def load(folder: str | Path, model: str, seed: int = 0) -> Any:
         raise ValueError(f"{folder}: no trained model '{model}' with seed {seed} (there: {there})")
     asked = make_run({k: v for k, v in info.config.items() if v is not None})
     c, h, w = info.dataset["shape"]
-    return worker.restore(catalog.resolve_model(model, asked), (c, h, w), files.path / record.path)
+    path = (files.path / record.path).resolve()
+    if not path.is_relative_to(files.path.resolve()):
+        raise ValueError(f"load: {files.records} names weights outside the run folder: {record.path}")
+    return worker.restore(catalog.resolve_model(model, asked), (c, h, w), path, record.sha256 or "")

@@ -23,7 +23,7 @@ Roles: what the thing named in ``model`` is to the run; nothing is told from the
 Schema 1 had no role and told these apart by how ``model`` begins. The names are still written so, and `model_name` keeps
 models from bearing them.
 
-Standard library only: records are read on machines with no torch, years later, of metrics no longer installed.
+Standard library only (and `latentbench.durable`): records are read on machines with no torch, years later, of metrics no longer installed.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
+
+from latentbench import durable
 
 SCHEMA = 2
 """Number of the record layout this version writes; `upgrade` lifts older ones to it."""
@@ -304,21 +304,8 @@ def write(path: Path, records: Iterable[Record]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically: a reader sees the old content or the new, a kill leaves no half file."""
-    write_bytes(path, text.encode("utf-8"))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically through a temporary file beside it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    """Write a text file, whole or not at all: see `latentbench.durable`."""
+    durable.write_bytes(path, text.encode("utf-8"))
 
 
 def canonical(value: Any) -> str:

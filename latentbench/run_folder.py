@@ -17,12 +17,12 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from latentbench import records
+from latentbench import durable, records
 from latentbench.records import Record
 
 RECORDS = "records.jsonl"
@@ -38,12 +38,34 @@ RunStatus = Literal["unfinished", "finished"]
 @dataclass(frozen=True)
 class RunState:
     """What run.json says: whose run the folder holds, how far it is, the hash of its data, and what else is said
-    ``about`` it for a reader's eye."""
+    ``about`` it for a reader's eye; of a finished run also how it was left (see `Seal`)."""
 
     id: str
     status: RunStatus
     dataset_sha256: str | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    seal: Seal | None = None
+
+
+@dataclass(frozen=True)
+class Seal:
+    """How a finished run was left: the mark of its ``plan`` (equal for equal parts), the names of its ``units``, the
+    sha256 of each of the other ``files``, the language they are in. By it a later loss is seen."""
+
+    plan: str
+    units: tuple[str, ...]
+    files: Mapping[str, str]
+    lang: str
+
+    @classmethod
+    def from_json(cls, row: Any) -> Seal | None:
+        """The seal that run.json holds; None where it holds none, or what no run wrote."""
+        try:
+            seal = cls(row["plan"], tuple(row["units"]), dict(row["files"]), row["lang"])
+        except (KeyError, TypeError, ValueError):
+            return None
+        said = (seal.plan, seal.lang, *seal.units, *seal.files, *seal.files.values())
+        return seal if all(isinstance(s, str) for s in said) else None
 
 
 @dataclass(frozen=True)
@@ -78,6 +100,11 @@ class RunFiles:
         return self.path / "results.csv"
 
     @property
+    def written(self) -> tuple[str, ...]:
+        """The names of the files that a run writes beside its units."""
+        return tuple(p.name for p in (self.records, self.state, self.page, self.summary, self.table))
+
+    @property
     def lock(self) -> Path:
         """The file that a process at work on the folder holds."""
         return self.path / ".lock"
@@ -106,20 +133,34 @@ class RunFiles:
         """Make the folder ``place`` in this one and return it. Raises ValueError where it cannot be made."""
         made = self.path / place
         try:
-            made.mkdir(parents=True, exist_ok=True)
+            durable.make_folder(made)
         except OSError as error:
             raise ValueError(f"out: cannot write to {self.path}: {error.strerror}") from None
         return made
+
+    def unmake(self) -> None:
+        """Undo `make`, where nothing was written."""
+        with suppress(OSError):
+            self.units.rmdir()
+            self.path.rmdir()
 
     def clear(self) -> None:
         """Remove what is half made."""
         for left in (self.path / ARTIFACTS).glob(f"{MAKING}*"):
             shutil.rmtree(left, ignore_errors=True)
+        for path in durable.half_written(self.path, self.written):
+            path.unlink(missing_ok=True)
 
     def read_records(self, who: str) -> list[Record]:
         """All records of a finished run. Raises ValueError, one line that begins with ``who`` asks, where there is none,
         or its records cannot be read."""
         if self.is_run:
+            state = self.read_state()
+            if state is not None and state.seal is not None and self.records.name in self.altered(state.seal):
+                raise ValueError(
+                    f"{who}: {self.records} is not what the run wrote (damaged, or changed since); "
+                    f"the command in {self.state.name} puts it together again"
+                )
             return records.read(self.records)
         if self.is_unfinished:
             raise ValueError(f"{who}: {self.path} is an unfinished run; finish it with --resume")
@@ -144,16 +185,53 @@ class RunFiles:
         """Whose run the folder holds; None where it holds none."""
         try:
             row = json.loads(self.state.read_text("utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         if not isinstance(row, dict) or not {"id", "status"} <= row.keys():
             return None
-        return RunState(row.pop("id"), row.pop("status"), row.pop("dataset_sha256", None), row)
+        if "sha256" in row and row.pop("sha256") != records.digest(row, 64):
+            return None
+        named, status, data = row.pop("id"), row.pop("status"), row.pop("dataset_sha256", None)
+        if not isinstance(named, str) or status not in get_args(RunStatus) or not isinstance(data, str | None):
+            return None
+        return RunState(named, status, data, row, Seal.from_json(row.pop("seal", None)))
 
     def write_state(self, state: RunState) -> None:
         """Write run.json, atomically."""
         row = {"id": state.id, "status": state.status, "dataset_sha256": state.dataset_sha256, **state.about}
+        if state.seal is not None:
+            row["seal"] = asdict(state.seal)
+        row["sha256"] = records.digest(json.loads(records.canonical(row)), 64)
         records.write_text(self.state, json.dumps(row, indent=2, ensure_ascii=False, default=dict) + "\n")
+
+    def seal(self, plan: str, units: Iterable[str], lang: str) -> Seal:
+        """How a run with these units is left: see `Seal`."""
+        made = (self.records, self.page, self.summary, self.table)
+        files = {p.name: records.file_digest(p) for p in made if p.is_file()}
+        return Seal(plan, tuple(sorted(units)), files, lang)
+
+    def altered(self, seal: Seal) -> list[str]:
+        """The names of the files that are not there any more as they were left."""
+        out = []
+        for name, sha256 in seal.files.items():
+            try:
+                same = records.file_digest(self.path / Path(name).name) == sha256
+            except OSError:
+                same = False
+            if not same:
+                out.append(name)
+        return out
+
+    @property
+    def is_blank(self) -> bool:
+        """True where nothing lies here, or only what a run leaves that was killed before it had anything."""
+        if not self.path.exists():
+            return True
+        if not self.path.is_dir():
+            return False
+        left = {self.lock, self.units, *durable.half_written(self.path, self.written)}
+        units = self.units.iterdir() if self.units.is_dir() else ()
+        return set(self.path.iterdir()) <= left and all(p.name.startswith(MAKING) for p in units)
 
 
 def unused(folder: Path) -> Path:
@@ -182,7 +260,7 @@ def whole_or_not_at_all(final: Path) -> Iterator[Path]:
     try:
         yield making
         try:
-            os.rename(making, final)
+            durable.put_in_place(making, final)
         except OSError:
             if not (final / RECORDS).exists():
                 raise

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from latentbench import records
+from latentbench import durable, records
 from latentbench.records import ROLES, SCHEMA, Reason, Record
 
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -133,7 +133,7 @@ def test_what_cannot_be_written_leaves_the_old_file_and_nothing_else(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
         records.write(path, [Record(metric="new"), Record(kind="curve", samples=(float("nan"),))])
     with pytest.raises(TypeError):
-        records.write_bytes(path, "text")
+        durable.write_bytes(path, "text")
     assert [r.metric for r in records.read(path)] == ["old"]
     assert os.listdir(tmp_path) == ["records.jsonl"]
 

@@ -6,7 +6,7 @@ refusal and every Ctrl-C passes one place. Nothing heavy is imported before an a
 refusal are instant.
 
 Exit codes: 0 finished; 1 a verdict that ``--fail-on`` names; 2 wrong input (one line on standard error, nothing
-written); 3 finished, but some cells failed; 130 interrupted, with the line that resumes.
+written); 3 finished, but some cells failed; 130, 143, 129 stopped by Ctrl-C, SIGTERM or SIGHUP, with the line that resumes.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typer.main import get_command
 from latentbench import __version__
 from latentbench.cli.compare_and_gate import FINISHED, Action, compare, gate
 from latentbench.cli.console import print_table, rich_table, say_line
+from latentbench.cli.stopping import stopping
 from latentbench.config import EXECUTION_OPTIONS, Run, load_toml, make_run, option_name, studies, with_study
 from latentbench.refusals import unknown
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 KINDS = ("models", "datasets", "metrics", "studies")
 HEADERS = ("name", "what it is", "parameters", "source")
-REFUSED, SOME_FAILED, INTERRUPTED = 2, 3, 130
+REFUSED, SOME_FAILED = 2, 3
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -380,14 +381,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     What a user can get wrong ends in one line on standard error, never in a traceback.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), stopping() as stop:
         warnings.showwarning = _show_warning
         try:
             action = _parse(words)
             return action if isinstance(action, int) else action()
         except KeyboardInterrupt as interrupt:
             line = getattr(interrupt, "resume_line", "")
-            return _refuse(f"interrupted; carry on with: {line}" if line else "interrupted", INTERRUPTED)
+            return _refuse(f"interrupted; carry on with: {line}" if line else "interrupted", stop.exit_code)
         except ValueError as error:
             return _refuse(str(error), REFUSED)
         except BrokenPipeError:
@@ -397,6 +398,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             return _refuse(f"{where}{error.strerror or error}", REFUSED)
+        except Exception:
+            if not stop.signal:
+                raise
+            return _refuse("interrupted", stop.exit_code)  # while a library was loaded, which told it in its own words
 
 
 @cache

@@ -12,7 +12,8 @@ from latentbench import catalog
 from latentbench.config import studies
 from latentbench.measuring import scoring
 from latentbench.records import Reason, Record, digest
-from latentbench.run_folder import RunFiles, RunState, RunStatus
+from latentbench.run_folder import RunFiles, RunState, RunStatus, Seal
+from latentbench.run_info import RunInfo
 from latentbench.running import manifest
 from latentbench.running.plan import Planned
 from latentbench.running.provenance import describe_environment, describe_run
@@ -45,34 +46,54 @@ class Outcome:
     reused: Reused | None = None
 
 
-def write_state(planned: Planned, argv: Sequence[str], status: RunStatus, about: Mapping[str, Any]) -> None:
+def write_state(
+    planned: Planned, argv: Sequence[str], status: RunStatus, about: Mapping[str, Any], seal: Seal | None = None
+) -> None:
     """Write what the folder is the run of, and how far it is."""
     asked = {"command": _command(argv), "config": _config(planned)}
-    state = RunState(planned.run.id, status, planned.dataset.sha256, {**asked, **about})
+    state = RunState(planned.run.id, status, planned.dataset.sha256, {**asked, **about}, seal)
     RunFiles(planned.folder).write_state(state)
 
 
-def assemble(planned: Planned, argv: Sequence[str], started: float, crashed: Mapping[str, str], page: Page) -> Outcome:
+def assemble(
+    planned: Planned,
+    argv: Sequence[str],
+    started: float,
+    crashed: Mapping[str, str],
+    page: Page,
+    said: RunInfo | None = None,
+) -> Outcome:
     """Records of all parts in the plan's order, then everything derived from them. ``crashed``: the folders of units that
-    failed, with the reason."""
-    environment = describe_environment(planned.device)
+    failed, with the reason; ``said``: what the run said of itself when it was over, where it is put together again."""
     rows = _without_repeats(_rows(planned, crashed))
-    info = describe_run(
+    info = said or _describe(planned, argv, started, rows)
+    mark = digest(info.environment)
+    rows = [replace(r, run=planned.run.id, environment=mark) for r in (info.to_record(), *rows)]
+    files = RunFiles(planned.folder)
+    files.write_records(rows)
+    before = files.read_state()
+    if before is not None and before.seal is not None and files.records.name in files.altered(before.seal):
+        write_state(planned, argv, "unfinished", {})  # the seal is of other records: of those before the damage
+    written = page.write(planned.folder, planned.run.lang)
+    if crashed:
+        write_state(planned, argv, "unfinished", info.to_detail())
+    else:
+        units = {Path(place).name for place in planned.places.values()}
+        write_state(planned, argv, "finished", info.to_detail(), files.seal(planned.mark, units, planned.run.lang))
+    return Outcome(planned.folder, written, rows, failed_cells(rows), reused=planned.reused)
+
+
+def _describe(planned: Planned, argv: Sequence[str], started: float, rows: Sequence[Record]) -> RunInfo:
+    return describe_run(
         _config(planned),
         planned.splits,
         list(catalog.find_metrics(planned.run.metrics).values()),
-        environment,
+        describe_environment(planned.device),
         _command(argv),
         _models(planned, rows),
         started,
         studies()[planned.run.study].note(planned.run) if planned.run.study else None,
     )
-    mark = digest(environment)
-    rows = [replace(r, run=planned.run.id, environment=mark) for r in (info.to_record(), *rows)]
-    RunFiles(planned.folder).write_records(rows)
-    written = page.write(planned.folder, planned.run.lang)
-    write_state(planned, argv, "unfinished" if crashed else "finished", info.to_detail())
-    return Outcome(planned.folder, written, rows, failed_cells(rows), reused=planned.reused)
 
 
 def _config(planned: Planned) -> dict[str, Any]:
@@ -99,7 +120,7 @@ def _rows(planned: Planned, crashed: Mapping[str, str]) -> list[Record]:
             continue
         if place not in read:
             read[place] = _of_unit(planned.folder / place)
-        out += read[place].get(part.key, [])
+        out += read[place].get(part.key, [])  # of one that made do without some weights: what it has
     return [replace(r, dataset=planned.run.dataset) if r.dataset else r for r in out]
 
 
@@ -107,7 +128,7 @@ def _of_unit(folder: Path) -> dict[str, list[Record]]:
     """The records of a unit, by the keys of its parts. Raises ValueError where it is damaged."""
     if (unit := manifest.read(folder)) is None:
         raise ValueError(f"out: {folder} was damaged while the run was under way; add --resume to compute it anew")
-    return unit.rows()
+    return {manifest.promised(key): rows for key, rows in unit.rows().items()}
 
 
 def _crash_records(planned: Planned, part: Part, reason: str) -> list[Record]:

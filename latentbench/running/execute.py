@@ -14,27 +14,27 @@ alone. Who carries units out is an `Executor`; what draws the page is handed in:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
 import time
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 from latentbench.config import Run
-from latentbench.records import Record
-from latentbench.run_folder import RunFiles, unused
-from latentbench.run_info import find_run_info
+from latentbench.run_folder import RunFiles
+from latentbench.run_info import RunInfo
 from latentbench.running import reuse
 from latentbench.running.anew import Trained
 from latentbench.running.assemble import Outcome, Page, assemble, failed_cells, write_state
+from latentbench.running.mending import clear_damaged, losses, same_run, write_anew
 from latentbench.running.plan import Planned, plan
 from latentbench.running.progress import progress_bars
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a run; ``resume_line`` is the command that carries on."""
+    """A run was stopped by Ctrl-C or another signal; ``resume_line`` is the command that carries on."""
 
     def __init__(self, resume_line: str) -> None:
         super().__init__(resume_line)
@@ -45,7 +45,8 @@ def execute(asked: Run, argv: Sequence[str], progress: bool, page: Page, trained
     """Carry out a run and return its outcome; see the module's docstring. ``argv``: the words that asked for it;
     ``progress``: whether to show bars on a terminal; ``page``: what makes the page; ``trained``: see `plan`.
 
-    Raises ValueError for wrong input, before anything is written, and `Interrupted` on Ctrl-C.
+    A finished run is left as it is. Of one that was damaged since, units are computed anew and what is made of them is put
+    together again. Raises ValueError for wrong input, before anything is written, and `Interrupted` on Ctrl-C.
     """
     planned = plan(asked, trained)
     for text in planned.warnings:
@@ -53,7 +54,11 @@ def execute(asked: Run, argv: Sequence[str], progress: bool, page: Page, trained
     folder, files = planned.folder, RunFiles(planned.folder)
     state = files.read_state()
     if state is None:
-        unused(folder)
+        if files.is_blank:
+            return _carry_out(planned, argv, progress, page)
+        same_run(planned)
+        if planned.units and not asked.resume:
+            raise ValueError(f"out: {folder} holds this run, unfinished, its run.json lost; add --resume to carry on")
         return _carry_out(planned, argv, progress, page)
     if state.id != planned.run.id:
         raise ValueError(f"out: {folder} holds another run ({state.id}); choose a new folder")
@@ -62,45 +67,68 @@ def execute(asked: Run, argv: Sequence[str], progress: bool, page: Page, trained
             f"out: {folder} holds this run on other data: {planned.run.dataset} has changed; choose a new folder"
         )
     if state.status == "finished":
+        lost = losses(planned, state)
+        if lost.units or lost.files:
+            warnings.warn(f"{folder}: lost or damaged since the run was finished: {lost}; made anew", stacklevel=2)
+        if not lost.records:
+            return _carry_out(planned, argv, progress, page, None if planned.units else lost.said)
+        _tidy(files)
         rows = files.read_records("out")
-        _said_anew(folder, rows, asked.lang, page)
+        write_anew(folder, state, rows, bool(lost.files), asked.lang, page)
         return Outcome(folder, files.page, rows, failed_cells(rows), finished_before=True)
     if not asked.resume:
         raise ValueError(f"out: {folder} holds this run, unfinished; add --resume to carry on")
     return _carry_out(planned, argv, progress, page)
 
 
-def _said_anew(folder: Path, rows: Sequence[Record], lang: str, page: Page) -> None:
-    """A finished run's page and summary in another language than it was asked in; its records stay as they are."""
-    info = find_run_info(rows)
-    if info is not None and info.config.get("lang", "en") != lang:
-        page.write(folder, lang)
+def _tidy(files: RunFiles) -> None:
+    """Remove what is left of a process that was killed when the run was over but for that."""
+    from filelock import FileLock, Timeout
+
+    if files.lock.exists():
+        lock = FileLock(files.lock)
+        with contextlib.suppress(Timeout, OSError), lock.acquire(timeout=0):
+            files.clear()
+            files.lock.unlink(missing_ok=True)
 
 
-def _carry_out(planned: Planned, argv: Sequence[str], progress: bool, page: Page) -> Outcome:
+def _carry_out(
+    planned: Planned, argv: Sequence[str], progress: bool, page: Page, said: RunInfo | None = None
+) -> Outcome:
+    """``said``: what a finished run said of itself, where it is only put together again."""
     from filelock import FileLock, Timeout
 
     folder, files = planned.folder, RunFiles(planned.folder)
-    files.make()
-    lock = FileLock(files.lock)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(f"out: another process is at work on {folder}; wait for it") from None
-    except OSError as error:
-        raise ValueError(f"out: cannot write to {folder}: {error.strerror}") from None
+    begun = files.read_state() is not None
     started = time.time()
     try:
-        files.clear()
-        write_state(planned, argv, "unfinished", {})
-        reuse.take(planned.found, folder)
-        crashed = _run_units(planned, progress, page)
-        return assemble(planned, argv, started, crashed, page)
-    except KeyboardInterrupt:
-        raise Interrupted(_resume_line(argv)) from None
-    finally:
-        lock.release()
-        files.lock.unlink(missing_ok=True)
+        files.make()
+        lock = FileLock(files.lock)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(f"out: another process is at work on {folder}; wait for it") from None
+        except OSError as error:
+            raise ValueError(f"out: cannot write to {folder}: {error.strerror}") from None
+        try:
+            files.clear()
+            state = files.read_state()
+            if state is None or state.status != "finished":
+                write_state(planned, argv, "unfinished", {})
+            begun = True
+            clear_damaged(planned)
+            reuse.take(planned.found, folder)
+            crashed = _run_units(planned, progress, page)
+            return assemble(planned, argv, started, crashed, page, said)
+        finally:
+            files.clear()  # of workers that were stopped in the middle
+            files.lock.unlink(missing_ok=True)
+            lock.release()
+    except KeyboardInterrupt as stopped:
+        if not begun:
+            files.unmake()
+            raise
+        raise Interrupted(_resume_line(argv)) from stopped
 
 
 def _resume_line(argv: Sequence[str]) -> str:

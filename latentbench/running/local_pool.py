@@ -29,9 +29,13 @@ a training step of a 512-unit MLP and a fifth of its processor time. With these 
 freed memory for its next step."""
 
 
+LAST_WORDS = 1.0
+"""Seconds in which the answers of a worker that has ended are still heard."""
+
+
 class Pool:
     """Worker processes that take units over a pipe. One that dies (killed, out of memory) fails the unit it had and is
-    replaced; closing the pipe ends them, also when this process is killed."""
+    replaced; closing the pipe ends them, also when this process is killed. What a worker has started ends with it."""
 
     def __init__(self, workers: int, jobs: Path, listen: Listen) -> None:
         self._jobs, self._listen = jobs, listen
@@ -39,6 +43,7 @@ class Pool:
         self._waiting: list[int] = []
         self._working: dict[int, Unit] = {}
         self._processes: dict[int, subprocess.Popen[str]] = {}
+        self._watching: list[threading.Thread] = []
         self._started, self._workers = 0, workers
         for _ in range(workers):
             self._start()
@@ -49,11 +54,11 @@ class Pool:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for process in self._processes.values():
             if kind is not None:
-                process.kill()
+                _end(process)
             with contextlib.suppress(OSError):
                 process.stdin.close()  # type: ignore[union-attr]
-        for process in self._processes.values():
-            process.wait()
+        for thread in self._watching:
+            thread.join()
 
     @property
     def idle(self) -> bool:
@@ -81,12 +86,25 @@ class Pool:
         self._started += 1
         self._processes[number] = process
         self._waiting.append(number)
-        threading.Thread(target=self._hear, args=(number, process), daemon=True).start()
+        hearing = threading.Thread(target=self._hear, args=(number, process), daemon=True)
+        watching = threading.Thread(target=self._watch, args=(number, process, hearing), daemon=True)
+        self._watching = [t for t in self._watching if t.is_alive()] + [watching]
+        hearing.start()
+        watching.start()
 
     def _hear(self, number: int, process: subprocess.Popen[str]) -> None:
         for line in process.stdout or ():
             with contextlib.suppress(ValueError):
                 self._events.put((number, json.loads(line)))
+
+    def _watch(self, number: int, process: subprocess.Popen[str], hearing: threading.Thread) -> None:
+        """Wait for the process and not for its pipe, which a process that a user's model has started may hold open."""
+        if hasattr(os, "waitid"):
+            with contextlib.suppress(ChildProcessError):  # left unburied, so that its group's number stays its own
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+                _end(process)
+        process.wait()
+        hearing.join(LAST_WORDS)
         self._events.put((number, None))
 
     def submit(self, unit: Unit) -> None:
@@ -130,6 +148,14 @@ def worker_environment(own: Mapping[str, str]) -> dict[str, str]:
     out = {**MEMORY, **own, "NUMBA_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
     threads = own.get("LATENTBENCH_THREADS", "1")
     return out | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kill a worker that is not buried yet, and all that it has started."""
+    if process.returncode is None and hasattr(os, "killpg"):
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 def _death(code: int) -> str:

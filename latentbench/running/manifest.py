@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from latentbench.running.unit import Part
 
 Rows = Sequence[tuple[Part, Sequence[Record]]]
 """What a unit gives: each of its parts with its records."""
+WITHOUT = "-without-"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Manifest:
 
     def rows(self) -> dict[str, list[Record]]:
         """The records of each part, by its key. Raises ValueError where they are not those that were written."""
+        self.check(RECORDS)
         rows = records.read(self.folder / RECORDS)
         if len(rows) != sum(self.parts.values()):
             raise ValueError(
@@ -61,6 +63,29 @@ class Manifest:
         for part, count in self.parts.items():
             out[part.key], start = rows[start : start + count], start + count
         return out
+
+    def check(self, name: str) -> str:
+        """The sha256 of one of the unit's files. Raises ValueError, one line, where the file is not what was written."""
+        size, sha = self.files.get(name, (-1, ""))
+        path = self.folder / name
+        try:
+            if path.stat().st_size == size and records.file_digest(path) == sha:
+                return sha
+            why = "is damaged: it is not what was written"
+        except OSError as error:
+            why = f"cannot be read: {error.strerror}"
+        raise ValueError(f"{path} {why}; the same command with --resume computes it anew")
+
+
+def without(part: Part, missing: Sequence[str]) -> Part:
+    """The part as it is kept where it made do without some of the weights that its key promises: under another key, so
+    that it is never found in place of the whole one."""
+    return replace(part, key=f"{part.key}{WITHOUT}{digest(sorted(missing))}") if missing else part
+
+
+def promised(key: str) -> str:
+    """The key of the part that one of this key stands for, for want of better."""
+    return key.partition(WITHOUT)[0]
 
 
 def here(device: str) -> dict[str, Any]:
@@ -95,6 +120,8 @@ def read(folder: Path) -> Manifest | None:
             return None
         parts = {Part.from_json({k: v for k, v in p.items() if k != "records"}): p["records"] for p in content["parts"]}
         files = {Path(name).name: (size, sha) for name, (size, sha) in content["files"].items()}
+        if RECORDS not in files:
+            return None
         return Manifest(folder, parts, files, content["made"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None  # whatever a damaged file can hold

@@ -22,7 +22,7 @@ from latentbench import catalog
 from latentbench.catalog import ModelSpec
 from latentbench.config import Run
 from latentbench.core import Dataset
-from latentbench.records import model_name
+from latentbench.records import digest, model_name
 from latentbench.run_folder import ARTIFACTS
 from latentbench.running import reuse
 from latentbench.running.anew import Trained
@@ -62,6 +62,11 @@ class Planned:
     def places(self) -> dict[str, str]:
         """Key of each part -> the folder in which it lies in the end, relative to the run folder."""
         return _places(self.found, self.units)
+
+    @property
+    def mark(self) -> str:
+        """The hash of all parts: equal marks, equal records (times and environment aside)."""
+        return digest([part.key for part in self.parts])
 
     @property
     def trained_before(self) -> tuple[tuple[str, int | None], ...]:

@@ -24,7 +24,7 @@ from latentbench.records import digest
 from latentbench.run_folder import MAKING, MANIFEST, RunFiles, whole_or_not_at_all
 from latentbench.running import manifest
 from latentbench.running.manifest import Manifest
-from latentbench.running.unit import TOLERANT, Part
+from latentbench.running.unit import Part
 
 CACHE_VARIABLE = "LATENTBENCH_CACHE"
 """The environment variable that names another folder for the cache."""
@@ -89,9 +89,7 @@ def find(parts: Sequence[Part], own: Path, others: Sequence[Path], device: str, 
             keys = _missing(unit, judges - out.keys())
             if keys and unit.made == made and unit.is_whole:
                 out |= dict.fromkeys(keys, unit)
-    # A map or the times that made do without some of the weights are not those of all.
-    lame = {p.key for p in parts if p.kind in TOLERANT and not out.keys() >= set(p.weights)}
-    return {key: unit for key, unit in out.items() if key not in lame}
+    return out
 
 
 def _units(place: Path) -> Iterator[Manifest]:

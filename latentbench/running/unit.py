@@ -105,8 +105,11 @@ class Unit:
 
     @property
     def is_done(self) -> bool:
-        """True where its result is there: its manifest is written last."""
-        return (self.path / run_folder.MANIFEST).exists()
+        """True where all of its parts are there, whole: what is damaged or made do without some of its needs is not done."""
+        from latentbench.running import manifest  # which is made of parts
+
+        there = manifest.read(self.path)
+        return there is not None and {p.key for p in there.parts} >= {p.key for p in self.parts} and there.is_whole
 
     @property
     def is_tolerant(self) -> bool:

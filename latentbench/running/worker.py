@@ -10,8 +10,11 @@ parent, ends it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
+import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -32,7 +35,7 @@ from latentbench.measuring import artifacts, scoring
 from latentbench.measuring import judge as judges
 from latentbench.measuring.baselines import ANCHOR, BASELINES
 from latentbench.records import JUDGE, SECOND_JUDGE, Reason, Record
-from latentbench.run_folder import RECORDS, weights_name, whole_or_not_at_all
+from latentbench.run_folder import weights_name, whole_or_not_at_all
 from latentbench.running import manifest
 from latentbench.running.manifest import Rows
 from latentbench.running.parts import BLOCK
@@ -48,6 +51,7 @@ def perform(unit: Unit, listen: Listen) -> None:
     """Compute a unit and put its folder in place, unless it is there. ``listen`` hears of progress."""
     if unit.is_done:
         return
+    shutil.rmtree(unit.path, ignore_errors=True)  # damaged, or it made do without what is there now
     with whole_or_not_at_all(unit.path) as folder:
         rows = KINDS[unit.kind](unit, folder, listen)
         manifest.write(folder, manifest.here("cpu" if unit.kind == "judge" else unit.device), rows)
@@ -102,7 +106,9 @@ def _load_judge(unit: Unit, dataset: Dataset, device: torch.device, name: str = 
     key = next((part.judge for part in unit.parts if part.judge), None)
     if key is None:
         return None, {"judge": NO_JUDGE, "labels": NO_LABELS, "train_labels": NO_LABELS}
-    judge = judges.load(unit.place(key) / _judge_file(name), dataset.shape)
+    folder = unit.place(key)
+    _manifest(folder).check(_judge_file(name))
+    judge = judges.load(folder / _judge_file(name), dataset.shape)
     if judge.refusal:
         return None, {"judge": judge.refusal}
     return judge.to(device), {}
@@ -163,13 +169,27 @@ def _save(model: Any, unit: Unit, folder: Path, row: Record) -> Record:
     return _weights(unit, path, row)
 
 
-def restore(spec: ModelSpec, shape: tuple[int, int, int], path: Path) -> Any:
-    """A trained model back from its weights, ready to encode and decode."""
-    from safetensors.torch import load_file
+def restore(spec: ModelSpec, shape: tuple[int, int, int], path: Path, sha256: str) -> Any:
+    """A trained model back from its weights, ready to encode and decode. Raises ValueError, one line, where the file is
+    not there or its ``sha256`` is another one."""
+    from safetensors.torch import load
 
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"weights: {path} cannot be read: {error.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(f"weights: {path} is not the file that was recorded (its sha256 differs): damaged or replaced")
     model = spec.build(shape)
-    model.load_state_dict(load_file(path))
+    model.load_state_dict(load(content))
     return model.eval().requires_grad_(False)
+
+
+def _manifest(folder: Path) -> manifest.Manifest:
+    """The manifest of a unit that something is computed from. Raises ValueError, one line, where it is damaged."""
+    if (unit := manifest.read(folder)) is None:
+        raise ValueError(f"{folder} is damaged; the same command with --resume computes it anew")
+    return unit
 
 
 @dataclass(frozen=True)
@@ -184,6 +204,8 @@ class NotTrained:
     """Why there is no trained model."""
 
     reason: str
+    weights: str = ""
+    """The key of the part that is not there; empty where the training itself gave no model (it diverged)."""
 
 
 def _trained(unit: Unit, spec: ModelSpec, seed: int, weights: str) -> Trained | NotTrained:
@@ -192,11 +214,15 @@ def _trained(unit: Unit, spec: ModelSpec, seed: int, weights: str) -> Trained | 
     folder = unit.place(weights)
     path = folder / weights_name(seed)
     if not folder.exists():
-        return NotTrained(Reason.of("failed.not_trained", "it could not be trained"))
-    if not path.exists():
-        rows = records.read(folder / RECORDS)
-        return NotTrained(next(r.reason for r in rows if r.seed == seed and r.status == "failed"))
-    return Trained(restore(spec, dataset.shape, path).to(device))
+        if not unit.is_tolerant:
+            raise ValueError(f"{folder} is gone")
+        return NotTrained(Reason.of("failed.not_trained", "it could not be trained"), weights)
+    trained = _manifest(folder)
+    if path.name not in trained.files:
+        rows = trained.rows()[weights]
+        return NotTrained(next(r.reason for r in rows if r.status == "failed"))
+    sha256 = trained.files[path.name][1]
+    return Trained(restore(spec, dataset.shape, path, sha256).to(device))
 
 
 def _measure(unit: Unit, folder: Path, listen: Listen) -> Rows:
@@ -271,7 +297,7 @@ def _map(unit: Unit, folder: Path, listen: Listen) -> Rows:
         assert part.seed is not None
         training = _trained(unit, spec, part.seed, part.weights[0])
         if isinstance(training, NotTrained):
-            out.append((part, []))
+            out.append((manifest.without(part, [training.weights] if training.weights else ()), []))
             continue
         with torch.inference_mode():
             codes = training.model.encode(x).mu
@@ -292,6 +318,7 @@ def _time(unit: Unit, folder: Path, listen: Listen) -> Rows:
     cells = zip(unit.models, part.weights, strict=True)
     trainings = {spec.text: _trained(unit, spec, part.seed, weights) for spec, weights in cells}
     models = {text: one.model for text, one in trainings.items() if isinstance(one, Trained)}
+    part = manifest.without(part, [t.weights for t in trainings.values() if isinstance(t, NotTrained) and t.weights])
     images = dataset.images
     together = min(BLOCK[unit.device], len(run.seeds)) if isinstance(images, torch.Tensor) else 1
     schedule = Schedule(_plan(run), len(images), together)
@@ -326,11 +353,13 @@ def _read(path: str) -> Unit:
 
 
 def _take_lines(paths: Queue[str | None]) -> None:
-    """Hand lines on; at the end of input end the process, also in the middle of a unit: its parent is gone, and a
-    half-made folder does no harm."""
+    """Hand lines on; at the end of input end the process, also in the middle of a unit, and whatever a model of the user's
+    has started: its parent is gone, and a half-made folder does no harm."""
     for line in sys.stdin:
         if line.strip():
             paths.put(line.strip())
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
     os._exit(0)
 
 
