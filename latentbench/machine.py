@@ -28,6 +28,13 @@ def load() -> float | None:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
+def memory() -> int:
+    """Bytes of memory that the machine has; 64 GiB where nobody says."""
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return 64 << 30
+
+
 def workers() -> int | None:
     """How many worker processes, this one among them, share the machine; None where nobody said so."""
     count = os.environ.get(WORKERS, "")

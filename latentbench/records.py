@@ -35,8 +35,11 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+from latentbench import record_types
 
 SCHEMA = 2
 """Number of the record layout this version writes; `upgrade` lifts older ones to it."""
@@ -205,13 +208,15 @@ class Record:
 
     @classmethod
     def from_json(cls, line: str) -> Record:
-        """The record of one line; older layouts are upgraded, unknown keys of newer ones ignored."""
-        parsed = json.loads(line)
+        """The record of one line; older layouts are upgraded, unknown keys of newer ones ignored. Raises ValueError where a
+        field holds what it may not: see `record_types`."""
+        parsed = record_types.parse(line)
         if not isinstance(parsed, dict):
             raise ValueError(f"not a latentbench record: a {type(parsed).__name__} instead of an object")
         row = upgrade(parsed)
         known = {f.name for f in fields(cls)}
         row = {k: v for k, v in row.items() if k in known}
+        record_types.check(row)
         for name in ("bounds", "samples"):
             if row.get(name) is not None:
                 row[name] = tuple(row[name])
@@ -221,7 +226,7 @@ class Record:
 def upgrade(row: dict[str, Any]) -> dict[str, Any]:
     """A row of any earlier layout in the present one. Raises ValueError for a row of a later one."""
     schema = row.get("schema", 0)
-    if not isinstance(schema, int) or schema < 1:
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
         raise ValueError(f"not a latentbench record: schema is {schema!r}, expected a number from 1 to {SCHEMA}")
     if schema > SCHEMA:
         raise ValueError(f"record schema {schema} is newer than this version reads ({SCHEMA}): update latentbench")
@@ -271,11 +276,13 @@ def model_name(what: str, name: str) -> str:
 def read(path: Path) -> list[Record]:
     """All records of a JSON-lines file. Raises ValueError naming file and line where one cannot be read."""
     out = []
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(partial(file.readline, record_types.LINE), b""), 1):
             if not line.strip():
                 continue
             try:
+                if len(line) == record_types.LINE:
+                    raise ValueError(f"longer than {record_types.LINE >> 20} MiB")
                 out.append(Record.from_json(line.decode("utf-8")))
             except (ValueError, TypeError) as error:
                 raise ValueError(f"{path}, line {number}: {error}") from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from latentbench.cli.console import print_table
+from latentbench.cli.console import print_table, show
 
 if TYPE_CHECKING:
     from latentbench.gate.speed_gate import Decision
@@ -60,7 +60,7 @@ def gate(
         if folder:
             write(decision, folder)
         if json_output:
-            typer.echo(json.dumps(as_json(decision), ensure_ascii=False, allow_nan=False))
+            show(json.dumps(as_json(decision), ensure_ascii=False, allow_nan=False))
         else:
             _show_gate(decision)
         return VERDICT if change.fails(decision.changes, verdicts) else FINISHED
@@ -72,11 +72,11 @@ def _show_gate(decision: Decision) -> None:
     """The verdict in a sentence, the table, what else a reader should know."""
     from latentbench.report.exports import comparison, gate
 
-    typer.echo(comparison.sentence(decision.changes))
-    typer.echo("")
+    show(comparison.sentence(decision.changes))
+    show("")
     print_table(*comparison.table(decision.changes, same=True))
     for line in (*comparison.without(decision.changes), *gate.notes(decision)):
-        typer.echo(line)
+        show(line)
 
 
 def compare(
@@ -126,15 +126,15 @@ def _show_changes(
             "changes": [asdict(c) for c in result.changes],
             "findings": [asdict(f) for f in result.findings],
         }
-        typer.echo(json.dumps(row, ensure_ascii=False, allow_nan=False))
+        show(json.dumps(row, ensure_ascii=False, allow_nan=False))
     else:
         headers, rows = comparison.table(result.changes)
         if rows:
             print_table(headers, rows)
-            typer.echo("")
+            show("")
         for line in (*comparison.without(result.changes), *result.notes):
-            typer.echo(line)
-        typer.echo(f"{comparison.sentence(result.changes)}\n{headline(result.changes)}")
+            show(line)
+        show(f"{comparison.sentence(result.changes)}\n{headline(result.changes)}")
     return VERDICT if fails(result.changes, fatal) else FINISHED
 
 
@@ -143,6 +143,6 @@ def _show_history(folders: Sequence[Path], out: Path | None, lang: str | None) -
 
     page, points = report.render_history(folders, out, lang)
     for line in points:
-        typer.echo(line)
-    typer.echo(str(page))
+        show(line)
+    show(str(page))
     return FINISHED
