@@ -365,16 +365,17 @@ def _either(function: Callable[..., Any]) -> Callable[..., Any]:
         nonlocal arrays
         if not arrays:
             try:
-                return function(*given)
+                # Copies: what a callable writes into its input is its own affair.
+                return function(*(x.clone() for x in given))
             except (TypeError, AttributeError, RuntimeError) as error:
                 first = error
             try:
-                out = function(*(x.detach().cpu().numpy() for x in given))
+                out = function(*(x.detach().cpu().numpy().copy() for x in given))
             except Exception:
                 raise first from None
             arrays = True
             return out
-        return function(*(x.detach().cpu().numpy() for x in given))
+        return function(*(x.detach().cpu().numpy().copy() for x in given))
 
     return call
 

@@ -44,9 +44,15 @@ def read_npz(path: Path, most: int, wanted: Container[str] | None = None) -> dic
     except Unreadable:
         raise
     except zipfile.BadZipFile as error:
-        raise Unreadable(f"it is not an npz file: {error}") from None
+        why = str(error)[:1].lower() + str(error)[1:]
+        raise Unreadable("it is a single array, not an npz" if _is_npy(path) else f"it is not an npz file: {why}") from None
     except ERRORS as error:
         raise Unreadable(" ".join(str(error).split()) or type(error).__name__) from None
+
+
+def _is_npy(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(npy.MAGIC_PREFIX)) == npy.MAGIC_PREFIX
 
 
 def _read(archive: zipfile.ZipFile, most: int, wanted: Container[str] | None) -> dict[str, NDArray[Any]]:

@@ -13,11 +13,13 @@ import importlib
 import inspect
 import math
 import pkgutil
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -174,6 +176,7 @@ def find_builder(spec: Spec) -> Callable[..., Any]:
             raise unknown("model", spec.name, models())
         return entry.build
     module_name, _, attribute = spec.name.partition(":")
+    _look_here_too(module_name)
     try:
         build = getattr(importlib.import_module(module_name), attribute)
     except Exception as error:  # a module of the user's can fail in any way while it is imported
@@ -181,6 +184,14 @@ def find_builder(spec: Spec) -> Callable[..., Any]:
     if not callable(build):
         raise ValueError(f"model '{spec.text}': {spec.name} is not callable")
     return build  # type: ignore[no-any-return]
+
+
+def _look_here_too(module: str) -> None:
+    """Have a module that lies in the working folder found, after all others: no file there stands in for a module that is
+    installed."""
+    here, top = Path.cwd(), module.partition(".")[0]
+    if top.isidentifier() and ((here / top).is_dir() or (here / f"{top}.py").is_file()) and str(here) not in sys.path:
+        sys.path.append(str(here))
 
 
 def _params(spec: Spec, build: Callable[..., Any], run: Run) -> dict[str, Any]:

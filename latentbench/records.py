@@ -262,9 +262,11 @@ def anchor_role(name: str) -> Role:
 def model_name(what: str, name: str) -> str:
     """The name, where a model may bear it; ``what`` says in a refusal what it is the name of. Raises ValueError for an
     empty one and for one that stands for a reference or a judge in every run."""
-    if not name.strip():
+    bare = name.strip()
+    if not bare:
         raise ValueError(f"{what}: '{name}' is not allowed: a model needs a name")
-    if reserved := "judge" if name == "judge" else next((word for word in RESERVED if name.startswith(word)), ""):
+    record_types.label(what, name)
+    if reserved := "judge" if bare == "judge" else next((word for word in RESERVED if bare.startswith(word)), ""):
         words = ", ".join(f"'{word}'" for word in RESERVED)
         raise ValueError(
             f"{what}: '{name}' is not allowed: '{reserved}' is reserved for what models are measured with and read "

@@ -29,6 +29,7 @@ from latentbench import __version__
 from latentbench.cli.compare_and_gate import FINISHED, Action, compare, gate
 from latentbench.cli.console import print_table, rich_table, say_line, show
 from latentbench.config import EXECUTION_OPTIONS, Run, load_toml, make_run, option_name, studies, with_study
+from latentbench.outputs import given as named
 from latentbench.plain_text import LONGEST, one_line
 from latentbench.refusals import unknown
 
@@ -71,11 +72,12 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 def _start_run(config: str | None, save_config: str | None, given: dict[str, Any], words: list[str]) -> int:
     """``run``: what the command line says wins over the TOML file, and that over the study."""
-    asked = make_run(with_study({**(load_toml(config) if config else {}), **given}))
+    file, saved = named("--config", config), named("--save-config", save_config)
+    asked = make_run(with_study({**(load_toml(file) if file else {}), **given}))
     from latentbench.running import plan
 
-    if save_config:
-        _save_config(plan.plan(asked).run, Path(save_config))
+    if saved:
+        _save_config(plan.plan(asked).run, saved)
         return FINISHED
     return _carry_out(asked, words)
 
@@ -188,9 +190,11 @@ def _save_config(run: Run, path: Path) -> None:
 
     text = run.model_copy(update={"resume": False, "dry_run": False}).to_toml()
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"save-config: {path} is no regular file; name another one")
         if path.exists() and path.read_bytes() != text.encode():
             raise ValueError(f"save-config: {path} exists and holds something else; name another file")
-        write_text(path, text)
+        write_text(path.resolve(), text)
     except OSError as error:
         raise ValueError(f"save-config: cannot write {path}: {error.strerror}") from None
     show(str(path))
@@ -315,7 +319,7 @@ def _report(
     ),
 ) -> Action:
     """Render one run again, or several side by side, from their records alone."""
-    return partial(_render, [Path(f) for f in folders], Path(out) if out else None, open_report, lang)
+    return partial(_render, [Path(f) for f in folders], named("report: --out", out), open_report, lang)
 
 
 def _render(folders: Sequence[Path], out: Path | None, open_report: bool, lang: str | None) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from latentbench.cli.console import print_table, show
+from latentbench.outputs import given, output_file
 
 if TYPE_CHECKING:
     from latentbench.gate.speed_gate import Decision
@@ -55,7 +56,8 @@ def gate(
         asked = speed_gate.Gate(
             base, head or TREE, Path(suite), only, every, some, seconds, order, speed_gate.clock(clock)
         )
-        folder = run_folder.unused(Path(out)) if out else None
+        place = given("gate: --out", out)
+        folder = run_folder.unused(place) if place else None
         decision = speed_gate.run_gate(asked, Path.cwd())
         if folder:
             write(decision, folder)
@@ -95,10 +97,10 @@ def compare(
     lang: str = typer.Option(None, "--lang", metavar="en|zh", help="Language of the page."),
 ) -> Action:
     """Say what became better, worse or stayed the same between two runs, and what nobody can tell."""
-    paths = [Path(f) for f in folders]
+    paths, file = [Path(f) for f in folders], given("compare: --out", out)
     if history:
-        return partial(_show_history, paths, Path(out) if out else None, lang)
-    return partial(_show_changes, paths, fail_on, threshold, Path(out) if out else None, json_output)
+        return partial(_show_history, paths, file, lang)
+    return partial(_show_changes, paths, fail_on, threshold, file, json_output)
 
 
 def _show_changes(
@@ -114,11 +116,10 @@ def _show_changes(
     if len(paths) != 2:
         raise ValueError(f"compare: takes BASE and HEAD, got {len(paths)} (any number with --history)")
     fatal = named(fail_on)
-    if out and not out.parent.is_dir():
-        raise ValueError(f"compare: {out} cannot be written: {out.parent} is not a folder")
+    place = output_file("compare", out) if out else None
     result = compare(paths[0], paths[1], parse_thresholds(threshold))
-    if out:
-        records.write_text(out, comparison.markdown(result.changes, result.title, result.notes))
+    if place:
+        records.write_text(place, comparison.markdown(result.changes, result.title, result.notes))
     if as_json:
         row = {
             "title": result.title,

@@ -9,8 +9,6 @@ so a run resumed, a run with one more metric, seed or model, and a run measured 
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -76,8 +74,6 @@ def plan(asked: Run, trained: Trained | None = None) -> Planned:
     Raises ValueError, one line, for an unknown model, field, dataset, metric or executor, data that cannot be used, a
     device that is not there, or a folder to reuse that holds no run.
     """
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # package.module:MyModel is looked for where the user stands
     entry, _ = catalog.find_dataset(asked.dataset)
     run = asked.resolve({"latent_dim": 16, "epochs": 50, "batch_size": 128, **entry.defaults})
     for text in run.models:

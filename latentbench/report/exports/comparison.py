@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from latentbench.comparing.change import FAMILYWISE, Change, ChangeVerdict, headline, incomparable, of_verdict, overall
+from latentbench.outputs import MARK
 from latentbench.plain_text import fields_for_markdown, in_markdown
 from latentbench.report.exports.tables import markdown_table
 from latentbench.report.wording import words
@@ -41,7 +42,7 @@ def markdown(changes: Sequence[Change], title: str, notes: Sequence[str] = ()) -
     same = _folded(f"Same: {len(group)}", [_rows(group)]) if (group := of_verdict(changes, "same")) else []
     if same and sum(map(len, (*parts, *same, *tail))) > LONGEST:
         same = [f"Same: {len(group)}, too many to list.", ""]
-    return "\n".join([*parts, *same, *tail]).replace("\n\n\n", "\n\n")
+    return "\n".join([*parts, *same, *tail, MARK, ""]).replace("\n\n\n", "\n\n")
 
 
 RULE = (
