@@ -20,6 +20,8 @@ from latentbench.cli import main
 
 COUNT = int(os.environ.get("LATENTBENCH_FUZZ", "0")) or 40
 """Mutations, each through one command; `tox -e fuzz` asks for 1,600."""
+FIRST = int(os.environ.get("LATENTBENCH_FUZZ_FROM", "0"))
+"""Number of the first, to try others."""
 COMMANDS = ("report", "compare", "history", "load", "measure")
 LIMIT = 20
 """Seconds that a command may take."""
@@ -77,7 +79,7 @@ def test_a_mutated_records_file_gives_a_line_or_a_page(
     folder = tmp_path / "run"
     shutil.copytree(whole, folder)
     broken, counts = [], dict.fromkeys(("page", "line"), 0)
-    for number in range(COUNT):
+    for number in range(FIRST, FIRST + COUNT):
         changed, what = mutated(content, number)
         (folder / "records.jsonl").write_bytes(changed)
         command = COMMANDS[random.Random(number).randrange(len(COMMANDS))]

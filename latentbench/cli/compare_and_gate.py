@@ -85,7 +85,7 @@ def compare(
     folders: list[str] = typer.Argument(
         ..., metavar="BASE HEAD", help="Two run folders, or two pytest-benchmark JSON files or folders of them."
     ),
-    fail_on: str = typer.Option("", "--fail-on", metavar="VERDICTS", help="Exit 1 on these: worse, or worse,unknown."),
+    fail_on: str = typer.Option(None, "--fail-on", metavar="VERDICTS", help="Exit 1 on these: worse, or worse,unknown."),
     threshold: list[str] = typer.Option(
         [], "--threshold", metavar="METRIC=X", help="Least change worth a verdict: 5% of the base, or .02 in its unit."
     ),
@@ -104,7 +104,7 @@ def compare(
 
 
 def _show_changes(
-    paths: Sequence[Path], fail_on: str, threshold: Sequence[str], out: Path | None, as_json: bool
+    paths: Sequence[Path], fail_on: str | None, threshold: Sequence[str], out: Path | None, as_json: bool
 ) -> int:
     from dataclasses import asdict
 
@@ -115,7 +115,7 @@ def _show_changes(
 
     if len(paths) != 2:
         raise ValueError(f"compare: takes BASE and HEAD, got {len(paths)} (any number with --history)")
-    fatal = named(fail_on)
+    fatal = named(fail_on) if fail_on is not None else ()
     place = output_file("compare", out) if out else None
     result = compare(paths[0], paths[1], parse_thresholds(threshold))
     if place:
