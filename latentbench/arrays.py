@@ -45,7 +45,9 @@ def read_npz(path: Path, most: int, wanted: Container[str] | None = None) -> dic
         raise
     except zipfile.BadZipFile as error:
         why = str(error)[:1].lower() + str(error)[1:]
-        raise Unreadable("it is a single array, not an npz" if _is_npy(path) else f"it is not an npz file: {why}") from None
+        raise Unreadable(
+            "it is a single array, not an npz" if _is_npy(path) else f"it is not an npz file: {why}"
+        ) from None
     except ERRORS as error:
         raise Unreadable(" ".join(str(error).split()) or type(error).__name__) from None
 
@@ -87,7 +89,7 @@ def _declared(name: str, stream: IO[bytes], size: int) -> int:
     if dtype.hasobject:
         raise Unreadable("it holds Python objects, which are refused")
     if len(shape) > AXES or any(length < 0 for length in shape):
-        raise Unreadable(f"'{name}' declares the shape {str(shape):.60}")
+        raise Unreadable(f"'{name}' declares the shape {shape!s:.60}")
     declared = math.prod(shape) * dtype.itemsize
     if declared != size - stream.tell():
         raise Unreadable(f"'{name}' declares {declared:,} bytes and has {max(size - stream.tell(), 0):,}")

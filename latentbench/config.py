@@ -162,7 +162,9 @@ class Run(BaseModel):
     width: int | None = Field(None, ge=1, le=65536, description="units of a hidden layer (default: 256)")
     seeds: Seeds = Field(tuple(range(6)), min_length=1, description="a count N, a range A-B or a list a,b,c")
     epochs: int | None = Field(None, ge=1, le=100_000, description="most passes over the training data")
-    patience: int = Field(20, ge=0, le=100_000, description="epochs without improvement before stopping; 0 = never stop early")
+    patience: int = Field(
+        20, ge=0, le=100_000, description="epochs without improvement before stopping; 0 = never stop early"
+    )
     batch_size: int | None = Field(None, ge=2, le=2**20, description="images a training step")
     lr: float = Field(1e-3, gt=0, le=10, allow_inf_nan=False, description="Adam's learning rate")
     precision: Literal["float32", "bfloat16"] = Field(
@@ -338,7 +340,9 @@ def check_field(where: str, name: str, value: Any) -> None:
             TypeAdapter(Annotated[about.annotation, *about.metadata]).validate_python(value)
         except ValidationError as error:
             message = str(error.errors(include_url=False)[0]["msg"])
-            raise ValueError(f"{where}: {reprlib.repr(value)} is not allowed: {message[:1].lower()}{message[1:]}") from None
+            raise ValueError(
+                f"{where}: {reprlib.repr(value)} is not allowed: {message[:1].lower()}{message[1:]}"
+            ) from None
     if isinstance(value, int) and abs(value) > 2**53:
         raise ValueError(f"{where}: {reprlib.repr(value)} is not allowed: more than any number of things")
 

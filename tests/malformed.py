@@ -18,7 +18,27 @@ from latentbench.config import EXECUTION_OPTIONS, SWITCHES, Run, option_name
 
 CONTROLS = ("\x1b[31m", "\x00", "\n", "\x7f", "\u202e", "\x9b", "\r")
 BLANK = ("", " ", "\t", "   ")
-JUNK = ("x" * 5000, "9" * 400, "1e400", "0x10", "--", "=", ":", ",", ";", "nan", "inf", "-inf", "½", "²", "None", "null", "1;2", "[", "{}")
+JUNK = (
+    "x" * 5000,
+    "9" * 400,
+    "1e400",
+    "0x10",
+    "--",
+    "=",
+    ":",
+    ",",
+    ";",
+    "nan",
+    "inf",
+    "-inf",
+    "½",
+    "²",
+    "None",
+    "null",
+    "1;2",
+    "[",
+    "{}",
+)
 """Words that are neither a number in any range nor the name of anything."""
 PLACES = ("/dev/full/x", "/proc/self/mem", "/dev/zero", "/nowhere/there/at/all.html")
 """Paths that hold no run, no data and no configuration, and cannot be written as a file of ours."""
@@ -121,7 +141,9 @@ def specs() -> st.SearchStrategy[str]:
     return st.one_of(formed, st.sampled_from(fields).flatmap(wrong))
 
 
-VALUED = tuple(n for n in Run.model_fields if option_name(n) not in SWITCHES and n not in ("out", "data_root", "workers"))
+VALUED = tuple(
+    n for n in Run.model_fields if option_name(n) not in SWITCHES and n not in ("out", "data_root", "workers")
+)
 OTHERS = ("out", "data_root", "workers")
 """Also options with a value; their own words."""
 
@@ -132,7 +154,9 @@ def _flag(name: str) -> str:
 
 def runs() -> st.SearchStrategy[Case]:
     """``run`` with one option that cannot be."""
-    options = st.sampled_from([*VALUED, *OTHERS]).flatmap(lambda n: _value(n).map(lambda w: ("run", "--dry-run", f"{_flag(n)}={w}")))
+    options = st.sampled_from([*VALUED, *OTHERS]).flatmap(
+        lambda n: _value(n).map(lambda w: ("run", "--dry-run", f"{_flag(n)}={w}"))
+    )
     dataset = _value("dataset").map(lambda w: ("run", "--dry-run", f"--dataset={w}"))
     model = specs().map(lambda w: ("run", "--dry-run", f"--models={w}"))
     rest = st.sampled_from([
@@ -148,8 +172,36 @@ def runs() -> st.SearchStrategy[Case]:
 
 def others() -> st.SearchStrategy[Case]:
     """The other commands with what they cannot take."""
-    bad = st.sampled_from(["", " ", "{tmp}", "{tmp}/junk", "{tmp}/fifo", "{tmp}/empty", "{tmp}/absent", "{tmp}/torn", "/dev/null", "\x1b[2J", "a\nb", "x" * 5000])
-    target = st.sampled_from(["", " ", "{tmp}", "{tmp}/fifo", "{tmp}/junk", "{tmp}/loop", "{tmp}/absent/page.html", *PLACES, "\x1b]0;x\x07", "a\nb"])
+    bad = st.sampled_from(
+        [
+            "",
+            " ",
+            "{tmp}",
+            "{tmp}/junk",
+            "{tmp}/fifo",
+            "{tmp}/empty",
+            "{tmp}/absent",
+            "{tmp}/torn",
+            "/dev/null",
+            "\x1b[2J",
+            "a\nb",
+            "x" * 5000,
+        ]
+    )
+    target = st.sampled_from(
+        [
+            "",
+            " ",
+            "{tmp}",
+            "{tmp}/fifo",
+            "{tmp}/junk",
+            "{tmp}/loop",
+            "{tmp}/absent/page.html",
+            *PLACES,
+            "\x1b]0;x\x07",
+            "a\nb",
+        ]
+    )
     lang = st.sampled_from(["", "xx", "EN ", "zh\n", "\x1b", "x" * 5000])
     words = st.one_of(
         bad.map(lambda b: ("report", b)), target.map(lambda t: ("report", "{tmp}/whole", "--out", t)), lang.map(lambda w: ("report", "{tmp}/whole", "--out", "{tmp}/new.html", "--lang", w)),
@@ -167,7 +219,26 @@ def others() -> st.SearchStrategy[Case]:
     return words.map(lambda w: Case("words", tuple(w)))
 
 
-ODD = (-1, 10**400, 1.5, float("nan"), float("inf"), True, [], {}, [[]], "", b"x", object, [None], {"a": 1}, "\x1b", [1, "a"], (), 10**6)
+ODD = (
+    -1,
+    10**400,
+    1.5,
+    float("nan"),
+    float("inf"),
+    True,
+    [],
+    {},
+    [[]],
+    "",
+    b"x",
+    object,
+    [None],
+    {"a": 1},
+    "\x1b",
+    [1, "a"],
+    (),
+    10**6,
+)
 
 
 def calls() -> st.SearchStrategy[Case]:
@@ -194,8 +265,12 @@ def tomls() -> st.SearchStrategy[Case]:
         "quiet = 'perhaps'", "dry_run = 7", "metrics = {a = 1}", "depth = 99999999999999999999999999", "\"\" = 1", "\"a\\u001b\" = 1", "models = 'ae'\nmodels = 'ae'",
         "dataset = \"\\u001b[31m\"", "memory = " + "9" * 400, "memory = -1", "split_seed = 1.5", "study = 1", "study = ''", "lang = []", "out = 5", "reuse = [1]",
     ])  # fmt: skip
-    numbers = st.sampled_from([n for n in Run.model_fields if {int, float} & set(_kinds(Run.model_fields[n].annotation))])
-    typed = st.tuples(numbers, st.sampled_from(["'x'", "[]", "{}", "-7", "[1]", "1979-05-27", "nan", "true", "''"])).map(lambda x: f"{option_name(x[0])} = {x[1]}")
+    numbers = st.sampled_from(
+        [n for n in Run.model_fields if {int, float} & set(_kinds(Run.model_fields[n].annotation))]
+    )
+    typed = st.tuples(
+        numbers, st.sampled_from(["'x'", "[]", "{}", "-7", "[1]", "1979-05-27", "nan", "true", "''"])
+    ).map(lambda x: f"{option_name(x[0])} = {x[1]}")
     return st.one_of(whole, typed).map(lambda text: Case("toml", toml=text))
 
 

@@ -33,7 +33,7 @@ def nested(depth: int) -> Any:
 def odd(random: random.Random) -> Any:
     """A value of another type than any field expects, sooner or later."""
     return random.choice([
-        lambda: random.choice(HOSTILE), lambda: random.choice(NUMBERS), lambda: None, lambda: [], dict, lambda: [None],
+        lambda: random.choice(HOSTILE), lambda: random.choice(NUMBERS), lambda: None, list, dict, lambda: [None],
         lambda: {"a": None}, lambda: [[]], lambda: nested(random.choice((3, 40, 400))), lambda: {"": {"": {}}},
         lambda: [random.choice(NUMBERS)] * 3, lambda: random.choice((True, False)), lambda: {random.choice(HOSTILE): 1},
         lambda: [random.choice(HOSTILE)],
@@ -143,7 +143,9 @@ def _torn(content: bytes, chance: random.Random) -> tuple[bytes, str]:
     if way == "cut":
         return content[:at], f"cut at {at}"
     if way == "flipped":
-        return content[:at] + bytes([content[at] ^ 1 << chance.randrange(8)]) + content[at + 1 :], f"bit flipped at {at}"
+        return content[:at] + bytes([content[at] ^ 1 << chance.randrange(8)]) + content[
+            at + 1 :
+        ], f"bit flipped at {at}"
     end = content.index(b"\n", at) + 1 if b"\n" in content[at:] else len(content)
     middle = {
         "control": b"\x1b[2J\x00\n", "empty": b"\n\n", "not utf-8": b"\xff\xfe{}\n", "nested": b"[" * 100_000 + b"\n",

@@ -62,8 +62,7 @@ def carry_out(command: str, folder: Path, whole: Path, out: Path) -> int:
     try:
         lb.load(folder, "vae", 0)
     except ValueError as error:
-        assert "\n" not in str(error)
-        return 2
+        return 2 if "\n" not in str(error) else 1
     return 0
 
 

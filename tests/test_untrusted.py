@@ -38,10 +38,20 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = records.read(folder / "records.jsonl")
 
     def renamed(r: records.Record) -> records.Record:
-        r = replace(r, model=f"{r.model} {NAME}" if r.is_model else r.model, dataset=f"{r.dataset}{NAME}", unit=r.unit + NAME)
+        r = replace(
+            r, model=f"{r.model} {NAME}" if r.is_model else r.model, dataset=f"{r.dataset}{NAME}", unit=r.unit + NAME
+        )
         r = replace(r, params={f"k{NAME}": NAME, **r.params}, run=r.run + NAME, environment=r.environment + NAME)
-        detail = {k: v for k, v in r.detail.items() if k not in ("models", "definitions")} if r.kind == "run" else r.detail
-        return replace(r, detail={**detail, **({"command": NAME, "git": NAME, "version": NAME, "started": NAME} if r.kind == "run" else {})})
+        detail = (
+            {k: v for k, v in r.detail.items() if k not in ("models", "definitions")} if r.kind == "run" else r.detail
+        )
+        return replace(
+            r,
+            detail={
+                **detail,
+                **({"command": NAME, "git": NAME, "version": NAME, "started": NAME} if r.kind == "run" else {}),
+            },
+        )
 
     rows = [renamed(r) for r in rows]
     bad = next(r for r in rows if r.kind == "value" and r.is_model and r.value is not None)
@@ -65,7 +75,10 @@ def test_markdown_shows_names_as_text(hostile, tmp_path):
     assert main(["compare", str(hostile), str(hostile), "--out", str(tmp_path / "c.md")]) == 0
     compared = (tmp_path / "c.md").read_text("utf-8")
     assert is_ours(tmp_path / "c.md")
-    for text in (tables.summary_md(rows), compared.replace("<details><summary>", "").replace("</summary>", "").replace("</details>", "")):
+    for text in (
+        tables.summary_md(rows),
+        compared.replace("<details><summary>", "").replace("</summary>", "").replace("</details>", ""),
+    ):
         body = "\n".join(line for line in text.splitlines() if not line.startswith(("    ", "<!-- made by")))
         assert "onerror" in body  # the name is there,
         assert not re.search(r"<[a-z/!]", body)  # as text
@@ -78,7 +91,9 @@ def test_markdown_shows_names_as_text(hostile, tmp_path):
 
 
 def test_a_spreadsheet_sees_no_formulas():
-    row = records.Record(model="=HYPERLINK(1)", dataset="@x", metric="+m", split="-1+1", unit="\t=1", value=-0.5, reason="=2")
+    row = records.Record(
+        model="=HYPERLINK(1)", dataset="@x", metric="+m", split="-1+1", unit="\t=1", value=-0.5, reason="=2"
+    )
     cells = next(csv.DictReader(io.StringIO(tables.results_csv([row]))))
     assert not any(c[:1] in tuple("=+-@\t\r") for k, c in cells.items() if k != "value")
     assert cells["value"] == "-0.5"
@@ -225,7 +240,9 @@ def test_a_module_in_the_working_folder_stands_in_for_no_other(tmp_path, monkeyp
     assert lb.catalog.find_builder(lb.config.parse_spec("own_model_here:Model")) is int
     assert sys.path == [*before, str(tmp_path)]
     code = "import sys; assert '' not in sys.path and not any(p == sys.argv[1] for p in sys.path); print('safe')"
-    done = subprocess.run([sys.executable, "-P", "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+    )
     assert done.stdout == "safe\n"
 
 
@@ -257,7 +274,9 @@ def test_a_callable_that_writes_into_its_input_changes_nothing():
     assert [(r.metric, r.value) for r in wrote.records] == [(r.metric, r.value) for r in pure.records]
 
 
-@pytest.mark.parametrize("name", ["judge", " judge ", "floor:black", "\tnull:x", "ceiling:real", "check:self", "a\x1bb", "", "\n"])
+@pytest.mark.parametrize(
+    "name", ["judge", " judge ", "floor:black", "\tnull:x", "ceiling:real", "check:self", "a\x1bb", "", "\n"]
+)
 def test_reserved_names_are_refused_at_every_door(name, capsys):
     with pytest.raises(ValueError, match="name"):
         lb.evaluate(abs, abs, np.zeros((40, 8, 8)), name=name)

@@ -85,7 +85,9 @@ def compare(
     folders: list[str] = typer.Argument(
         ..., metavar="BASE HEAD", help="Two run folders, or two pytest-benchmark JSON files or folders of them."
     ),
-    fail_on: str = typer.Option(None, "--fail-on", metavar="VERDICTS", help="Exit 1 on these: worse, or worse,unknown."),
+    fail_on: str = typer.Option(
+        None, "--fail-on", metavar="VERDICTS", help="Exit 1 on these: worse, or worse,unknown."
+    ),
     threshold: list[str] = typer.Option(
         [], "--threshold", metavar="METRIC=X", help="Least change worth a verdict: 5% of the base, or .02 in its unit."
     ),

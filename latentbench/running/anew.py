@@ -44,7 +44,9 @@ def measure_anew(folder: Path, options: Mapping[str, Any]) -> tuple[Run, Trained
     reuse = [str(folder), *options.get("reuse", ())]
     asked = make_run({**config, "metrics": (), "out": place, **options, "reuse": reuse})
     if any(":" in parse_spec(model).name for model in asked.models) and _inside(Path.cwd(), folder):
-        raise ValueError(f"measure: {folder} holds a model of a module, and modules are looked for here, in it: stand elsewhere")
+        raise ValueError(
+            f"measure: {folder} holds a model of a module, and modules are looked for here, in it: stand elsewhere"
+        )
     weights = _weights(files, rows)
     for model in asked.models:
         for seed in asked.seeds:

@@ -167,4 +167,3 @@ def _remarks(changes: Sequence[Change]) -> list[str]:
         if c.note:
             out.setdefault(c.note, []).append(c.name)
     return [f"{note}: {_some(names)}" for note, names in out.items()]
-
