@@ -24,9 +24,14 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def one_line(text: str, most: int | None = None) -> str:
-    """The text as one line without control characters, of ``most`` characters at most."""
+    """The text as one line without control characters, of ``most`` characters at most: of a longer one the middle is left
+    out."""
     line = visible(" ".join(text.split()))
-    return line if most is None or len(line) <= most else f"{line[: most - 4]} ..."
+    if most is None or len(line) <= most:
+        return line
+    # What is wrong stands at the beginning, what to do at the end.
+    tail = most // 3
+    return f"{line[: most - tail - 5]} ... {line[-tail:]}"
 
 
 MARKDOWN = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "[": "&#91;", "]": "&#93;", "`": "&#96;", "|": "&#124;"}

@@ -77,8 +77,9 @@ def test_markdown_shows_names_as_text(hostile, tmp_path):
     assert is_ours(tmp_path / "c.md")
     for text in (
         tables.summary_md(rows),
-        compared.replace("<details><summary>", "").replace("</summary>", "").replace("</details>", ""),
+        compared,
     ):
+        text = re.sub("</?details>|</?summary>", "", text)  # our own
         body = "\n".join(line for line in text.splitlines() if not line.startswith(("    ", "<!-- made by")))
         assert "onerror" in body  # the name is there,
         assert not re.search(r"<[a-z/!]", body)  # as text
@@ -119,7 +120,7 @@ def lb_page(folder: Path, out: Path, lang: str) -> str:
 
 def test_what_is_shown_in_a_place_is_plain_there():
     assert visible("a\x1bb\nc", keep="\n") == "a\\u001bb\nc"
-    assert one_line("x" * 400, 300) == "x" * 296 + " ..."
+    assert one_line("x" * 400, 300) == "x" * 195 + " ... " + "x" * 100
     assert in_markdown("path.validity_gain of vae:beta=4, mse@train") == "path.validity_gain of vae:beta=4, mse@train"
     assert in_spreadsheet(-1.5) == -1.5
     assert in_spreadsheet("-x") == "'-x"
@@ -141,10 +142,10 @@ def archive(path: Path, descr: str, shape: str, content: bytes) -> Path:
         ("'|u1'", "(10000000,)", bytes(10**7), "more than 1,000,000"),
         ("'|O'", "(1,)", b"\x80\x04N.", "Python objects"),
         ("[('a', '|O')]", "(1,)", b"\x80\x04N.", "Python objects"),
-        ("'|V1000000000000'", "(1,)", b"", "declares"),
+        ("'|V1000000000'", "(1,)", b"", "declares"),
         ("'nothing'", "(1,)", b"1", ""),
         ("'|u1'", "'x'", b"1", ""),
-        ("'|u1'", "(" * 90 + ")" * 90, b"1", ""),
+        ("'|u1'", "(" * 300 + ")" * 300, b"1", ""),
     ],
 )
 def test_arrays_are_refused_before_anything_is_allocated(tmp_path, descr, shape, content, why):

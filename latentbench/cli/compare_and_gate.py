@@ -118,10 +118,9 @@ def _show_changes(
     if len(paths) != 2:
         raise ValueError(f"compare: takes BASE and HEAD, got {len(paths)} (any number with --history)")
     fatal = named(fail_on) if fail_on is not None else ()
-    place = output_file("compare", out) if out else None
     result = compare(paths[0], paths[1], parse_thresholds(threshold))
-    if place:
-        records.write_text(place, comparison.markdown(result.changes, result.title, result.notes))
+    if out:
+        records.write_text(output_file("compare", out), comparison.markdown(result.changes, result.title, result.notes))
     if as_json:
         row = {
             "title": result.title,
