@@ -23,7 +23,7 @@ from latentbench.measuring.judge import CalibratedJudge, train_judge
 from latentbench.randomness import numpy_rng
 from latentbench.records import JUDGE, Reason, Record
 from latentbench.run_folder import EVALUATION, RunFiles, RunState, unused
-from latentbench.run_info import find_run_info
+from latentbench.run_info import RunInfo, find_run_info
 from latentbench.running import anew, execute, plan, provenance, worker
 from latentbench.running.assemble import Outcome
 
@@ -365,16 +365,17 @@ def _either(function: Callable[..., Any]) -> Callable[..., Any]:
         nonlocal arrays
         if not arrays:
             try:
-                return function(*given)
+                # Copies: what a callable writes into its input is its own affair.
+                return function(*(x.clone() for x in given))
             except (TypeError, AttributeError, RuntimeError) as error:
                 first = error
             try:
-                out = function(*(x.detach().cpu().numpy() for x in given))
+                out = function(*(x.detach().cpu().numpy().copy() for x in given))
             except Exception:
                 raise first from None
             arrays = True
             return out
-        return function(*(x.detach().cpu().numpy() for x in given))
+        return function(*(x.detach().cpu().numpy().copy() for x in given))
 
     return call
 
@@ -463,6 +464,18 @@ def _write(
     return Result(done, folder, page)
 
 
+def _shape(info: RunInfo, where: Path) -> Sequence[int]:
+    """(c, h, w) of a run's images. Raises ValueError where its record does not say."""
+    shape: Sequence[int] = info.dataset.get("shape") or ()
+    if len(shape) != 3 or max(shape) > LARGEST_SIDE:
+        raise ValueError(f"load: {where} does not say the shape of its images")
+    return shape
+
+
+LARGEST_SIDE = 2**16
+"""Of an image that a model of a run was trained on."""
+
+
 def load(folder: str | Path, model: str, seed: int = 0) -> Any:
     """A trained model of a finished run, ready to ``encode`` and ``decode``, on the CPU.
 
@@ -479,8 +492,8 @@ def load(folder: str | Path, model: str, seed: int = 0) -> Any:
         there = ", ".join(f"{m} seed {s}" for m, s in sorted(weights)) or "none"
         raise ValueError(f"{folder}: no trained model '{model}' with seed {seed} (there: {there})")
     asked = make_run({k: v for k, v in info.config.items() if v is not None})
-    c, h, w = info.dataset["shape"]
+    shape = _shape(info, files.records)
     path = (files.path / record.path).resolve()
     if not path.is_relative_to(files.path.resolve()):
         raise ValueError(f"load: {files.records} names weights outside the run folder: {record.path}")
-    return worker.restore(catalog.resolve_model(model, asked), (c, h, w), path, record.sha256 or "")
+    return worker.restore(catalog.resolve_model(model, asked), shape, path, record.sha256 or "")

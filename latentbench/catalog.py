@@ -13,17 +13,21 @@ import importlib
 import inspect
 import math
 import pkgutil
+import sys
+import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from latentbench.config import Run, Spec, parse_spec
+from latentbench.config import Run, Spec, check_field, parse_spec
 from latentbench.core import Dataset, DatasetEntry, Metric, ModelEntry
 from latentbench.datasets import duplicates
+from latentbench.plain_text import one_line
 from latentbench.records import model_name
 from latentbench.refusals import unknown
 
@@ -146,7 +150,27 @@ class ModelSpec:
             raise ValueError(
                 f"model '{self.text}' cannot be called as build(shape, latent_dim, **fields): {error}"
             ) from None
-        return self.builder(shape, self.latent_dim, **self.params)
+        try:
+            return self.builder(shape, self.latent_dim, **self.params)
+        except ValueError:
+            raise
+        except (Exception, SystemExit) as error:  # it may be the user's
+            raise own_error(self.text, error) from error
+
+
+def own_error(model: str, error: BaseException) -> ValueError:
+    """What went wrong in a model of the user's, as a refusal: the kind of error, what it says, and where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not f.filename.startswith("<") and "importlib" not in f.filename]
+    # Where the user's code ends: what it calls in a library tells less.
+    home = str(Path(__file__).parent)
+    mine = [f for f in own if not f.filename.startswith(home) and "site-packages" not in f.filename] or own
+    where = f" ({Path(mine[-1].filename).name}, line {mine[-1].lineno})" if mine else ""
+    if isinstance(error, SyntaxError) and error.filename:
+        where = f" ({Path(error.filename).name}, line {error.lineno})"
+        error = SyntaxError(error.msg)
+    told = one_line(str(error)) or "no reason given"
+    return ValueError(f"model '{model}': {type(error).__name__}: {told}{where}")
 
 
 def resolve_model(text: str, run: Run) -> ModelSpec:
@@ -174,13 +198,22 @@ def find_builder(spec: Spec) -> Callable[..., Any]:
             raise unknown("model", spec.name, models())
         return entry.build
     module_name, _, attribute = spec.name.partition(":")
+    _look_here_too(module_name)
     try:
         build = getattr(importlib.import_module(module_name), attribute)
-    except Exception as error:  # a module of the user's can fail in any way while it is imported
-        raise ValueError(f"model '{spec.text}': {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # a module of the user's can fail in any way while it is imported
+        raise own_error(spec.text, error) from error
     if not callable(build):
         raise ValueError(f"model '{spec.text}': {spec.name} is not callable")
     return build  # type: ignore[no-any-return]
+
+
+def _look_here_too(module: str) -> None:
+    """Have a module that lies in the working folder found, after all others: no file there stands in for a module that is
+    installed."""
+    here, top = Path.cwd(), module.partition(".")[0]
+    if top.isidentifier() and ((here / top).is_dir() or (here / f"{top}.py").is_file()) and str(here) not in sys.path:
+        sys.path.append(str(here))
 
 
 def _params(spec: Spec, build: Callable[..., Any], run: Run) -> dict[str, Any]:
@@ -193,7 +226,9 @@ def _params(spec: Spec, build: Callable[..., Any], run: Run) -> dict[str, Any]:
             continue
         if key not in fields:
             raise unknown(f"{spec.name} field", key, [*fields, LATENT_DIM])
-        params[key] = _cast(f"models: {key} in '{spec.text}'", word, hints.get(key, str))
+        where = f"models: {key} in '{spec.text}'"
+        params[key] = _cast(where, word, hints.get(key, str))
+        check_field(where, key, params[key])
     if missing := [n for n, v in params.items() if v is inspect.Parameter.empty]:
         raise ValueError(f"model '{spec.name}' needs {', '.join(missing)}: write {spec.name}:{missing[0]}=...")
     return params

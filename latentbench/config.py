@@ -14,13 +14,15 @@ import itertools
 import re
 import reprlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from latentbench.plain_text import CONTROL
+from latentbench.record_types import NAME
 from latentbench.records import digest
 from latentbench.refusals import unknown
 
@@ -85,19 +87,19 @@ def parse_seeds(value: Any) -> Any:
     if isinstance(value, bool):
         return value
     if isinstance(value, int) or (isinstance(value, str) and value.strip().isdecimal()):
-        count = int(value)
+        count = int(value) if isinstance(value, int) or len(value) <= 10 else 0
         if not 1 <= count <= 1000:
-            raise ValueError(f"{count} is not a number of seeds from 1 to 1000")
+            raise ValueError(f"{reprlib.repr(value)} is not a number of seeds from 1 to 1000")
         return tuple(range(count))
     if not isinstance(value, str):
         return value
-    if span := re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", value):
+    if span := re.fullmatch(r"\s*(\d{1,10})\s*-\s*(\d{1,10})\s*", value):
         low, high = int(span[1]), int(span[2])
         if high < low or high - low >= 1000:
             raise ValueError(f"'{value}' is not a range A-B with A <= B and at most 1000 seeds")
         return tuple(range(low, high + 1))
-    parts = [p.strip() for p in value.split(",") if p.strip()]
-    if not parts or not all(p.isdecimal() for p in parts):
+    parts = [p.strip() for p in value.split(",")]
+    if not all(p.isdecimal() and len(p) <= 10 for p in parts):
         raise ValueError(f"'{value}' is not seeds: write a count N, a range A-B or a list a,b,c")
     return tuple(int(p) for p in parts)
 
@@ -111,7 +113,9 @@ def parse_memory(value: Any) -> Any:
     equal sizes are equal words. What is neither is left for the type check."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?", str(value).strip().lower())
+    # Python refuses to write out a number of thousands of digits.
+    value = value if isinstance(value, str) or abs(value) < 2**63 else "too many bytes"
+    match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,18})?)\s*(?:([kmgt])(i?)b?|b)?", str(value).strip().lower())
     if match is None:
         raise ValueError(f"'{value}' is not a size: write e.g. 4GiB or 500MB")
     power = " kmgt".index(match[2] or " ")
@@ -125,7 +129,9 @@ def parse_memory(value: Any) -> Any:
 def parse_names(value: Any) -> Any:
     """A comma-separated string, or a list of names, as a tuple of names; what is neither is left for the type check."""
     if isinstance(value, str):
-        return tuple(p.strip() for p in value.split(",") if p.strip())
+        value = value.split(",")
+        if not all(p.strip() for p in value):
+            raise ValueError("an empty name stands in it; write names with commas between them")
     return tuple(p.strip() if isinstance(p, str) else p for p in value) if isinstance(value, list | tuple) else value
 
 
@@ -156,8 +162,10 @@ class Run(BaseModel):
     width: int | None = Field(None, ge=1, le=65536, description="units of a hidden layer (default: 256)")
     seeds: Seeds = Field(tuple(range(6)), min_length=1, description="a count N, a range A-B or a list a,b,c")
     epochs: int | None = Field(None, ge=1, le=100_000, description="most passes over the training data")
-    patience: int = Field(20, ge=0, description="epochs without improvement before stopping; 0 = never stop early")
-    batch_size: int | None = Field(None, ge=2, description="images a training step")
+    patience: int = Field(
+        20, ge=0, le=100_000, description="epochs without improvement before stopping; 0 = never stop early"
+    )
+    batch_size: int | None = Field(None, ge=2, le=2**20, description="images a training step")
     lr: float = Field(1e-3, gt=0, le=10, allow_inf_nan=False, description="Adam's learning rate")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
@@ -168,7 +176,7 @@ class Run(BaseModel):
         None, description="a named preset of these options, see 'list studies'"
     )
     metrics: Names = Field((), description="metrics to measure, comma-separated (default: all)")
-    split_seed: int = Field(0, ge=0, description="seed of the train / validation / test split")
+    split_seed: int = Field(0, ge=0, lt=2**31, description="seed of the train / validation / test split")
     splits: int = Field(
         1,
         ge=1,
@@ -294,6 +302,12 @@ def make_run(settings: Mapping[str, Any]) -> Run:
             raise unknown("option", str(key), allowed)
         if isinstance(value, bool) and key not in SWITCHES:
             raise ValueError(f"{key}: {str(value).lower()} is not allowed: it is no switch, it takes a value")
+        for text in _texts(value):
+            if text and not text.strip():
+                raise ValueError(f"{key}: {text!r} is not allowed: it is blank")
+            if len(text) > NAME or CONTROL.search(text):
+                told = "a control character is in it" if len(text) <= NAME else f"more than {NAME} characters"
+                raise ValueError(f"{key}: {reprlib.repr(text)} is not allowed: {told}")
     try:
         run = Run.model_validate(dict(settings))
     except ValidationError as error:
@@ -308,6 +322,29 @@ def make_run(settings: Mapping[str, Any]) -> Run:
     if run.splits > len(run.seeds):
         raise ValueError(f"splits: {run.splits} is not allowed: there are {len(run.seeds)} seeds to deal to them")
     return run
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The text of an option's value: itself, or that in its list."""
+    for item in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(item, str | Path):
+            yield str(item)
+
+
+def check_field(where: str, name: str, value: Any) -> None:
+    """Hold the value of a model's field to the bounds of the option of the same name, where there is one. Raises
+    ValueError, beginning with ``where``."""
+    about = Run.model_fields.get(name)
+    if about is not None and value is not None:
+        try:
+            TypeAdapter(Annotated[about.annotation, *about.metadata]).validate_python(value)
+        except ValidationError as error:
+            message = str(error.errors(include_url=False)[0]["msg"])
+            raise ValueError(
+                f"{where}: {reprlib.repr(value)} is not allowed: {message[:1].lower()}{message[1:]}"
+            ) from None
+    if isinstance(value, int) and abs(value) > 2**53:
+        raise ValueError(f"{where}: {reprlib.repr(value)} is not allowed: more than any number of things")
 
 
 def _explain(error: Any) -> str:
@@ -327,11 +364,22 @@ def _nearest(error: Any) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
+TOML = 1 << 20
+"""Most bytes of a configuration."""
+
+
 def load_toml(path: str | Path) -> dict[str, Any]:
     """The settings of a TOML file. Raises ValueError naming the file where it is missing or not TOML."""
     try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise ValueError(f"config file {path} is no regular file")
         with Path(path).open("rb") as file:
-            return tomllib.load(file)
+            content = file.read(TOML + 1)
+        if len(content) > TOML:
+            raise ValueError(f"config file {path} is longer than {TOML >> 20} MiB")
+        return tomllib.loads(content.decode("utf-8"))
+    except RecursionError:
+        raise ValueError(f"config file {path} is nested too deep") from None
     except OSError as error:
         raise ValueError(f"config file {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

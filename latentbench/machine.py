@@ -28,6 +28,26 @@ def load() -> float | None:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
+THREADS = "LATENTBENCH_THREADS"
+"""Environment variable with the threads of a process that trains or measures."""
+
+
+def threads() -> int:
+    """Threads of a process that trains or measures: 1 unless the user's variable says otherwise. Raises ValueError where
+    it says no number from 1 to 1024."""
+    word = os.environ.get(THREADS, "1")
+    if not (word.isascii() and word.isdecimal() and len(word) <= 4 and 1 <= int(word) <= 1024):
+        raise ValueError(f"{THREADS}: {word!r} is not allowed: a number of threads from 1 to 1024")
+    return int(word)
+
+
+def memory() -> int:
+    """Bytes of memory that the machine has; 64 GiB where nobody says."""
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return 64 << 30
+
+
 def workers() -> int | None:
     """How many worker processes, this one among them, share the machine; None where nobody said so."""
     count = os.environ.get(WORKERS, "")

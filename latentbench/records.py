@@ -33,10 +33,11 @@ import json
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from latentbench import durable
+from latentbench import durable, record_types
 
 SCHEMA = 2
 """Number of the record layout this version writes; `upgrade` lifts older ones to it."""
@@ -205,12 +206,14 @@ class Record:
 
     @classmethod
     def from_json(cls, line: str) -> Record:
-        """The record of one line; older layouts are upgraded, unknown keys of newer ones ignored."""
-        parsed = json.loads(line)
+        """The record of one line; older layouts are upgraded, unknown keys of newer ones ignored. Raises ValueError where a
+        field holds what it may not: see `record_types`."""
+        parsed = record_types.parse(line)
         if not isinstance(parsed, dict):
             raise ValueError(f"not a latentbench record: a {type(parsed).__name__} instead of an object")
         row = upgrade(parsed)
         row = {k: v for k, v in row.items() if k in FIELDS}
+        record_types.check(row)
         for name in ("bounds", "samples"):
             if row.get(name) is not None:
                 row[name] = tuple(row[name])
@@ -237,7 +240,7 @@ class Kept(tuple[Record, ...]):
 def upgrade(row: dict[str, Any]) -> dict[str, Any]:
     """A row of any earlier layout in the present one. Raises ValueError for a row of a later one."""
     schema = row.get("schema", 0)
-    if not isinstance(schema, int) or schema < 1:
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
         raise ValueError(f"not a latentbench record: schema is {schema!r}, expected a number from 1 to {SCHEMA}")
     if schema > SCHEMA:
         raise ValueError(f"record schema {schema} is newer than this version reads ({SCHEMA}): update latentbench")
@@ -273,9 +276,11 @@ def anchor_role(name: str) -> Role:
 def model_name(what: str, name: str) -> str:
     """The name, where a model may bear it; ``what`` says in a refusal what it is the name of. Raises ValueError for an
     empty one and for one that stands for a reference or a judge in every run."""
-    if not name.strip():
+    bare = name.strip()
+    if not bare:
         raise ValueError(f"{what}: '{name}' is not allowed: a model needs a name")
-    if reserved := "judge" if name == "judge" else next((word for word in RESERVED if name.startswith(word)), ""):
+    record_types.label(what, name)
+    if reserved := "judge" if bare == "judge" else next((word for word in RESERVED if bare.startswith(word)), ""):
         words = ", ".join(f"'{word}'" for word in RESERVED)
         raise ValueError(
             f"{what}: '{name}' is not allowed: '{reserved}' is reserved for what models are measured with and read "
@@ -287,11 +292,13 @@ def model_name(what: str, name: str) -> str:
 def read(path: Path) -> list[Record]:
     """All records of a JSON-lines file. Raises ValueError naming file and line where one cannot be read."""
     out = []
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(partial(file.readline, record_types.LINE), b""), 1):
             if not line.strip():
                 continue
             try:
+                if len(line) == record_types.LINE:
+                    raise ValueError(f"longer than {record_types.LINE >> 20} MiB")
                 out.append(Record.from_json(line.decode("utf-8")))
             except (ValueError, TypeError) as error:
                 raise ValueError(f"{path}, line {number}: {error}") from None

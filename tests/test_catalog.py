@@ -287,7 +287,9 @@ def test_a_family_is_that_of_the_definition_and_for_older_runs_that_of_the_name(
 def test_a_declaration_travels_in_the_run_record():
     data = catalog.load_dataset(make_run({"dataset": "digits"}))
     metrics = catalog.find_metrics(("hole", "psnr")).values()
-    head = Record.from_json(describe_run({"dataset": "digits"}, (data,), list(metrics), {}, "", {}).to_record().to_json())
+    head = Record.from_json(
+        describe_run({"dataset": "digits"}, (data,), list(metrics), {}, "", {}).to_record().to_json()
+    )
     hole, psnr = (head.detail["definitions"][m.name] for m in metrics)
     assert (hole["family"], hole["headline"]) == ("completeness", ["complete", "posterior"])
     assert hole["phrase"] == asdict(catalog.metrics()["hole"].phrase)

@@ -227,7 +227,7 @@ def test_a_finished_runs_damaged_unit_is_computed_anew_by_the_same_command(first
                 continue
             seen.add(what)
             DAMAGE[damage](path)
-            with pytest.raises(ValueError, match="is damaged|cannot be read|is gone"):
+            with pytest.raises(ValueError, match=r"is damaged|cannot be read|is gone"):
                 _use(own, unit, path.name)
             outcome = run(own)
             assert computed == [unit.name], what
@@ -293,7 +293,7 @@ def test_a_torn_state_of_another_or_an_unfinished_run_is_refused_with_the_way_ou
     with pytest.raises(ValueError, match=r"own holds another run, its run.json lost; choose a new folder"):
         run(own, models="ae")
     shutil.rmtree(next(RunFiles(own).units.glob("train-*")))
-    with pytest.raises(ValueError, match="unfinished, its run.json lost; add --resume"):
+    with pytest.raises(ValueError, match=r"unfinished, its run\.json lost; add --resume"):
         run(own)
     run(own, resume=True)
     assert [name.split("-")[0] for name in computed] == ["train"]
@@ -309,7 +309,7 @@ def test_what_a_run_leaves_that_was_killed_at_once_is_no_obstacle(tmp_path):
     files.lock.touch()
     (files.path / ".run.json.7-abcd").write_text("{")
     run(files.path, models="ae", metrics="mse")
-    assert not [p for p in files.path.rglob(".*")]
+    assert not list(files.path.rglob(".*"))
 
 
 def test_a_loss_that_other_code_would_fill_is_refused(own, monkeypatch):

@@ -15,14 +15,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from latentbench import durable, records
+from latentbench.plain_text import CONTROL
+from latentbench.record_types import LARGEST
 from latentbench.records import ROLES, SCHEMA, Reason, Record
 
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 text = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
-number = st.floats(allow_nan=False, allow_infinity=False)
+name = text.filter(lambda word: not CONTROL.search(word))
+number = st.floats(-LARGEST, LARGEST)
 plain = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), number, text)
-table = st.dictionaries(text, st.one_of(plain, st.lists(plain, max_size=3)), max_size=3)
+table = st.dictionaries(name, st.one_of(plain, st.lists(plain, max_size=3)), max_size=3)
 
 
 @st.composite
@@ -30,30 +33,30 @@ def any_record(draw) -> Record:
     status = draw(st.sampled_from(["ok", "failed", "skipped"]))
     return Record(
         kind=draw(st.sampled_from(["run", "value", "curve", "artifact"])),
-        dataset=draw(text),
-        dataset_hash=draw(text),
-        model=draw(text),
+        dataset=draw(name),
+        dataset_hash=draw(name),
+        model=draw(name),
         role=draw(st.sampled_from(ROLES)),
         params=draw(table),
-        latent_dim=draw(st.none() | st.integers(0, 4096)),
+        latent_dim=draw(st.none() | st.integers(1, 4096)),
         seed=draw(st.none() | st.integers(0, 2**31)),
-        split=draw(text),
-        metric=draw(text),
+        split=draw(name),
+        metric=draw(name),
         metric_params=draw(table),
         value=draw(st.none() | number) if status == "ok" else None,
-        unit=draw(text),
+        unit=draw(name),
         better=draw(st.sampled_from(["higher", "lower", "target", "none"])),
         target=draw(st.none() | number),
-        bounds=draw(st.tuples(st.none() | number, st.none() | number)),
+        bounds=draw(st.tuples(st.none(), st.none() | number) | st.tuples(number, number).map(sorted).map(tuple)),
         status=status,
         reason=draw(text),
-        reason_code=draw(text),
+        reason_code=draw(name),
         reason_values=draw(table),
         samples=draw(st.none() | st.lists(number, max_size=4).map(tuple)),
         detail=draw(table),
-        path=draw(st.none() | text.filter(bool)),
-        run=draw(text),
-        environment=draw(text),
+        path=draw(st.none() | name.filter(bool)),
+        run=draw(name),
+        environment=draw(name),
     )
 
 

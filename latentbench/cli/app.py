@@ -27,9 +27,11 @@ from typer.main import get_command
 
 from latentbench import __version__
 from latentbench.cli.compare_and_gate import FINISHED, Action, compare, gate
-from latentbench.cli.console import print_table, rich_table, say_line
+from latentbench.cli.console import print_table, rich_table, say_line, show
 from latentbench.cli.stopping import stopping
 from latentbench.config import EXECUTION_OPTIONS, Run, load_toml, make_run, option_name, studies, with_study
+from latentbench.outputs import given as named
+from latentbench.plain_text import LONGEST, one_line
 from latentbench.refusals import unknown
 
 if TYPE_CHECKING:
@@ -51,10 +53,10 @@ def _program(
     """Train autoencoders and variational autoencoders on the same data, measure what the regularisation buys, and say
     how sure it is."""
     if version:
-        typer.echo(f"latentbench {__version__}")
+        show(f"latentbench {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        show(context.get_help())
         raise typer.Exit
 
 
@@ -71,11 +73,12 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 def _start_run(config: str | None, save_config: str | None, given: dict[str, Any], words: list[str]) -> int:
     """``run``: what the command line says wins over the TOML file, and that over the study."""
-    asked = make_run(with_study({**(load_toml(config) if config else {}), **given}))
+    file, saved = named("--config", config), named("--save-config", save_config)
+    asked = make_run(with_study({**(load_toml(file) if file else {}), **given}))
     from latentbench.running import plan
 
-    if save_config:
-        _save_config(plan.plan(asked).run, Path(save_config))
+    if saved:
+        _save_config(plan.plan(asked).run, saved)
         return FINISHED
     return _carry_out(asked, words)
 
@@ -188,12 +191,14 @@ def _save_config(run: Run, path: Path) -> None:
 
     text = run.model_copy(update={"resume": False, "dry_run": False}).to_toml()
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"save-config: {path} is no regular file; name another one")
         if path.exists() and path.read_bytes() != text.encode():
             raise ValueError(f"save-config: {path} exists and holds something else; name another file")
-        write_text(path, text)
+        write_text(path.resolve(), text)
     except OSError as error:
         raise ValueError(f"save-config: cannot write {path}: {error.strerror}") from None
-    typer.echo(str(path))
+    show(str(path))
 
 
 def _dry_run(asked: Run, trained: Trained | None) -> None:
@@ -211,18 +216,18 @@ def _dry_run(asked: Run, trained: Trained | None) -> None:
             "reused": len(planned.trained_before),
             "expected_cpu_seconds": planned.expected_seconds,
         }
-        typer.echo(json.dumps(row, ensure_ascii=False))
+        show(json.dumps(row, ensure_ascii=False))
         return
     for cell in cells:
-        typer.echo(f"{cell['model']}\tseed {cell['seed']}")
+        show(f"{cell['model']}\tseed {cell['seed']}")
     reused = f" ({len(planned.trained_before)} of them trained before)" if planned.trained_before else ""
-    typer.echo(f"{len(cells)} cells{reused}, about {planned.expected_seconds:.0f} CPU-seconds, into {planned.folder}")
+    show(f"{len(cells)} cells{reused}, about {planned.expected_seconds:.0f} CPU-seconds, into {planned.folder}")
 
 
 def _show(outcome: Outcome, asked: Run) -> None:
     """What a finished run prints: the verdict in words, the score table, where the page lies."""
     if asked.json_output:
-        typer.echo(json.dumps(_result(outcome, asked.lang), ensure_ascii=False, allow_nan=False, default=dict))
+        show(json.dumps(_result(outcome, asked.lang), ensure_ascii=False, allow_nan=False, default=dict))
         return
     if not asked.quiet:
         if asked.reuse and outcome.reused is not None:
@@ -235,7 +240,7 @@ def _show(outcome: Outcome, asked: Run) -> None:
     for what in dict.fromkeys((r.model or r.metric, r.seed, r.reason) for r in failed):
         model, seed, reason = what
         say_line(f"failed: {model}{'' if seed is None else f' seed {seed}'}: {reason}")
-    typer.echo(str(outcome.report))
+    show(str(outcome.report))
 
 
 def _show_verdict(outcome: Outcome) -> None:
@@ -246,14 +251,14 @@ def _show_verdict(outcome: Outcome) -> None:
     from latentbench.report.wording.language import say
 
     print_table(answers.headers(), [[row.name, *row.answers] for row in answers.rows(outcome.records)])
-    typer.echo("")
+    show("")
     for statement in statements(outcome.records):
-        typer.echo(statement.headline)
-    typer.echo("")
+        show(statement.headline)
+    show("")
     print_table(*console.console_table(outcome.records))
-    typer.echo(say(console.LEGEND))
+    show(say(console.LEGEND))
     if bands := published.beside(outcome.records):
-        typer.echo(f"\n{say('Beside published figures')}")
+        show(f"\n{say('Beside published figures')}")
         print_table(published.headers(), [published.row(b) for b in bands])
 
 
@@ -315,14 +320,14 @@ def _report(
     ),
 ) -> Action:
     """Render one run again, or several side by side, from their records alone."""
-    return partial(_render, [Path(f) for f in folders], Path(out) if out else None, open_report, lang)
+    return partial(_render, [Path(f) for f in folders], named("report: --out", out), open_report, lang)
 
 
 def _render(folders: Sequence[Path], out: Path | None, open_report: bool, lang: str | None) -> int:
     from latentbench import report
 
     page = report.write(folders[0], lang) if len(folders) == 1 and out is None else report.render(folders, out, lang)
-    typer.echo(str(page))
+    show(str(page))
     if open_report:
         _open(page)
     return FINISHED
@@ -345,7 +350,7 @@ def _print_listing(kind: str) -> int:
     if sys.stdout.isatty():
         rich_table(HEADERS, rows)
     else:
-        typer.echo("\n".join("\t".join(" ".join(cell.split()) for cell in row) for row in rows))
+        show("\n".join("\t".join(" ".join(cell.split()) for cell in row) for row in rows))
     return FINISHED
 
 
@@ -390,14 +395,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             line = getattr(interrupt, "resume_line", "")
             return _refuse(f"interrupted; carry on with: {line}" if line else "interrupted", stop.exit_code)
         except ValueError as error:
-            return _refuse(str(error), REFUSED)
+            return _refuse(one_line(str(error), LONGEST - len("latentbench: ")), REFUSED)
         except BrokenPipeError:
             # Whoever read the output has gone (`| head`). Python's own flush at exit must not find the closed pipe.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return FINISHED
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            return _refuse(f"{where}{error.strerror or error}", REFUSED)
+            return _refuse(one_line(f"{where}{error.strerror or error}", LONGEST - len("latentbench: ")), REFUSED)
         except Exception:
             if not stop.signal:
                 raise

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from latentbench.cli.console import print_table
+from latentbench.cli.console import print_table, show
+from latentbench.outputs import given, output_file
 
 if TYPE_CHECKING:
     from latentbench.gate.speed_gate import Decision
@@ -55,12 +56,13 @@ def gate(
         asked = speed_gate.Gate(
             base, head or TREE, Path(suite), only, every, some, seconds, order, speed_gate.clock(clock)
         )
-        folder = run_folder.unused(Path(out)) if out else None
+        place = given("gate: --out", out)
+        folder = run_folder.unused(place) if place else None
         decision = speed_gate.run_gate(asked, Path.cwd())
         if folder:
             write(decision, folder)
         if json_output:
-            typer.echo(json.dumps(as_json(decision), ensure_ascii=False, allow_nan=False))
+            show(json.dumps(as_json(decision), ensure_ascii=False, allow_nan=False))
         else:
             _show_gate(decision)
         return VERDICT if change.fails(decision.changes, verdicts) else FINISHED
@@ -72,18 +74,20 @@ def _show_gate(decision: Decision) -> None:
     """The verdict in a sentence, the table, what else a reader should know."""
     from latentbench.report.exports import comparison, gate
 
-    typer.echo(comparison.sentence(decision.changes))
-    typer.echo("")
+    show(comparison.sentence(decision.changes))
+    show("")
     print_table(*comparison.table(decision.changes, same=True))
     for line in (*comparison.without(decision.changes), *gate.notes(decision)):
-        typer.echo(line)
+        show(line)
 
 
 def compare(
     folders: list[str] = typer.Argument(
         ..., metavar="BASE HEAD", help="Two run folders, or two pytest-benchmark JSON files or folders of them."
     ),
-    fail_on: str = typer.Option("", "--fail-on", metavar="VERDICTS", help="Exit 1 on these: worse, or worse,unknown."),
+    fail_on: str = typer.Option(
+        None, "--fail-on", metavar="VERDICTS", help="Exit 1 on these: worse, or worse,unknown."
+    ),
     threshold: list[str] = typer.Option(
         [], "--threshold", metavar="METRIC=X", help="Least change worth a verdict: 5% of the base, or .02 in its unit."
     ),
@@ -95,14 +99,14 @@ def compare(
     lang: str = typer.Option(None, "--lang", metavar="en|zh", help="Language of the page."),
 ) -> Action:
     """Say what became better, worse or stayed the same between two runs, and what nobody can tell."""
-    paths = [Path(f) for f in folders]
+    paths, file = [Path(f) for f in folders], given("compare: --out", out)
     if history:
-        return partial(_show_history, paths, Path(out) if out else None, lang)
-    return partial(_show_changes, paths, fail_on, threshold, Path(out) if out else None, json_output)
+        return partial(_show_history, paths, file, lang)
+    return partial(_show_changes, paths, fail_on, threshold, file, json_output)
 
 
 def _show_changes(
-    paths: Sequence[Path], fail_on: str, threshold: Sequence[str], out: Path | None, as_json: bool
+    paths: Sequence[Path], fail_on: str | None, threshold: Sequence[str], out: Path | None, as_json: bool
 ) -> int:
     from dataclasses import asdict
 
@@ -113,12 +117,10 @@ def _show_changes(
 
     if len(paths) != 2:
         raise ValueError(f"compare: takes BASE and HEAD, got {len(paths)} (any number with --history)")
-    fatal = named(fail_on)
-    if out and not out.parent.is_dir():
-        raise ValueError(f"compare: {out} cannot be written: {out.parent} is not a folder")
+    fatal = named(fail_on) if fail_on is not None else ()
     result = compare(paths[0], paths[1], parse_thresholds(threshold))
     if out:
-        records.write_text(out, comparison.markdown(result.changes, result.title, result.notes))
+        records.write_text(output_file("compare", out), comparison.markdown(result.changes, result.title, result.notes))
     if as_json:
         row = {
             "title": result.title,
@@ -126,15 +128,15 @@ def _show_changes(
             "changes": [asdict(c) for c in result.changes],
             "findings": [asdict(f) for f in result.findings],
         }
-        typer.echo(json.dumps(row, ensure_ascii=False, allow_nan=False))
+        show(json.dumps(row, ensure_ascii=False, allow_nan=False))
     else:
         headers, rows = comparison.table(result.changes)
         if rows:
             print_table(headers, rows)
-            typer.echo("")
+            show("")
         for line in (*comparison.without(result.changes), *result.notes):
-            typer.echo(line)
-        typer.echo(f"{comparison.sentence(result.changes)}\n{headline(result.changes)}")
+            show(line)
+        show(f"{comparison.sentence(result.changes)}\n{headline(result.changes)}")
     return VERDICT if fails(result.changes, fatal) else FINISHED
 
 
@@ -143,6 +145,6 @@ def _show_history(folders: Sequence[Path], out: Path | None, lang: str | None) -
 
     page, points = report.render_history(folders, out, lang)
     for line in points:
-        typer.echo(line)
-    typer.echo(str(page))
+        show(line)
+    show(str(page))
     return FINISHED

@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 import unicodedata
 from collections.abc import Sequence
+from typing import TextIO
 
 import typer
+
+from latentbench.plain_text import one_line, visible
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -17,7 +20,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(width(r[k]) for r in [headers, *rows]) for k in range(len(headers))]
     for line in [headers, *rows]:
         first, *rest = (" " * (w - width(c)) for c, w in zip(line, widths, strict=True))
-        typer.echo("  ".join([line[0] + first, *(gap + c for gap, c in zip(rest, line[1:], strict=True))]).rstrip())
+        show("  ".join([line[0] + first, *(gap + c for gap, c in zip(rest, line[1:], strict=True))]).rstrip())
 
 
 def width(text: str) -> int:
@@ -33,13 +36,26 @@ def rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: boo
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for k, header in enumerate(headers):
-        table.add_column(header, justify="right" if right and k else "left")
+        table.add_column(_cell(header), justify="right" if right and k else "left")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(_cell(cell)) for cell in row))
     Console().print(table)
+
+
+def _cell(text: str) -> str:
+    return _printable(visible(text), sys.stdout)
 
 
 def say_line(message: str) -> None:
     """One line on standard error, whatever the message holds."""
-    line = " ".join(message.split())
-    print(f"latentbench: {line}".encode("utf-8", "replace").decode(), file=sys.stderr)
+    print(_printable(f"latentbench: {one_line(message)}", sys.stderr), file=sys.stderr)
+
+
+def show(text: str) -> None:
+    """Text on standard output: what steers a terminal written out, what its encoding lacks replaced."""
+    typer.echo(_printable(visible(text, keep="\n\t"), sys.stdout))
+
+
+def _printable(text: str, stream: TextIO | None) -> str:
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding, "replace")

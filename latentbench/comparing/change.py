@@ -217,9 +217,9 @@ def headline(changes: Sequence[Change]) -> str:
 
 
 def named(text: str) -> tuple[ChangeVerdict, ...]:
-    """The verdicts of a list such as ``worse,unknown``; none for an empty one. Raises ValueError for another word."""
+    """The verdicts of a list such as ``worse,unknown``. Raises ValueError for another word, and for an empty one."""
     out = []
-    for word in filter(None, (w.strip() for w in text.split(","))):
+    for word in (w.strip() for w in text.split(",")):
         verdict = next((v for v in VERDICTS if v == word), None)
         if verdict is None:
             raise unknown("fail-on", word, VERDICTS)

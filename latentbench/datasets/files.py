@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latentbench import machine
+from latentbench.arrays import Unreadable, read_npz
 from latentbench.core import Dataset, DatasetEntry
 from latentbench.datasets.splits import stratified
 
@@ -41,24 +43,13 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         what = "is a folder" if path.is_dir() else "no such file"
         raise ValueError(f"{path}: {what}; npz:PATH needs a file with arrays x and, optionally, y")
     try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ValueError("it is a single array, not an npz")
-        with file:
-            arrays: dict[str, Any] = {name: file[name] if name in ("x", "y") else np.empty(0) for name in file.files}
-        if odd := next((n for n, a in arrays.items() if not isinstance(a, np.ndarray)), None):
-            raise ValueError(f"'{odd}' is not an array")
-        return arrays
-    except Exception as error:  # a damaged file makes numpy, zipfile and zlib raise errors of every kind
-        raise ValueError(f"{path}: cannot be read as an npz of plain arrays: {_why(error)}") from None
-
-
-def _why(error: BaseException) -> str:
-    """The reason numpy gives, shorter where it speaks of pickles: it takes every file it does not know for one."""
-    text = " ".join(str(error).split())
-    if "allow_pickle" not in text:
-        return text or type(error).__name__
-    return "it holds Python objects, which are refused" if "Object arrays" in text else "it is not an npz file"
+        arrays = read_npz(path, machine.memory() // 2, ("x", "y"))
+    except Unreadable as error:
+        raise ValueError(f"{path}: cannot be read as an npz of plain arrays: {error}") from None
+    needed = arrays["x"].size * 4 if "x" in arrays else 0
+    if needed > machine.memory() // 2:
+        raise ValueError(f"{path}: x takes {needed:,} bytes as float32, more than half of this machine's memory")
+    return arrays
 
 
 def images(path: Path, x: NDArray[Any]) -> NDArray[np.float32]:

@@ -189,9 +189,7 @@ def run_gate(gate: Gate, folder: Path) -> Decision:
     if find_spec("pytest_benchmark") is None:
         raise ValueError("gate: pytest-benchmark is not installed; pip install 'latentbench[bench]'")
     root = repository(folder)
-    suite = root / gate.suite
-    if not suite.exists():
-        raise ValueError(f"gate: --suite {gate.suite} is not in {root}")
+    suite = _suite(root, gate.suite)
     shas = resolve(root, gate.base, "--base"), resolve(root, gate.head, "--head")
     with _side_by_side(root, (gate.base, gate.head), shas) as sides:
         for side in sides:
@@ -200,6 +198,27 @@ def run_gate(gate: Gate, folder: Path) -> Decision:
             (place / REFERENCE_FILE).write_text(REFERENCE_SOURCE, "utf-8")
         decision = carry_out(gate, Launcher(gate.suite, gate.only, gate.clock), sides)
     return replace(decision, notes=tuple(_notes(root, gate, shas)))
+
+
+def _suite(root: Path, asked: Path) -> Path:
+    """The benchmarks in the repository at ``root``. Raises ValueError where they are not in it, and where they are all of
+    it or hold its own files: laid over both sides they would make them one."""
+    if not str(asked).strip() or asked.is_absolute() or ".." in asked.parts:
+        raise ValueError(f"gate: --suite {str(asked)!r} is not a path inside {root}")
+    suite = root / asked
+    try:
+        real, top = suite.resolve(), root.resolve()
+    except (OSError, RuntimeError):
+        raise ValueError(f"gate: --suite {asked} cannot be followed") from None
+    if not suite.exists():
+        raise ValueError(f"gate: --suite {asked} is not in {root}")
+    if top.is_relative_to(real):
+        raise ValueError(f"gate: --suite {asked} is the whole repository; name the folder of its benchmarks")
+    if not real.is_relative_to(top):
+        raise ValueError(f"gate: --suite {asked} lies outside {root}")
+    if real.is_relative_to(top / ".git"):
+        raise ValueError(f"gate: --suite {asked} is git's own")
+    return suite
 
 
 def _notes(root: Path, gate: Gate, shas: tuple[str, str]) -> Iterator[str]:

@@ -30,6 +30,7 @@ from latentbench.core import (
     Value,
 )
 from latentbench.randomness import seeded
+from latentbench.record_types import LARGEST
 from latentbench.records import SELF_CHECK, Reason, Record, anchor_role
 
 CHUNK = 4096
@@ -128,7 +129,7 @@ def _score(view: Encoding, metric: Metric, base: Record) -> Record:
     except Exception as error:  # whatever a user's decoder raises is a result of measuring it
         return replace(base, status="failed", reason=caught(error))
     value, samples, detail = result if isinstance(result, Value) else (result, None, {})
-    if not math.isfinite(value):
+    if not abs(value) <= LARGEST:  # also nan; of a larger one not even the square can be told
         reason = Reason.of("failed.not_finite", "the value is {value}, not a finite number", value=value)
         return replace(base, status="failed", reason=reason)
     finite = None if samples is None or not all(map(math.isfinite, samples)) else tuple(map(float, samples))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from latentbench import records
+from latentbench.outputs import output_file
 from latentbench.report.wording import language
 from latentbench.run_folder import RunFiles
 
@@ -34,11 +35,10 @@ def render(folders: Sequence[Path], out: Path | None = None, lang: str | None = 
     target = Path(out) if out is not None else RunFiles(runs[0].path if len(runs) == 1 else Path()).page
     if out is None and len(runs) > 1 and target.exists():
         raise ValueError(f"report: {target} is there already; name another file with --out")
-    if not target.parent.is_dir():
-        raise ValueError(f"report: {target} cannot be written: {target.parent} is not a folder")
+    place = output_file("report", target)
     with language.speaking(lang or runs[0].lang):
         text = page.html(runs)
-    records.write_text(target, text)
+    records.write_text(place, text)
     return target
 
 

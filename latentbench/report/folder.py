@@ -6,18 +6,16 @@ recorded is `Absent` with a sentence that says so, and the page prints that sent
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from latentbench import artifact_schema, records
+from latentbench.arrays import Unreadable, read_npz
 from latentbench.artifact_schema import ArtifactRole
 from latentbench.records import Kept, Record
 from latentbench.report.wording import language, words
@@ -27,6 +25,8 @@ from latentbench.stats.cells import Cell, summarise
 
 Array = NDArray[Any]
 
+LARGEST = 256 << 20
+"""Most bytes that the arrays of an artifact may take; those of a run take some megabytes."""
 
 ROLES = marked(("data", "strips", "samples", "posterior", "reconstructions", "map", "plane"))
 """Artifacts that the page draws."""
@@ -149,7 +149,11 @@ class RunFolder:
         if artifact_schema.is_newer(row.detail):
             text = marked("Not drawn: {path}, the {what}, was written by a newer version of latentbench; update it.")
             raise Absent(say(text, path=row.path, what=what))
-        place = (self.path / row.path).resolve()
+        try:
+            place = (self.path / row.path).resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # links in a circle, no name of a file
+            text = marked("Not drawn: {path} cannot be read: {error}.")
+            raise Absent(say(text, path=row.path, error=error)) from None
         if not place.is_relative_to(self.path.resolve()):
             raise Absent(say("Not drawn: the {what} lies outside the run folder.", what=what))
         if not place.is_file():
@@ -159,9 +163,8 @@ class RunFolder:
             text = marked("Not drawn: {path}, the {what}, is not the file this run recorded (its hash differs).")
             raise Absent(say(text, path=row.path, what=what))
         try:
-            with np.load(place, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+            arrays = read_npz(place, LARGEST)
+        except Unreadable as error:
             text = marked("Not drawn: {path} cannot be read: {error}.")
             raise Absent(say(text, path=row.path, error=error)) from None
         return Artifact(role, model, arrays, row.detail, row.seed)

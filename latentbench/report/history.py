@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from latentbench.comparing.change import VERDICTS, ChangeVerdict
 from latentbench.comparing.history import Break, Revision, Series
+from latentbench.outputs import output_file
 from latentbench.report.drawing import figures, svg
 from latentbench.report.drawing.svg import Axis, drawing, line, marks, polyline, tag, text
 from latentbench.report.templates import environment, source
@@ -154,8 +155,7 @@ def write(folders: Sequence[Path], out: Path, revisions: Sequence[Revision], ser
     """Write the page. Raises ValueError where it would overwrite a run's own page or its folder is not there."""
     from latentbench import records
 
-    if not out.parent.is_dir():
-        raise ValueError(f"compare: {out} cannot be written: {out.parent} is not a folder")
-    if any(out.resolve() == RunFiles(f).page.resolve() for f in folders):
+    place = output_file("compare", out)
+    if any(place == RunFiles(f).page.resolve() for f in folders):
         raise ValueError(f"compare: {out} is a run's own page; name another file with --out")
-    records.write_text(out, html(revisions, series))
+    records.write_text(place, html(revisions, series))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from latentbench.config import Run, execution_options, make_run
+from latentbench.config import Run, execution_options, make_run, parse_spec
 from latentbench.records import Record
 from latentbench.run_folder import MANIFEST, RunFiles
 from latentbench.run_info import find_run_info
@@ -43,12 +43,20 @@ def measure_anew(folder: Path, options: Mapping[str, Any]) -> tuple[Run, Trained
     place = f"{folder.resolve()}-measured" if folder.name in ("", "..") else f"{folder}-measured"
     reuse = [str(folder), *options.get("reuse", ())]
     asked = make_run({**config, "metrics": (), "out": place, **options, "reuse": reuse})
+    if any(":" in parse_spec(model).name for model in asked.models) and _inside(Path.cwd(), folder):
+        raise ValueError(
+            f"measure: {folder} holds a model of a module, and modules are looked for here, in it: stand elsewhere"
+        )
     weights = _weights(files, rows)
     for model in asked.models:
         for seed in asked.seeds:
             if (model, seed) not in weights:
                 raise ValueError(f"measure: {folder}: {_why_not(files, model, seed)}")
     return asked, Trained(folder, info.dataset.get("sha256"), weights)
+
+
+def _inside(place: Path, folder: Path) -> bool:
+    return place.resolve().is_relative_to(folder.resolve())
 
 
 def _weights(files: RunFiles, rows: Sequence[Record]) -> dict[tuple[str, int], str]:

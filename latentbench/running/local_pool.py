@@ -72,7 +72,8 @@ class Pool:
 
     def _start(self) -> None:
         process = subprocess.Popen(
-            [sys.executable, "-m", "latentbench.running.worker"],
+            # -P: what is imported does not hang on what lies in the working folder.
+            [sys.executable, "-P", "-m", "latentbench.running.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None,

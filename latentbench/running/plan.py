@@ -9,8 +9,6 @@ so a run resumed, a run with one more metric, seed or model, and a run measured 
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from latentbench import catalog
+from latentbench import catalog, machine
 from latentbench.catalog import ModelSpec
 from latentbench.config import Run
 from latentbench.core import Dataset
@@ -81,8 +79,7 @@ def plan(asked: Run, trained: Trained | None = None) -> Planned:
     Raises ValueError, one line, for an unknown model, field, dataset, metric or executor, data that cannot be used, a
     device that is not there, or a folder to reuse that holds no run.
     """
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # package.module:MyModel is looked for where the user stands
+    machine.threads()
     entry, _ = catalog.find_dataset(asked.dataset)
     run = asked.resolve({"latent_dim": 16, "epochs": 50, "batch_size": 128, **entry.defaults})
     for text in run.models:
@@ -95,7 +92,10 @@ def plan(asked: Run, trained: Trained | None = None) -> Planned:
     runs = run.by_split()
     splits = _splits(run, [catalog.load_dataset(one) for one in runs])
     dataset = splits[0]
+    if trained is None:
+        _batch(asked, dataset, entry.defaults)
     for spec in models:
+        _affordable(spec, dataset.shape)
         with torch.random.fork_rng(devices=[]):
             model = spec.build(dataset.shape)
         for method in ("encode", "decode", "loss", "state_dict"):
@@ -127,6 +127,34 @@ def plan(asked: Run, trained: Trained | None = None) -> Planned:
         expected_seconds=_forecast(parts, found, run, dataset),
         warnings=(*_warnings(run, dataset, models), *reused.elsewhere),
     )
+
+
+def _batch(asked: Run, dataset: Dataset, defaults: Mapping[str, object]) -> None:
+    """Raises ValueError where a batch was asked for that is larger than the training data."""
+    size, there = asked.batch_size, len(dataset.images)
+    if size is not None and size > there and size != defaults.get("batch_size", 128):
+        raise ValueError(f"batch_size: {size} is not allowed: there are {there} training images")
+
+
+STATES = 4
+"""Numbers that training holds for each weight: itself, its gradient, Adam's two means."""
+
+
+def _affordable(spec: ModelSpec, shape: tuple[int, int, int]) -> None:
+    """Raises ValueError where a model of this package would not fit into the machine's memory. It is built without its
+    numbers to find out; a user's own may not bear that, and is not tried."""
+    if ":" in spec.name or spec.name not in catalog.models():
+        return
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        model = spec.build(shape)
+    if not isinstance(model, torch.nn.Module):
+        return
+    size, there = STATES * 4 * sum(p.numel() for p in model.parameters()), machine.memory()
+    if size > there:
+        raise ValueError(
+            f"models: '{spec.text}' is not allowed: training it takes {size / 2**30:,.0f} GiB, this machine has "
+            f"{there / 2**30:,.0f} GiB"
+        )
 
 
 def pick_device(run: Run) -> str:

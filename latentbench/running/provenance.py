@@ -17,7 +17,7 @@ import torch
 
 from latentbench import __version__
 from latentbench.core import Dataset, Metric
-from latentbench.machine import processor
+from latentbench.machine import processor, threads
 from latentbench.run_info import RunInfo
 from latentbench.stats.least import least_effect
 
@@ -100,7 +100,7 @@ def describe_environment(device: str) -> dict[str, Any]:
         "cpu": processor(),
         "cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
-        "threads": int(os.environ.get("LATENTBENCH_THREADS", "1")),
+        "threads": threads(),
         "device": device,
         **versions,
     }

@@ -344,7 +344,7 @@ def _serve(paths: Queue[str | None], listen: Listen) -> None:
         try:
             perform(_read(line), listen)
             listen({"done": line})
-        except Exception as error:  # the parent decides what a failed unit means
+        except (Exception, SystemExit) as error:  # the parent decides what a failed unit means
             listen({"failed": line, "reason": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"})
 
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from latentbench.comparing.change import FAMILYWISE, Change, ChangeVerdict, headline, incomparable, of_verdict, overall
+from latentbench.outputs import MARK
+from latentbench.plain_text import fields_for_markdown, in_markdown
 from latentbench.report.exports.tables import markdown_table
 from latentbench.report.wording import words
 
@@ -29,16 +31,18 @@ SIZES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
 
 def markdown(changes: Sequence[Change], title: str, notes: Sequence[str] = ()) -> str:
     """The comparison as Markdown. ``title`` names the two sides; ``notes`` are sentences on how it was done."""
-    parts = [f"### {_safe(title)}", "", f"**{sentence(changes)}** {headline(changes)}.", ""]
+    changes = [fields_for_markdown(c, "verdict", "better") for c in changes]
+    title, notes = in_markdown(title), [in_markdown(n) for n in notes]
+    parts = [f"### {title}", "", f"**{sentence(changes)}** {headline(changes)}.", ""]
     for verdict in ("worse", "better"):
         if group := of_verdict(changes, verdict):
             parts += [f"#### {TITLES[verdict]}", "", _rows(group), ""]
     parts += _unknown(of_verdict(changes, "unknown"))
-    tail = ["", *(f"- {_safe(n)}" for n in (*_remarks(changes), *notes, RULE)), ""]
+    tail = ["", *(f"- {n}" for n in (*_remarks(changes), *notes, RULE)), ""]
     same = _folded(f"Same: {len(group)}", [_rows(group)]) if (group := of_verdict(changes, "same")) else []
     if same and sum(map(len, (*parts, *same, *tail))) > LONGEST:
         same = [f"Same: {len(group)}, too many to list.", ""]
-    return "\n".join([*parts, *same, *tail]).replace("\n\n\n", "\n\n")
+    return "\n".join([*parts, *same, *tail, MARK, ""]).replace("\n\n\n", "\n\n")
 
 
 RULE = (
@@ -84,9 +88,9 @@ def _unknown(changes: Sequence[Change]) -> list[str]:
     measured = [c for c in changes if c.harm is not None]
     body = []
     if measured:
-        rows = [[*_row(c), _safe(c.reason)] for c in measured]
+        rows = [[*_row(c), c.reason] for c in measured]
         body += [markdown_table([*HEADERS, "why"], rows), ""]
-    body += [f"- {_safe(line)}" for line in without(changes)]
+    body += [f"- {line}" for line in without(changes)]
     if len(measured) + len(incomparable(changes)) > FOLDED:
         return _folded(f"Unknown: {len(changes)}", body)
     return [f"#### {TITLES['unknown']}", "", *body, ""]
@@ -101,7 +105,7 @@ def _rows(changes: Sequence[Change]) -> str:
 
 
 def _row(c: Change) -> list[str]:
-    name = f"`{c.metric}`" + (f" of {_safe(c.subject)}" if c.subject else "")
+    name = f"`{c.metric}`" + (f" of {c.subject}" if c.subject else "")
     return [name, *_cells(c)]
 
 
@@ -163,8 +167,3 @@ def _remarks(changes: Sequence[Change]) -> list[str]:
         if c.note:
             out.setdefault(c.note, []).append(c.name)
     return [f"{note}: {_some(names)}" for note, names in out.items()]
-
-
-def _safe(text: str) -> str:
-    """Text that Markdown takes as text: no tags, no line breaks."""
-    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from latentbench.plain_text import fields_for_markdown, in_spreadsheet, one_line
 from latentbench.records import Record, canonical, run_record, values
 from latentbench.report.sections import published
 from latentbench.report.wording import words
@@ -76,11 +77,12 @@ def _row(of: Record | Cell, seed: int | None, value: float | None) -> dict[str, 
 
 
 def results_csv(records: Sequence[Record]) -> str:
-    """results.csv as text; what is absent is an empty cell."""
+    """results.csv as text; what is absent is an empty cell, and text that a spreadsheet would take for a formula begins
+    with an apostrophe."""
     out = io.StringIO()
     writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(flat_rows(records))
+    writer.writerows({k: in_spreadsheet(v) for k, v in row.items()} for row in flat_rows(records))
     return out.getvalue()
 
 
@@ -97,6 +99,8 @@ def _cell(text: str) -> str:
 def summary_md(records: Sequence[Record]) -> str:
     """The verdict in words, the score table, what failed or was skipped, and how to have it again; fit for a comment
     on a pull request."""
+    command = _command(records)
+    records = [fields_for_markdown(r, "kind", "role", "status", "better") for r in records]
     parts = ["# latentbench", ""]
     answers = statements(records)
     parts += [*(f"- **{v.headline}**" for v in answers), ""] if answers else [say("No model was measured."), ""]
@@ -115,7 +119,7 @@ def summary_md(records: Sequence[Record]) -> str:
         ]
     parts += _details(answers, [why for row in rows for why in row.why])
     parts += _without(records)
-    return "\n".join([*parts, *_origin(records)])
+    return "\n".join([*parts, *_origin(records), *command])
 
 
 def _scores(table: Table) -> str:
@@ -208,5 +212,11 @@ def _origin(records: Sequence[Record]) -> list[str]:
     says += [say("Versions: {versions}.", versions=versions)] if versions else []
     if head.detail.get("git"):
         says.append(say("Revision: `{revision}`.", revision=head.detail["git"]))
-    command = head.detail.get("command")
-    return [say(" ").join(says), "", *([f"    {command}", ""] if command else [])]
+    return [say(" ").join(says), ""]
+
+
+def _command(records: Sequence[Record]) -> list[str]:
+    """The line that asked for the run, as a block of code."""
+    head = run_record(records)
+    command = head.detail.get("command") if head is not None else None
+    return [f"    {one_line(str(command))}", ""] if command else []

@@ -1,0 +1,90 @@
+"""Arrays of a file that may come from anybody, read only after their declared sizes were found to be bearable.
+
+A ``.npz`` is a zip archive of ``.npy`` files. A kilobyte of it can declare a terabyte, and numpy allocates what a header
+declares before it reads on. Here the archive's table and every header are read first: no Python objects, no more than a
+number of bytes in all, each header in agreement with the length of its member.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Container, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+MEMBERS = 1000
+"""Most arrays of a file."""
+HEADER = 10_000
+"""Most bytes of an array's header."""
+AXES = 8
+"""Most axes of an array."""
+
+
+class Unreadable(ValueError):
+    """The file is no archive of plain arrays within the limits; the message says why."""
+
+
+def read_npz(path: Path, most: int, wanted: Container[str] | None = None) -> dict[str, NDArray[Any]]:
+    """The arrays of an ``.npz`` file by name; those that are not ``wanted`` (default: all are) are empty. ``most``: bytes
+    that the wanted ones may take together. Raises Unreadable, before anything is allocated where it is too large."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _read(archive, most, wanted)
+    except Unreadable:
+        raise
+    except zipfile.BadZipFile as error:
+        why = str(error)[:1].lower() + str(error)[1:]
+        raise Unreadable(
+            "it is a single array, not an npz" if _is_npy(path) else f"it is not an npz file: {why}"
+        ) from None
+    except Exception as error:  # a damaged file makes numpy, zipfile, zlib and tokenize raise errors of every kind
+        raise Unreadable(" ".join(str(error).split()) or type(error).__name__) from None
+
+
+def _is_npy(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(npy.MAGIC_PREFIX)) == npy.MAGIC_PREFIX
+
+
+def _read(archive: zipfile.ZipFile, most: int, wanted: Container[str] | None) -> dict[str, NDArray[Any]]:
+    members = archive.infolist()
+    if len(members) > MEMBERS:
+        raise Unreadable(f"it holds {len(members)} arrays, more than {MEMBERS}")
+    named: Mapping[str, zipfile.ZipInfo] = {m.filename.removesuffix(".npy"): m for m in members}
+    taken = {name: m for name, m in named.items() if wanted is None or name in wanted}
+    total = 0
+    for name, member in taken.items():
+        if not member.filename.endswith(".npy"):
+            raise Unreadable(f"'{member.filename}' is not an array")
+        with archive.open(member) as stream:
+            total += _declared(name, stream, member.file_size)
+        if total > most:
+            raise Unreadable(f"its arrays take {total:,} bytes, more than {most:,}")
+    out: dict[str, NDArray[Any]] = {name: np.empty(0) for name in named}
+    for name, member in taken.items():
+        with archive.open(member) as stream:
+            out[name] = np.asarray(npy.read_array(stream, allow_pickle=False, max_header_size=HEADER))
+    return out
+
+
+def _declared(name: str, stream: IO[bytes], size: int) -> int:
+    """The bytes that an array's header declares. Raises Unreadable where they are not those that its member has."""
+    version = npy.read_magic(stream)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise Unreadable(f"'{name}' has version {version} of the format")
+    # 3.0 differs from 2.0 in the encoding of field names, and plain arrays have none.
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(stream, max_header_size=HEADER)
+    if dtype.hasobject:
+        raise Unreadable("it holds Python objects, which are refused")
+    if len(shape) > AXES or any(length < 0 for length in shape):
+        raise Unreadable(f"'{name}' declares the shape {shape!s:.60}")
+    declared = math.prod(shape) * dtype.itemsize
+    if declared != size - stream.tell():
+        raise Unreadable(f"'{name}' declares {declared:,} bytes and has {max(size - stream.tell(), 0):,}")
+    return declared

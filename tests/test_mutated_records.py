@@ -1,0 +1,107 @@
+"""A records file that somebody changed, through every command that reads one: a line or a page, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import synthetic_run
+from mutations import mutated
+
+import latentbench as lb
+from latentbench.cli import main
+
+COUNT = int(os.environ.get("LATENTBENCH_FUZZ", "0")) or 40
+"""Mutations, each through one command; `tox -e fuzz` asks for 1,600."""
+FIRST = int(os.environ.get("LATENTBENCH_FUZZ_FROM", "0"))
+"""Number of the first, to try others."""
+COMMANDS = ("report", "compare", "history", "load", "measure")
+LIMIT = 20
+"""Seconds that a command may take."""
+
+
+@contextmanager
+def within(seconds: int) -> Iterator[None]:
+    """Raises TimeoutError in what takes longer."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"still at work after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def told(out: str) -> bool:
+    """Whether the one line of a refusal is one, of a length and without what steers a terminal."""
+    line = out.removesuffix("\n")
+    return line.startswith("latentbench: ") and line.isprintable() and len(line) <= 300
+
+
+def carry_out(command: str, folder: Path, whole: Path, out: Path) -> int:
+    """The command on a mutated folder; its exit code. Raises whatever the command does."""
+    if command == "report":
+        return main(["report", str(folder), "--out", str(out)])
+    if command == "compare":
+        return main(["compare", str(whole), str(folder), "--out", str(out)])
+    if command == "history":
+        return main(["compare", "--history", str(whole), str(folder), "--out", str(out)])
+    if command == "measure":
+        return main(["measure", str(folder), "--metrics", "mse", "--dry-run"])
+    try:
+        lb.load(folder, "vae", 0)
+    except ValueError as error:
+        return 2 if "\n" not in str(error) else 1
+    return 0
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synthetic_run.build(tmp_path_factory.mktemp("whole") / "run")
+
+
+def test_a_mutated_records_file_gives_a_line_or_a_page(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = (whole / "records.jsonl").read_bytes()
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    broken, counts = [], dict.fromkeys(("page", "line"), 0)
+    for number in range(FIRST, FIRST + COUNT):
+        changed, what = mutated(content, number)
+        (folder / "records.jsonl").write_bytes(changed)
+        command = COMMANDS[random.Random(number).randrange(len(COMMANDS))]
+        out = tmp_path / f"{number}.html"
+        try:
+            with within(LIMIT):
+                code = carry_out(command, folder, whole, out)
+        except BaseException as error:  # whatever it is, it is a finding
+            broken.append(f"{number} {command} ({what}): {type(error).__name__}: {error!s:.200}")
+            capsys.readouterr()
+            continue
+        refusal = capsys.readouterr().err
+        lines = [line for line in refusal.splitlines() if not line.startswith("latentbench: note: ")]
+        if code not in (0, 2) or (code == 2 and command != "load" and not (len(lines) == 1 and told(lines[0]))):
+            broken.append(f"{number} {command} ({what}): exit {code}: {refusal!r:.300}")
+        if code == 2 and out.exists():
+            broken.append(f"{number} {command} ({what}): refused, and {out.name} was written")
+        counts["line" if code else "page"] += 1
+    print(json.dumps(counts))
+    assert not broken, f"{len(broken)} of {COUNT}: " + "\n".join(broken)
+
+
+def test_the_mutations_are_of_all_kinds(whole: Path) -> None:
+    content = (whole / "records.jsonl").read_bytes()
+    assert sum(mutated(content, n)[0] != content for n in range(200)) > 190
+    assert len({mutated(content, n)[1].split(" ")[0] for n in range(200)}) > 20
