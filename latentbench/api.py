@@ -464,12 +464,13 @@ def _write(
     return Result(done, folder, page)
 
 
-def _shape(info: RunInfo, where: Path) -> Sequence[int]:
+def _shape(info: RunInfo, where: Path) -> tuple[int, int, int]:
     """(c, h, w) of a run's images. Raises ValueError where its record does not say."""
     shape: Sequence[int] = info.dataset.get("shape") or ()
     if len(shape) != 3 or max(shape) > LARGEST_SIDE:
         raise ValueError(f"load: {where} does not say the shape of its images")
-    return shape
+    c, h, w = shape
+    return c, h, w
 
 
 LARGEST_SIDE = 2**16

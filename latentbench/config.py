@@ -337,7 +337,8 @@ def check_field(where: str, name: str, value: Any) -> None:
     about = Run.model_fields.get(name)
     if about is not None and value is not None:
         try:
-            TypeAdapter(Annotated[about.annotation, *about.metadata]).validate_python(value)
+            allowed: Any = Annotated[about.annotation, *about.metadata]
+            TypeAdapter(allowed).validate_python(value)
         except ValidationError as error:
             message = str(error.errors(include_url=False)[0]["msg"])
             raise ValueError(

@@ -231,7 +231,7 @@ class Kept(tuple[Record, ...]):
 
     def once(self, name: Hashable, work: Callable[[], Found]) -> Found:
         """What ``work`` finds in these records, found at the first call under this name."""
-        found: dict[Hashable, Any] = self.__dict__
+        found: dict[Any, Any] = self.__dict__
         if name not in found:
             found[name] = work()
         return found[name]  # type: ignore[no-any-return]
@@ -315,9 +315,12 @@ def write_text(path: Path, text: str) -> None:
     durable.write_bytes(path, text.encode("utf-8"))
 
 
+CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=dict)
+
+
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal content, equal text, hence equal hash."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=dict)
+    return CANONICAL.encode(value)
 
 
 def digest(value: Any, length: int = 12) -> str:

@@ -200,7 +200,7 @@ def _with(changes: Sequence[Change], thresholds: Mapping[str, Threshold]) -> lis
 def _notes(base: Sequence[Record], head: Sequence[Record], b: Mapping[Key, Cell], h: Mapping[Key, Cell]) -> list[str]:
     """What differs between the sides and is no reason to refuse: parameters, training, versions, the judge."""
     out = []
-    before_params, after_params = ({c.model: c.params for c in reversed(side.values())} for side in (b, h))
+    before_params, after_params = ({c.model: c.params for c in reversed(list(side.values()))} for side in (b, h))
     for model in dict.fromkeys(c.model for c in h.values()):
         sides = before_params.get(model), after_params[model]
         if sides[0] is not None and (fields := benchmark_files.difference(sides[0], sides[1])):

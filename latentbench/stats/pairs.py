@@ -33,11 +33,12 @@ class PairedRows(NamedTuple):
     @property
     def n(self) -> NDArray[np.intp]:
         """How many independent differences each pair has."""
-        return (~np.isnan(self.d)).sum(1)
+        counted: NDArray[np.intp] = (~np.isnan(self.d)).sum(1)
+        return counted
 
     def where(self, kept: NDArray[np.bool_]) -> PairedRows:
         """Some of the pairs."""
-        return PairedRows(*(part[kept] for part in self))
+        return PairedRows(self.first[kept], self.other[kept], self.d[kept], self.shared[kept], self.size[kept])
 
 
 def compared(cell: Cell) -> Mapping[Seed, float]:

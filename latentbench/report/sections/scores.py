@@ -195,7 +195,7 @@ def _beside(
     out: dict[tuple[Role, str], dict[str, float]] = {}
     for run, size in dict.fromkeys((c.run, c.latent_dim) for c in columns):
         for c in cells[id(run)].references.get((metric, split), ()):
-            if c.latent_dim in (None, size):
+            if c.interval and c.latent_dim in (None, size):
                 out.setdefault((c.role, c.model), {}).setdefault(run.label, c.interval.mean)
     return out
 

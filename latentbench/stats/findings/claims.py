@@ -27,9 +27,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from latentbench.stats.cells import Cell, Interval, Paired, comparable, paired, seeds_to_see, within_spread
-from latentbench.stats.families import ALPHA, Family, chance, compared, sound, together
+from latentbench.stats.families import ALPHA, Family, chance, sound, together
 from latentbench.stats.families import difference as paired_difference
 from latentbench.stats.findings.ranking import EDGE, all_pairs
+from latentbench.stats.pairs import compared
 
 ComparisonOutcome = Literal[
     "higher", "lower", "equivalent", "not told apart", "barred", "one seed", "no seed in common"
