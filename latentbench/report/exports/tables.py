@@ -7,12 +7,8 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-<<<<<<< ours
 from latentbench.plain_text import fields_for_markdown, in_spreadsheet, one_line
-from latentbench.records import Record, canonical, run_record, values
-=======
 from latentbench.records import Kept, Record, canonical, run_record, values
->>>>>>> theirs
 from latentbench.report.sections import published
 from latentbench.report.wording import words
 from latentbench.report.wording.findings import Statement, statements
@@ -81,15 +77,8 @@ def _row(of: Record | Cell, seed: int | None, value: float | None) -> dict[str, 
 
 
 def results_csv(records: Sequence[Record]) -> str:
-<<<<<<< ours
     """results.csv as text; what is absent is an empty cell, and text that a spreadsheet would take for a formula begins
     with an apostrophe."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({k: in_spreadsheet(v) for k, v in row.items()} for row in flat_rows(records))
-=======
-    """results.csv as text; what is absent is an empty cell."""
     if isinstance(records, Kept):
         return records.once("results.csv", lambda: _csv(records))
     return _csv(records)
@@ -99,8 +88,7 @@ def _csv(records: Sequence[Record]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(FIELDS)
-    writer.writerows(row.values() for row in flat_rows(records))
->>>>>>> theirs
+    writer.writerows(map(in_spreadsheet, row.values()) for row in flat_rows(records))
     return out.getvalue()
 
 
