@@ -98,7 +98,7 @@ def parse_seeds(value: Any) -> Any:
         if high < low or high - low >= 1000:
             raise ValueError(f"'{value}' is not a range A-B with A <= B and at most 1000 seeds")
         return tuple(range(low, high + 1))
-    parts = [p.strip() for p in value.split(",")]
+    parts = [p.strip() for p in value.removesuffix(",").split(",")]  # "7," is the seed 7, where "7" is seven of them
     if not all(p.isdecimal() and len(p) <= 10 for p in parts):
         raise ValueError(f"'{value}' is not seeds: write a count N, a range A-B or a list a,b,c")
     return tuple(int(p) for p in parts)

@@ -247,7 +247,7 @@ DETAIL: Mapping[str, Check] = {
     "why": either(text, several(text)), "falling": flag, "kept": optional(natural), "steps": either(natural, _NUMBERS),
     "test_in_train": natural, "test_in_val": natural, "classes": either(several(text), number), "trustworthiness": _NUMBER,
     "k": optional(natural), "reach": magnitude, "share": _NUMBER, "part": one_of("outside", "sparse", "dimension"),
-    "null": number, "schema": strict_positive, "lower": _NUMBER, "largest class": _NUMBER, "worst": label,
+    "null": number, "lower": _NUMBER, "largest class": _NUMBER, "worst": label,
     "flops": optional(magnitude), "inner": optional(natural), "blocks": optional(natural), "device": optional(label),
 }  # fmt: skip
 """The named extras that this package reads of a record, whatever its metric."""

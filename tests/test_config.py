@@ -36,7 +36,7 @@ valid = st.fixed_dictionaries(
         "lr": st.floats(1e-12, 10),
         "device": st.sampled_from(["auto", "cpu", "cuda"]),
         "metrics": st.lists(name, max_size=3, unique=True),
-        "out": st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8),
+        "out": st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8),
         "json": st.booleans(),
         "open": st.booleans(),
         "quiet": st.booleans(),
@@ -175,7 +175,7 @@ def test_an_id_is_a_plain_folder_name():
         ({"dedupe": "perhaps"}, ["dedupe", "perhaps", "boolean"]),
         ({"workers": 0}, ["workers", "0"]),
         ({"out": ""}, ["out", "at least 1 character"]),
-        ({"models": ""}, ["models", "at least 1 item"]),
+        ({"models": ""}, ["models", "an empty name"]),
         ({"models": 5}, ["models", "5"]),
         ({"models": "ae,ae"}, ["models", "ae stands twice"]),
         ({"models": ["ae", " ae"]}, ["models", "ae stands twice"]),
@@ -273,5 +273,5 @@ def test_what_is_not_toml_is_refused_by_name(tmp_path, content):
 def test_a_missing_configuration_is_refused_by_name(tmp_path):
     with pytest.raises(ValueError, match=r"config file .*absent\.toml: No such file"):
         load_toml(tmp_path / "absent.toml")
-    with pytest.raises(ValueError, match="Is a directory"):
+    with pytest.raises(ValueError, match="is no regular file"):
         load_toml(tmp_path)
