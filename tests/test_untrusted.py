@@ -143,9 +143,9 @@ def archive(path: Path, descr: str, shape: str, content: bytes) -> Path:
         ("'|O'", "(1,)", b"\x80\x04N.", "Python objects"),
         ("[('a', '|O')]", "(1,)", b"\x80\x04N.", "Python objects"),
         ("'|V1000000000'", "(1,)", b"", "declares"),
-        ("'nothing'", "(1,)", b"1", ""),
-        ("'|u1'", "'x'", b"1", ""),
-        ("'|u1'", "(" * 300 + ")" * 300, b"1", ""),
+        ("'nothing'", "(1,)", b"1", r"[a-z]"),
+        ("'|u1'", "'x'", b"1", r"[a-z]"),
+        ("'|u1'", "(" * 300 + ")" * 300, b"1", r"[a-z]"),
     ],
 )
 def test_arrays_are_refused_before_anything_is_allocated(tmp_path, descr, shape, content, why):
