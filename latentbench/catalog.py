@@ -27,7 +27,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from latentbench.config import Run, Spec, check_field, parse_spec
 from latentbench.core import Dataset, DatasetEntry, Metric, ModelEntry
 from latentbench.datasets import duplicates
-from latentbench.plain_text import one_line
+from latentbench.files.plain_text import one_line
 from latentbench.records import model_name
 from latentbench.refusals import unknown
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from latentbench.plain_text import CONTROL
-from latentbench.record_types import NAME
+from latentbench.files.plain_text import CONTROL
+from latentbench.files.record_types import NAME
 from latentbench.records import digest
 from latentbench.refusals import unknown
 

@@ -23,7 +23,7 @@ Roles: what the thing named in ``model`` is to the run; nothing is told from the
 Schema 1 had no role and told these apart by how ``model`` begins. The names are still written so, and `model_name` keeps
 models from bearing them.
 
-Standard library only (and `latentbench.durable`): records are read on machines with no torch, years later, of metrics no longer installed.
+Standard library only (and `latentbench.files.durable`): records are read on machines with no torch, years later, of metrics no longer installed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from latentbench import durable, record_types
+from latentbench.files import durable, record_types
 
 SCHEMA = 2
 """Number of the record layout this version writes; `upgrade` lifts older ones to it."""
@@ -311,7 +311,7 @@ def write(path: Path, records: Iterable[Record]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all: see `latentbench.durable`."""
+    """Write a text file, whole or not at all: see `latentbench.files.durable`."""
     durable.write_bytes(path, text.encode("utf-8"))
 
 

@@ -22,7 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from latentbench import durable, records
+from latentbench import records
+from latentbench.files import durable
 from latentbench.records import Record
 
 RECORDS = "records.jsonl"

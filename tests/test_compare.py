@@ -445,9 +445,13 @@ def script():
 
 def test_each_planted_regression_still_finds_its_place_in_the_source(script, tmp_path):
     for plant in (*script.PLANTS, *script.HARMLESS):
-        made = script.scratch(tmp_path, plant) / "latentbench" / plant.file
-        here = script.ROOT / "latentbench" / plant.file
-        assert made.read_text() == here.read_text().replace(plant.old, plant.new) != here.read_text()
+        made = script.scratch(tmp_path, plant) / "latentbench"
+        expected: dict[str, str] = {}
+        for name, old, new in ((plant.file, plant.old, plant.new), *plant.more):
+            here = expected.get(name) or (script.ROOT / "latentbench" / name).read_text()
+            expected[name] = here.replace(old, new)
+            assert expected[name] != here
+        assert all((made / name).read_text() == text for name, text in expected.items())
 
 
 def test_the_page_of_error_rates_is_that_of_its_numbers(script):

@@ -16,8 +16,9 @@ from test_executor import InThisProcess
 from test_reuse import flip
 
 import latentbench as lb
-from latentbench import durable, records, report
+from latentbench import records, report
 from latentbench.config import make_run
+from latentbench.files import durable
 from latentbench.measuring import timing
 from latentbench.measuring.judge import train_judge
 from latentbench.run_folder import MANIFEST, RunFiles

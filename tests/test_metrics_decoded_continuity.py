@@ -22,11 +22,11 @@ from latentbench.metrics.decoded_continuity import (
     judged_paths,
     jump,
     path_pairs,
-    path_refinements,
     path_steps,
     step_lengths,
     tortuosity,
 )
+from latentbench.metrics.path_refinement import path_refinements
 from latentbench.randomness import seeded
 
 LINES = Coordinates(

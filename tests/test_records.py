@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from latentbench import durable, records
-from latentbench.plain_text import CONTROL
-from latentbench.record_types import LARGEST
+from latentbench import records
+from latentbench.files import durable
+from latentbench.files.plain_text import CONTROL
+from latentbench.files.record_types import LARGEST
 from latentbench.records import ROLES, SCHEMA, Reason, Record
 
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -21,10 +21,10 @@ from test_malformed import bomb
 
 import latentbench as lb
 from latentbench import records
-from latentbench.arrays import Unreadable, read_npz
 from latentbench.cli import main
-from latentbench.outputs import is_ours, output_file
-from latentbench.plain_text import CONTROL, in_markdown, in_spreadsheet, one_line, visible
+from latentbench.files.arrays import Unreadable, read_npz
+from latentbench.files.outputs import is_ours, output_file
+from latentbench.files.plain_text import CONTROL, in_markdown, in_spreadsheet, one_line, visible
 from latentbench.report.exports import tables
 
 NAME = '<img src=x onerror=alert(1)>|![p](http://e/x.png) @everyone `code` </script><script>alert(2)</script>&"'

@@ -30,8 +30,8 @@ from latentbench.cli.compare_and_gate import FINISHED, Action, compare, gate
 from latentbench.cli.console import print_table, rich_table, say_line, show
 from latentbench.cli.stopping import stopping
 from latentbench.config import EXECUTION_OPTIONS, Run, load_toml, make_run, option_name, studies, with_study
-from latentbench.outputs import given as named
-from latentbench.plain_text import LONGEST, one_line
+from latentbench.files.outputs import given as named
+from latentbench.files.plain_text import LONGEST, one_line
 from latentbench.refusals import unknown
 
 if TYPE_CHECKING:

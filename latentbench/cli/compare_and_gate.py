@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from latentbench.cli.console import print_table, show
-from latentbench.outputs import given, output_file
+from latentbench.files.outputs import given, output_file
 
 if TYPE_CHECKING:
     from latentbench.gate.speed_gate import Decision

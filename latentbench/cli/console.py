@@ -9,7 +9,7 @@ from typing import TextIO
 
 import typer
 
-from latentbench.plain_text import one_line, visible
+from latentbench.files.plain_text import one_line, visible
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentbench import machine
-from latentbench.arrays import Unreadable, read_npz
 from latentbench.core import Dataset, DatasetEntry
 from latentbench.datasets.splits import stratified
+from latentbench.files.arrays import Unreadable, read_npz
 
 CHANNELS = (1, 3, 4)
 SMALLEST = 4

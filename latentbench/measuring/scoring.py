@@ -29,8 +29,8 @@ from latentbench.core import (
     Undefined,
     Value,
 )
+from latentbench.files.record_types import LARGEST
 from latentbench.randomness import seeded
-from latentbench.record_types import LARGEST
 from latentbench.records import SELF_CHECK, Reason, Record, anchor_role
 
 CHUNK = 4096

@@ -93,14 +93,6 @@ def jump(steps: Tensor) -> Tensor:
     return (steps.amax(1) / steps.sum(1) - 1 / steps.shape[1]).clamp(min=0.0)
 
 
-def refinement(fine: Tensor) -> Tensor:
-    """``max_s d'_s / max_t d_t`` per path, (p,): the largest step of a path of 2T - 1 frames over the largest of its T
-    frames of even index, for frames ``fine`` (p, 2T - 1, ...). >= 1/2, by the triangle inequality; lower is better: 1/2 =
-    the step halves with the interval, 1 = a jump no finer sampling resolves. NaN where all T frames are one."""
-    coarse = step_lengths(fine[:, ::2]).steps.amax(1)
-    return (step_lengths(fine).steps.amax(1) / coarse).clamp(min=0.5)
-
-
 def betweenness(first: Tensor, middle: Tensor, last: Tensor) -> Tensor:
     """``(|m - p_0| + |p_1 - m|) / |p_1 - p_0|`` per path, (p,), for points (p, ...): >= 1; 1 = the decoded midpoint
     lies on the straight segment between the decoded ends."""
@@ -151,22 +143,6 @@ def path_steps(e: Encoding, frames: int, pairs: int) -> Steps:
         for ends in torch.split(path_pairs(e, pairs), max(1, CHUNK // frames))
     ]
     return Steps(torch.cat([p.steps for p in parts]), torch.cat([p.chord for p in parts]))
-
-
-def path_refinements(e: Encoding, frames: int, pairs: int) -> tuple[Tensor, Tensor]:
-    """`refinement` and chord, (pairs,) each, of `decoded_paths` with one more frame decoded halfway between any two; a
-    block of paths in memory at a time beside those."""
-    paths = e.once(decoded_paths, frames=frames, pairs=pairs)
-    halfway = (2 * torch.arange(frames - 1, dtype=torch.float64) + 1) / (2 * (frames - 1))
-    block = max(1, CHUNK // (2 * frames - 1))
-    each, chord = [], []
-    for ends, coarse in zip(paths.ends.to(e.mu.device).split(block), paths.frames.split(block), strict=True):
-        between = decode(e, along(e.mu[ends[:, 0]], e.mu[ends[:, 1]], halfway).flatten(0, 1))
-        fine = coarse.new_empty(len(ends), 2 * frames - 1, *coarse.shape[2:])
-        fine[:, ::2], fine[:, 1::2] = coarse, between.view(len(ends), frames - 1, *coarse.shape[2:])
-        each.append(refinement(fine))
-        chord.append(chord_of(fine))
-    return torch.cat(each), torch.cat(chord)
 
 
 def image_distance(e: Encoding) -> float:
@@ -242,12 +218,6 @@ def _tortuosity(e: Encoding, frames: int, pairs: int) -> Value:
 def _jump(e: Encoding, frames: int, pairs: int) -> Value:
     steps, chord = e.once(path_steps, frames=frames, pairs=pairs)
     return over_paths(jump(steps), has_path(e, chord))
-
-
-def _refinement(e: Encoding, frames: int, pairs: int) -> Value:
-    each, chord = path_refinements(e, frames, pairs)
-    value = over_paths(each, has_path(e, chord))
-    return value._replace(value=value.detail["median"], detail={**value.detail, "mean": value.value})
 
 
 def _inner(valid: Tensor) -> Tensor:
@@ -347,7 +317,7 @@ def _fade_class_changes(e: Encoding, frames: int, pairs: int) -> Mapping[str, fl
     return {"ceiling:cross-fade": float(label_changes(label).mean())}
 
 
-def _always(value: float) -> Callable[..., Mapping[str, float]]:
+def always(value: float) -> Callable[..., Mapping[str, float]]:
     """What a cross-fade scores by construction, whatever the images."""
     return lambda e, **params: {"ceiling:cross-fade": value}
 
@@ -368,7 +338,7 @@ path_tortuosity = Metric(
     source="path lengths: Arvanitidis et al. 2018",
     needs=_DECODER,
     params=_PATH,
-    references=_always(1.0),
+    references=always(1.0),
     phrase=Phrase(
         "length of the decoded path over its chord (1 = straight)",
         "takes a longer way between two images",
@@ -387,31 +357,11 @@ path_jump = Metric(
     source="latentbench",
     needs=_DECODER,
     params=_PATH,
-    references=_always(0.0),
+    references=always(0.0),
     phrase=Phrase(
         "largest step beyond an even share (0 = even)",
         "moves less evenly along its paths",
         "moves more evenly",
-    ),
-)
-
-path_refinement = Metric(
-    name="path.refinement",
-    family="continuity",
-    compute=_refinement,
-    better="lower",
-    bounds=(0.5, None),
-    unit="ratio",
-    summary="largest step of the decoded path with twice as many frames over that with 16, median over pairs; 1/2 = a "
-    "continuous path, 1 = one that snaps",
-    source="latentbench",
-    needs=_DECODER,
-    params={"frames": 16, "pairs": 100},
-    references=_always(0.5),
-    phrase=Phrase(
-        "largest step with twice as many frames (1/2 = continuous)",
-        "snaps more along its paths: finer steps do not make its largest one smaller",
-        "changes more continuously along its paths",
     ),
 )
 
@@ -479,7 +429,7 @@ midpoint_betweenness = Metric(
     source="latentbench",
     needs=_DECODER,
     params=_POINTS,
-    references=_always(1.0),
+    references=always(1.0),
 )
 
 midpoint_nonblend = Metric(
@@ -493,7 +443,7 @@ midpoint_nonblend = Metric(
     source="latentbench",
     needs=_DECODER,
     params=_POINTS,
-    references=_always(0.0),
+    references=always(0.0),
 )
 
 midpoint_betweenness_features = Metric(

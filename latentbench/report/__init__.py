@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latentbench import records
-from latentbench.outputs import output_file
+from latentbench.files.outputs import output_file
 from latentbench.report.wording import language
 from latentbench.run_folder import RunFiles
 

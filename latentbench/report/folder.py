@@ -15,8 +15,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from latentbench import artifact_schema, records
-from latentbench.arrays import Unreadable, read_npz
 from latentbench.artifact_schema import ArtifactRole
+from latentbench.files.arrays import Unreadable, read_npz
 from latentbench.records import Kept, Record
 from latentbench.report.wording import language, words
 from latentbench.report.wording.language import marked, say

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from latentbench.comparing.change import VERDICTS, ChangeVerdict
 from latentbench.comparing.history import Break, Revision, Series
-from latentbench.outputs import output_file
+from latentbench.files.outputs import output_file
 from latentbench.report.drawing import figures, svg
 from latentbench.report.drawing.svg import Axis, drawing, line, marks, polyline, tag, text
 from latentbench.report.templates import environment, source

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from latentbench.comparing.change import FAMILYWISE, Change, ChangeVerdict, headline, incomparable, of_verdict, overall
-from latentbench.outputs import MARK
-from latentbench.plain_text import fields_for_markdown, in_markdown
+from latentbench.files.outputs import MARK
+from latentbench.files.plain_text import fields_for_markdown, in_markdown
 from latentbench.report.exports.tables import markdown_table
 from latentbench.report.wording import words
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from latentbench.plain_text import fields_for_markdown, in_spreadsheet, one_line
+from latentbench.files.plain_text import fields_for_markdown, in_spreadsheet, one_line
 from latentbench.records import Kept, Record, canonical, run_record, values
 from latentbench.report.sections import published
 from latentbench.report.wording import words

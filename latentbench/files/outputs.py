@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from latentbench.plain_text import CONTROL
+from latentbench.files.plain_text import CONTROL
 
 MARK = "<!-- made by latentbench -->"
 """The line that ends a Markdown file of ours, by which it is known again."""

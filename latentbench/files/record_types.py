@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from latentbench.plain_text import CONTROL
+from latentbench.files.plain_text import CONTROL
 
 LINE = 16 << 20
 """Most bytes of a line: a curve of half a million points."""

@@ -1,0 +1,1 @@
+"""Files read and written with care: synced, limited, typed, and nobody else's overwritten; plain text for any place."""
