@@ -134,7 +134,7 @@ def run(models: str | Sequence[str] = ("ae", "vae"), dataset: str = "digits", **
     written. The same call again returns the finished run; an unfinished one needs ``resume=True``.
     """
     settings = {"models": models, "dataset": dataset, **options}
-    settings = {k: v for k, v in settings.items() if v is not None}
+    settings = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items() if v is not None}
     asked = make_run(with_study(settings))
     argv = ["run", *_words(settings)]
     outcome = carry_out(asked, argv, progress=not asked.quiet)

@@ -432,9 +432,12 @@ def test_what_a_finished_run_prints(capsys, instead, finished):
     assert [line for line in err.splitlines() if not line.startswith("latentbench: failed: vae seed 5")] == []
     lines = out.splitlines()
     assert lines[-1] == str(finished / "report.html")
-    table = [line for line in lines if line.startswith(("model ", "ae ", "vae "))]
-    assert len(table) >= 3
-    assert len({len(line) for line in table}) == 1  # columns stand under one another
+    rows = [line for line in lines if line.startswith(("model ", "ae ", "vae "))]
+    heads = [k for k, line in enumerate(rows) if line.startswith("model ")]
+    assert len(heads) == 2  # the answers, and the scores
+    for table in (rows[: heads[1]], rows[heads[1] :]):
+        assert len(table) >= 3
+        assert len({len(line) for line in table}) == 1  # columns stand under one another
     assert main(["run", "--quiet"]) == 0
     assert capsys.readouterr().out == f"{finished / 'report.html'}\n"
 

@@ -67,7 +67,7 @@ def first(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def own(first, tmp_path) -> Path:
-    return Path(shutil.copytree(first, tmp_path / "own"))
+    return Path(shutil.copytree(first, tmp_path / first.name))  # a page names its files after its folder
 
 
 def content(folder: Path) -> dict[str, object]:

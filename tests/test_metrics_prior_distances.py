@@ -153,7 +153,8 @@ def test_frechet_of_every_kind_of_fake():
     e = plain(normal((3000, 4), "train"), normal((2000, 4), "test"), lambda z: 2 * z + 1)
     for name in FRECHET:
         truth = 4 * (1 + (math.sqrt(2) - 1) ** 2) if name.endswith("interpolation") else 8
-        assert value(name, e) == pytest.approx(truth, rel=0.06), name
+        # A mixture also draws how many of 2,000 samples come from which of its components.
+        assert value(name, e) == pytest.approx(truth, rel=0.1 if name.endswith("mixture") else 0.06), name
     same = plain(normal((3000, 4), "train"), normal((2000, 4), "test"), lambda z: z)
     assert value("judge_frechet.reconstruction", same) == pytest.approx(0, abs=1e-6)
     floor = 4 * 9 / 4000
