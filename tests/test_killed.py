@@ -171,7 +171,11 @@ def test_after_a_worker_was_killed_resume_has_all_records(tmp_path):
 
     def told(out: str) -> list[tuple[object, ...]]:
         rows = records.read(tmp_path / out / "records.jsonl")
-        fields = [(r.kind, r.model, r.seed, r.metric, r.split, r.status, r.path, r.sha256) for r in rows]
+        # In which unit's folder a file lies hangs on what was left to do.
+        fields = [
+            (r.kind, r.model, r.seed, r.metric, r.split, r.status, r.path and Path(r.path).suffix, r.sha256)
+            for r in rows
+        ]
         return [(*f, None if r.is_timing else r.value) for f, r in zip(fields, rows, strict=True)]
 
     assert told("out") == told("whole")

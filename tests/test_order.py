@@ -114,7 +114,7 @@ def test_worse_step_by_step(metric, series):
 def test_the_last_step_is_junk(series):
     last = readings(series)[-1]
     for metric in SHARES:
-        assert last[metric] is None or last[metric] < 0.02, metric
+        assert last[metric] is None or last[metric] < 0.05, metric  # as much as a judge may pass of junk
 
 
 def test_fixed_points():

@@ -385,7 +385,7 @@ FORMS = (
     (r"(\S+): its codes are points by design, sigma / sd\(mu\) = 0; .*", _points),
     (r"Undertrained: \D* \(the validation loss still fell when training ended, or fewer than 2 000 steps were made\); .*", _nothing),
     (r"Parameters: (.*)\.", _counts),
-    (r"One training takes (.*), on a machine that may have been doing other things\.", _times),
+    (r"One training (?:takes (.*)\.|took (.*), timed while other work ran on the machine: this ranks nobody\.)", _times),
     (r"Images a second, (\S+) against (\S+)(?: on [\w, ]+)?: ()?(.*)\.", lambda r, m: _rates(r, [m[0], m[1], m[2], m[4]])),
     (r"How sure\? (\d+) seeds, one split of the data and one judge, on \S+ at d = \d+\.", _seeds),
     (rf"The judge passed its self-check: of the (\d+) kinds of junk that any judge must refuse it accepts at most ({N}) % \(allowed: 5 %\)\.(?: Of the kinds of junk tried, (\d+) were shown to its training: of these it accepts at most ({N}) % \([^)]*\); (\d+) never were: of these at most ({N}) % \([^)]*\)\.)? It accepts ({N}) % of real held-out images\. It tells their classes apart with accuracy ({N})\.", _judged),

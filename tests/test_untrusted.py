@@ -91,6 +91,24 @@ def test_markdown_shows_names_as_text(hostile, tmp_path):
             assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
 
 
+def test_output_that_cannot_be_encoded_is_replaced(monkeypatch):
+    for words in (["list", "metrics"], ["run", "--help"], ["--help"]):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(words) == 0
+        stream.flush()
+        assert len(stream.buffer.getvalue()) > 100
+
+
+def test_a_fault_of_the_program_is_no_verdict(monkeypatch, capsys):
+    def broken(*_: object) -> None:
+        raise KeyError("a fault")
+
+    monkeypatch.setattr("latentbench.cli.app._listing", broken)
+    assert main(["list", "models"]) == 70
+    assert "KeyError" in capsys.readouterr().err
+
+
 def test_a_spreadsheet_sees_no_formulas():
     row = records.Record(
         model="=HYPERLINK(1)", dataset="@x", metric="+m", split="-1+1", unit="\t=1", value=-0.5, reason="=2"

@@ -6,15 +6,18 @@ refusal and every Ctrl-C passes one place. Nothing heavy is imported before an a
 refusal are instant.
 
 Exit codes: 0 finished; 1 a verdict that ``--fail-on`` names; 2 wrong input (one line on standard error, nothing
-written); 3 finished, but some cells failed; 130, 143, 129 stopped by Ctrl-C, SIGTERM or SIGHUP, with the line that resumes.
+written); 3 finished, but some cells failed; 70 a fault of this program's own, with its traceback; 130, 143, 129 stopped
+by Ctrl-C, SIGTERM or SIGHUP, with the line that resumes.
 """
 
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
 
 KINDS = ("models", "datasets", "metrics", "studies")
 HEADERS = ("name", "what it is", "parameters", "source")
-REFUSED, SOME_FAILED = 2, 3
+REFUSED, SOME_FAILED, FAULT = 2, 3, 70
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -386,6 +389,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     What a user can get wrong ends in one line on standard error, never in a traceback.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what the encoding lacks ends no run
     with warnings.catch_warnings(), stopping() as stop:
         warnings.showwarning = _show_warning
         try:
@@ -403,10 +409,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             return _refuse(one_line(f"{where}{error.strerror or error}", LONGEST - len("latentbench: ")), REFUSED)
+        except MemoryError:
+            return _refuse("out of memory", REFUSED)
         except Exception:
-            if not stop.signal:
-                raise
-            return _refuse("interrupted", stop.exit_code)  # while a library was loaded, which told it in its own words
+            if stop.signal:
+                return _refuse(
+                    "interrupted", stop.exit_code
+                )  # while a library was loaded, which told it in its own words
+            # Python would end with 1, and that is a verdict.
+            traceback.print_exc()
+            return FAULT
 
 
 @cache

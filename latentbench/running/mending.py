@@ -118,6 +118,8 @@ def write_anew(folder: Path, state: RunState, rows: Sequence[Record], lost: bool
     files, seal, info = RunFiles(folder), state.seal, find_run_info(rows)
     written = seal.lang if seal else (info.config.get("lang") if info else None) or "en"
     if lost or written != lang:
+        if seal is not None:
+            files.page.unlink(missing_ok=True)  # the seal says that it was this run's, whatever became of its content
         page.write(folder, lang)
         if seal is not None:
             files.write_state(replace(state, seal=files.seal(seal.plan, seal.units, lang)))
