@@ -28,9 +28,16 @@ NORMAL = Coordinates(
     "draws", "no", "no", "exact", "N(0, I) and the directions drawn look alike from all sides, and have one scale"
 )
 PROOFS = (
+    # What is drawn towards the middle of the data lies amid real features: these two reward it, and do not stand alone.
     proofs_of(
         "precision",
         "density",
+        package="prdc",
+        coordinates=NORMAL,
+        degrade=jagged,
+        follows=("blur", "noise", "shuffle"),
+    ),
+    proofs_of(
         "coverage",
         package="prdc",
         coordinates=NORMAL,
