@@ -72,7 +72,7 @@ def row(cells: Values, width: int, model: str) -> dict[str, Any]:
         cell = cells.get((width, model, metric))
         if cell is None or cell.interval is None:
             continue
-        means[metric] = {"mean": cell.interval.mean, "half": (cell.interval.high or 0) - cell.interval.mean}
+        means[metric] = {"mean": cell.interval.mean, "half": cell.interval.half or 0.0}
         if metric in DECIDING and width != WIDTHS[-1]:
             d = paired(cell.values, cells[WIDTHS[-1], model, metric].values).difference
             means[metric] |= {"difference": d.mean, "low": d.low, "high": d.high}
@@ -102,7 +102,9 @@ def page(rows: list[dict[str, Any]]) -> str:
         "hidden layers, d = 8) that differ in the width alone; ± is half a 95 % interval. The last column names what falls",
         f"short of {WIDTHS[-1]} units, paired by seed, with an interval that leaves 0 out. The default is the smallest width",
         "for which it names neither model's reconstruction nor the VAE's completeness (an autoencoder's draws from N(0, I)",
-        "are invalid at any width). CPU seconds a seed: an epoch timed in turns, times the epochs trained.",
+        "are invalid at any width). CPU seconds a seed: an epoch timed in turns, times the epochs trained. Validity and",
+        "holes as they were measured when the width was chosen: by a judge that knew fewer kinds of junk, and as",
+        "`hole.outside`; what they are today, a default run says.",
         "",
         "| " + " | ".join(head) + " |",
         "| " + " | ".join("---" if h in head[:2] else "---:" for h in head) + " |",
