@@ -74,7 +74,9 @@ def assemble(
     before = files.read_state()
     if before is not None and before.seal is not None and files.records.name in files.altered(before.seal):
         write_state(planned, argv, "unfinished", {})  # the seal is of other records: of those before the damage
-    RunFiles(planned.folder).page.unlink(missing_ok=True)  # damaged, it would not be known for one of this package's own
+    RunFiles(planned.folder).page.unlink(
+        missing_ok=True
+    )  # damaged, it would not be known for one of this package's own
     written = page.write(planned.folder, planned.run.lang)
     if crashed:
         write_state(planned, argv, "unfinished", info.to_detail())
