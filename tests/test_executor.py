@@ -100,6 +100,7 @@ def comparable(rows: list[Record]) -> list[Record]:
 
 
 def test_the_same_run_by_another_executor_gives_the_same_records(tmp_path, plug_ins):
+    opened.clear()
     local = execute(make_run({**SMALL, "out": str(tmp_path / "local")}), ["run"], progress=False, page=Blank())
     toy = execute(
         make_run({**SMALL, "out": str(tmp_path / "toy"), "executor": "toy"}), ["run"], progress=False, page=Blank()
