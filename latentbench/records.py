@@ -321,9 +321,12 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise
 
 
+CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=dict)
+
+
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal content, equal text, hence equal hash."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=dict)
+    return CANONICAL.encode(value)
 
 
 def digest(value: Any, length: int = 12) -> str:

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from latentbench import records
 from latentbench.report.wording import language
 from latentbench.run_folder import RunFiles
+
+if TYPE_CHECKING:
+    from latentbench.report.folder import RunFolder
 
 __all__ = ["load", "render", "render_history", "write", "write_tables"]
 
@@ -26,11 +30,16 @@ def render(folders: Sequence[Path], out: Path | None = None, lang: str | None = 
     for a folder that is missing, holds no records.jsonl, or holds one that cannot be read, and for a language that is
     not there.
     """
-    from latentbench.report import folder, page
+    from latentbench.report import folder
 
     if lang is not None:
         language.language(lang)
-    runs = folder.load([Path(f) for f in folders])
+    return _render(folder.load([Path(f) for f in folders]), out, lang)
+
+
+def _render(runs: Sequence[RunFolder], out: Path | None, lang: str | None) -> Path:
+    from latentbench.report import page
+
     target = Path(out) if out is not None else RunFiles(runs[0].path if len(runs) == 1 else Path()).page
     if out is None and len(runs) > 1 and target.exists():
         raise ValueError(f"report: {target} is there already; name another file with --out")
@@ -47,9 +56,14 @@ def write_tables(folder: Path, lang: str | None = None) -> None:
     ``lang``, by default the language the run was asked in; the table of numbers is the same in all. Raises ValueError
     where it is not a run folder, or for a language that is not there."""
     from latentbench.report import folder as folders
-    from latentbench.report.exports import tables
 
     (run,) = folders.load([Path(folder)])
+    _write_tables(run, lang)
+
+
+def _write_tables(run: RunFolder, lang: str | None) -> None:
+    from latentbench.report.exports import tables
+
     with language.speaking(lang or run.lang):
         summary = tables.summary_md(run.records)
     RunFiles(run.path).write_tables(summary, tables.results_csv(run.records))
@@ -58,8 +72,13 @@ def write_tables(folder: Path, lang: str | None = None) -> None:
 def write(folder: Path, lang: str | None = None) -> Path:
     """Write all that is derived from the records of one run folder, tables and page, and return the page's path; see
     `write_tables` and `render`."""
-    write_tables(folder, lang)
-    return render([folder], lang=lang)
+    from latentbench.report import folder as folders
+
+    if lang is not None:
+        language.language(lang)
+    runs = folders.load([Path(folder)])
+    _write_tables(runs[0], lang)
+    return _render(runs, None, lang)
 
 
 def render_history(folders: Sequence[Path], out: Path | None = None, lang: str | None = None) -> tuple[Path, list[str]]:

@@ -15,7 +15,7 @@ and a claim needs no name to be found in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr
 
-from latentbench.stats.cells import LEVEL, Cell, Interval, Seed, comparable
+from latentbench.stats.cells import LEVEL, Cell, Interval, comparable
 from latentbench.stats.intervals import group_means
 from latentbench.stats.pairs import alike, compared, may_be_claimed, paired_rows
 

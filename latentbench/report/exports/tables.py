@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from latentbench.records import Record, canonical, run_record, values
+from latentbench.records import Kept, Record, canonical, run_record, values
 from latentbench.report.sections import published
 from latentbench.report.wording import words
 from latentbench.report.wording.findings import Statement, statements
@@ -77,10 +77,16 @@ def _row(of: Record | Cell, seed: int | None, value: float | None) -> dict[str, 
 
 def results_csv(records: Sequence[Record]) -> str:
     """results.csv as text; what is absent is an empty cell."""
+    if isinstance(records, Kept):
+        return records.once("results.csv", lambda: _csv(records))
+    return _csv(records)
+
+
+def _csv(records: Sequence[Record]) -> str:
     out = io.StringIO()
-    writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat_rows(records))
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(FIELDS)
+    writer.writerows(row.values() for row in flat_rows(records))
     return out.getvalue()
 
 

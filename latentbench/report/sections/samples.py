@@ -43,9 +43,7 @@ def draws(column: Column) -> list[Draws]:
     """Samples of one model from each prior, with the judge's ruling on every one."""
     artifact, names = column.run.artifact("samples", column.model), names_of(column.run)
     short = short_names(names, NARROW)
-    shares = {
-        c.metric: c for c in column.run.cells_of.get(column.model, ()) if c.metric.startswith("validity.")
-    }
+    shares = {c.metric: c for c in column.run.cells_of.get(column.model, ()) if c.metric.startswith("validity.")}
     out = []
     for key, texts in words.SAMPLER_NAMES.items():
         if f"{key}_images" not in artifact:

@@ -34,6 +34,8 @@ from latentbench.stats.findings.ranking import EDGE, all_pairs
 ComparisonOutcome = Literal[
     "higher", "lower", "equivalent", "not told apart", "barred", "one seed", "no seed in common"
 ]
+
+
 @dataclass(frozen=True)
 class CellComparison:
     """One metric of ``other`` beside that of ``first``, both with a value; ``difference`` is other - first, paired over
