@@ -228,7 +228,7 @@ class Kept(tuple[Record, ...]):
 
     def once(self, name: Hashable, work: Callable[[], Found]) -> Found:
         """What ``work`` finds in these records, found at the first call under this name."""
-        found: dict[Hashable, Any] = self.__dict__
+        found: dict[Any, Any] = self.__dict__
         if name not in found:
             found[name] = work()
         return found[name]  # type: ignore[no-any-return]
