@@ -26,7 +26,7 @@ from latentbench.stats.findings.claims import _lead, _ranked, compare, leaders, 
 from latentbench.stats.findings.ranking import all_pairs
 from latentbench.stats.over_datasets import across_datasets
 
-FEW, TIMES, MOST = 20, 4, 5.5
+FEW, TIMES, MOST = 12, 4, 5.5
 """Models, how many times as many, and how many times the calls that may take: 4 for what is linear, 16 for all pairs."""
 PICTURES = frozenset("map strips samples posterior atlas reconstructions data".split())
 
@@ -65,7 +65,7 @@ WORKS = {
     "tables": lambda folder, out: report.write_tables(folder),
     "compare": lambda folder, out: runs.compare(folder, folder).findings,
     "history": lambda folder, out: report.render_history([folder, folder], out / "history.html"),
-    "findings": lambda folder, out: findings.findings(records.read(folder / "records.jsonl")),
+    "findings": lambda folder, out: findings(records.read(folder / "records.jsonl")),
     "answers": lambda folder, out: answers(records.read(folder / "records.jsonl")),
     "over data sets": lambda folder, out: across_datasets(summarise(records.read(folder / "records.jsonl"))),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from latentbench.stats.cells import Cell, Interval
@@ -72,12 +73,13 @@ def continuous(table: Table) -> Continuity:
         others=claims(*(table.row(metric) for metric in METRICS if metric not in GAINS)),
         lengths=tuple(lengths),
         r2=tuple(table.row("r2")),
-        blurred=tuple(blurred(table)),
+        blurred=blurred(table),
         flagged=flattering(table, "continuous"),
     )
 
 
-def blurred(table: Table) -> list[Blur]:
+@lru_cache(maxsize=16)
+def blurred(table: Table) -> tuple[Blur, ...]:
     """Pairs with the first model in which the straighter path goes with the worse reconstruction."""
     lengths, r2 = table.row("path.tortuosity"), {c.model: c for c in table.row("r2")}
     out = []
@@ -86,4 +88,4 @@ def blurred(table: Table) -> list[Blur]:
         way = side(first, other)
         if way and first.model in r2 and other.model in r2 and way == side(r2[first.model], r2[other.model]):
             out.append(Blur(other.model, first.model) if way < 0 else Blur(first.model, other.model))
-    return out
+    return tuple(out)

@@ -23,7 +23,8 @@ under the one whose answer rests on it; `other` where none does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from latentbench.records import Record
@@ -124,16 +125,26 @@ def _verdict(both: CellComparison | None, caveats: set[str], filed: str) -> Find
     return "equivalent" if both.outcome == "equivalent" else "not told apart"
 
 
+def _blurred(table: Table, rival: str, subject: str) -> bool:
+    """Whether the straighter of the two is the worse at reconstructing."""
+    return bool({(rival, subject), (subject, rival)} & _blurs(table))
+
+
+@lru_cache(maxsize=16)
+def _blurs(table: Table) -> frozenset[tuple[str, str]]:
+    return frozenset((b.model, b.rival) for b in continuous.blurred(table))
+
+
 def _caveats(table: Table, rival: Cell, subject: Cell, found: CellComparison | None) -> set[str]:
     """Codes of everything a reader of the difference should know."""
     both, metric = (rival, subject), subject.metric
     models = {c.model for c in both}
     d = found.difference if found else None
     out = {code for c in both if c.interval is None for code in gap(c)}
-    known: dict[str, Iterable[str]] = {
+    known: dict[str, Container[str]] = {
         "collapsed": table.collapse, "copies": table.copies, "undertrained": table.undertrained,
     }  # fmt: skip
-    out |= {code for code, which in known.items() if models & set(which)}
+    out |= {code for code, which in known.items() if any(m in which for m in models)}
     valued = all(c.interval for c in both)
     once = all(c.measured_once for c in both)
     asked = {
@@ -146,7 +157,7 @@ def _caveats(table: Table, rival: Cell, subject: Cell, found: CellComparison | N
         "unsteady timing": not all(c.rankable for c in both),
         "approximate": any(c.interval is not None and c.interval.approximate for c in both),
         "borderline": found is not None and found.borderline,
-        "blur": metric == "path.tortuosity" and any(models == set(b) for b in continuous.blurred(table)),
+        "blur": metric == "path.tortuosity" and _blurred(table, rival.model, subject.model),
         "duplicates": table.duplicates is not None,
         "second judge differs": metric == "validity.normal" and second_judge(table).get(subject.model) is False,
     }
