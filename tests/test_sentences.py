@@ -371,7 +371,7 @@ FORMS = (
     (r"Between images of two different classes alone, that gain is (.*)\.", _nothing),
     (r"A straight path alone proves nothing: a pixel cross-fade scores a perfect 1, and blur helps\. Read it beside R²: (.*)\.", _each("r2")),
     (rf"Complete\? Of draws from N\(0, I\) the judge accepts (.*?)(?:, of real images ({N}) %)?(?:: [^:]*?)?(?: \(flagged: [^)]*\))?, on \S+ at d = \d+\.", _shares),
-    (rf"The same judge accepts ({N}) % of real held-out images and at most ({N}) % of junk: read every share between\.", _scale),
+    (rf"The same judge accepts ({N}) % of real held-out images and at most ({N}) % of what any judge must refuse \(noise, shuffled pixels, images of one grey\): read every share between\.", _scale),
     (r"The sampler decides too: drawing from a mixture fitted to the codes instead of N\(0, I\) adds to the valid share (.*)\.", _mixture),
     (r"Nothing asked [^\d]* to fill N\(0, I\): [^\d]*\.", _nothing),
     (rf"How far the classes of valid N\(0, I\) draws are from the training labels \(0 = same shares, 1 = nothing in common\): (.*); real images ({N})\.", _classes),

@@ -170,7 +170,7 @@ def test_the_known_order_is_told(demo):
     told = " ".join(complete.sentences)
     for sampler in ("N(0, I)", "Gaussian", "mixture"):
         assert sampler in told
-    assert "90 % of real held-out images and at most 2.1 % of junk" in told
+    assert "90 % of real held-out images and at most 2.1 % of what any judge must refuse" in told
     assert "fewer holes under N(0, I) than ae" in told
 
 

@@ -79,7 +79,8 @@ def _scale(completeness: Completeness) -> list[str]:
         return [say("The same judge accepts {real} of real held-out images: read every share between.", real=real)]
     return [
         say(
-            "The same judge accepts {real} of real held-out images and at most {junk} of junk: read every share between.",
+            "The same judge accepts {real} of real held-out images and at most {junk} of what any judge must refuse (noise, "
+            "shuffled pixels, images of one grey): read every share between.",
             real=real,
             junk=words.percent(completeness.junk),
         )
