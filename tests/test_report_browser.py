@@ -41,12 +41,17 @@ def chinese(file):
     return report.render([file.parent], file.parent / "zh.html", "zh")
 
 
+LONG = 120_000
+"""Milliseconds that a page may take on a machine whose cores are all taken: what is shown is asked here, not how fast."""
+
+
 class Visit:
     """One page opened from disk: every request it made and everything it complained about."""
 
     def __init__(self, browser, file: Path, **context) -> None:
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **context})
         self.page = self.context.new_page()
+        self.page.set_default_timeout(LONG)
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self.page.on("request", lambda r: self.requests.append(r.url))
@@ -57,9 +62,7 @@ class Visit:
         )
         self.page.goto(file.as_uri())
         if context.get("java_script_enabled", True):
-            self.page.wait_for_selector(
-                ".run-maps[data-ready=true] .bk-Figure, main:not(:has(script.map-data))", timeout=20_000
-            )
+            self.page.wait_for_selector(".run-maps[data-ready=true] .bk-Figure, main:not(:has(script.map-data))")
 
     def close(self) -> None:
         self.context.close()
