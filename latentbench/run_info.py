@@ -55,6 +55,12 @@ class RunInfo:
         return cls(**{k: v for k, v in record.detail.items() if k in known and v is not None})
 
 
+def split_hashes(detail: Mapping[str, Any]) -> tuple[str, ...]:
+    """The sha256 of each split of the data that a run's seeds were dealt to, as the ``detail`` of its record says; empty
+    where it is one."""
+    return tuple(map(str, (detail.get("dataset") or {}).get("splits") or ()))
+
+
 def find_run_info(rows: Iterable[Record]) -> RunInfo | None:
     """What the run's own record among these says, or None where there is none."""
     record = run_record(rows)

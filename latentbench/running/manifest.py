@@ -11,7 +11,6 @@ It is written last. A folder without one, or with one that does not match its fi
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 import torch
 
 from latentbench import records
-from latentbench.machine import processor
+from latentbench.machine import processor, threads
 from latentbench.records import Record, digest
 from latentbench.run_folder import MANIFEST, RECORDS
 from latentbench.running.unit import Part
@@ -94,7 +93,7 @@ def here(device: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "processor": processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "threads": int(os.environ.get("LATENTBENCH_THREADS", "1")),
+        "threads": threads(),
         "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
     }
 

@@ -365,7 +365,7 @@ def _take_lines(paths: Queue[str | None]) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Entry point; see the module's docstring. One torch thread unless LATENTBENCH_THREADS says otherwise."""
-    torch.set_num_threads(int(os.environ.get("LATENTBENCH_THREADS", "1")))
+    torch.set_num_threads(machine.threads())
     # Saturated sigmoids fill gradients with denormal numbers, on which a CPU is slow: an autoencoder of thin lines
     # trains four times as fast without them, to the same weights.
     torch.set_flush_denormal(True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from latentbench.records import TIMINGS, Better, Kept, Reason, Record, Role, canonical, is_model, is_reference, values
+from latentbench.run_info import split_hashes
 from latentbench.stats.intervals import (
     LEVEL,
     UNBOUNDED,
@@ -180,8 +181,7 @@ def _summarised(records: Iterable[Record]) -> list[Cell]:
 
 def _splits(detail: Mapping[str, Any]) -> dict[str, int]:
     """Hash of the data -> its number among the splits that a run's seeds were dealt to; empty where it is one."""
-    several = (detail.get("dataset") or {}).get("splits") or ()
-    return {str(sha256): number for number, sha256 in enumerate(several)}
+    return {sha256: number for number, sha256 in enumerate(split_hashes(detail))}
 
 
 def _why(check: Record) -> str:

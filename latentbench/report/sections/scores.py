@@ -20,6 +20,7 @@ from latentbench.report.page_view import PageView
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, plural, say
+from latentbench.run_info import split_hashes
 from latentbench.stats.cells import Cell, Interval
 from latentbench.stats.families import Family
 from latentbench.stats.findings.claims import leaders
@@ -348,7 +349,7 @@ def _note(cell: Cell, n: int, seeds: int) -> str:
 
 
 def _context(view: PageView) -> Context:
-    dealt = [len((c.run.detail.get("dataset") or {}).get("splits") or ()) for c in view.columns]
+    dealt = [len(split_hashes(c.run.detail)) for c in view.columns]
     return {"tables": tables(view.columns), "several": view.several, "splits": min(dealt, default=0)}
 
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from latentbench.records import JUDGE, JUNK_LIMIT, LEAST_REAL, Record
+from latentbench.run_info import split_hashes
 from latentbench.stats.cells import LEVEL, Cell, Interval, sign_flip
 from latentbench.stats.findings.claims import difference, side
 from latentbench.stats.findings.gaps import UNJUDGED, gap
@@ -80,7 +81,7 @@ class Certainty:
 def sure(table: Table, records: Sequence[Record]) -> Certainty:
     """What the claims of a table are conditional on."""
     valid, judge, n = table.row("validity.normal"), _judge(table), table.seeds
-    splits = len((table.head.detail.get("dataset") or {}).get("splits") or ()) if table.head else 0
+    splits = len(split_hashes(table.head.detail)) if table.head else 0
     independent = splits or n
     least = sign_flip([1.0] * independent) if independent >= 2 else 0.0
     return Certainty(
