@@ -31,18 +31,18 @@ from latentbench import catalog
 from latentbench.core import Dataset
 from latentbench.datasets.splits import stratified
 from latentbench.machine import processor
-from latentbench.measuring import junk
 from latentbench.measuring.baselines import PrincipalComponents
 from latentbench.measuring.judge import CalibratedJudge, train_judge
 from latentbench.running.worker import NO_JUDGE
+from latentbench.spaces.image import IMAGES
 
 DOCS = Path(__file__).parents[1] / "docs"
 DATA = ("digits", "mnist", "lines", "shapes", "patches")
 SEEDS = 3
 FIRST = ("noise", "shuffle", "blend", "subset_mean")
 TAUGHT = {
-    "four": tuple(replace(k, shown=k.name in FIRST) for k in junk.IMAGES),
-    "all": junk.IMAGES,
+    "four": tuple(replace(k, shown=k.name in FIRST) for k in IMAGES),
+    "all": IMAGES,
 }
 KEPT = (0.9, 0.99)
 """Variance that principal components keep, whose reconstructions are a mild damage: a judge should pass some."""
@@ -102,7 +102,7 @@ def document(out: Mapping[str, Any]) -> str:
         "of test images and of junk made from them; *four*: taught the four kinds that the first judge was shown, *all*: "
         f"taught all kinds that are shown now. Measured {out['measured'][:10]} on {machine['processor']}, one thread, {versions}.",
         "",
-        "Kinds of junk and what each is made of: `latentbench/measuring/junk.py`. A floor that passes above .05, accuracy at "
+        "Kinds of junk and what each is made of: `latentbench/spaces/image.py`. A floor that passes above .05, accuracy at "
         "chance, or fewer than half of the real images passed refuse a judge. These are the kinds that were tried; noise found by "
         "climbing a judge's own confidence is passed by any classifier (96 % of it, where that was tried).",
         "",
@@ -135,7 +135,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for share in KEPT:
         yield line(f"PCA, {share}", "reconstructions", str(share))
     for word, shown in (("shown", True), ("never shown", False)):
-        for kind in junk.IMAGES:
+        for kind in IMAGES:
             if kind.shown is shown:
                 floor = ", floor" if kind.floor else ""
                 yield line(f"{kind.name} ({word}{floor})", "checks", f"judge.pass.{kind.name}")

@@ -26,6 +26,8 @@ from latentbench.run_folder import EVALUATION, RunFiles, RunState, unused
 from latentbench.run_info import RunInfo, find_run_info
 from latentbench.running import anew, execute, plan, provenance, worker
 from latentbench.running.assemble import Outcome
+from latentbench.spaces.known import space_from_json
+from latentbench.spaces.space import Space
 
 if TYPE_CHECKING:
     import pandas
@@ -464,17 +466,19 @@ def _write(
     return Result(done, folder, page)
 
 
-def _shape(info: RunInfo, where: Path) -> tuple[int, int, int]:
-    """(c, h, w) of a run's images. Raises ValueError where its record does not say."""
+def _space(info: RunInfo, where: Path) -> Space:
+    """What one sample of a run's data is. Raises ValueError where its record does not say."""
     shape: Sequence[int] = info.dataset.get("shape") or ()
-    if len(shape) != 3 or max(shape) > LARGEST_SIDE:
-        raise ValueError(f"load: {where} does not say the shape of its images")
-    c, h, w = shape
-    return c, h, w
+    if not shape or max(shape) > LARGEST_SIDE:
+        raise ValueError(f"load: {where} does not say the shape of its data")
+    try:
+        return space_from_json(info.dataset)
+    except ValueError as error:
+        raise ValueError(f"load: {where} does not say what its data are: {error}") from None
 
 
 LARGEST_SIDE = 2**16
-"""Of an image that a model of a run was trained on."""
+"""Of a sample that a model of a run was trained on."""
 
 
 def load(folder: str | Path, model: str, seed: int = 0) -> Any:
@@ -493,8 +497,8 @@ def load(folder: str | Path, model: str, seed: int = 0) -> Any:
         there = ", ".join(f"{m} seed {s}" for m, s in sorted(weights)) or "none"
         raise ValueError(f"{folder}: no trained model '{model}' with seed {seed} (there: {there})")
     asked = make_run({k: v for k, v in info.config.items() if v is not None})
-    shape = _shape(info, files.records)
+    space = _space(info, files.records)
     path = (files.path / record.path).resolve()
     if not path.is_relative_to(files.path.resolve()):
         raise ValueError(f"load: {files.records} names weights outside the run folder: {record.path}")
-    return worker.restore(catalog.resolve_model(model, asked), shape, path, record.sha256 or "")
+    return worker.restore(catalog.resolve_model(model, asked), space, path, record.sha256 or "")

@@ -16,7 +16,7 @@ import pkgutil
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -30,9 +30,13 @@ from latentbench.datasets import duplicates
 from latentbench.files.plain_text import one_line
 from latentbench.records import model_name
 from latentbench.refusals import unknown
+from latentbench.spaces.known import space_of
+from latentbench.spaces.space import Space
 
 E = TypeVar("E", Metric, ModelEntry, DatasetEntry)
 
+SPACE = "space"
+"""The parameter of a builder that is handed the data's space, and no field of a spec."""
 LATENT_DIM = "latent_dim"
 """The field that every spec may set whatever its model: the latent size, where it is not to be the run's."""
 
@@ -124,9 +128,9 @@ def find_metrics(names: tuple[str, ...]) -> dict[str, Metric]:
 
 
 def model_fields(build: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The fields a spec may set: keyword-only parameters of the builder's signature."""
+    """The fields a spec may set: keyword-only parameters of the builder's signature, but for `SPACE`."""
     signature = inspect.signature(build)
-    return {n: p for n, p in signature.parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    return {n: p for n, p in signature.parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY and n != SPACE}
 
 
 @dataclass(frozen=True)
@@ -141,17 +145,23 @@ class ModelSpec:
     latent_dim: int
     builder: Callable[..., Any] = field(repr=False)
 
-    def build(self, shape: tuple[int, int, int]) -> Any:
-        """A fresh model for images of ``shape``. The caller seeds torch's generator: weights are drawn from it. Raises
+    def build(self, of: Space | Sequence[int]) -> Any:
+        """A fresh model for samples of a space, or of the space that a shape tells. A builder with a parameter `SPACE` is
+        handed all of it, any other the shape. The caller seeds torch's generator: weights are drawn from it. Raises
         ValueError where the builder refuses its parameters, or cannot be called as a model is."""
+        space = of if isinstance(of, Space) else space_of(of)
+        shape, params = space.shape, dict(self.params)
         try:
-            inspect.signature(self.builder).bind(shape, self.latent_dim, **self.params)
+            signature = inspect.signature(self.builder)
+            if SPACE in signature.parameters:
+                params[SPACE] = space
+            signature.bind(shape, self.latent_dim, **params)
         except TypeError as error:
             raise ValueError(
                 f"model '{self.text}' cannot be called as build(shape, latent_dim, **fields): {error}"
             ) from None
         try:
-            return self.builder(shape, self.latent_dim, **self.params)
+            return self.builder(shape, self.latent_dim, **params)
         except ValueError:
             raise
         except (Exception, SystemExit) as error:  # it may be the user's
@@ -185,9 +195,9 @@ def resolve_model(text: str, run: Run) -> ModelSpec:
     return ModelSpec(spec.text, spec.name, spec.fields, _params(spec, build, run), _latent_dim(spec, run), build)
 
 
-def build_model(text: str, run: Run, shape: tuple[int, int, int]) -> Any:
-    """A fresh model of this spec in a run, for images of ``shape``; see `resolve_model` and `ModelSpec.build`."""
-    return resolve_model(text, run).build(shape)
+def build_model(text: str, run: Run, of: Space | Sequence[int]) -> Any:
+    """A fresh model of this spec in a run, for samples of a space or a shape; see `resolve_model`, `ModelSpec.build`."""
+    return resolve_model(text, run).build(of)
 
 
 def find_builder(spec: Spec) -> Callable[..., Any]:

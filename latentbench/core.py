@@ -22,6 +22,8 @@ from torch import Tensor
 
 from latentbench.randomness import randn, seeded
 from latentbench.records import Better, Reason
+from latentbench.spaces.known import space_of
+from latentbench.spaces.space import Space
 from latentbench.streaming import Stream
 
 T = TypeVar("T")
@@ -78,6 +80,13 @@ class Dataset:
     truth: Truth | None = None
     stream: Stream | None = None
     whole: Mapping[str, int] = field(default_factory=dict)
+    given_space: Space | None = None
+    """What one sample is, where its shape does not tell all of it."""
+
+    @cached_property
+    def space(self) -> Space:
+        """What one sample is: as it was given, else what the shape of the training data tells."""
+        return self.given_space or space_of(self.train.x.shape[1:])
 
     @property
     def images(self) -> Tensor | Stream:
@@ -85,10 +94,9 @@ class Dataset:
         return self.train.x if self.stream is None else self.stream
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of one image."""
-        c, h, w = self.train.x.shape[1:]
-        return int(c), int(h), int(w)
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample: (channels, height, width) of an image, (columns,) of a vector, (steps, channels) of a series."""
+        return self.space.shape
 
     @cached_property
     def sha256(self) -> str:
@@ -234,7 +242,13 @@ class Encoding:
     truth: Truth | None = None
     stream: Stream | None = None
     whole: int = 0
+    given_space: Space | None = None
     _memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def space(self) -> Space:
+        """What one sample is: as it was given, else what the shape of ``x`` tells."""
+        return self.given_space or space_of(self.x.shape[1:])
 
     def once(self, compute: Callable[..., T], /, **params: Any) -> T:
         """``compute(self, **params)``, computed on the first call and shared afterwards. What several metrics need
@@ -283,6 +297,11 @@ LIKELIHOOD = Need(
     "likelihood",
     lambda e: e.likelihood is not None,
     Reason.of("model.no_likelihood", "the model has no likelihood p(x|z), only an error"),
+)
+BOUNDS = Need(
+    "bounds",
+    lambda e: e.space.bounds is not None,
+    Reason.of("needs.bounds", "the data's values have no lowest and highest possible value"),
 )
 JUDGE = Need("judge", lambda e: e.judge is not None, Reason.of("needs.judge", "needs judge"))
 TRAIN = Need("train", lambda e: e.train is not None, Reason.of("needs.train", "needs train"))

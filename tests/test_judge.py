@@ -14,15 +14,17 @@ from synthetic_run import Synthetic, build
 from latentbench.core import Dataset, Split
 from latentbench.datasets import digits
 from latentbench.measuring import judge as judges
-from latentbench.measuring import junk, self_check
+from latentbench.measuring import self_check
 from latentbench.measuring.self_check import Check, lower_bound, refusal
 from latentbench.randomness import seeded
 from latentbench.records import Record
 from latentbench.report.folder import load
 from latentbench.report.sections import protocol
+from latentbench.spaces import junk
+from latentbench.spaces.image import IMAGES
 
 ROOT = Path(__file__).parents[1]
-FLOORS = [k.name for k in junk.IMAGES if k.floor]
+FLOORS = [k.name for k in IMAGES if k.floor]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,7 @@ def test_kinds_that_were_shown_are_refused_and_their_relatives_mostly(trained):
 
 def test_both_shares_are_the_largest_of_their_kinds(judge):
     for name, shown in (("judge.junk_shown", True), ("judge.junk_unseen", False)):
-        of = {k.name: judge.checks[f"judge.pass.{k.name}"] for k in junk.IMAGES if k.shown is shown}
+        of = {k.name: judge.checks[f"judge.pass.{k.name}"] for k in IMAGES if k.shown is shown}
         assert judge.checks[name].detail == {kind: check.value for kind, check in of.items()}
         assert judge.checks[name].value == max(check.value for check in of.values())
         assert all(check.detail["shown"] is shown for check in of.values())
@@ -93,7 +95,7 @@ def test_repeatable_batch_independent_and_saved(judge, data, tmp_path):
     judge.save(tmp_path / "judge.safetensors")
     again.save(tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "judge.safetensors").read_bytes()
-    back = judges.load(tmp_path / "judge.safetensors", data.shape)
+    back = judges.load(tmp_path / "judge.safetensors", data.space)
     whole = judge(data.test.x)
     assert torch.equal(back(data.test.x).valid, whole.valid)
     assert back.checks == dict(judge.checks)
@@ -188,7 +190,7 @@ def test_a_kind_that_is_taken_for_real_is_withdrawn_unless_it_is_a_floor(data):
         return junk.Made(x[torch.randint(len(x), (count,), generator=g)])
 
     kinds = [
-        *(k for k in junk.IMAGES if k.name in ("noise", "blur")),
+        *(k for k in IMAGES if k.name in ("noise", "blur")),
         junk.Kind("copies", copies, shown=True),
         junk.Kind("floor_copies", copies, shown=True, floor=True, weight=0.1),
     ]

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from latentbench.measuring import junk
 from latentbench.randomness import randn, seeded
+from latentbench.spaces import image, junk
 
-KINDS = {k.name: k for k in junk.IMAGES}
+KINDS = {k.name: k for k in image.IMAGES}
 X = torch.rand((60, 3, 6, 7), generator=seeded(0, "real images"))
 
 
@@ -21,22 +21,22 @@ def made(name, x=X, count=40):
 
 
 def test_about_half_are_held_out_and_black_white_and_grey_are_floors():
-    shown = [k for k in junk.IMAGES if k.shown]
-    assert len(KINDS) == len(junk.IMAGES)
-    assert abs(len(shown) / len(junk.IMAGES) - 0.5) <= 0.1
-    floors = {k.name for k in junk.IMAGES if k.floor}
+    shown = [k for k in image.IMAGES if k.shown]
+    assert len(KINDS) == len(image.IMAGES)
+    assert abs(len(shown) / len(image.IMAGES) - 0.5) <= 0.1
+    floors = {k.name for k in image.IMAGES if k.floor}
     assert {"black", "white", "constant", "noise", "gaussian_noise", "shuffle", "mean"} == floors
     for name in KINDS:
-        assert f"{name}" in junk.__doc__
+        assert f"{name}" in image.__doc__
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_images_of_every_kind_are_images(name):
-    images = made(name).images
+    images = made(name).samples
     assert images.shape[1:] == X.shape[1:]
     assert 0 < len(images) <= 40
     assert 0 <= float(images.min()) <= float(images.max()) <= 1
-    assert torch.equal(made(name).images, images)
+    assert torch.equal(made(name).samples, images)
     assert images.dtype == X.dtype
 
 
@@ -49,12 +49,12 @@ def test_edits_of_one_image():
     images, (whole,) = made("rows")
     rows = lambda x: x.transpose(1, 2).flatten(2).sum(2).sort().values  # noqa: E731
     torch.testing.assert_close(rows(images), rows(whole))
-    assert torch.equal(made("roll").images, made("roll").sources[0].roll((3, 3), (2, 3)))
-    assert torch.equal(made("inverted").images, 1 - made("inverted").sources[0])
+    assert torch.equal(made("roll").samples, made("roll").sources[0].roll((3, 3), (2, 3)))
+    assert torch.equal(made("inverted").samples, 1 - made("inverted").sources[0])
     images, (whole,) = made("blur")
     torch.testing.assert_close(images[..., 1:-1, 1:-1], F.avg_pool2d(whole, 3, 1))
     flat = torch.full((4, 1, 5, 5), 0.3)
-    torch.testing.assert_close(made("blur_more", flat).images, flat[:1].expand(40, -1, -1, -1))
+    torch.testing.assert_close(made("blur_more", flat).samples, flat[:1].expand(40, -1, -1, -1))
 
 
 def test_pairs():
@@ -77,10 +77,10 @@ def test_means_lie_between_the_images_that_they_are_made_of():
     assert sources.shape == (8, *images.shape)
     assert (images >= sources.amin(0)).all()
     assert (images <= sources.amax(0)).all()
-    spread = [float(made(k, count=200).images.var(0).mean()) for k in ("average", "blend", "subset_mean")]
+    spread = [float(made(k, count=200).samples.var(0).mean()) for k in ("average", "blend", "subset_mean")]
     assert spread == sorted(spread, reverse=True)
-    torch.testing.assert_close(made("mean").images[0], X.mean(0))
-    assert len(made("mean", count=1000).images) == 1 + junk.HALVES
+    torch.testing.assert_close(made("mean").samples[0], X.mean(0))
+    assert len(made("mean", count=1000).samples) == 1 + image.HALVES
 
 
 def test_what_is_made_and_is_real_after_all_is_left_out():
@@ -89,7 +89,7 @@ def test_what_is_made_and_is_real_after_all_is_left_out():
     up[:, :4, 3], down[:, 4:, 3] = 1, 1
     x = torch.stack([up, down]).repeat(50, 1, 1, 1)
     halves = KINDS["halves"]
-    raw = halves.maker(x, 200, seeded(0, "lines")).images
+    raw = halves.maker(x, 200, seeded(0, "lines")).samples
     as_real = [(raw == line).flatten(1).all(1) for line in (up, down)]
     assert 0 < int((as_real[0] | as_real[1]).sum()) < 200
     left = halves.make(x, 200, seeded(0, "lines"), junk.apart(x))
@@ -121,7 +121,7 @@ def test_a_batch_holds_kinds_by_their_weights():
 
         return maker
 
-    kinds = [replace(k, maker=count(k.name)) for k in junk.IMAGES if k.shown]
+    kinds = [replace(k, maker=count(k.name)) for k in image.IMAGES if k.shown]
     batch = junk.batch(kinds, X, 64, seeded(0, "batch"), 0.0)
     assert len(batch) == 64
     taken = dict(counted)
@@ -130,6 +130,6 @@ def test_a_batch_holds_kinds_by_their_weights():
 
 
 def test_shuffle_keeps_the_histogram():
-    mixed = junk.shuffle_pixels(X, seeded(0, "s"))
+    mixed = image.shuffle_pixels(X, seeded(0, "s"))
     assert not torch.equal(mixed, X)
     assert torch.equal(mixed.flatten(2).sort().values, X.flatten(2).sort().values)

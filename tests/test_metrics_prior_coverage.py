@@ -29,13 +29,15 @@ NORMAL = Coordinates(
 )
 PROOFS = (
     # What is drawn towards the middle of the data lies amid real features: these two reward it, and do not stand alone.
+    # Nor do they follow a blur: the ball of a real image at the rim of its class is wide, and on some processors' judges
+    # it holds whatever is blurred beyond recognition (precision .62, density .12, coverage .003, nothing of it valid).
     proofs_of(
         "precision",
         "density",
         package="prdc",
         coordinates=NORMAL,
         degrade=jagged,
-        follows=("blur", "noise", "shuffle"),
+        follows=("noise", "shuffle"),
     ),
     proofs_of(
         "coverage",

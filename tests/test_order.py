@@ -21,8 +21,8 @@ from worse import EVERY
 
 from latentbench.catalog import metrics
 from latentbench.core import DECODER
-from latentbench.measuring.junk import shuffle_pixels
 from latentbench.randomness import seeded
+from latentbench.spaces.image import shuffle_pixels
 
 
 def blur(x: Tensor, width: float) -> Tensor:
@@ -63,7 +63,7 @@ STEPS: dict[str, tuple[float, ...]] = {
 }
 WORSE: dict[str, Callable[[Tensor, float], Tensor]] = {"blur": blur, "noise": drown, "shuffle": shuffle, "mean": fade}
 
-SHARES = ("validity.normal", "validity.gaussian", "validity.mixture", "validity.per_class", "precision", "coverage")
+SHARES = ("validity.normal", "validity.gaussian", "validity.mixture", "validity.per_class", "coverage")
 """Shares that junk leaves nothing of."""
 ORDERED = {n: p.follows for n, p in proofs().items() if p.follows}
 """Which series each metric must follow."""

@@ -42,13 +42,6 @@ RECONSTRUCTIONS = 16
 NEIGHBOURS = 15
 
 
-def pixels(x: Tensor) -> NDArray[np.uint8]:
-    """Images (..., c, h, w) with values in [0, 1] as uint8 (..., h, w) for one channel, (..., h, w, 3) for more."""
-    x = x.detach().cpu().nan_to_num(0).clamp(0, 1).movedim(-3, -1)
-    x = x[..., 0] if x.shape[-1] < 3 else x[..., :3]
-    return (x * 255).round().byte().numpy()
-
-
 def map_index(n: int) -> Tensor:
     """Which of ``n`` held-out images the maps show: all, or `MAP_POINTS` of them in a fixed random choice."""
     return torch.randperm(n, generator=seeded(0, "map points"))[:MAP_POINTS].sort().values
@@ -57,7 +50,7 @@ def map_index(n: int) -> Tensor:
 def data(dataset: Dataset) -> tuple[Arrays, dict[str, Any]]:
     """Thumbnails and labels of the points on the maps, and the spectrum of the training images."""
     index = map_index(len(dataset.test.x))
-    arrays: Arrays = {"thumbs": pixels(dataset.test.x[index]), "index": index.numpy()}
+    arrays: Arrays = {"thumbs": dataset.space.pictures(dataset.test.x[index]), "index": index.numpy()}
     arrays["eigenvalues"] = spectrum(dataset.train.x)
     if dataset.test.y is not None:
         arrays["label"] = dataset.test.y[index].numpy()
@@ -115,7 +108,7 @@ def strips(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
         ends, frames = ends[order], frames[order]
     ends, frames = ends[:STRIPS], frames[:STRIPS]
     fade = continuity.cross_fade(frames)
-    arrays: Arrays = {"frames": pixels(frames), "fade": pixels(fade)}
+    arrays: Arrays = {"frames": e.space.pictures(frames), "fade": e.space.pictures(fade)}
     for name, images in (("", frames), ("fade_", fade)):
         steps = (images[:, 1:] - images[:, :-1]).flatten(2).norm(dim=2)
         arrays[f"{name}steps"] = (steps / steps.sum(1, keepdim=True).clamp_min(1e-12)).cpu().numpy()
@@ -134,7 +127,7 @@ def samples(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
     arrays: Arrays = {}
     for sampler in SAMPLERS:
         images = e.once(prior_samples, sampler=sampler, count=SAMPLE_COUNT)[:SAMPLES]
-        arrays[f"{sampler}_images"] = pixels(images)
+        arrays[f"{sampler}_images"] = e.space.pictures(images)
         if e.judge is not None:
             word = verdicts(e, images)
             for field in ("valid", "label", "confidence", "distance"):
@@ -169,7 +162,7 @@ def reconstructions(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
     if e.x_hat is None:
         raise Undefined(e.lack(DECODER))
     first = slice(0, RECONSTRUCTIONS)
-    arrays: Arrays = {"x": pixels(e.x[first]), "x_hat": pixels(e.x_hat[first])}
+    arrays: Arrays = {"x": e.space.pictures(e.x[first]), "x_hat": e.space.pictures(e.x_hat[first])}
     if e.labels is not None:
         arrays["label"] = e.labels[first].cpu().numpy()
     return arrays, {}
@@ -178,18 +171,18 @@ def reconstructions(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
 def atlas(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
     """The regions of N(0, I) that no code supports, ranked, with what the decoder emits there."""
     tensors, detail = holes_of(e, e.mu[map_index(len(e.mu)).to(e.mu.device)])
-    return _arrays(tensors), detail
+    return _arrays(e, tensors), detail
 
 
 def plane(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
     """The whole latent plane of a model with two latent dimensions."""
     tensors, detail = latent_plane(e)
-    return _arrays(tensors), detail
+    return _arrays(e, tensors), detail
 
 
-def _arrays(tensors: Mapping[str, Tensor]) -> Arrays:
-    """Tensors as arrays, images as pixels."""
-    return {k: pixels(v) if k in ("pictures", "grid") else v.cpu().numpy() for k, v in tensors.items()}
+def _arrays(e: Encoding, tensors: Mapping[str, Tensor]) -> Arrays:
+    """Tensors as arrays, samples as pictures."""
+    return {k: e.space.pictures(v) if k in ("pictures", "grid") else v.cpu().numpy() for k, v in tensors.items()}
 
 
 ROLES: dict[ArtifactRole, Callable[[Encoding], tuple[Arrays, dict[str, Any]]]] = {

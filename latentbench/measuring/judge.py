@@ -15,7 +15,6 @@ skipped with the reason. What the judge makes of images found by an attack on it
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,10 +25,11 @@ from torch.nn import functional as F
 
 from latentbench.core import Dataset, Verdict
 from latentbench.geometry.neighbours import nearest
-from latentbench.measuring import junk
 from latentbench.measuring.self_check import Check, Checks, refusal, rows, self_check
 from latentbench.randomness import seeded
 from latentbench.records import Record
+from latentbench.spaces import junk
+from latentbench.spaces.space import Space
 
 NEIGHBOUR = 5
 TAIL = 0.05
@@ -41,21 +41,11 @@ PROBED = 500
 
 
 class Network(nn.Module):
-    """A small convolutional classifier: (n, c, h, w) -> logits (n, classes + 1), the last of them the reject class."""
+    """A small classifier of samples of a space: (n, *shape) -> logits (n, classes + 1), the last of them the reject class."""
 
-    def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(self, space: Space, classes: int) -> None:
         super().__init__()
-        c, h, w = shape
-        # Images up to 16 pixels keep their resolution in the first layer: there is none to spare.
-        first = 1 if min(h, w) <= 16 else 2
-        layers: list[nn.Module] = [nn.Conv2d(c, 16, 3, stride=first, padding=1), nn.ReLU()]
-        size = (math.ceil(h / first), math.ceil(w / first))
-        channels = 16
-        while min(size) > 4:
-            layers += [nn.Conv2d(channels, 32, 3, stride=2, padding=1), nn.ReLU()]
-            channels, size = 32, (math.ceil(size[0] / 2), math.ceil(size[1] / 2))
-        layers += [nn.Flatten(), nn.Linear(channels * size[0] * size[1], WIDTH), nn.ReLU()]
-        self.body = nn.Sequential(*layers)
+        self.body = space.classifier(WIDTH)
         self.head = nn.Linear(WIDTH, classes + 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -121,15 +111,15 @@ class CalibratedJudge:
         save_file(tensors, path, metadata={"checks": json.dumps(self.checks, sort_keys=True)})
 
 
-def load(path: Path, shape: tuple[int, int, int]) -> CalibratedJudge:
-    """A saved judge back, for images of ``shape``."""
+def load(path: Path, space: Space) -> CalibratedJudge:
+    """A saved judge back, for samples of ``space``."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
         tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 - not a dict
         checks = {name: Check(*given) for name, given in json.loads(file.metadata()["checks"]).items()}
     classes = len(tensors["train_marginal"])
-    network = Network(shape, classes)
+    network = Network(space, classes)
     network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")})
     low, high = tensors["thresholds"].tolist()
     return CalibratedJudge(
@@ -138,10 +128,11 @@ def load(path: Path, shape: tuple[int, int, int]) -> CalibratedJudge:
 
 
 def train_judge(
-    dataset: Dataset, seed: int = 0, steps: int = 1500, batch: int = 64, kinds: Sequence[junk.Kind] = junk.IMAGES
+    dataset: Dataset, seed: int = 0, steps: int = 1500, batch: int = 64, kinds: Sequence[junk.Kind] | None = None
 ) -> CalibratedJudge:
-    """Train, calibrate and check a judge on a labelled dataset, on the CPU, one batch of junk of the ``kinds`` that are
-    shown beside each of real images. Raises ValueError where the data has no labels or a single class."""
+    """Train, calibrate and check a judge on a labelled dataset, on the CPU, one batch of junk of the ``kinds`` (None: the
+    space's) that are shown beside each of real samples. Raises ValueError where the data has no labels or a single class."""
+    kinds = dataset.space.junk if kinds is None else kinds
     train, val = dataset.train, dataset.val
     if train.y is None or val.y is None or dataset.test.y is None:
         raise ValueError("the judge needs labels: the dataset has none")
@@ -150,7 +141,7 @@ def train_judge(
         raise ValueError("the judge needs at least two classes of training images, found 1")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded(seed, "judge weights").initial_seed())
-        network = Network(dataset.shape, classes)
+        network = Network(dataset.space, classes)
     withdrawn = _train(network, dataset, classes, seed, steps, batch, kinds)
     network.eval().requires_grad_(False)
     g = seeded(seed, "judge bank")

@@ -86,6 +86,7 @@ def encode(
             truth=dataset.truth,
             stream=dataset.stream if name == "train" else None,
             whole=dataset.whole.get(name, 0),
+            given_space=dataset.space,
         )
 
     train = view(dataset.train, "train", None)

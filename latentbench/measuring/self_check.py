@@ -25,9 +25,9 @@ import torch
 from torch import Tensor
 
 from latentbench.core import Dataset, Verdict
-from latentbench.measuring import junk
 from latentbench.randomness import seeded
 from latentbench.records import JUNK_LIMIT, LEAST_REAL, Reason, Record
+from latentbench.spaces import junk
 
 CONFIDENCE = 0.99
 """Confidence of the lower bound of accuracy."""
@@ -58,10 +58,10 @@ def self_check(
     judge: Callable[[Tensor], Verdict],
     dataset: Dataset,
     seed: int,
-    kinds: Sequence[junk.Kind] = junk.IMAGES,
+    kinds: Sequence[junk.Kind] | None = None,
     withdrawn: Collection[str] = (),
 ) -> dict[str, Check]:
-    """What ``judge`` makes of the test split and of junk made from it. ``withdrawn``: the kinds that its training was shown
+    """What ``judge`` makes of the test split and of junk made from it, of the ``kinds`` (None: the space's). ``withdrawn``: the kinds that its training was shown
     for a while only."""
     test = dataset.test
     verdict = judge(test.x)
@@ -72,7 +72,7 @@ def self_check(
     checks = {ACCURACY: Check(right / n, detail), REAL: Check(float(verdict.valid.double().mean()), {"images": n})}
     apart = junk.apart(dataset.train.x)
     known = dataset.train.x[torch.randperm(len(dataset.train.x), generator=seeded(seed, "judge self-check"))[:KNOWN]]
-    for kind in kinds:
+    for kind in dataset.space.junk if kinds is None else kinds:
         x = kind.tried(test.x, min(TRIED, n), seeded(seed, f"judge self-check {kind.name}"), apart, known)
         passed = float(judge(x).valid.double().mean()) if len(x) else None
         about = {"shown": kind.shown, "floor": kind.floor, "images": len(x)}

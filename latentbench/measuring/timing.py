@@ -131,7 +131,7 @@ def _caught(error: Exception) -> Reason:
 
 def time_models(
     models: Mapping[str, Any],
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     device: torch.device | str = "cpu",
     batches: Sequence[int] | None = None,
     schedule: Schedule | None = None,
@@ -195,7 +195,7 @@ def operation(
     what: str,
     model: Any,
     batch: int,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     device: torch.device,
     schedule: Schedule = USUAL,
 ) -> Call:
@@ -220,7 +220,7 @@ def _copy(model: Any, device: torch.device, training: bool = False) -> Any:
     return twin
 
 
-def _step(model: Any, shape: tuple[int, int, int], device: torch.device, schedule: Schedule) -> Update:
+def _step(model: Any, shape: tuple[int, ...], device: torch.device, schedule: Schedule) -> Update:
     """The step that training takes, on copies of ``model``: what a step costs does not depend on its weights."""
     twins = [_copy(model, device, training=True) for _ in range(schedule.seeds)]
     draws = [seeded(seed, "throughput, posterior draws") for seed in range(schedule.seeds)]
@@ -228,13 +228,13 @@ def _step(model: Any, shape: tuple[int, int, int], device: torch.device, schedul
     return training_step(twins, draws, schedule.plan, schedule.images, x)
 
 
-def _batch(step: Update, batch: int, shape: tuple[int, int, int], device: torch.device) -> Tensor:
+def _batch(step: Update, batch: int, shape: tuple[int, ...], device: torch.device) -> Tensor:
     """Images for a training step, one batch for each model of a stack."""
     x = torch.rand((batch, *shape), generator=seeded(0, "throughput")).to(device)
     return torch.stack([x] * len(step.draws)) if isinstance(step, StackedStep) else x
 
 
-def _call(what: str, model: Any, batch: int, shape: tuple[int, int, int], device: torch.device) -> Call:
+def _call(what: str, model: Any, batch: int, shape: tuple[int, ...], device: torch.device) -> Call:
     g = seeded(0, "throughput")
     x = torch.rand((batch, *shape), generator=g).to(device)
     z = torch.randn((batch, int(model.latent_dim)), generator=g).to(device)
@@ -308,7 +308,7 @@ def _time(groups: Sequence[Sequence[Target]], blocks: int) -> None:
 
 def _prepare(
     models: Mapping[str, Any],
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     device: torch.device,
     sizes: Mapping[str, Sequence[int]],
     schedule: Schedule,
@@ -331,7 +331,7 @@ def _prepare(
     return groups, costs
 
 
-def _equip(target: Target, what: str, model: Any, shape: tuple[int, int, int], schedule: Schedule) -> None:
+def _equip(target: Target, what: str, model: Any, shape: tuple[int, ...], schedule: Schedule) -> None:
     """Measure a call's memory and operations, on a copy that then goes: the memory is that of a first training step, which
     makes gradients and Adam's state, the operations those of any later one."""
     if what == "train_step" and not (isinstance(model, nn.Module) and hasattr(model, "loss")):
@@ -343,7 +343,7 @@ def _equip(target: Target, what: str, model: Any, shape: tuple[int, int, int], s
     target.flops = flops(call)
 
 
-def _ready(target: Target, what: str, made: Callable[[], Any], shape: tuple[int, int, int], schedule: Schedule) -> None:
+def _ready(target: Target, what: str, made: Callable[[], Any], shape: tuple[int, ...], schedule: Schedule) -> None:
     """Give the target its call; of a training step also say how training makes it."""
     if what != "train_step":
         target.call = _call(what, made(), target.batch, shape, target.device)
@@ -358,7 +358,7 @@ def _ready(target: Target, what: str, made: Callable[[], Any], shape: tuple[int,
     target.about = {"step": way, "models": target.models, "precision": schedule.plan.precision}
 
 
-def _flops_an_image(what: str, model: Any, shape: tuple[int, int, int], device: torch.device) -> int | str:
+def _flops_an_image(what: str, model: Any, shape: tuple[int, ...], device: torch.device) -> int | str:
     """Operations an image, or why they cannot be counted."""
     try:
         return flops(operation(what, model, COUNTED, shape, device)) // COUNTED
@@ -366,7 +366,7 @@ def _flops_an_image(what: str, model: Any, shape: tuple[int, int, int], device: 
         return _caught(error)
 
 
-def _costs(name: str, model: Any, shape: tuple[int, int, int], device: torch.device) -> list[Record]:
+def _costs(name: str, model: Any, shape: tuple[int, ...], device: torch.device) -> list[Record]:
     """What does not depend on the machine: parameters and operations an image."""
     module = isinstance(model, nn.Module)
     quantities: dict[str, tuple[int | str, str]] = {

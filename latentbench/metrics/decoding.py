@@ -1,7 +1,8 @@
 """What lies between an Encoding and the measures of its decoder: decoding and judging in chunks of bounded memory.
 
 Two conventions hold for every measure built on these. Pixel distances use the decoder's *raw* output, so an affine
-decoder gives exactly straight paths. The judge sees images *clamped to [0, 1]*, the range it was trained on.
+decoder gives exactly straight paths. The judge sees samples *clipped to
+their space's bounds*, images to [0, 1], the range it was trained on.
 """
 
 from __future__ import annotations
@@ -43,17 +44,17 @@ def judge_of(e: Encoding) -> Judge:
 
 @torch.no_grad()
 def verdicts(e: Encoding, images: Tensor) -> Verdict:
-    """The judge's verdict on images (m, c, h, w), clamped to [0, 1]."""
+    """The judge's verdict on samples (m, ...), clipped to the bounds of their space."""
     judge = judge_of(e)
-    parts = [judge(chunk.clamp(0, 1)) for chunk in torch.split(images, CHUNK)]
+    parts = [judge(e.space.clip(chunk)) for chunk in torch.split(images, CHUNK)]
     return Verdict(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 @torch.no_grad()
 def features(e: Encoding, images: Tensor) -> Tensor:
-    """The judge's features (m, f) of images (m, c, h, w), clamped to [0, 1]."""
+    """The judge's features (m, f) of samples (m, ...), clipped to the bounds of their space."""
     judge = judge_of(e)
-    return torch.cat([judge.features(chunk.clamp(0, 1)) for chunk in torch.split(images, CHUNK)])
+    return torch.cat([judge.features(e.space.clip(chunk)) for chunk in torch.split(images, CHUNK)])
 
 
 def subsample(points: Tensor, most: int, generator: torch.Generator) -> Tensor:

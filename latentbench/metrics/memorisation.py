@@ -197,7 +197,7 @@ def nearer_share(
 def new_images(e: Encoding, sampler: str, count: int) -> Tensor:
     """``count`` decoded samples, clamped to [0, 1]. Raises Undefined where they are all one image, of which no share
     can be told."""
-    samples = e.once(prior_samples, sampler=sampler, count=max(SAMPLE_COUNT, count))[:count].clamp(0, 1)
+    samples = e.space.clip(e.once(prior_samples, sampler=sampler, count=max(SAMPLE_COUNT, count))[:count])
     if alike(e.x, samples):
         raise Undefined(
             "all samples are the same image: nothing can be said of what they copy", "undefined.copies_alike"

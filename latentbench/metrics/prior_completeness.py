@@ -66,12 +66,12 @@ def anchored(e: Encoding, count: int) -> Mapping[str, Verdict]:
 
 
 def to_training_images(e: Encoding, images: Tensor) -> Tensor:
-    """Distance (m,) float64 in pixels, clamped to [0, 1], from each of ``images`` (m, c, h, w) to the nearest training
+    """Distance (m,) float64, clipped to the bounds of their space, from each of ``images`` (m, ...) to the nearest training
     image, of at most `KNOWN` of them, the same for every model. Raises Undefined without training images."""
     if e.train is None:
         raise Undefined(e.lack(TRAIN))
     known = subsample(e.train.x, KNOWN, e.generator("known images"))
-    return nearest(images.clamp(0, 1), known).distance[:, 0]
+    return nearest(e.space.clip(images), known).distance[:, 0]
 
 
 def reach(e: Encoding, count: int) -> float:

@@ -16,7 +16,7 @@ import math
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, TRAIN, Encoding, Metric, Phrase, Undefined
+from latentbench.core import BOUNDS, DECODER, TRAIN, Encoding, Metric, Phrase, Undefined
 from latentbench.metrics.decoding import CHUNK, decode
 
 
@@ -43,17 +43,18 @@ def reconstructions(e: Encoding) -> Tensor:
     return e.x_hat if e.x_hat is not None else decode(e, e.mu)
 
 
-def peak_ratio(error: float) -> float:
-    """``PSNR = -10 log10 MSE`` in decibels, for images whose peak is 1, higher is better. Of the error over all pixels
+def peak_ratio(error: float, peak: float = 1.0) -> float:
+    """``PSNR = 10 log10(peak^2 / MSE)`` in decibels, ``peak`` the range that values may have, higher is better. Of the error over all pixels
     of all images, as torchmetrics has it by default: the mean of each image's own PSNR is larger, and one image given
     back exactly would make it infinite. Raises Undefined where the error is 0."""
     if error == 0.0:
         raise Undefined("the reconstructions are exact: their signal-to-noise ratio is infinite", "undefined.exact")
-    return -10.0 * math.log10(error)
+    return -10.0 * math.log10(error / peak**2)
 
 
 def _psnr(e: Encoding) -> float:
-    return peak_ratio(_mse(e))
+    low, high = e.space.bounds or (0.0, 1.0)
+    return peak_ratio(_mse(e), high - low)
 
 
 def _mse(e: Encoding) -> float:
@@ -143,8 +144,8 @@ psnr = Metric(
     bounds=(None, None),
     unit="dB",
     least=0.25,
-    summary="peak signal-to-noise ratio of the decoded posterior mean, -10 log10 of the MSE",
-    source="definition, peak 1",
-    needs=frozenset({DECODER}),
+    summary="peak signal-to-noise ratio of the decoded posterior mean, 10 log10 of the squared range over the MSE",
+    source="definition; peak: the range of the values",
+    needs=frozenset({BOUNDS, DECODER}),
     splits=("train", "test"),
 )

@@ -31,8 +31,6 @@ FITTED: frozenset[Need] = frozenset({DECODER, JUDGE, TRAIN})
 """What judging the draws of a sampler takes that is fitted to the training codes."""
 STARTS, FIRST_STEPS, FIRST_CODES = 10, 20, 2000
 """Starts of a mixture, the steps of EM after which the best of them is chosen, and the codes that these see at most."""
-GREYS = 99
-"""Images of one grey, evenly from black to white, both left out."""
 ALIKE = 1e-4
 """Samples whose features vary less than this share of the real images' are one image, not a distribution."""
 
@@ -160,25 +158,12 @@ def alike(real: Tensor, fake: Tensor) -> bool:
 
 
 def anchor_images(e: Encoding, count: int) -> Mapping[str, Tensor]:
-    """Images that no model has a part in, at most ``count`` of each kind: real images of the split; uniform noise;
-    real images with their pixels shuffled, each in its own way; the mean image (of the training split, where there is
-    one), once; a black and a white one; `GREYS` of one grey each."""
+    """Samples that no model has a part in, at most ``count`` of each kind: real ones of the split, and the floors of their
+    space (`latentbench.spaces`), of images noise, shuffled pixels, the mean (of the training split, where there is one),
+    black, white and greys."""
     generator = e.generator("anchors")
     x = subsample(e.x, count, generator)
-    noise = torch.rand(x.shape, generator=generator, device=generator.device).to(x)
-    order = torch.rand(len(x), 1, x[0, 0].numel(), generator=generator, device=generator.device).argsort(-1)
-    shuffled = x.flatten(2).gather(2, order.to(x.device).expand(-1, x.shape[1], -1)).view_as(x)
-    mean = (e.x if e.train is None else e.train.x).mean(0, keepdim=True)
-    grey = torch.linspace(0, 1, GREYS + 2, dtype=x.dtype, device=x.device)[:, None, None, None].expand(-1, *x.shape[1:])
-    return {
-        "ceiling:real": x,
-        "floor:noise": noise,
-        "floor:shuffle": shuffled,
-        "floor:mean": mean,
-        "floor:black": grey[:1],
-        "floor:white": grey[-1:],
-        "floor:constant": grey[1:-1],
-    }
+    return e.space.anchors(x, (e.x if e.train is None else e.train.x).mean(0, keepdim=True), generator)
 
 
 def null_repeats(count: int) -> int:

@@ -79,7 +79,7 @@ def same_radius(e: Encoding, count: int) -> float:
 def draws(e: Encoding, count: int) -> Tensor:
     """``count`` decoded draws of N(0, I) (count, c, h, w), clamped to [0, 1]; of those that other measures share, the
     first."""
-    return e.once(prior_samples, sampler="normal", count=max(SAMPLE_COUNT, count))[:count].clamp(0, 1)
+    return e.space.clip(e.once(prior_samples, sampler="normal", count=max(SAMPLE_COUNT, count))[:count])
 
 
 def _uniqueness(e: Encoding, count: int) -> Value:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latentbench.core import Loss, ModelEntry, Posterior
-from latentbench.models.nets import Net, Shape, Trunk
+from latentbench.models.nets import Shape, Trunk
 from latentbench.randomness import randn
+from latentbench.spaces.space import Net, Space
 
 
 class Autoencoder(nn.Module):
@@ -29,14 +30,22 @@ class Autoencoder(nn.Module):
     traceable = True
 
     def __init__(
-        self, shape: Shape, latent_dim: int, *, depth: int = 2, width: int = 256, net: Net = "auto", noise: float = 0.0
+        self,
+        shape: Shape,
+        latent_dim: int,
+        *,
+        depth: int = 2,
+        width: int = 256,
+        net: Net = "auto",
+        noise: float = 0.0,
+        space: Space | None = None,
     ) -> None:
         super().__init__()
         if not (noise >= 0 and math.isfinite(noise)):
             raise ValueError(f"noise: {noise} is not allowed; a number from 0")
         self.latent_dim = latent_dim
         self.noise = noise
-        self.trunk = Trunk(shape, latent_dim, latent_dim, depth=depth, width=width, net=net)
+        self.trunk = Trunk(shape, latent_dim, latent_dim, depth=depth, width=width, net=net, space=space)
 
     def start(self, x: Tensor) -> None:
         """Begin where the training images ``x`` are: see `nets.Trunk.start`."""

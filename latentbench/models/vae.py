@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latentbench.core import Loss, ModelEntry, Posterior
-from latentbench.models.nets import Net, Shape, Trunk
+from latentbench.models.nets import Shape, Trunk
+from latentbench.spaces.space import Net, Space
 
 LOG_VAR = (-20.0, 10.0)
 """The log-variances a network may emit: sigma from 5e-5 to 150. Wide enough for a punctual posterior to show, narrow
@@ -56,6 +57,7 @@ class VariationalAutoencoder(nn.Module):
         sigma: float | None = None,
         kl: Literal["full", "mean", "variance"] = "full",
         warmup: int = 0,
+        space: Space | None = None,
     ) -> None:
         super().__init__()
         if not (beta >= 0 and math.isfinite(beta)):
@@ -69,7 +71,7 @@ class VariationalAutoencoder(nn.Module):
         self.latent_dim = latent_dim
         self.beta, self.likelihood, self.sigma, self.kl = beta, likelihood, sigma, kl
         self.warmup, self._step = warmup, 0
-        self.trunk = Trunk(shape, 2 * latent_dim, latent_dim, depth=depth, width=width, net=net)
+        self.trunk = Trunk(shape, 2 * latent_dim, latent_dim, depth=depth, width=width, net=net, space=space)
         self.register_buffer("variance", torch.tensor(1.0 if sigma is None else sigma**2))
 
     @property

@@ -29,6 +29,7 @@ from latentbench.running.manifest import Manifest
 from latentbench.running.parts import BLOCK, Parts
 from latentbench.running.reuse import Reused
 from latentbench.running.unit import Part, Unit, UnitKind
+from latentbench.spaces.space import Space
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,9 @@ def plan(asked: Run, trained: Trained | None = None) -> Planned:
     if trained is None:
         _batch(asked, dataset, entry.defaults)
     for spec in models:
-        _affordable(spec, dataset.shape)
+        _affordable(spec, dataset.space)
         with torch.random.fork_rng(devices=[]):
-            model = spec.build(dataset.shape)
+            model = spec.build(dataset.space)
         for method in ("encode", "decode", "loss", "state_dict"):
             if not callable(getattr(model, method, None)):
                 raise ValueError(f"model '{spec.text}': {type(model).__name__} has no method {method}")
@@ -140,13 +141,13 @@ STATES = 4
 """Numbers that training holds for each weight: itself, its gradient, Adam's two means."""
 
 
-def _affordable(spec: ModelSpec, shape: tuple[int, int, int]) -> None:
+def _affordable(spec: ModelSpec, space: Space) -> None:
     """Raises ValueError where a model of this package would not fit into the machine's memory. It is built without its
     numbers to find out; a user's own may not bear that, and is not tried."""
     if ":" in spec.name or spec.name not in catalog.models():
         return
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        model = spec.build(shape)
+        model = spec.build(space)
     if not isinstance(model, torch.nn.Module):
         return
     size, there = STATES * 4 * sum(p.numel() for p in model.parameters()), machine.memory()

@@ -68,7 +68,7 @@ def describe_run(
         dataset={
             "name": dataset.name,
             "sha256": dataset.sha256,
-            "shape": list(dataset.shape),
+            **dataset.space.to_json(),
             "classes": list(dataset.classes),
             "sizes": {n: dataset.whole.get(n, len(getattr(dataset, n).x)) for n in ("train", "val", "test")},
             **({"splits": [data.sha256 for data in splits]} if others else {}),

@@ -40,6 +40,7 @@ from latentbench.running import manifest
 from latentbench.running.manifest import Rows
 from latentbench.running.parts import BLOCK
 from latentbench.running.unit import Listen, Part, Unit, UnitKind
+from latentbench.spaces.space import Space
 from latentbench.training.fit import Diverged, History, Plan, initialise
 from latentbench.training.stacking import fit_all
 
@@ -108,7 +109,7 @@ def _load_judge(unit: Unit, dataset: Dataset, device: torch.device, name: str = 
         return None, {"judge": NO_JUDGE, "labels": NO_LABELS, "train_labels": NO_LABELS}
     folder = unit.place(key)
     _manifest(folder).check(_judge_file(name))
-    judge = judges.load(folder / _judge_file(name), dataset.shape)
+    judge = judges.load(folder / _judge_file(name), dataset.space)
     if judge.refusal:
         return None, {"judge": judge.refusal}
     return judge.to(device), {}
@@ -132,7 +133,7 @@ def _train(unit: Unit, folder: Path, listen: Listen) -> Rows:
         cell = {"model": spec.text, "seed": seed, "epoch": epoch, "epochs": plan.epochs}
         listen({"progress": {**cell, "loss": loss, "val": score}})
 
-    models = [initialise(lambda: spec.build(dataset.shape), seed).to(device) for seed in seeds]
+    models = [initialise(lambda: spec.build(dataset.space), seed).to(device) for seed in seeds]
     histories = fit_all(models, train, val, plan, seeds, [partial(heard, seed) for seed in seeds])
     cells = zip(unit.parts, models, histories, strict=True)
     return [(part, _training(unit, part, model, history, folder)) for part, model, history in cells]
@@ -169,7 +170,7 @@ def _save(model: Any, unit: Unit, folder: Path, row: Record) -> Record:
     return _weights(unit, path, row)
 
 
-def restore(spec: ModelSpec, shape: tuple[int, int, int], path: Path, sha256: str) -> Any:
+def restore(spec: ModelSpec, space: Space, path: Path, sha256: str) -> Any:
     """A trained model back from its weights, ready to encode and decode. Raises ValueError, one line, where the file is
     not there or its ``sha256`` is another one."""
     from safetensors.torch import load
@@ -180,7 +181,7 @@ def restore(spec: ModelSpec, shape: tuple[int, int, int], path: Path, sha256: st
         raise ValueError(f"weights: {path} cannot be read: {error.strerror}") from None
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"weights: {path} is not the file that was recorded (its sha256 differs): damaged or replaced")
-    model = spec.build(shape)
+    model = spec.build(space)
     model.load_state_dict(load(content))
     return model.eval().requires_grad_(False)
 
@@ -222,7 +223,7 @@ def _trained(unit: Unit, spec: ModelSpec, seed: int, weights: str) -> Trained | 
         rows = trained.rows()[weights]
         return NotTrained(next(r.reason for r in rows if r.status == "failed"))
     sha256 = trained.files[path.name][1]
-    return Trained(restore(spec, dataset.shape, path, sha256).to(device))
+    return Trained(restore(spec, dataset.space, path, sha256).to(device))
 
 
 def _measure(unit: Unit, folder: Path, listen: Listen) -> Rows:

@@ -1,0 +1,117 @@
+"""A space: what one sample of a data set is, and all that hangs on it.
+
+An image, a row of a table and a time series differ in which junk a judge is taught with, by which networks they are
+encoded, decoded and judged, in the range of their values and in how they are drawn. One `Space` carries these differences;
+nothing else asks what kind of data it has.
+
+*Measured* values are those that stand in a `Dataset` and that measures see. Where they were made from others (columns
+standardised by the training split's mean and standard deviation), ``scale`` leads back to the *raw* ones.
+
+Symbols: ``x`` samples (n, *shape) of measured values; ``n`` a number of samples.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from latentbench.spaces.junk import Kind
+
+Net = Literal["auto", "mlp", "conv"]
+Networks = tuple[nn.Module, nn.Module]
+"""An encoder (n, *shape) -> (n, outputs) and a decoder (n, latent_dim) -> (n, values of a sample) or (n, *shape)."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Measured = (raw - ``shift``) / ``width``, by column (the last axis of a sample for vectors and series)."""
+
+    shift: tuple[float, ...]
+    width: tuple[float, ...]
+
+    def to_measured(self, raw: Tensor) -> Tensor:
+        """Measured values of raw ones (n, ..., columns); in float64 where the raw ones are, else in float32."""
+        return ((raw.double() - _column(self.shift, raw)) / _column(self.width, raw)).to(_real(raw))
+
+    def to_raw(self, x: Tensor) -> Tensor:
+        """Raw values of measured ones (n, ..., columns)."""
+        return (x.double() * _column(self.width, x) + _column(self.shift, x)).to(_real(x))
+
+
+def _column(values: Sequence[float], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64, device=like.device)
+
+
+def _real(x: Tensor) -> torch.dtype:
+    return x.dtype if x.is_floating_point() else torch.float32
+
+
+@dataclass(frozen=True)
+class Space(ABC):
+    """What one sample is: its ``shape``, names of its ``columns`` (where there are names), the lowest and highest possible
+    measured value (``bounds``; None: real numbers), and how measured values come from raw ones (``scale``; None: they are
+    the raw ones)."""
+
+    name: ClassVar[str]
+
+    shape: tuple[int, ...]
+    columns: tuple[str, ...] = ()
+    bounds: tuple[float, float] | None = None
+    scale: Scale | None = None
+
+    @property
+    @abstractmethod
+    def junk(self) -> tuple[Kind, ...]:
+        """The kinds of junk that a judge is taught with and tried on."""
+
+    @abstractmethod
+    def anchors(self, x: Tensor, mean: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
+        """Samples that no model has a part in, by the name of their anchor (``ceiling:real``: ``x`` itself; floors), made
+        from real ones ``x`` (n, *shape); ``mean`` (1, *shape) is the mean of the training data."""
+
+    @abstractmethod
+    def classifier(self, outputs: int) -> nn.Module:
+        """The body of a small classifier, (n, *shape) -> (n, outputs)."""
+
+    @abstractmethod
+    def networks(self, outputs: int, latent_dim: int, depth: int, width: int, net: Net) -> Networks:
+        """An encoder and its mirror. Raises ValueError where a sample is too small for them."""
+
+    @abstractmethod
+    def pictures(self, x: Tensor) -> NDArray[np.uint8]:
+        """Samples (..., *shape) as pictures, (..., h, w) in grey or (..., h, w, 3)."""
+
+    def clip(self, x: Tensor) -> Tensor:
+        """Samples with values within the bounds: what a judge is shown of decoded ones."""
+        return x if self.bounds is None else x.clamp(*self.bounds)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a run's record holds it."""
+        row: dict[str, Any] = {"space": self.name, "shape": list(self.shape)}
+        if self.columns:
+            row["columns"] = list(self.columns)
+        if self.bounds is not None:
+            row["bounds"] = list(self.bounds)
+        if self.scale is not None:
+            row["scale"] = {"shift": list(self.scale.shift), "width": list(self.scale.width)}
+        return row
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`. Raises ValueError, TypeError or KeyError for what is none."""
+        scale, bounds = row.get("scale"), row.get("bounds")
+        return cls(
+            shape=tuple(map(int, row["shape"])),
+            columns=tuple(map(str, row.get("columns", ()))),
+            bounds=None if bounds is None else (float(bounds[0]), float(bounds[1])),
+            scale=None
+            if scale is None
+            else Scale(tuple(map(float, scale["shift"])), tuple(map(float, scale["width"]))),
+        )

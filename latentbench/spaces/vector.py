@@ -1,0 +1,150 @@
+"""Vectors (f,): rows of a table, real values by column.
+
+They are measured after standardising by the mean and standard deviation of each column on the training split, so that no
+column outweighs another by its unit; ``scale`` leads back to raw values.
+
+    shown                       never shown
+    noise                       gaussian_noise
+    columns                     some_columns
+    halves                      average
+    blend                       mean
+
+``columns`` takes each column from another sample: it keeps every marginal and breaks every relation between columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from latentbench.randomness import randn
+from latentbench.spaces.junk import Kind, Made, pairs, some
+from latentbench.spaces.networks import layers, mlp
+from latentbench.spaces.space import Net, Networks, Space
+
+HALVES = 20
+"""Means of random halves beside the mean of all."""
+REACH = 3.0
+"""Standard deviations that the colours of a picture reach."""
+TALL = 8
+"""Pixels that a picture is high."""
+
+
+def _noise(x: Tensor, count: int, g: torch.Generator) -> Made:
+    """Uniform between the least and the largest value of each column."""
+    low, high = x.amin(0), x.amax(0)
+    return Made(low + (high - low) * torch.rand((count, *x.shape[1:]), generator=g))
+
+
+def _gaussian_noise(x: Tensor, count: int, g: torch.Generator) -> Made:
+    shape = torch.Size((count, *x.shape[1:]))
+    return Made(x.mean(0) + 2 * x.std(0) * randn(shape, g, x))
+
+
+def shuffle_columns(x: Tensor, g: torch.Generator) -> Tensor:
+    """Samples (n, f) whose columns were each permuted among them, in its own way."""
+    order = torch.rand(x.shape, generator=g).argsort(0)
+    return x.gather(0, order.to(x.device))
+
+
+def _columns(x: Tensor, count: int, g: torch.Generator) -> Made:
+    whole = some(x, count, g)
+    return Made(shuffle_columns(whole, g), whole[None])
+
+
+def _some_columns(x: Tensor, count: int, g: torch.Generator) -> Made:
+    whole = some(x, count, g)
+    kept = torch.rand(whole.shape, generator=g) < 0.5
+    return Made(torch.where(kept, whole, shuffle_columns(whole, g)), whole[None])
+
+
+def _halves(x: Tensor, count: int, g: torch.Generator) -> Made:
+    a, b = pairs(x, count, g)
+    cut = x.shape[1] // 2
+    return Made(torch.cat([a[:, :cut], b[:, cut:]], 1), torch.stack([a, b]))
+
+
+def _blend(x: Tensor, count: int, g: torch.Generator) -> Made:
+    drawn = some(x, count * 8, g).view(count, 8, *x.shape[1:])
+    weights = torch.rand((count, 8, 1), generator=g) + 0.5
+    return Made((drawn * weights).sum(1) / weights.sum(1), drawn.transpose(0, 1))
+
+
+def _average(x: Tensor, count: int, g: torch.Generator) -> Made:
+    a, b = pairs(x, count, g)
+    return Made((a + b) / 2, torch.stack([a, b]))
+
+
+def _mean(x: Tensor, count: int, g: torch.Generator) -> Made:
+    half = max(1, len(x) // 2)
+    halves = [x[torch.randperm(len(x), generator=g)[:half]].mean(0) for _ in range(min(count, HALVES))]
+    return Made(torch.stack([x.mean(0), *halves]))
+
+
+VECTORS: tuple[Kind, ...] = (
+    Kind("noise", _noise, shown=True, floor=True),
+    Kind("gaussian_noise", _gaussian_noise, shown=False),
+    Kind("columns", _columns, shown=True),
+    Kind("some_columns", _some_columns, shown=False),
+    Kind("halves", _halves, shown=True),
+    Kind("average", _average, shown=False),
+    Kind("blend", _blend, shown=True),
+    Kind("mean", _mean, shown=False),
+)
+"""The kinds that are tried on vectors."""
+
+
+@final
+@dataclass(frozen=True)
+class Vector(Space):
+    """Rows (f,) of real values."""
+
+    name: ClassVar[str] = "vector"
+
+    @property
+    def junk(self) -> tuple[Kind, ...]:
+        """See `VECTORS`."""
+        return VECTORS
+
+    def anchors(self, x: Tensor, mean: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
+        """Real rows; uniform noise between each column's extremes; rows with their columns shuffled among them; the mean
+        row, once."""
+        low, high = x.amin(0), x.amax(0)
+        noise = low + (high - low) * torch.rand(x.shape, generator=generator, device=generator.device).to(x)
+        return {
+            "ceiling:real": x,
+            "floor:noise": noise,
+            "floor:shuffle": shuffle_columns(x, generator),
+            "floor:mean": mean,
+        }
+
+    def classifier(self, outputs: int) -> nn.Module:
+        """Two layers of ``outputs`` ReLU units."""
+        return nn.Sequential(nn.Flatten(), *layers([self.shape[0], 2 * outputs, outputs]), nn.ReLU())
+
+    def networks(self, outputs: int, latent_dim: int, depth: int, width: int, net: Net) -> Networks:
+        """An MLP. Raises ValueError for ``net`` conv: there is nothing to convolve over."""
+        if net == "conv":
+            raise ValueError("net: 'conv' is not allowed for vectors; use mlp")
+        return mlp(self.shape, outputs, latent_dim, depth, width)
+
+    def pictures(self, x: Tensor) -> NDArray[np.uint8]:
+        """Heat strips (..., `TALL`, f, 3) of vectors (..., f): white 0 (the mean, where values are standardised), blue
+        below, orange above, full at `REACH`; bounded values from blue (lowest) to orange (highest)."""
+        low, high = self.bounds or (-REACH, REACH)
+        share = ((x.detach().cpu().double().nan_to_num(0) - low) / (high - low)).clamp(0, 1)[..., None]
+        blue, white, orange = (
+            torch.tensor(c, dtype=torch.float64) for c in ((33, 102, 172), (247, 247, 247), (178, 88, 0))
+        )
+        below, above = (2 * share).clamp(0, 1), (2 * share - 1).clamp(0, 1)
+        colour = torch.where(share < 0.5, blue + (white - blue) * below, white + (orange - white) * above)
+        out: NDArray[np.uint8] = (
+            colour.round().byte()[..., None, :, :].expand(*x.shape[:-1], TALL, x.shape[-1], 3).numpy()
+        )
+        return out
