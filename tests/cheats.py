@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 import latentbench as lb
-from latentbench import api
 from latentbench.catalog import metrics
 from latentbench.core import Dataset
 from latentbench.datasets import digits
+from latentbench.evaluating import evaluate as evaluating
 from latentbench.measuring.baselines import PrincipalComponents
 from latentbench.measuring.judge import CalibratedJudge, train_judge
 from latentbench.randomness import seeded
@@ -154,11 +154,11 @@ def honest_white(d: int) -> Cheat:
 
 def measured(cheat: Cheat, name: str, wanted: list[str] | None = None) -> lb.Result:
     """`lb.evaluate` on digits with the judge that all tests share."""
-    before, api.train_judge = api.train_judge, once_trained
+    before, evaluating.train_judge = evaluating.train_judge, once_trained
     try:
         return lb.evaluate(*cheat, **GIVEN, metrics=wanted, name=name)
     finally:
-        api.train_judge = before
+        evaluating.train_judge = before
 
 
 @cache

@@ -13,6 +13,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from latentbench.geometry.neighbours import nearest
 from latentbench.measuring.hole_atlas import atlas as holes_of
 from latentbench.measuring.hole_atlas import plane as latent_plane
 from latentbench.measuring.hole_atlas import spectrum
+from latentbench.measuring.scoring import caught
 from latentbench.metrics import decoded_continuity as continuity
 from latentbench.metrics import divergence, posterior, representation
 from latentbench.metrics.decoding import verdicts
@@ -201,13 +203,28 @@ def exhibit(e: Encoding, folder: Path, prefix: str, row: Record, stem: str) -> l
     for role, make in ROLES.items():
         if e.decode is None and role != "posterior":
             continue
-        try:
-            with torch.no_grad():
-                arrays, detail = make(e)
-        except Undefined:
-            continue
-        out.append(write(arrays, detail, folder, prefix, row, role, f"{role}-{stem}"))
+        out += attempt(partial(make, e), folder, prefix, row, role, f"{role}-{stem}")
     return out
+
+
+def attempt(
+    make: Callable[[], tuple[Arrays, dict[str, Any]]],
+    folder: Path,
+    prefix: str,
+    row: Record,
+    role: ArtifactRole,
+    stem: str,
+) -> list[Record]:
+    """The artifact record of what ``make`` gives, written like `write`; none where it is undefined here. A picture that
+    fails, in whatever a user's decoder raises, is a record that says so, and costs nothing that was measured."""
+    try:
+        with torch.no_grad():
+            arrays, detail = make()
+        return [write(arrays, detail, folder, prefix, row, role, stem)]
+    except Undefined:
+        return []
+    except Exception as error:
+        return [replace(row, kind="artifact", metric=role, status="failed", reason=caught(error))]
 
 
 def write(

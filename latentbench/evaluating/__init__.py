@@ -1,0 +1,1 @@
+"""Evaluating models that were trained elsewhere: what was handed over, how it is called, what it gives back."""
