@@ -182,8 +182,10 @@ def _encoding(
 def _weights(model: Callables, row: Record) -> list[Record]:
     """How many weights the modules behind a model have; nothing of what is no module."""
     count = parameters_of(model.modules)
-    about = {"metric": "cost.parameters", "unit": "parameters", "better": "lower", "bounds": (0.0, None)}
-    return [replace(row, value=float(count), **about)] if count else []
+    if not count:
+        return []
+    name, unit = "cost.parameters", "parameters"
+    return [replace(row, metric=name, value=float(count), unit=unit, better="lower", bounds=(0.0, None))]
 
 
 def _linear(given: Given, metrics: Sequence[Metric], device: torch.device, size: int, row: Record) -> list[Record]:

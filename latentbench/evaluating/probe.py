@@ -29,7 +29,7 @@ LOOKED = 64
 SAME = 1e-4
 """Two calls agree where they differ by no more than this share of the largest value: kernels may round anew."""
 OUTSIDE = 0.05
-"""Share of decoded values that may lie outside the range of the data by more than that share of the range."""
+"""How far beyond the range of the data decoded values may reach, as a share of it, before it is said."""
 SHARE = 8
 """What part of the memory a call may take, one in so many."""
 
@@ -201,18 +201,20 @@ def _raw(model: Callables, z: Tensor, y: Tensor | None) -> Tensor:
 
 
 def _look_at_range(model: Callables, raw: Tensor) -> None:
-    outside = getattr(model.handed, "outside", None)
-    share = 0.0 if outside is None else float(outside(raw))
-    if share > OUTSIDE:
+    outside, doubt = (getattr(model.handed, name, None) for name in ("outside", "doubt"))
+    beyond = 0.0 if outside is None else float(outside(raw))
+    if beyond > OUTSIDE:
         reason = Reason.of(
             "model.outside_range",
-            "{share:.0%} of the decoded values lie outside the range of the data (decoded: {low:.3g} to {high:.3g}); "
-            "where the model works in another range, say range=(low, high)",
-            share=share,
+            "decode returned values from {low:.3g} to {high:.3g}, {beyond:.0%} of the range of the data beyond it: give "
+            "back the range that was handed over, or say range=(lowest, highest)",
+            beyond=beyond,
             low=float(raw.min()),
             high=float(raw.max()),
         )
         warn(model, reason)
+    elif doubt is not None and (text := doubt(raw)):
+        warn(model, Reason(text, "model.doubtful_range"))
 
 
 def _look_at_width(model: Callables, x: Tensor, y: Tensor | None, posterior: Posterior, x_hat: Tensor) -> None:
