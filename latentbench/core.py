@@ -155,6 +155,9 @@ class Model(Protocol):
     A model of a proper likelihood may also have a method ``log_likelihood(x, z) -> (n,)``, log p(x|z) in nats summed
     over pixels, and name its family in an attribute ``likelihood``; then `Likelihood` measures apply to it.
 
+    A model that cannot be trained on any data of its space may have a method ``check(x)``, which raises ValueError, one line,
+    for training samples ``x`` (n, *shape) that it is not made for; it is asked before anything is trained.
+
     A model whose loss does the same operations at every training step (no branch on the data, nothing counted or
     annealed; draws through `randn`) may say ``traceable = True``: it trains to the same weights, faster (`steps`).
     """

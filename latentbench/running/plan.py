@@ -102,6 +102,8 @@ def plan(asked: Run, trained: Trained | None = None) -> Planned:
         for method in ("encode", "decode", "loss", "state_dict"):
             if not callable(getattr(model, method, None)):
                 raise ValueError(f"model '{spec.text}': {type(model).__name__} has no method {method}")
+        if callable(check := getattr(model, "check", None)):
+            check(dataset.train.x)
     if trained is not None and trained.dataset_sha256 != dataset.sha256:
         raise ValueError(f"measure: {trained.folder} was trained on other data: {run.dataset} has changed since")
     folder = Path(run.out) if run.out else Path("reports") / run.id

@@ -5,11 +5,15 @@ They are measured after standardising each channel by its mean and standard devi
     shown                       never shown
     noise                       gaussian_noise
     shuffle                     blocks
-    segments                    average
-    blend                       mean
-    constant                    reversed
+    segments                    reversed
+    channels                    inverted
+    blend                       average
+    flat                        mean
 
-``segments`` is one series up to its middle and another from there on; ``blocks`` shuffles eighths of the time.
+``segments`` is one series up to its middle and another from there on; ``blocks`` shuffles eighths of the time; ``channels``
+takes each channel from another series (there is none of it where there is one channel); ``inverted`` is turned upside down.
+
+Floors are uniform noise and flat series: slow or noisy series that are shuffled, reversed or drawn from a Gaussian may be real.
 """
 
 from __future__ import annotations
@@ -78,6 +82,17 @@ def _segments(x: Tensor, count: int, g: torch.Generator) -> Made:
     return Made(torch.cat([a[:, :cut], b[:, cut:]], 1), torch.stack([a, b]))
 
 
+def _channels(x: Tensor, count: int, g: torch.Generator) -> Made:
+    whole = some(x, count, g)
+    order = torch.rand((len(whole), 1, x.shape[2]), generator=g).argsort(0).expand_as(whole)
+    return Made(whole.gather(0, order.to(x.device)), whole[None])
+
+
+def _inverted(x: Tensor, count: int, g: torch.Generator) -> Made:
+    whole = some(x, count, g)
+    return Made(2 * x.mean((0, 1)) - whole, whole[None])
+
+
 def _reversed(x: Tensor, count: int, g: torch.Generator) -> Made:
     whole = some(x, count, g)
     return Made(whole.flip(1), whole[None])
@@ -100,10 +115,15 @@ def _mean(x: Tensor, count: int, g: torch.Generator) -> Made:
     return Made(torch.stack([x.mean(0), *halves]))
 
 
-def _constant(x: Tensor, count: int, g: torch.Generator) -> Made:
-    """Each channel at one value, drawn between its extremes."""
+def flat(x: Tensor, count: int, g: torch.Generator) -> Tensor:
+    """``count`` series like ``x`` (n, t, c), each channel at one value all along, drawn between its extremes."""
     low, high = x.amin((0, 1)), x.amax((0, 1))
-    return Made((low + (high - low) * torch.rand((count, 1, x.shape[2]), generator=g)).expand(-1, *x.shape[1:]))
+    share = torch.rand((count, 1, x.shape[2]), generator=g, device=g.device).to(x)
+    return (low + (high - low) * share).expand(-1, *x.shape[1:])
+
+
+def _flat(x: Tensor, count: int, g: torch.Generator) -> Made:
+    return Made(flat(x, count, g))
 
 
 SERIES: tuple[Kind, ...] = (
@@ -113,9 +133,11 @@ SERIES: tuple[Kind, ...] = (
     Kind("blocks", _blocks, shown=False),
     Kind("segments", _segments, shown=True),
     Kind("reversed", _reversed, shown=False),
+    Kind("channels", _channels, shown=True),
+    Kind("inverted", _inverted, shown=False),
     Kind("blend", _blend, shown=True),
     Kind("average", _average, shown=False),
-    Kind("constant", _constant, shown=True, floor=True, weight=0.5),
+    Kind("flat", _flat, shown=True, floor=True, weight=0.5),
     Kind("mean", _mean, shown=False),
 )
 """The kinds that are tried on series."""
@@ -127,6 +149,8 @@ class Series(Space):
     """Series (t, c): steps of channels."""
 
     name: ClassVar[str] = "series"
+    one: ClassVar[str] = "series"
+    many: ClassVar[str] = "series"
 
     @property
     def junk(self) -> tuple[Kind, ...]:
@@ -135,7 +159,7 @@ class Series(Space):
 
     def anchors(self, x: Tensor, mean: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
         """Real series; uniform noise between each channel's extremes; series with their steps shuffled; the mean series,
-        once."""
+        once; flat ones."""
         low, high = x.amin((0, 1)), x.amax((0, 1))
         noise = low + (high - low) * torch.rand(x.shape, generator=generator, device=generator.device).to(x)
         return {
@@ -143,6 +167,7 @@ class Series(Space):
             "floor:noise": noise,
             "floor:shuffle": shuffle_time(x, generator),
             "floor:mean": mean,
+            "floor:flat": flat(x, len(x), generator),
         }
 
     def classifier(self, outputs: int) -> nn.Module:
@@ -161,6 +186,10 @@ class Series(Space):
         if net == "conv" or (net == "auto" and math.prod(self.shape) > SMALL and depth > 0):
             return _conv(self.shape, outputs, latent_dim, depth, width)
         return mlp(self.shape, outputs, latent_dim, depth, width)
+
+    def by_column(self, x: Tensor) -> Tensor | None:
+        """The values of each channel at all steps, (n t, c)."""
+        return x.reshape(-1, x.shape[-1])
 
     def pictures(self, x: Tensor) -> NDArray[np.uint8]:
         """Line plots (..., `HIGH`, `WIDE`) of series (..., t, c), dark on white, a line a channel; 0 stands in the middle and

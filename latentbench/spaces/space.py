@@ -36,6 +36,20 @@ class Scale:
     shift: tuple[float, ...]
     width: tuple[float, ...]
 
+    @classmethod
+    def of(cls, raw: Tensor) -> Self:
+        """The mean and the standard deviation (of n, not n - 1) of each column of training samples ``raw`` (n, ...,
+        columns). A column that never changes keeps its width: 1."""
+        rows = raw.double().reshape(-1, raw.shape[-1])
+        mean, width = rows.mean(0), rows.std(0, correction=0)
+        # A constant column's deviation is rounding: held against its size it says nothing.
+        still = width <= 1e-12 * rows.abs().amax(0)
+        # Twelve digits: the last ones hang on the order in which a processor adds, and hashes would with them.
+        shift, scale = (
+            tuple(float(f"{v:.12g}") for v in values.tolist()) for values in (mean, torch.where(still, 1.0, width))
+        )
+        return cls(shift, scale)
+
     def to_measured(self, raw: Tensor) -> Tensor:
         """Measured values of raw ones (n, ..., columns); in float64 where the raw ones are, else in float32."""
         return ((raw.double() - _column(self.shift, raw)) / _column(self.width, raw)).to(_real(raw))
@@ -60,6 +74,9 @@ class Space(ABC):
     the raw ones)."""
 
     name: ClassVar[str]
+    one: ClassVar[str]
+    """What a sample is called, and what several are (``many``)."""
+    many: ClassVar[str]
 
     shape: tuple[int, ...]
     columns: tuple[str, ...] = ()
@@ -87,6 +104,27 @@ class Space(ABC):
     @abstractmethod
     def pictures(self, x: Tensor) -> NDArray[np.uint8]:
         """Samples (..., *shape) as pictures, (..., h, w) in grey or (..., h, w, 3)."""
+
+    def faults(self) -> list[str]:
+        """What does not fit together in this space, a sentence each: names and scales go by the last axis of a sample, and
+        the lowest value lies below the highest."""
+        out, last = [], self.shape[-1]
+        if self.columns and len(self.columns) != last:
+            out.append(f"{len(self.columns)} names for {last} columns")
+        if self.scale is not None and {len(self.scale.shift), len(self.scale.width)} != {last}:
+            out.append(
+                f"a scale of {len(self.scale.shift)} shifts and {len(self.scale.width)} widths for {last} columns"
+            )
+        if self.scale is not None and not all(w > 0 for w in self.scale.width):
+            out.append("a scale with a width that is not above 0")
+        if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
+            out.append(f"bounds from {self.bounds[0]:g} to {self.bounds[1]:g}")
+        return out
+
+    def by_column(self, x: Tensor) -> Tensor | None:
+        """The values of samples (n, *shape) by column, (m, columns), where each column is a quantity of its own; None
+        where none is."""
+        return None
 
     def clip(self, x: Tensor) -> Tensor:
         """Samples with values within the bounds: what a judge is shown of decoded ones."""
