@@ -39,7 +39,7 @@ def columns(e: Encoding) -> tuple[dict[str, Tensor], dict[str, Any]]:
     where the space has no columns."""
     real = e.space.by_column(e.x)
     if real is None:
-        raise Undefined("{many} have no columns", "undefined.columns", many=e.space.many)
+        raise Undefined("the samples have no columns", "undefined.columns")
     out = {"real": quantiles(real)}
     if e.x_hat is not None:
         out["reconstructions"] = _of(e, e.x_hat)

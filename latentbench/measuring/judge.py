@@ -138,7 +138,7 @@ def train_judge(
         raise ValueError("the judge needs labels: the dataset has none")
     classes = int(max(s.y.max() for s in (train, val, dataset.test) if s.y is not None)) + 1
     if len(train.y.unique()) < 2:
-        raise ValueError("the judge needs at least two classes of training images, found 1")
+        raise ValueError(f"the judge needs at least two classes of training {dataset.space.many}, found 1")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded(seed, "judge weights").initial_seed())
         network = Network(dataset.space, classes)

@@ -74,7 +74,9 @@ def self_check(
     apart = junk.apart(dataset.train.x)
     known = dataset.train.x[torch.randperm(len(dataset.train.x), generator=seeded(seed, "judge self-check"))[:KNOWN]]
     for kind in dataset.space.junk if kinds is None else kinds:
-        x = kind.tried(test.x, min(TRIED, max(n, FEWEST_TRIED)), seeded(seed, f"judge self-check {kind.name}"), apart, known)
+        x = kind.tried(
+            test.x, min(TRIED, max(n, FEWEST_TRIED)), seeded(seed, f"judge self-check {kind.name}"), apart, known
+        )
         passed = float(judge(x).valid.double().mean()) if len(x) else None
         about = {"shown": kind.shown, "floor": kind.floor, "images": len(x)}
         checks[f"{PASS}{kind.name}"] = Check(passed, about | ({"withdrawn": True} if kind.name in withdrawn else {}))

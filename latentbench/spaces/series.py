@@ -39,8 +39,10 @@ BLOCKS = 8
 """Parts of the time that are shuffled as wholes."""
 REACH = 3.0
 """Standard deviations that a picture reaches up and down."""
-HIGH, WIDE = 32, 64
+HIGH, WIDE = 40, 40
 """Pixels of a picture."""
+INKS = (40, 125, 175, 205)
+"""Greys of the channels' lines, in turn."""
 SMALL = 256
 """Series of at most this many values get an MLP under ``auto``, longer ones convolutions."""
 
@@ -84,8 +86,10 @@ def _segments(x: Tensor, count: int, g: torch.Generator) -> Made:
 
 def _channels(x: Tensor, count: int, g: torch.Generator) -> Made:
     whole = some(x, count, g)
-    order = torch.rand((len(whole), 1, x.shape[2]), generator=g).argsort(0).expand_as(whole)
-    return Made(whole.gather(0, order.to(x.device)), whole[None])
+    order = torch.rand((len(whole), whole.shape[2]), generator=g).argsort(0)
+    # Of a single channel, or where all happen to come from one series, it is that series still.
+    sources = whole[order.T]
+    return Made(torch.stack([s[..., c] for c, s in enumerate(sources)], -1), sources)
 
 
 def _inverted(x: Tensor, count: int, g: torch.Generator) -> Made:
@@ -192,7 +196,7 @@ class Series(Space):
         return x.reshape(-1, x.shape[-1])
 
     def pictures(self, x: Tensor) -> NDArray[np.uint8]:
-        """Line plots (..., `HIGH`, `WIDE`) of series (..., t, c), dark on white, a line a channel; 0 stands in the middle and
+        """Line plots (..., `HIGH`, `WIDE`) of series (..., t, c), on white, a line a channel, the first the darkest; 0 stands in the middle and
         `REACH` at the edges, or the bounds where there are some."""
         low, high = self.bounds or (-REACH, REACH)
         flat = x.detach().cpu().double().nan_to_num(0).reshape(-1, *x.shape[-2:])
@@ -206,8 +210,11 @@ class Series(Space):
         following = torch.cat([row[:, 1:], row[:, -1:]], 1)
         upper, lower = torch.minimum(row, following) - 0.5, torch.maximum(row, following) + 0.5
         rows = torch.arange(HIGH, dtype=torch.float64)[:, None, None]
-        inked = ((rows >= upper[:, None]) & (rows <= lower[:, None])).any(-1)
-        out: NDArray[np.uint8] = torch.where(inked, 40, 255).byte().view(*x.shape[:-2], HIGH, WIDE).numpy()
+        inked = (rows >= upper[:, None]) & (rows <= lower[:, None])
+        inks = torch.tensor(INKS)[torch.arange(flat.shape[2]) % len(INKS)]
+        # Where lines cross, the darkest is on top.
+        grey = torch.where(inked, inks, 255).amin(-1)
+        out: NDArray[np.uint8] = grey.byte().view(*x.shape[:-2], HIGH, WIDE).numpy()
         return out
 
 

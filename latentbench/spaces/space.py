@@ -105,6 +105,11 @@ class Space(ABC):
     def pictures(self, x: Tensor) -> NDArray[np.uint8]:
         """Samples (..., *shape) as pictures, (..., h, w) in grey or (..., h, w, 3)."""
 
+    @property
+    def squared(self) -> str:
+        """The unit of a variance of measured values."""
+        return f"{self.one} range^2" if self.bounds else "standardised value^2" if self.scale else "value^2"
+
     def faults(self) -> list[str]:
         """What does not fit together in this space, a sentence each: names and scales go by the last axis of a sample, and
         the lowest value lies below the highest."""

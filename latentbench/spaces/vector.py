@@ -22,6 +22,7 @@ rows in 13 columns, half of all uniform noise lies as near to the data as the da
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -30,6 +31,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from latentbench.randomness import randn
 from latentbench.spaces.junk import Kind, Made, pairs, some
@@ -40,8 +42,10 @@ HALVES = 20
 """Means of random halves beside the mean of all."""
 REACH = 3.0
 """Standard deviations that the colours of a picture reach."""
-TALL = 8
-"""Pixels that a picture is high."""
+TALL = 64
+"""Pixels that a picture is high at most."""
+COLOURS = ((33, 102, 172), (247, 247, 247), (178, 88, 0))
+"""Of the lowest, the middle and the highest value in a picture."""
 
 
 def _noise(x: Tensor, count: int, g: torch.Generator) -> Made:
@@ -163,16 +167,18 @@ class Vector(Space):
         return x
 
     def pictures(self, x: Tensor) -> NDArray[np.uint8]:
-        """Heat strips (..., `TALL`, f, 3) of vectors (..., f): white 0 (the mean, where values are standardised), blue
-        below, orange above, full at `REACH`; bounded values from blue (lowest) to orange (highest)."""
+        """Heat strips (..., h, w, 3) of vectors (..., f), a third as wide as they are high, a row a column of the data, the
+        first on top: white 0 (the mean, where values are standardised), blue below, orange above, full at `REACH`; bounded
+        values from blue (lowest) to orange (highest). Of more than `TALL` columns neighbours share a row, as their mean."""
         low, high = self.bounds or (-REACH, REACH)
-        share = ((x.detach().cpu().double().nan_to_num(0) - low) / (high - low)).clamp(0, 1)[..., None]
-        blue, white, orange = (
-            torch.tensor(c, dtype=torch.float64) for c in ((33, 102, 172), (247, 247, 247), (178, 88, 0))
-        )
+        values = x.detach().cpu().double().nan_to_num(0).reshape(-1, 1, x.shape[-1])
+        tall = min(TALL, x.shape[-1])
+        pooled = F.adaptive_avg_pool1d(values, tall).view(*x.shape[:-1], tall)
+        share = ((pooled - low) / (high - low)).clamp(0, 1)[..., None]
+        blue, white, orange = (torch.tensor(c, dtype=torch.float64) for c in COLOURS)
         below, above = (2 * share).clamp(0, 1), (2 * share - 1).clamp(0, 1)
         colour = torch.where(share < 0.5, blue + (white - blue) * below, white + (orange - white) * above)
-        out: NDArray[np.uint8] = (
-            colour.round().byte()[..., None, :, :].expand(*x.shape[:-1], TALL, x.shape[-1], 3).numpy()
-        )
+        wide = math.ceil(tall / 3)
+        strips = colour.round().byte()[..., None, :].expand(*x.shape[:-1], tall, wide, 3)
+        out: NDArray[np.uint8] = strips.numpy()
         return out

@@ -32,7 +32,10 @@ APART = re.compile(r"(\{[^{}]*\}|<[^<>]*>)")
 
 def _english(one: str, many: str, part: str) -> Rules:
     """Rules that speak of ``one`` and ``many`` instead of an image, and of a ``part`` of it instead of a pixel."""
-    pairs = (("an image", f"a {one}"), ("images", many), ("image", one), ("pixels", f"{part}s"), ("pixel", part))
+    pairs = (
+        ("an image", f"a {one}"), ("images", many), ("image", one),
+        ("pixels", f"{part}s"), ("pixel", part), ("intensity", part),
+    )  # fmt: skip
     capital = [(a[0].upper() + a[1:], b[0].upper() + b[1:]) for a, b in pairs]
     return tuple((re.compile(rf"\b{a}\b"), b) for a, b in (*pairs, *capital))
 

@@ -160,9 +160,6 @@ JUNK_OF = {
         "columns": "vectors whose columns each come from another",
         "some_columns": "vectors half of whose columns come from others",
         "halves": "the first half of one vector before the second half of another",
-        "blend": "blends of eight vectors",
-        "average": "means of two vectors",
-        "mean": "mean vectors",
         "constant": "vectors of one value in all columns",
         "permuted": "vectors whose columns changed places",
     }),
@@ -171,15 +168,12 @@ JUNK_OF = {
         "blocks": "series with shuffled eighths",
         "segments": "the first half of one series before the second half of another",
         "channels": "series whose channels come from different ones",
-        "blend": "blends of eight series",
-        "average": "means of two series",
-        "mean": "mean series",
         "flat": "series that never change",
         "reversed": "series played backwards",
         "inverted": "series turned upside down",
     }),
 }  # fmt: skip
-"""Kinds of junk of other spaces, where they are other ones or need words of their own."""
+"""Kinds of junk of other spaces, where they are other ones or need other words than another noun."""
 
 _FIXED = marked({
     "cost.parameters": "number of trained weights",
