@@ -15,7 +15,7 @@ from latentbench.core import BOUNDS, Dataset
 from latentbench.datasets import tables, waves
 from latentbench.datasets.splits import standardised
 from latentbench.measuring.judge import train_judge
-from latentbench.metrics.reconstruction import mse, r2
+from latentbench.metrics.reconstruction import explained_share, mean_squared_error
 from latentbench.models.nets import Trunk
 from latentbench.randomness import numpy_rng, seeded
 from latentbench.spaces import series, vector
@@ -190,7 +190,9 @@ def test_pictures():
     assert plots.shape == (2, series.HIGH, series.WIDE)
     rows = np.flatnonzero((plots[1] < 255).any(1))
     assert set(rows) <= {series.HIGH // 2 - 1, series.HIGH // 2}  # nothing but the middle
-    assert (plots[0] < 255).any(0).all()  # no gap in the line
+    inked = (plots[0] < 255).any(0)
+    assert inked[series.EDGE : -series.EDGE].all()  # no gap in the line
+    assert not inked[: series.EDGE].any()
     assert Series((1, 3)).pictures(torch.zeros(1, 1, 3)).shape[1:] == (series.HIGH, series.WIDE)
 
 
@@ -276,9 +278,9 @@ def test_standardised_values_give_the_numbers_of_a_hand_computation():
     raw = data.space.scale.to_raw(data.test.x.double()).numpy()
     off = raw + 0.3 * width
     x_hat = data.space.scale.to_measured(torch.from_numpy(off)).float()
-    assert mse(data.test.x, x_hat) == pytest.approx(0.09, rel=1e-4)
+    assert mean_squared_error(data.test.x, x_hat) == pytest.approx(0.09, rel=1e-4)
     hand = 1 - 0.09 / (((raw - mean) / width) ** 2).mean()
-    assert r2(data.test.x, x_hat, data.train.x.mean(0)) == pytest.approx(hand, rel=1e-4)
+    assert explained_share(data.test.x, x_hat, data.train.x.mean(0)) == pytest.approx(hand, rel=1e-4)
 
 
 def test_a_linear_autoencoder_of_a_table_is_its_pca():
@@ -292,7 +294,7 @@ def test_a_linear_autoencoder_of_a_table_is_its_pca():
     model = initialise(lambda: catalog.build_model("ae", run, data.space), 0)
     fit(model, data.train.x, data.val.x, Plan(300, 0, 64, 1e-2), 0)
     with torch.no_grad():
-        error = mse(data.train.x, model.decode(model.encode(data.train.x).mu))
+        error = mean_squared_error(data.train.x, model.decode(model.encode(data.train.x).mu))
     x = data.train.x.double().numpy()
     pca = PCA(6).fit(x)
     best = float(((x - pca.inverse_transform(pca.transform(x))) ** 2).mean())
@@ -333,3 +335,19 @@ def test_two_modes_of_a_vectors_posterior_leave_their_hole():
     assert number(METRICS["hole.outside"], e) == pytest.approx(0.3613, abs=0.03)
     spread = torch.cat([z, -z]).square().mean()
     assert float(spread) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["wine", "breast_cancer", "waves"])
+def test_a_run_is_whole(name, tmp_path):
+    import latentbench as lb
+
+    result = lb.run(models=("ae", "vae"), dataset=name, seeds=2, epochs=3, out=str(tmp_path / "run"))
+    rows = [r for r in result.records if r.kind in ("value", "artifact")]
+    assert {r.status for r in rows} <= {"ok", "skipped"}
+    assert all(r.reason for r in rows if r.status == "skipped")
+    measured = {r.metric for r in rows if r.model == "vae" and r.status == "ok" and r.kind == "value"}
+    assert {"r2", "kl", "hole", "path.tortuosity", "memorisation", "probe.linear", "elbo"} <= measured
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert 'id="columns"' in page
+    assert "Not drawn" not in page

@@ -27,7 +27,7 @@ LOG_DISPERSION = 7.0
 functions apart."""
 WHOLE = 0.01
 """How far from a whole number a raw value may lie that went through a standardised one in float32, beside a millionth of
-itself."""
+the largest of its column."""
 
 
 def log_prob(k: Tensor, mean: Tensor, dispersion: Tensor) -> Tensor:
@@ -84,7 +84,8 @@ class NegativeBinomial(nn.Module):
     def check(self, x: Tensor) -> None:
         """Raises ValueError where the raw values of samples ``x`` (n, *shape) are no counts."""
         raw = x.double() * self.width.double() + self.shift.double()
-        wrong = ((raw - raw.round()).abs() > WHOLE + 1e-6 * raw.abs()) | (raw < -WHOLE)
+        near = WHOLE + 1e-6 * raw.abs().reshape(-1, raw.shape[-1]).amax(0)
+        wrong = ((raw - raw.round()).abs() > near) | (raw < -near)
         if bool(wrong.any()):
             value = float(raw[wrong][0])
             raise ValueError(

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from latentbench.randomness import randn
 from latentbench.spaces.junk import Kind, Made, pairs, some
@@ -39,8 +40,8 @@ BLOCKS = 8
 """Parts of the time that are shuffled as wholes."""
 REACH = 3.0
 """Standard deviations that a picture reaches up and down."""
-HIGH, WIDE = 40, 40
-"""Pixels of a picture."""
+HIGH, WIDE, EDGE = 40, 40, 2
+"""Pixels of a picture, and those left blank at its sides, so that pictures in a row stay apart."""
 INKS = (40, 125, 175, 205)
 """Greys of the channels' lines, in turn."""
 SMALL = 256
@@ -200,7 +201,7 @@ class Series(Space):
         `REACH` at the edges, or the bounds where there are some."""
         low, high = self.bounds or (-REACH, REACH)
         flat = x.detach().cpu().double().nan_to_num(0).reshape(-1, *x.shape[-2:])
-        at = torch.linspace(0, flat.shape[1] - 1, WIDE, dtype=torch.float64)
+        at = torch.linspace(0, flat.shape[1] - 1, WIDE - 2 * EDGE, dtype=torch.float64)
         left = at.floor().long().clamp(max=max(0, flat.shape[1] - 2))
         right = (left + 1).clamp(max=flat.shape[1] - 1)
         part = (at - left)[:, None]
@@ -213,7 +214,7 @@ class Series(Space):
         inked = (rows >= upper[:, None]) & (rows <= lower[:, None])
         inks = torch.tensor(INKS)[torch.arange(flat.shape[2]) % len(INKS)]
         # Where lines cross, the darkest is on top.
-        grey = torch.where(inked, inks, 255).amin(-1)
+        grey = F.pad(torch.where(inked, inks, 255).amin(-1), (EDGE, EDGE), value=255)
         out: NDArray[np.uint8] = grey.byte().view(*x.shape[:-2], HIGH, WIDE).numpy()
         return out
 

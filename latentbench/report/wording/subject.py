@@ -33,11 +33,11 @@ APART = re.compile(r"(\{[^{}]*\}|<[^<>]*>)")
 def _english(one: str, many: str, part: str) -> Rules:
     """Rules that speak of ``one`` and ``many`` instead of an image, and of a ``part`` of it instead of a pixel."""
     pairs = (
-        ("an image", f"a {one}"), ("images", many), ("image", one),
+        ("an image", f"a {one}"), ("An image", f"A {one}"), ("images", many), ("image", one),
         ("pixels", f"{part}s"), ("pixel", part), ("intensity", part),
     )  # fmt: skip
-    capital = [(a[0].upper() + a[1:], b[0].upper() + b[1:]) for a, b in pairs]
-    return tuple((re.compile(rf"\b{a}\b"), b) for a, b in (*pairs, *capital))
+    capitals = [(a.capitalize(), b.capitalize()) for a, b in pairs[2:]]
+    return tuple((re.compile(rf"\b{a}\b"), b) for a, b in (*pairs, *capitals))
 
 
 ENGLISH: Mapping[str, Rules] = {
