@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 SCHEMA = 1
 """Number of the layout this version writes, and the highest that it reads."""
 
-ArtifactRole = Literal["data", "map", "strips", "samples", "posterior", "reconstructions", "atlas", "plane"]
+ArtifactRole = Literal["data", "map", "strips", "samples", "posterior", "reconstructions", "atlas", "plane", "columns"]
 
 SAMPLERS = ("normal", "gaussian", "mixture")
 """Priors that samples are drawn from, as they begin the names of their arrays."""
@@ -48,6 +48,10 @@ ARRAYS: Mapping[ArtifactRole, Mapping[str, tuple[int, ...]]] = {
     },
     "plane": {
         "grid": ROWS_OF_IMAGES, "valid": (2,), "label": (2,), "hole": (2,), "mu": (2,), "sigma": (2,), "label_of": (1,),
+    },
+    "columns": {
+        "real": (2,), "reconstructions": (2,), **dict.fromkeys(SAMPLERS, (2,)), "raw": (2,), "index": (1,),
+        "draws": IMAGES, "nearest": IMAGES, "distance": (1,),
     },
 }  # fmt: skip
 """Role -> array -> how many axes it may have."""

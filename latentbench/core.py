@@ -1,8 +1,10 @@
 """The nouns that data passes through: Dataset, Model, Posterior, Judge, Encoding, Need, Metric.
 
-Symbols, used throughout the project: ``x`` an image with values in [0, 1], shape (c, h, w); ``z`` a latent point,
-shape (d,); ``q(z|x) = N(mu(x), diag sigma(x)^2)`` the posterior (a plain autoencoder's is a Dirac: no ``log_var``);
-``g`` the decoder; ``p(z) = N(0, I)`` the prior; ``n`` a number of images.
+Symbols, used throughout the project: ``x`` a sample, of the shape that its space says (`latentbench.spaces`): an image
+(c, h, w) with values in [0, 1], a vector (f,), a series (t, c). Where shapes are written for images, (n, c, h, w), any
+space's (n, *shape) may stand, and "pixels" are the values of a sample. ``z`` a latent point, shape (d,);
+``q(z|x) = N(mu(x), diag sigma(x)^2)`` the posterior (a plain autoencoder's is a Dirac: no ``log_var``); ``g`` the decoder;
+``p(z) = N(0, I)`` the prior; ``n`` a number of samples.
 
 The *Encoding* is the hinge: models know nothing of metrics, metrics nothing of models. A metric reads an Encoding
 (one model's view of one split) and nothing else.
@@ -47,8 +49,8 @@ class Undefined(ValueError):
 
 
 class Split(NamedTuple):
-    """Images ``x``, float32 (n, c, h, w) in [0, 1]; their labels ``y``, int64 (n,) (-1: none), or None; the known ``factors`` they
-    were made from, float64 (n, f), or None."""
+    """Samples ``x``, float32 (n, *shape), within the bounds of their space where it has some; their labels ``y``, int64 (n,) (-1: none),
+    or None; the known ``factors`` they were made from, float64 (n, f), or None."""
 
     x: Tensor
     y: Tensor | None
@@ -163,6 +165,9 @@ class Model(Protocol):
 
     A model of a proper likelihood may also have a method ``log_likelihood(x, z) -> (n,)``, log p(x|z) in nats summed
     over pixels, and name its family in an attribute ``likelihood``; then `Likelihood` measures apply to it.
+
+    A model that cannot be trained on any data of its space may have a method ``check(x)``, which raises ValueError, one line,
+    for training samples ``x`` (n, *shape) that it is not made for; it is asked before anything is trained.
 
     A model whose loss does the same operations at every training step (no branch on the data, nothing counted or
     annealed; draws through `randn`) may say ``traceable = True``: it trains to the same weights, faster (`steps`).

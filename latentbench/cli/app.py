@@ -235,9 +235,9 @@ def _show(outcome: Outcome, asked: Run) -> None:
     if not asked.quiet:
         if asked.reuse and outcome.reused is not None:
             say_line(str(outcome.reused))
-        from latentbench.report.wording import language
+        from latentbench.report.wording import language, subject
 
-        with language.speaking(asked.lang):
+        with language.speaking(asked.lang), subject.about(subject.of_records(outcome.records)):
             _show_verdict(outcome)
     failed = [r for r in outcome.records if r.status == "failed"]
     for what in dict.fromkeys((r.model or r.metric, r.seed, r.reason) for r in failed):
@@ -268,12 +268,12 @@ def _show_verdict(outcome: Outcome) -> None:
 def _result(outcome: Outcome, lang: str) -> dict[str, Any]:
     """A run's result for machines: where it lies, how each cell went, the verdicts in words, the findings and
     answers they rest on, one row a model and metric."""
-    from latentbench.report.wording import language
+    from latentbench.report.wording import language, subject
     from latentbench.report.wording.findings import statements
     from latentbench.stats import findings
     from latentbench.stats.cells import summarise
 
-    with language.speaking(lang):
+    with language.speaking(lang), subject.about(subject.of_records(outcome.records)):
         verdicts = statements(outcome.records)
 
     rows = [r for r in outcome.records if r.kind == "value" and r.seed is not None and not r.is_reference]

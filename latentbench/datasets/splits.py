@@ -1,4 +1,4 @@
-"""Splitting images into train, validation and test: stratified by label, seeded, checked for size.
+"""Splitting samples into train, validation and test: stratified by label, seeded, checked for size.
 
 `MINIMUM` images in all and `CLASS_MINIMUM` of each class are the least with which the judge can be calibrated on the
 validation split, every class stands in every split, and the test split holds more than the 20 images among which ten
@@ -8,6 +8,7 @@ neighbours can be told from ten that are none.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from torch import Tensor
 from latentbench.core import Dataset, Split
 from latentbench.datasets.labels import NONE
 from latentbench.randomness import numpy_rng
+from latentbench.spaces.known import space_of
+from latentbench.spaces.space import Scale
 from latentbench.streaming import Stream, real
 
 MINIMUM = 120
@@ -35,6 +38,31 @@ def stratified(name: str, x: NDArray[Any], y: NDArray[Any] | None, seed: int, cl
     """
     train, val, test = _split(name, len(x), y, seed, classes)
     return Dataset(name, pick(x, y, train), pick(x, y, val), pick(x, y, test), classes)
+
+
+def standardised(
+    name: str,
+    raw: NDArray[Any],
+    y: NDArray[Any] | None,
+    seed: int,
+    classes: tuple[str, ...] = (),
+    columns: tuple[str, ...] = (),
+    factors: NDArray[Any] | None = None,
+) -> Dataset:
+    """A Dataset from vectors (n, f) or series (n, t, c) of real values, split like those of `stratified` and measured after
+    standardising each column by its mean and standard deviation on the training split; the space's scale leads back.
+
+    Raises ValueError like `stratified`.
+    """
+    values = torch.from_numpy(np.ascontiguousarray(raw, dtype=np.float64))
+    space = space_of(values.shape[1:])
+    indices = _split(name, len(raw), y, seed, classes, space.many)
+    scale = Scale.of(values[indices[0]])
+    measured = scale.to_measured(values).float().numpy()
+    parts = [pick(measured, y, index) for index in indices]
+    if factors is not None:
+        parts = [p._replace(factors=torch.from_numpy(factors[index])) for p, index in zip(parts, indices, strict=True)]
+    return Dataset(name, *parts, classes, given_space=replace(space, columns=columns, scale=scale))
 
 
 def streamed(
@@ -71,17 +99,19 @@ def streamed(
     return Dataset(name, by_name["train"], by_name["val"], by_name["test"], classes, stream=stream, whole=whole)
 
 
-def _split(name: str, n: int, y: NDArray[Any] | None, seed: int, classes: tuple[str, ...]) -> list[NDArray[np.int64]]:
+def _split(
+    name: str, n: int, y: NDArray[Any] | None, seed: int, classes: tuple[str, ...], many: str = "images"
+) -> list[NDArray[np.int64]]:
     if n < MINIMUM:
         raise ValueError(
-            f"dataset '{name}': {n} images are too few for the judge and the neighbours; at least {MINIMUM}"
+            f"dataset '{name}': {n} {many} are too few for the judge and the neighbours; at least {MINIMUM}"
         )
     if y is not None:
-        check_classes(name, y, classes)
+        check_classes(name, y, classes, many)
     return parts(n, y, SHARES, numpy_rng(seed, "split"))
 
 
-def check_classes(name: str, y: NDArray[Any], classes: tuple[str, ...]) -> None:
+def check_classes(name: str, y: NDArray[Any], classes: tuple[str, ...], many: str = "images") -> None:
     """Raise ValueError where labels have a single class, or a class too small to stand in every split."""
     present, counts = np.unique(y[y != NONE], return_counts=True)
     if not len(present):
@@ -91,7 +121,7 @@ def check_classes(name: str, y: NDArray[Any], classes: tuple[str, ...]) -> None:
     if counts.min() < CLASS_MINIMUM:
         least = present[counts.argmin()]
         word = classes[least] if classes else least
-        raise ValueError(f"dataset '{name}': class {word} has {counts.min()} images; at least {CLASS_MINIMUM}")
+        raise ValueError(f"dataset '{name}': class {word} has {counts.min()} {many}; at least {CLASS_MINIMUM}")
 
 
 def parts(

@@ -156,9 +156,7 @@ def _agreeing(tested: Source, other: Source) -> Source:
         pairs = enumerate(zip(other.columns or ("",), tested.columns or ("",), strict=False))
         k, (one, another) = next((k, pair) for k, pair in pairs if pair[0] != pair[1])
         said = (f"'{name}'" if name else "without a name" for name in (one, another))
-        raise ValueError(
-            f"{other.what}: column {k} is {next(said)}, that of {tested.what} {next(said)}"
-        )
+        raise ValueError(f"{other.what}: column {k} is {next(said)}, that of {tested.what} {next(said)}")
     return replace(other, values=other.values.reshape(len(other.values), *tested.sample))
 
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from latentbench.artifact_schema import SAMPLERS, SAMPLES, SCHEMA, STRIPS, ArtifactRole, check
 from latentbench.core import DECODER, Dataset, Encoding, Undefined
 from latentbench.geometry.neighbours import nearest
+from latentbench.measuring.columns import columns as columns_of
 from latentbench.measuring.hole_atlas import atlas as holes_of
 from latentbench.measuring.hole_atlas import plane as latent_plane
 from latentbench.measuring.hole_atlas import spectrum
@@ -44,6 +45,8 @@ RECONSTRUCTIONS = 16
 NEIGHBOURS = 15
 UNLABELLED = "?"
 """What samples without a label are called beside the classes."""
+PICTURES = frozenset({"pictures", "grid", "draws", "nearest"})
+"""Tensors of samples among those of the atlas, the plane and the columns."""
 
 
 def map_index(n: int) -> Tensor:
@@ -193,9 +196,15 @@ def plane(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
     return _arrays(e, tensors), detail
 
 
+def columns(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
+    """The distribution of each column, real and decoded, where the space has columns."""
+    tensors, detail = columns_of(e)
+    return _arrays(e, tensors), detail
+
+
 def _arrays(e: Encoding, tensors: Mapping[str, Tensor]) -> Arrays:
     """Tensors as arrays, samples as pictures."""
-    return {k: e.space.pictures(v) if k in ("pictures", "grid") else v.cpu().numpy() for k, v in tensors.items()}
+    return {k: e.space.pictures(v) if k in PICTURES else v.cpu().numpy() for k, v in tensors.items()}
 
 
 ROLES: dict[ArtifactRole, Callable[[Encoding], tuple[Arrays, dict[str, Any]]]] = {
@@ -205,6 +214,7 @@ ROLES: dict[ArtifactRole, Callable[[Encoding], tuple[Arrays, dict[str, Any]]]] =
     "reconstructions": reconstructions,
     "atlas": atlas,
     "plane": plane,
+    "columns": columns,
 }
 
 

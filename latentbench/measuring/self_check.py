@@ -31,8 +31,9 @@ from latentbench.spaces import junk
 
 CONFIDENCE = 0.99
 """Confidence of the lower bound of accuracy."""
-TRIED = 1000
-"""Images of each kind that are tried."""
+TRIED, FEWEST_TRIED = 1000, 200
+"""Samples of each kind that are tried: as many as there are test samples, but at most and at least so many. Of 36 rows a share
+of 5 % is one or two."""
 KNOWN = 5000
 """Training images that kinds made from none in particular are held against."""
 ACCURACY, PASS, REAL = "judge.accuracy", "judge.pass.", "judge.pass.real"
@@ -73,7 +74,9 @@ def self_check(
     apart = junk.apart(dataset.train.x)
     known = dataset.train.x[torch.randperm(len(dataset.train.x), generator=seeded(seed, "judge self-check"))[:KNOWN]]
     for kind in dataset.space.junk if kinds is None else kinds:
-        x = kind.tried(test.x, min(TRIED, n), seeded(seed, f"judge self-check {kind.name}"), apart, known)
+        x = kind.tried(
+            test.x, min(TRIED, max(n, FEWEST_TRIED)), seeded(seed, f"judge self-check {kind.name}"), apart, known
+        )
         passed = float(judge(x).valid.double().mean()) if len(x) else None
         about = {"shown": kind.shown, "floor": kind.floor, "images": len(x)}
         checks[f"{PASS}{kind.name}"] = Check(passed, about | ({"withdrawn": True} if kind.name in withdrawn else {}))
@@ -124,7 +127,7 @@ def refusal(checks: Checks) -> str:
 
 
 def _passes(kind: str, share: float) -> Reason:
-    """The reason that a floor is passed. Each of those for images has a sentence of its own: in other languages its name
+    """The reason that a floor is passed. Each of those that spaces here have has a sentence of its own: in other languages its name
     alone would not do."""
     values = {"share": share, "most": JUNK_LIMIT}
     reasons = {
@@ -155,6 +158,11 @@ def _passes(kind: str, share: float) -> Reason:
         "white": Reason.of(
             "judge.passes_white",
             "the judge's self-check failed: it passes a white image",
+        ),
+        "flat": Reason.of(
+            "judge.passes_flat",
+            "the judge's self-check failed: it passes {share:.1%} of series that never change (at most {most:.0%})",
+            **values,
         ),
         "constant": Reason.of(
             "judge.passes_constant",

@@ -12,8 +12,8 @@ not collapse the posterior; the validation loss weighs the KL with the whole bet
 
 Likelihoods: Gaussian with one variance s^2 shared by all pixels. By default s^2 is learned, in the closed form of the
 optimal sigma-VAE (Rybkin et al. 2021, eq. 8): the batch's mean squared error, so that the trade between error and KL
-is set by the data and not by the units of a pixel. ``sigma`` fixes it instead. Bernoulli, on request, for images that
-are near to binary.
+is set by the data and not by the units of a pixel. ``sigma`` fixes it instead. Bernoulli, on request, for values between 0
+and 1 that are near to binary; the negative binomial (`latentbench.models.counts`) for counts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latentbench.core import Loss, ModelEntry, Posterior
+from latentbench.models.counts import NegativeBinomial
 from latentbench.models.nets import Shape, Trunk
+from latentbench.spaces.known import space_of
 from latentbench.spaces.space import Net, Space
 
 LOG_VAR = (-20.0, 10.0)
@@ -41,7 +43,8 @@ class VariationalAutoencoder(nn.Module):
     """A Gaussian VAE with one field for each choice; see the module's docstring.
 
     ``beta`` >= 0 weighs the KL; ``warmup`` >= 0 counts training steps; ``sigma`` > 0 fixes the decoder's standard
-    deviation (None: learned); ValueError outside these ranges, and where ``sigma`` is given to a Bernoulli likelihood, which has none.
+    deviation (None: learned); ValueError outside these ranges, where ``sigma`` is given to another likelihood than the
+    Gaussian, which has none, and for a Bernoulli likelihood of values that are not bounded by 0 and 1.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class VariationalAutoencoder(nn.Module):
         width: int = 256,
         net: Net = "auto",
         beta: float = 1.0,
-        likelihood: Literal["gaussian", "bernoulli"] = "gaussian",
+        likelihood: Literal["gaussian", "bernoulli", "negative_binomial"] = "gaussian",
         sigma: float | None = None,
         kl: Literal["full", "mean", "variance"] = "full",
         warmup: int = 0,
@@ -64,21 +67,25 @@ class VariationalAutoencoder(nn.Module):
             raise ValueError(f"beta: {beta} is not allowed; a number from 0")
         if sigma is not None and not (sigma > 0 and math.isfinite(sigma)):
             raise ValueError(f"sigma: {sigma} is not allowed; a number above 0")
-        if sigma is not None and likelihood == "bernoulli":
-            raise ValueError(f"sigma: {sigma} is not allowed with likelihood=bernoulli, which has no variance")
+        if sigma is not None and likelihood != "gaussian":
+            raise ValueError(f"sigma: {sigma} is not allowed with likelihood={likelihood}, which has no variance")
         if warmup < 0:
             raise ValueError(f"warmup: {warmup} is not allowed; a number of training steps from 0")
+        space = space or space_of(shape)
+        if likelihood == "bernoulli" and space.bounds != (0.0, 1.0):
+            raise ValueError("likelihood: bernoulli is not allowed: the data's values are not bounded by 0 and 1")
         self.latent_dim = latent_dim
         self.beta, self.likelihood, self.sigma, self.kl = beta, likelihood, sigma, kl
         self.warmup, self._step = warmup, 0
         self.trunk = Trunk(shape, 2 * latent_dim, latent_dim, depth=depth, width=width, net=net, space=space)
         self.register_buffer("variance", torch.tensor(1.0 if sigma is None else sigma**2))
+        self.counts = NegativeBinomial(space) if likelihood == "negative_binomial" else None
 
     @property
     def decoder_variance(self) -> float | None:
         """The implied variance of a pixel, beta * s^2: a Gaussian loss with weight beta on the KL has the optimum of
-        one with weight 1 and this variance. None for Bernoulli."""
-        if self.likelihood == "bernoulli":
+        one with weight 1 and this variance. None for what is not Gaussian."""
+        if self.likelihood != "gaussian":
             return None
         variance = self.get_buffer("variance")
         return float(variance) * self.beta
@@ -92,13 +99,20 @@ class VariationalAutoencoder(nn.Module):
         """Begin where the training images ``x`` are: see `nets.Trunk.start`."""
         self.trunk.start(x)
 
+    def check(self, x: Tensor) -> None:
+        """Raises ValueError where the likelihood cannot be that of training samples ``x`` (n, *shape)."""
+        if self.counts is not None:
+            self.counts.check(x)
+
     def encode(self, x: Tensor) -> Posterior:
         """Posterior means and log-variances, each (n, d)."""
-        mu, log_var = self.trunk.encode(x).chunk(2, dim=1)
+        mu, log_var = self.trunk.encode(x if self.counts is None else self.counts.seen(x)).chunk(2, dim=1)
         return Posterior(mu, log_var.clamp(*LOG_VAR))
 
     def decode(self, z: Tensor) -> Tensor:
-        """Mean images, (n, c, h, w): for Bernoulli the probabilities."""
+        """Mean samples, (n, *shape): for Bernoulli the probabilities, for counts the means in measured values."""
+        if self.counts is not None:
+            return self.counts.measured(self.trunk.logits(z))
         return self.trunk.logits(z).sigmoid() if self.likelihood == "bernoulli" else self.trunk.decode(z)
 
     def loss(self, x: Tensor, generator: torch.Generator) -> Loss:
@@ -114,12 +128,14 @@ class VariationalAutoencoder(nn.Module):
         return Loss(total, {k: v.detach() for k, v in terms.items()})
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """Log p(x|z) in nats, (n,), summed over pixels, for images ``x`` (n, c, h, w) and latent points ``z`` (n, d).
+        """Log p(x|z) in nats, (n,), summed over the values of a sample, for ``x`` (n, *shape) and latent points ``z`` (n, d).
 
-        Gaussian: with the decoder's own variance s^2 (the learned one: a running mean over training batches), a
+        Counts: the log-probability of the raw counts. Gaussian: with the decoder's own variance s^2 (the learned one: a running mean over training batches), a
         density, so it may be positive; ``beta`` and ``warmup`` have no part in it. Bernoulli: for grey pixels the mean
-        log-probability of binary images drawn with x as their probabilities. The two do not compare.
+        log-probability of binary images drawn with x as their probabilities. They do not compare.
         """
+        if self.counts is not None:
+            return self.counts.log_likelihood(x, self.trunk.logits(z))
         if self.likelihood == "bernoulli":
             each = F.binary_cross_entropy_with_logits(self.trunk.logits(z), x, reduction="none")
             return -each.flatten(1).sum(1)
@@ -135,7 +151,9 @@ class VariationalAutoencoder(nn.Module):
         return self.beta * (self._step - 1) / self.warmup
 
     def _nll(self, z: Tensor, x: Tensor) -> Tensor:
-        """-log p(x|z), summed over pixels, mean over images."""
+        """-log p(x|z), summed over the values of a sample, mean over samples."""
+        if self.counts is not None:
+            return -self.counts.log_likelihood(x, self.trunk.logits(z)).mean()
         if self.likelihood == "bernoulli":
             return F.binary_cross_entropy_with_logits(self.trunk.logits(z), x, reduction="sum") / len(x)
         pixels = x[0].numel()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from latentbench import records
 from latentbench.files.outputs import output_file
-from latentbench.report.wording import language
+from latentbench.report.wording import language, subject
 from latentbench.run_folder import RunFiles
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _render(runs: Sequence[RunFolder], out: Path | None, lang: str | None) -> Pa
     if out is None and len(runs) > 1 and target.exists():
         raise ValueError(f"report: {target} is there already; name another file with --out")
     place = output_file("report", target)
-    with language.speaking(lang or runs[0].lang):
+    with language.speaking(lang or runs[0].lang), subject.about(subject.of_data([run.detail for run in runs])):
         text = page.html(runs)
     records.write_text(place, text)
     return target
@@ -64,7 +64,7 @@ def write_tables(folder: Path, lang: str | None = None) -> None:
 def _write_tables(run: RunFolder, lang: str | None) -> None:
     from latentbench.report.exports import tables
 
-    with language.speaking(lang or run.lang):
+    with language.speaking(lang or run.lang), subject.about(subject.of_data([run.detail])):
         summary = tables.summary_md(run.records)
     RunFiles(run.path).write_tables(summary, tables.results_csv(run.records))
 

@@ -102,6 +102,8 @@ def plan(asked: Run, trained: Trained | None = None) -> Planned:
         for method in ("encode", "decode", "loss", "state_dict"):
             if not callable(getattr(model, method, None)):
                 raise ValueError(f"model '{spec.text}': {type(model).__name__} has no method {method}")
+        if callable(check := getattr(model, "check", None)):
+            check(dataset.train.x)
     if trained is not None and trained.dataset_sha256 != dataset.sha256:
         raise ValueError(f"measure: {trained.folder} was trained on other data: {run.dataset} has changed since")
     folder = Path(run.out) if run.out else Path("reports") / run.id
@@ -134,7 +136,7 @@ def _batch(asked: Run, dataset: Dataset, defaults: Mapping[str, object]) -> None
     """Raises ValueError where a batch was asked for that is larger than the training data."""
     size, there = asked.batch_size, len(dataset.images)
     if size is not None and size > there and size != defaults.get("batch_size", 128):
-        raise ValueError(f"batch_size: {size} is not allowed: there are {there} training images")
+        raise ValueError(f"batch_size: {size} is not allowed: there are {there} training {dataset.space.many}")
 
 
 STATES = 4
@@ -177,7 +179,7 @@ def _warnings(run: Run, dataset: Dataset, models: Sequence[ModelSpec]) -> Iterat
     pixels = dataset.train.x[0].numel()
     for size in sorted({m.latent_dim for m in models}):
         if size >= pixels:
-            yield f"latent_dim {size} is not below the {pixels} values of an image: overcomplete"
+            yield f"latent_dim {size} is not below the {pixels} values of {_a(dataset.space.one)}: overcomplete"
     if len(run.seeds) < 2:
         yield "one seed gives no interval: use at least two (--seeds 6)"
     if dataset.train.y is None:
@@ -191,11 +193,15 @@ def _warnings(run: Run, dataset: Dataset, models: Sequence[ModelSpec]) -> Iterat
         )
 
 
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
 def _splits(run: Run, loaded: Sequence[Dataset]) -> tuple[Dataset, ...]:
     """The data of every split. Raises ValueError where two are the same: the data has its own."""
     if len({data.sha256 for data in loaded}) < len(loaded):
         raise ValueError(
-            f"splits: {run.splits} is not allowed: {run.dataset} gives the same images for other split seeds"
+            f"splits: {run.splits} is not allowed: {run.dataset} gives the same {loaded[0].space.many} for other split seeds"
         )
     return tuple(loaded)
 

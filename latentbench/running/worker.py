@@ -136,11 +136,14 @@ def _train(unit: Unit, folder: Path, listen: Listen) -> Rows:
     models = [initialise(lambda: spec.build(dataset.space), seed).to(device) for seed in seeds]
     histories = fit_all(models, train, val, plan, seeds, [partial(heard, seed) for seed in seeds])
     cells = zip(unit.parts, models, histories, strict=True)
-    return [(part, _training(unit, part, model, history, folder)) for part, model, history in cells]
+    squared = dataset.space.squared
+    return [(part, _training(unit, part, model, history, folder, squared)) for part, model, history in cells]
 
 
-def _training(unit: Unit, part: Part, model: Any, history: History | Diverged, folder: Path) -> list[Record]:
-    """The records of one seed's training, its weights saved."""
+def _training(
+    unit: Unit, part: Part, model: Any, history: History | Diverged, folder: Path, squared: str
+) -> list[Record]:
+    """The records of one seed's training, its weights saved; ``squared``: the unit of a variance of the data's values."""
     row = _row(unit, unit.model, part.seed)
     if isinstance(history, Diverged):
         return [replace(row, metric="train.epochs", status="failed", reason=history.reason, unit="epochs")]
@@ -149,7 +152,7 @@ def _training(unit: Unit, part: Part, model: Any, history: History | Diverged, f
     out.append(replace(row, metric="train.epochs", value=float(history.epochs), unit="epochs", detail=detail))
     out.append(_seconds(history, row))
     if (variance := getattr(model, "decoder_variance", None)) is not None:
-        out.append(replace(row, metric="decoder_variance", value=float(variance), unit="image range^2"))
+        out.append(replace(row, metric="decoder_variance", value=float(variance), unit=squared))
     return [*out, _save(model, unit, folder, row)]
 
 

@@ -184,8 +184,15 @@ class Image(Space):
     """Images (c, h, w), grey or in colour, with values in [0, 1]."""
 
     name: ClassVar[str] = "image"
+    one: ClassVar[str] = "image"
+    many: ClassVar[str] = "images"
 
     bounds: tuple[float, float] | None = (0.0, 1.0)
+
+    def faults(self) -> list[str]:
+        """Also a number of channels that no picture has."""
+        channels = self.shape[0]
+        return [*super().faults(), *([] if channels in (1, 3, 4) else [f"{channels} channels; 1, 3 or 4"])]
 
     @property
     def junk(self) -> tuple[Kind, ...]:

@@ -5,11 +5,15 @@ They are measured after standardising each channel by its mean and standard devi
     shown                       never shown
     noise                       gaussian_noise
     shuffle                     blocks
-    segments                    average
-    blend                       mean
-    constant                    reversed
+    segments                    reversed
+    channels                    inverted
+    blend                       average
+    flat                        mean
 
-``segments`` is one series up to its middle and another from there on; ``blocks`` shuffles eighths of the time.
+``segments`` is one series up to its middle and another from there on; ``blocks`` shuffles eighths of the time; ``channels``
+takes each channel from another series (there is none of it where there is one channel); ``inverted`` is turned upside down.
+
+Floors are uniform noise and flat series: slow or noisy series that are shuffled, reversed or drawn from a Gaussian may be real.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from latentbench.randomness import randn
 from latentbench.spaces.junk import Kind, Made, pairs, some
@@ -35,8 +40,10 @@ BLOCKS = 8
 """Parts of the time that are shuffled as wholes."""
 REACH = 3.0
 """Standard deviations that a picture reaches up and down."""
-HIGH, WIDE = 32, 64
-"""Pixels of a picture."""
+HIGH, WIDE, EDGE = 40, 40, 2
+"""Pixels of a picture, and those left blank at its sides, so that pictures in a row stay apart."""
+INKS = (40, 125, 175, 205)
+"""Greys of the channels' lines, in turn."""
 SMALL = 256
 """Series of at most this many values get an MLP under ``auto``, longer ones convolutions."""
 
@@ -78,6 +85,19 @@ def _segments(x: Tensor, count: int, g: torch.Generator) -> Made:
     return Made(torch.cat([a[:, :cut], b[:, cut:]], 1), torch.stack([a, b]))
 
 
+def _channels(x: Tensor, count: int, g: torch.Generator) -> Made:
+    whole = some(x, count, g)
+    order = torch.rand((len(whole), whole.shape[2]), generator=g).argsort(0)
+    # Of a single channel, or where all happen to come from one series, it is that series still.
+    sources = whole[order.T]
+    return Made(torch.stack([s[..., c] for c, s in enumerate(sources)], -1), sources)
+
+
+def _inverted(x: Tensor, count: int, g: torch.Generator) -> Made:
+    whole = some(x, count, g)
+    return Made(2 * x.mean((0, 1)) - whole, whole[None])
+
+
 def _reversed(x: Tensor, count: int, g: torch.Generator) -> Made:
     whole = some(x, count, g)
     return Made(whole.flip(1), whole[None])
@@ -100,10 +120,15 @@ def _mean(x: Tensor, count: int, g: torch.Generator) -> Made:
     return Made(torch.stack([x.mean(0), *halves]))
 
 
-def _constant(x: Tensor, count: int, g: torch.Generator) -> Made:
-    """Each channel at one value, drawn between its extremes."""
+def flat(x: Tensor, count: int, g: torch.Generator) -> Tensor:
+    """``count`` series like ``x`` (n, t, c), each channel at one value all along, drawn between its extremes."""
     low, high = x.amin((0, 1)), x.amax((0, 1))
-    return Made((low + (high - low) * torch.rand((count, 1, x.shape[2]), generator=g)).expand(-1, *x.shape[1:]))
+    share = torch.rand((count, 1, x.shape[2]), generator=g, device=g.device).to(x)
+    return (low + (high - low) * share).expand(-1, *x.shape[1:])
+
+
+def _flat(x: Tensor, count: int, g: torch.Generator) -> Made:
+    return Made(flat(x, count, g))
 
 
 SERIES: tuple[Kind, ...] = (
@@ -113,9 +138,11 @@ SERIES: tuple[Kind, ...] = (
     Kind("blocks", _blocks, shown=False),
     Kind("segments", _segments, shown=True),
     Kind("reversed", _reversed, shown=False),
+    Kind("channels", _channels, shown=True),
+    Kind("inverted", _inverted, shown=False),
     Kind("blend", _blend, shown=True),
     Kind("average", _average, shown=False),
-    Kind("constant", _constant, shown=True, floor=True, weight=0.5),
+    Kind("flat", _flat, shown=True, floor=True, weight=0.5),
     Kind("mean", _mean, shown=False),
 )
 """The kinds that are tried on series."""
@@ -127,6 +154,8 @@ class Series(Space):
     """Series (t, c): steps of channels."""
 
     name: ClassVar[str] = "series"
+    one: ClassVar[str] = "series"
+    many: ClassVar[str] = "series"
 
     @property
     def junk(self) -> tuple[Kind, ...]:
@@ -135,7 +164,7 @@ class Series(Space):
 
     def anchors(self, x: Tensor, mean: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
         """Real series; uniform noise between each channel's extremes; series with their steps shuffled; the mean series,
-        once."""
+        once; flat ones."""
         low, high = x.amin((0, 1)), x.amax((0, 1))
         noise = low + (high - low) * torch.rand(x.shape, generator=generator, device=generator.device).to(x)
         return {
@@ -143,6 +172,7 @@ class Series(Space):
             "floor:noise": noise,
             "floor:shuffle": shuffle_time(x, generator),
             "floor:mean": mean,
+            "floor:flat": flat(x, len(x), generator),
         }
 
     def classifier(self, outputs: int) -> nn.Module:
@@ -162,12 +192,16 @@ class Series(Space):
             return _conv(self.shape, outputs, latent_dim, depth, width)
         return mlp(self.shape, outputs, latent_dim, depth, width)
 
+    def by_column(self, x: Tensor) -> Tensor | None:
+        """The values of each channel at all steps, (n t, c)."""
+        return x.reshape(-1, x.shape[-1])
+
     def pictures(self, x: Tensor) -> NDArray[np.uint8]:
-        """Line plots (..., `HIGH`, `WIDE`) of series (..., t, c), dark on white, a line a channel; 0 stands in the middle and
+        """Line plots (..., `HIGH`, `WIDE`) of series (..., t, c), on white, a line a channel, the first the darkest; 0 stands in the middle and
         `REACH` at the edges, or the bounds where there are some."""
         low, high = self.bounds or (-REACH, REACH)
         flat = x.detach().cpu().double().nan_to_num(0).reshape(-1, *x.shape[-2:])
-        at = torch.linspace(0, flat.shape[1] - 1, WIDE, dtype=torch.float64)
+        at = torch.linspace(0, flat.shape[1] - 1, WIDE - 2 * EDGE, dtype=torch.float64)
         left = at.floor().long().clamp(max=max(0, flat.shape[1] - 2))
         right = (left + 1).clamp(max=flat.shape[1] - 1)
         part = (at - left)[:, None]
@@ -177,8 +211,11 @@ class Series(Space):
         following = torch.cat([row[:, 1:], row[:, -1:]], 1)
         upper, lower = torch.minimum(row, following) - 0.5, torch.maximum(row, following) + 0.5
         rows = torch.arange(HIGH, dtype=torch.float64)[:, None, None]
-        inked = ((rows >= upper[:, None]) & (rows <= lower[:, None])).any(-1)
-        out: NDArray[np.uint8] = torch.where(inked, 40, 255).byte().view(*x.shape[:-2], HIGH, WIDE).numpy()
+        inked = (rows >= upper[:, None]) & (rows <= lower[:, None])
+        inks = torch.tensor(INKS)[torch.arange(flat.shape[2]) % len(INKS)]
+        # Where lines cross, the darkest is on top.
+        grey = F.pad(torch.where(inked, inks, 255).amin(-1), (EDGE, EDGE), value=255)
+        out: NDArray[np.uint8] = grey.byte().view(*x.shape[:-2], HIGH, WIDE).numpy()
         return out
 
 

@@ -74,6 +74,9 @@ class Space(ABC):
     the raw ones)."""
 
     name: ClassVar[str]
+    one: ClassVar[str]
+    """What a sample is called, and what several are (``many``)."""
+    many: ClassVar[str]
 
     shape: tuple[int, ...]
     columns: tuple[str, ...] = ()
@@ -101,6 +104,32 @@ class Space(ABC):
     @abstractmethod
     def pictures(self, x: Tensor) -> NDArray[np.uint8]:
         """Samples (..., *shape) as pictures, (..., h, w) in grey or (..., h, w, 3)."""
+
+    @property
+    def squared(self) -> str:
+        """The unit of a variance of measured values."""
+        return f"{self.one} range^2" if self.bounds else "standardised value^2" if self.scale else "value^2"
+
+    def faults(self) -> list[str]:
+        """What does not fit together in this space, a sentence each: names and scales go by the last axis of a sample, and
+        the lowest value lies below the highest."""
+        out, last = [], self.shape[-1]
+        if self.columns and len(self.columns) != last:
+            out.append(f"{len(self.columns)} names for {last} columns")
+        if self.scale is not None and {len(self.scale.shift), len(self.scale.width)} != {last}:
+            out.append(
+                f"a scale of {len(self.scale.shift)} shifts and {len(self.scale.width)} widths for {last} columns"
+            )
+        if self.scale is not None and not all(w > 0 for w in self.scale.width):
+            out.append("a scale with a width that is not above 0")
+        if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
+            out.append(f"bounds from {self.bounds[0]:g} to {self.bounds[1]:g}")
+        return out
+
+    def by_column(self, x: Tensor) -> Tensor | None:
+        """The values of samples (n, *shape) by column, (m, columns), where each column is a quantity of its own; None
+        where none is."""
+        return None
 
     def clip(self, x: Tensor) -> Tensor:
         """Samples with values within the bounds: what a judge is shown of decoded ones."""

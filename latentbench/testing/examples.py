@@ -15,6 +15,7 @@ from torch import Tensor
 
 from latentbench.core import Encoding, Judge, Likelihood, Posterior, Verdict
 from latentbench.randomness import seeded
+from latentbench.spaces.space import Space
 
 
 class CentroidJudge:
@@ -48,27 +49,28 @@ def blobs(n: int, classes: int = 4, seed: int = 0, dtype: torch.dtype = torch.fl
 
 
 class Linear:
-    """An affine encoder and decoder of 4x4 images: the first ``d`` principal directions of ``x``, scaled by
+    """An affine encoder and decoder of samples (n, *shape), such as 4x4 images: the first ``d`` principal directions of ``x``, scaled by
     ``scale``; a Gaussian posterior of width ``sigma`` (None: a Dirac)."""
 
     def __init__(self, x: Tensor, d: int = 3, sigma: float | None = None, scale: float = 3.0) -> None:
         flat = x.flatten(1).double()
         _, _, directions = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)
+        self.shape = x.shape[1:]
         self.centre, self.directions = flat.mean(0).to(x), directions[:d].to(x)
         self.sigma, self.scale = sigma, scale
 
     def encode(self, x: Tensor) -> Posterior:
-        """The posterior of images (n, 1, 4, 4)."""
+        """The posterior of samples (n, *shape)."""
         mu = self.scale * (x.flatten(1) - self.centre) @ self.directions.T
         return Posterior(mu, None if self.sigma is None else torch.full_like(mu, self.sigma).square().log())
 
     def decode(self, z: Tensor) -> Tensor:
-        """Images (n, 1, 4, 4) of codes (n, d)."""
+        """Samples (n, *shape) of codes (n, d)."""
         flat: Tensor = self.centre + z / self.scale @ self.directions
-        return flat.view(-1, 1, 4, 4)
+        return flat.view(-1, *self.shape)
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """Log density of images x (n, 1, 4, 4) under N(decode(z), .1^2 I), (n,)."""
+        """Log density of samples x (n, *shape) under N(decode(z), .1^2 I), (n,)."""
         return normal_log_prob(x, self.decode(z), 0.1)
 
 
@@ -96,15 +98,23 @@ def encode(
 
 
 def example_encoding(
-    sigma: float | None = 0.3, n: int = 240, seed: int = 0, dtype: torch.dtype = torch.float32, **changes: Any
+    sigma: float | None = 0.3,
+    n: int = 240,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    space: Space | None = None,
+    **changes: Any,
 ) -> Encoding:
     """A small, complete held-out encoding (60 images) of a linear model with its training encoding (``n``) and a
-    judge; ``sigma`` is the posterior's width (None: a Dirac); ``changes`` replace its fields."""
+    judge; ``sigma`` is the posterior's width (None: a Dirac); ``space``: what the 16 values of a sample are taken for (None:
+    images (1, 4, 4)); ``changes`` replace its fields."""
     x, y = blobs(n, seed=1, dtype=dtype)
     x_test, y_test = blobs(60, seed=2, dtype=dtype)
+    if space is not None:
+        x, x_test = x.reshape(-1, *space.shape), x_test.reshape(-1, *space.shape)
     model, judge = Linear(x, sigma=sigma), CentroidJudge(x, y)
     train = encode("train", x, model.encode(x), model.decode, y, None, judge, seed)
-    train = replace(train, train=train)
+    train = replace(train, train=train, given_space=space)
     test = encode("test", x_test, model.encode(x_test), model.decode, y_test, train, judge, seed)
-    test = replace(test, likelihood=Likelihood("gaussian", model.log_likelihood))
+    test = replace(test, given_space=space, likelihood=Likelihood("gaussian", model.log_likelihood))
     return replace(test, **changes)

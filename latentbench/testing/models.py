@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 
+from latentbench.catalog import SPACE
 from latentbench.core import Model
 from latentbench.randomness import seeded
+from latentbench.spaces.known import space_of
+from latentbench.spaces.space import Space
 from latentbench.testing.broken import demand
 
-IMAGES = 7
+SAMPLES = 7
 
 
-def check_model(build: Callable[..., Any], shape: tuple[int, int, int] = (1, 8, 8), latent_dim: int = 3) -> None:
-    """Build ``build(shape, latent_dim)`` twice and check the laws of `core.Model` on random images of ``shape`` (c, h,
-    w). Raises ContractBroken, naming what was broken."""
+def check_model(
+    build: Callable[..., Any], shape: tuple[int, ...] = (1, 8, 8), latent_dim: int = 3, space: Space | None = None
+) -> None:
+    """Build ``build(shape, latent_dim)`` twice and check the laws of `core.Model` on random samples: of ``space``, which a
+    builder with such a parameter is handed, by default of the one that ``shape`` tells. They are uniform between its bounds or,
+    where it has none, standard normal. Raises ContractBroken, naming what was broken."""
+    space = space_of(shape) if space is None else space
+    shape = space.shape
+    if SPACE in inspect.signature(build).parameters:
+        build = partial(build, space=space)
     model, again = _built(build, shape, latent_dim, 0), _built(build, shape, latent_dim, 1)
     name = type(model).__name__
     demand(isinstance(model, torch.nn.Module), name, "is not a torch.nn.Module")
@@ -24,7 +36,7 @@ def check_model(build: Callable[..., Any], shape: tuple[int, int, int] = (1, 8, 
     demand(model.latent_dim == latent_dim, name, f"latent_dim is {model.latent_dim}, {latent_dim} was asked for")
     variance = model.decoder_variance if hasattr(model, "decoder_variance") else None
     demand(variance is None or variance > 0, name, f"decoder_variance is {variance}; above 0, or None")
-    x = torch.rand((IMAGES, *shape), generator=seeded(0, "images"))
+    x = _samples(space)
     _check_shapes(name, model, x, latent_dim)
     _check_loss(name, model, x)
     again.load_state_dict(model.state_dict())
@@ -32,7 +44,15 @@ def check_model(build: Callable[..., Any], shape: tuple[int, int, int] = (1, 8, 
     demand(same, name, "a model with the same state_dict encodes otherwise: something is not in it")
 
 
-def _built(build: Callable[..., Any], shape: tuple[int, int, int], latent_dim: int, seed: int) -> Any:
+def _samples(space: Space) -> torch.Tensor:
+    g, size = seeded(0, "images"), (SAMPLES, *space.shape)
+    if space.bounds is None:
+        return torch.randn(size, generator=g)
+    low, high = space.bounds
+    return low + (high - low) * torch.rand(size, generator=g)
+
+
+def _built(build: Callable[..., Any], shape: tuple[int, ...], latent_dim: int, seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build(shape, latent_dim)
@@ -42,13 +62,13 @@ def _built(build: Callable[..., Any], shape: tuple[int, int, int], latent_dim: i
 def _check_shapes(name: str, model: Any, x: torch.Tensor, d: int) -> None:
     model.eval()
     mu, log_var = model.encode(x)
-    demand(mu.shape == (IMAGES, d), name, f"encode gives means of shape {tuple(mu.shape)} for {IMAGES} images")
+    demand(mu.shape == (SAMPLES, d), name, f"encode gives means of shape {tuple(mu.shape)} for {SAMPLES} samples")
     demand(log_var is None or log_var.shape == mu.shape, name, "log_var has not the shape of mu")
     demand(bool(torch.isfinite(mu).all()), name, "encode gives means that are not finite")
     back = model.decode(mu)
     demand(back.shape == x.shape, name, f"decode gives shape {tuple(back.shape)}, expected {tuple(x.shape)}")
     alone = model.encode(x[:2]).mu
-    demand(torch.allclose(alone, mu[:2], atol=1e-5), name, "in eval mode an image's code depends on its batch")
+    demand(torch.allclose(alone, mu[:2], atol=1e-5), name, "in eval mode a sample's code depends on its batch")
     model.train()
 
 
@@ -58,7 +78,7 @@ def _check_loss(name: str, model: Any, x: torch.Tensor) -> None:
     first, second = (model.loss(x, seeded(0, "draws")) for _ in range(2))
     demand(torch.equal(before, torch.get_rng_state()), name, "the loss draws from the global generator")
     demand(first.total.ndim == 0, name, f"loss.total has shape {tuple(first.total.shape)}, expected a scalar")
-    demand(bool(torch.isfinite(first.total)), name, "the loss of random images is not finite")
+    demand(bool(torch.isfinite(first.total)), name, "the loss of random samples is not finite")
     demand(bool(first.total == second.total), name, "the same generator gives another loss")
     attached = [n for n, t in first.terms.items() if t.requires_grad]
     demand(not attached, name, f"terms are logged, not descended: detach {', '.join(attached)}")

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from latentbench.config import LANGUAGES, languages
 from latentbench.records import Reason
+from latentbench.report.wording import subject
 
 if TYPE_CHECKING:
     from babel.messages import Catalog, Message
@@ -49,8 +50,9 @@ catalog could not say so, where nothing means untranslated."""
 
 class Language(NamedTuple):
     """``code`` as asked for (``zh``), ``tag`` for the page's lang attribute (``zh-CN``), its own ``name``, the
-    ``space`` between two sentences, its ``sentences`` by their English templates, its ``reasons`` by their codes, and ``known``: for each of these a pattern
-    of the English sentence, and the translation with its places bare, as what fills them is then text."""
+    ``space`` between two sentences, its ``sentences`` by their English templates, its ``reasons`` by their codes, ``known``: for each of these a pattern
+    of the English sentence, and the translation with its places bare, as what fills them is then text; and the ``nouns`` of
+    other spaces than images (see `subject`)."""
 
     code: str
     tag: str
@@ -59,9 +61,12 @@ class Language(NamedTuple):
     sentences: gettext.NullTranslations
     reasons: Mapping[str, str]
     known: tuple[tuple[re.Pattern[str], str], ...]
+    nouns: Mapping[str, subject.Rules]
 
 
-ENGLISH = Language("en", "en", "English", " ", gettext.NullTranslations(), MappingProxyType({}), ())
+ENGLISH = Language(
+    "en", "en", "English", " ", gettext.NullTranslations(), MappingProxyType({}), (), MappingProxyType(subject.ENGLISH)
+)
 _spoken: ContextVar[Language] = ContextVar("language", default=ENGLISH)
 
 
@@ -105,9 +110,16 @@ def read(path: Path) -> Language:
     compiled.seek(0)
     tag = catalog.locale_identifier.replace("_", "-")
     space = "" if UNSPACED.search(text) else " "
+    try:
+        nouns = subject.rules(text)
+    except (ValueError, re.error) as error:
+        raise ValueError(f"languages/{path.name}: {error}") from None
+    # What is not translated is said in English, by its rules.
+    nouns = {name: (*nouns.get(name, ()), *english) for name, english in subject.ENGLISH.items()}
     return Language(
-        path.stem, tag, name[1], space, gettext.GNUTranslations(compiled), MappingProxyType(reasons), tuple(known)
-    )
+        path.stem, tag, name[1], space, gettext.GNUTranslations(compiled), MappingProxyType(reasons), tuple(known),
+        MappingProxyType(nouns),
+    )  # fmt: skip
 
 
 def translated(message: Message) -> bool:
@@ -143,18 +155,24 @@ def spoken() -> Language:
     return _spoken.get()
 
 
+def _of_subject(template: str) -> str:
+    """A template of images in the language in force, told of what is spoken of."""
+    rules = None if subject.subject() == subject.IMAGE else _spoken.get().nouns.get(subject.subject())
+    return template if rules is None else subject.told(template, rules)
+
+
 def say(text: str, /, **places: object) -> str:
     """A sentence in the language in force, its named places filled; without places it may hold any braces."""
     if not text.strip():  # gettext answers "" with the catalog's header
         return text and _spoken.get().space
-    translation = _spoken.get().sentences.gettext(text)
+    translation = _of_subject(_spoken.get().sentences.gettext(text))
     return translation.format(**places) if places else translation
 
 
 def plural(one: str, many: str, count: int, /, **places: object) -> str:
     """A sentence in the form that the language in force has for ``count``, in English ``one`` where it is 1, else
     ``many``; ``{n}`` stands for the count."""
-    return _spoken.get().sentences.ngettext(one, many, count).format(n=count, **places)
+    return _of_subject(_spoken.get().sentences.ngettext(one, many, count)).format(n=count, **places)
 
 
 def because(reason: Reason) -> str | None:
@@ -163,7 +181,7 @@ def because(reason: Reason) -> str | None:
     if reason.code not in _spoken.get().reasons:
         return None
     try:
-        return _spoken.get().reasons[reason.code].format(**reason.values)
+        return _of_subject(_spoken.get().reasons[reason.code]).format(**reason.values)
     except (KeyError, IndexError, ValueError):
         return None
 
@@ -176,7 +194,7 @@ def recognised(text: str) -> str | None:
         return whole
     for pattern, translation in _spoken.get().known:
         if match := pattern.fullmatch(text):
-            return translation.format(**match.groupdict())
+            return _of_subject(translation).format(**match.groupdict())
     return None
 
 

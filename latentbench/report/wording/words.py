@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from latentbench.records import JOIN, Reason
 from latentbench.report.wording.language import because, marked, recognised, say
+from latentbench.report.wording.subject import subject
 
 MINUS = "\N{MINUS SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -126,6 +127,11 @@ REFERENCES = marked({
     "baseline:mean": "mean image",
     "baseline:pca": "PCA",
 })  # fmt: skip
+REFERENCES_OF = {
+    "vector": marked({"floor:shuffle": "shuffled columns"}),
+    "series": marked({"floor:shuffle": "shuffled steps", "floor:flat": "one value all along"}),
+}
+"""References of other spaces that need words of their own."""
 
 JUNK = marked({
     "noise": "uniform noise",
@@ -147,7 +153,27 @@ JUNK = marked({
     "blur_more": "strongly blurred images",
     "inverted": "inverted images",
 })  # fmt: skip
-"""Kinds of junk that a judge is tried on."""
+"""Kinds of junk that a judge of images is tried on."""
+
+JUNK_OF = {
+    "vector": marked({
+        "columns": "vectors whose columns each come from another",
+        "some_columns": "vectors half of whose columns come from others",
+        "halves": "the first half of one vector before the second half of another",
+        "constant": "vectors of one value in all columns",
+        "permuted": "vectors whose columns changed places",
+    }),
+    "series": marked({
+        "shuffle": "series with shuffled steps",
+        "blocks": "series with shuffled eighths",
+        "segments": "the first half of one series before the second half of another",
+        "channels": "series whose channels come from different ones",
+        "flat": "series that never change",
+        "reversed": "series played backwards",
+        "inverted": "series turned upside down",
+    }),
+}  # fmt: skip
+"""Kinds of junk of other spaces, where they are other ones or need other words than another noun."""
 
 _FIXED = marked({
     "cost.parameters": "number of trained weights",
@@ -186,12 +212,13 @@ def own_definition(metric: str) -> str:
 
 def reference(model: str) -> str:
     """A reference row's name in words: ``floor:noise`` is "noise"."""
-    return say(REFERENCES.get(model, model.partition(":")[2] or model))
+    own = REFERENCES_OF.get(subject(), {})
+    return say(own.get(model) or REFERENCES.get(model, model.partition(":")[2] or model))
 
 
 def junk(kind: str) -> str:
     """A kind of junk in words."""
-    return say(JUNK.get(kind, kind))
+    return say(JUNK_OF.get(subject(), {}).get(kind) or JUNK.get(kind, kind))
 
 
 def number(value: float | None, decimals: int | None = None) -> str:

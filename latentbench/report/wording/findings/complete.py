@@ -8,6 +8,7 @@ from latentbench.report.wording.findings.reasons import flag, flagged
 from latentbench.report.wording.findings.tables import excluded, flags, reasons, where
 from latentbench.report.wording.intervals import between, means, of, shares
 from latentbench.report.wording.language import marked, say
+from latentbench.report.wording.subject import IMAGE, subject
 from latentbench.stats.findings.complete import METRICS, Completeness
 
 COLLAPSED = marked(
@@ -77,14 +78,16 @@ def _scale(completeness: Completeness) -> list[str]:
     real = words.percent(completeness.real)
     if completeness.junk is None:
         return [say("The same judge accepts {real} of real held-out images: read every share between.", real=real)]
-    return [
-        say(
-            "The same judge accepts {real} of real held-out images and at most {junk} of what any judge must refuse (noise, "
-            "shuffled pixels, images of one grey): read every share between.",
-            real=real,
-            junk=words.percent(completeness.junk),
-        )
-    ]
+    of_images = marked(
+        "The same judge accepts {real} of real held-out images and at most {junk} of what any judge must refuse (noise, "
+        "shuffled pixels, images of one grey): read every share between."
+    )
+    of_others = marked(
+        "The same judge accepts {real} of real held-out images and at most {junk} of what any judge must refuse (noise "
+        "above all): read every share between."
+    )
+    text = of_images if subject() == IMAGE else of_others
+    return [say(text, real=real, junk=words.percent(completeness.junk))]
 
 
 def _sampler(completeness: Completeness) -> list[str]:
