@@ -136,7 +136,9 @@ def null_holes(seed: int, d: int, codes: int, held_out: int, draws: int, k: int,
     ``dimension``, a maximum over directions."""
     like, generator = torch.empty(0, dtype=torch.float64), seeded(seed, "hole null")
     wanted = null_repeats(held_out)
-    repeats = min(max(2, wanted), NULLS if d <= WIDE else 2)  # the more dimensions, the less one sample differs from another
+    repeats = min(
+        max(2, wanted), NULLS if d <= WIDE else 2
+    )  # the more dimensions, the less one sample differs from another
     sets = -(-wanted // repeats)  # of held-out codes beside the same others: a quantile of few is what needs repeating
     prior, found, means = standard_normal(d), [], []
     for _ in range(repeats):
