@@ -24,7 +24,7 @@ from latentbench.geometry.neighbours import flat
 from latentbench.geometry.principal import LEADING
 from latentbench.metrics.decoded_continuity import along, has_path, length, over_paths, path_pairs, step_lengths
 from latentbench.metrics.decoding import CHUNK, decode
-from latentbench.metrics.jacobian import code_axes, code_scale, directional, jacobians, method_of
+from latentbench.metrics.jacobian import code_axes, code_scale, directional, jacobians, method_of, spread_codes
 
 MANY = 64
 """Latent sizes above this have paths bend within a span of few directions."""
@@ -67,12 +67,12 @@ def bending(e: Encoding, points: Tensor) -> Tensor:
     and what of the line between its ends lies in none of them."""
     if points.shape[2] <= MANY:
         return e.once(code_scale)
-    every, codes = e.once(code_axes), (e.train or e).mu
+    every, codes = e.once(code_axes), spread_codes(e)
     axes, sd = every.direction[:, :LEADING], every.sd[:LEADING]
     line = (points[:, -1] - points[:, 0]).double()
     rest = line - line @ axes @ axes.T
     size = length(rest)[:, None]
-    rest = torch.where(size > 1e-9 * length(line)[:, None], rest / size, 0.0)
+    rest = torch.where(size > 1e-6 * length(line)[:, None], rest / size, 0.0)
     spread = (flat(codes) @ rest.T).std(0, correction=0)[:, None]
     return torch.cat([(axes * sd).expand(len(points), -1, -1), (rest * spread)[..., None]], 2)
 

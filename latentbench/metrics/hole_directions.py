@@ -39,6 +39,8 @@ STEPS = 8
 codes that have none, where the last digits decide."""
 SHARPENED = 3
 """Directions of the largest holes that are looked at once more, `sharpened`."""
+IN_SPAN = 1e-6
+"""A unit vector that leaves no more than this outside a span lies in it: what is left is rounding, no direction."""
 TOGETHER = 64
 """Directions held at once."""
 
@@ -81,11 +83,12 @@ def independent(codes: Tensor) -> Tensor:
 
 class Directions(NamedTuple):
     """Directions in d dimensions: the ``axes``, so many of them, and the unit vectors ``others`` (w, d), float64; the ``kinds``
-    of all."""
+    of all. Of a wide latent also the ``span`` (d, k) of the codes' leading principal axes, within which others are sought."""
 
     axes: int
     others: Tensor
     kinds: list[str]
+    span: Tensor | None = None
 
     def places(self, points: Tensor, rows: Tensor) -> Tensor:
         """Where ``points`` (n, d) lie along the directions ``rows`` (r,), ascending: (r, n)."""
@@ -123,13 +126,13 @@ def directions(codes: Tensor, generator: torch.Generator) -> Directions:
         return Directions(1, none, ["axis"])
     drawn = randn((RANDOM, d), generator, none)
     drawn = drawn / drawn.norm(dim=1, keepdim=True)
-    if d <= WIDE:
+    span = leading(codes, LEADING).direction if d > WIDE else None
+    if span is None:
         found = independent(codes)
     else:
-        span = leading(codes, LEADING).direction
-        found = independent(codes @ span) @ span.T
+        found = independent(codes @ span) @ span.T if span.shape[1] else none
     kinds = ["axis"] * d + ["random"] * RANDOM + ["independent"] * len(found)
-    return Directions(d, torch.cat([drawn, found]), kinds)
+    return Directions(d, torch.cat([drawn, found]), kinds, span)
 
 
 @lru_cache(maxsize=64)
@@ -168,11 +171,13 @@ def sharpened(codes: Tensor, direction: Tensor) -> Tensor:
     return direction
 
 
-def sharpened_within(codes: Tensor, direction: Tensor) -> Tensor:
-    """`sharpened`; of a wide latent within the span of ``direction`` and of the codes' leading principal axes."""
-    if codes.shape[1] <= WIDE:
+def sharpened_within(codes: Tensor, direction: Tensor, span: Tensor | None) -> Tensor:
+    """`sharpened`, within a ``span`` (d, k) of orthonormal columns and ``direction``; None: all directions."""
+    if span is None:
         return sharpened(codes, direction)
-    span = torch.linalg.qr(torch.cat([direction[:, None], leading(codes, LEADING).direction], 1)).Q
+    rest = direction - span @ (span.T @ direction)
+    if float(rest.norm()) > IN_SPAN:
+        span = torch.cat([span, (rest / rest.norm())[:, None]], 1)
     return span @ sharpened(codes @ span, span.T @ direction)
 
 
@@ -196,7 +201,7 @@ def widest_gap(
     share, radius, sparse = search.along(every)
     if len(every.kinds) > 1:
         best = share.argsort(descending=True, stable=True)[:SHARPENED]
-        again = torch.stack([sharpened_within(c, every.vector(int(i))) for i in best])
+        again = torch.stack([sharpened_within(c, every.vector(int(i)), every.span) for i in best])
         more = Directions(0, again, [every.kinds[i] for i in best])
         found = share, radius, sparse
         share, radius, sparse = (torch.cat(pair) for pair in zip(found, search.along(more), strict=True))

@@ -42,6 +42,8 @@ ZERO = 1e-4
 """Singular values up to this share of the largest count as zero: float32 rounding alone, over the pixels of an image
 or through central differences, leaves that much in a direction that the decoder ignores."""
 
+CODES = 5000
+"""Codes whose principal axes are sought, at most."""
 ENOUGH = 0.9
 """Share of the codes' variance that the leading axes of a wide latent are to hold."""
 
@@ -74,8 +76,15 @@ def code_scale(e: Encoding) -> Tensor:
 
 
 def code_axes(e: Encoding) -> Axes:
-    """The leading `WIDE` principal axes of the posterior means that `code_scale` is about."""
-    return leading((e.train or e).mu, WIDE)
+    """The leading `WIDE` principal axes of the `spread_codes`."""
+    return leading(spread_codes(e), WIDE)
+
+
+def spread_codes(e: Encoding) -> Tensor:
+    """The posterior means that say in which directions codes vary, at most `CODES`: evenly, for they may stand in order of
+    their classes."""
+    mu = (e.train or e).mu
+    return mu[:: -(-len(mu) // CODES)]
 
 
 def method_of(e: Encoding) -> Method:
