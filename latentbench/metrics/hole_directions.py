@@ -114,7 +114,8 @@ class Directions(NamedTuple):
             covariance = root @ root.T
             along, moved = covariance.diagonal(), self.others @ covariance
         variance = torch.cat([along[: self.axes], torch.einsum("we,we->w", moved, self.others)])
-        return variance.clamp(min=0).sqrt()
+        spread: Tensor = variance.clamp(min=0).sqrt()
+        return spread
 
 
 def directions(codes: Tensor, generator: torch.Generator) -> Directions:
