@@ -8,6 +8,9 @@ of ln seconds over ln size, seconds the median of a size's rounds; its interval 
 freedom for k sizes: wide where the curve is no power law, as where a fixed cost outweighs the rest at small sizes.
 
 The images are scikit-learn's digits, drawn again with a little noise where more are asked for, and scaled to the side.
+How the cost of each measure grows with the latent size, up to 4,096, is a table of its own: there every measure is taken
+alone, in a process of its own, of models whose codes are the digits' principal components turned into so many dimensions.
+
 What is finished stands in the JSON file at once; the same command carries on, ``--again`` begins anew.
 """
 
@@ -16,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import os
 import platform
 import resource
@@ -162,6 +166,117 @@ def seeding(seeds: int) -> Call:
     return call
 
 
+# --- every measure alone, by latent size ---
+
+
+class Embedding:
+    """A model of latent size d without training: the images' first 32 principal components, standardised, turned into d
+    dimensions, where d leaves room beside smooth functions of the image; decoded from the components alone, bent a little.
+    Posteriors have one width. Encoding costs n p d for p pixels."""
+
+    def __init__(self, x: torch.Tensor, d: int) -> None:
+        flat = x.flatten(1).double()
+        self.shape, self.mean, self.latent_dim = x.shape[1:], flat.mean(0), d
+        value, vector = torch.linalg.eigh(torch.cov(flat.T))
+        kept = min(d, 32)
+        self.axes, self.sd = vector.flip(1)[:, :kept], value.flip(0)[:kept].sqrt()
+        draw = torch.Generator().manual_seed(0)
+        self.turn = torch.linalg.qr(torch.randn(d, kept, generator=draw, dtype=torch.float64)).Q
+        self.waves = torch.randn(flat.shape[1], d, generator=draw, dtype=torch.float64) * (d > kept)
+
+    def encode(self, x: torch.Tensor) -> Any:
+        from latentbench.core import Posterior
+
+        centred = x.flatten(1).double() - self.mean
+        mu = (centred @ self.axes / self.sd) @ self.turn.T + 0.02 * torch.sin(centred @ self.waves)
+        return Posterior(mu.to(x), torch.full_like(mu, -2.0).to(x))
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        u = z.double() @ self.turn
+        return (((u + 0.1 * torch.sin(2 * u)) * self.sd) @ self.axes.T + self.mean).to(z).view(-1, *self.shape)
+
+
+LATENTS = (2, 16, 64, 256, 1024, 4096)
+ALL = "all measures, one after another"
+
+
+def embedded(d: int) -> tuple[Any, dict[str, Any]]:
+    """The encoding of `Embedding` with d dimensions of the digits, judge included, and all metrics."""
+    from latentbench.catalog import find_metrics
+    from latentbench.measuring import scoring
+    from latentbench.measuring.judge import train_judge
+
+    dataset = digits(1797, SIDE)
+    judge = _judge_once(dataset, train_judge)
+    encoding = scoring.encode(Embedding(dataset.train.x, d), dataset, 0, torch.device("cpu"), judge)
+    return encoding, find_metrics(())
+
+
+_JUDGES: list[Any] = []
+
+
+def _judge_once(dataset: Any, train: Callable[..., Any]) -> Any:
+    if not _JUDGES:
+        _JUDGES.append(train(dataset, 0))
+    return _JUDGES[0]
+
+
+def alone(work: Callable[[], str]) -> dict[str, Any]:
+    """``work`` in a forked process: ``seconds`` of processor, ``mib`` of memory at its peak above what was resident
+    (None where the system does not tell) and what it said, ``status``."""
+    here, there = multiprocessing.Pipe(duplex=False)
+
+    def run() -> None:
+        try:
+            Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
+            before = _resident("VmRSS")
+        except OSError:
+            before = None
+        start = time.process_time()
+        status = work()
+        used = time.process_time() - start
+        there.send((used, None if before is None else (_resident("VmHWM") - before) / 1024, status))
+
+    child = multiprocessing.get_context("fork").Process(target=run)
+    child.start()
+    there.close()
+    try:
+        seconds, mib, status = here.recv()
+    except EOFError:
+        seconds, mib, status = math.nan, None, "died"
+    child.join()
+    return {"seconds": seconds, "mib": mib, "status": status}
+
+
+def _resident(field: str) -> int:
+    """``VmRSS`` or ``VmHWM`` of this process in KiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(field)).split()[1])
+
+
+def by_latent_size(out: dict[str, Any], path: Path, sizes: Sequence[int] = LATENTS) -> None:
+    """Every measure with its anchors at every size, and all together; written down after each, those there left out."""
+    from latentbench.measuring import scoring
+    from latentbench.records import Record
+
+    rows = out.setdefault("latents", [])
+    done, row = {(r["d"], r["metric"]) for r in rows}, Record(dataset="digits")
+    for d in sizes:
+        encoding, metrics = embedded(d)
+        for name, some in [*((n, [m]) for n, m in metrics.items()), (ALL, list(metrics.values()))]:
+            if (d, name) in done:
+                continue
+
+            def work(some: list[Any] = some, encoding: Any = encoding) -> str:
+                records = scoring.score(encoding, some, row)
+                scoring.references(encoding, some, row)
+                return "failed" if any(r.status == "failed" for r in records) else records[-1].status
+
+            rows.append({"d": d, "metric": name, **alone(work), "load": os.getloadavg()[0]})
+            print(f"{name} at d = {d}: {rows[-1]['seconds']:.3g} s", flush=True)
+            path.write_text(json.dumps(out, indent=1) + "\n")
+
+
 CURVES = (
     Curve("train", "N", (1000, 2000, 4000, 8000, 16000), lambda n: fitting(n=n), "5 epochs of a VAE"),
     Curve("train", "d", (2, 8, 32, 128, 512), lambda d: fitting(d=d), "the same"),
@@ -203,6 +318,34 @@ def medians(rows: Rows, curve: Curve) -> list[tuple[int, float]]:
     return [(s, statistics.median(r["seconds"] for r in own if r["size"] == s)) for s in sizes]
 
 
+LATENT_HEAD = """
+## Cost by latent size
+
+The digits, 1,797 images in all, every measure with its anchors alone in a process of its own, the slowest ones; and
+all together, which share what they compute. Codes vary in some 32 directions and a little in all others. Seconds are
+processor seconds on one thread **of this machine, shared with other work** ({processor}, {on}, load average {load}): read
+the columns against each other. MiB: the peak above what was resident before. Above d = 256 nothing of d x d is decomposed, mixtures are diagonal, paths bend and
+derivatives are taken within the codes' leading principal axes.
+
+"""
+
+
+def latent_table(rows: Rows, most: int = 12) -> str:
+    """The slowest ``most`` measures at the largest latent size there is, a column a size."""
+    sizes = sorted({r["d"] for r in rows})
+    cell = {(r["metric"], r["d"]): r for r in rows}
+    slow = sorted((r for r in rows if r["d"] == sizes[-1] and r["metric"] != ALL), key=lambda r: -r["seconds"])
+    names = [*(r["metric"] for r in slow[:most]), *([ALL] if any(r["metric"] == ALL for r in rows) else [])]
+    head = "| measure | " + " | ".join(f"d = {d:,}" for d in sizes) + f" | MiB at {sizes[-1]:,} |"
+
+    def line(name: str) -> str:
+        seconds = (f"{cell[name, d]['seconds']:.3g}" if (name, d) in cell else "–" for d in sizes)
+        mib = cell[name, sizes[-1]]["mib"] if (name, sizes[-1]) in cell else None
+        return f"| {name} | {' | '.join(seconds)} | {'–' if mib is None else f'{mib:,.0f}'} |"
+
+    return "\n".join([head, "| --- |" + " ---: |" * (len(sizes) + 1), *map(line, names)]) + "\n"
+
+
 HEAD = """# How cost grows
 
 Made by `benchmarks/growth.py` (`tox -e growth`); do not edit. Neighbours and measures up to 100,000 points, and their
@@ -242,14 +385,21 @@ def document(result: Mapping[str, Any]) -> str:
         lines.append(
             f"| {curve.what}: {curve.words} | {curve.axis} | {sizes} | {seconds} | {growth} | {curve.axis}^{last.mean:.2f} |"
         )
-    return "\n".join(lines) + "\n"
+    page = "\n".join(lines) + "\n"
+    if latents := result.get("latents"):
+        loads = [r["load"] for r in latents]
+        told = {**result["latents_measured"], "load": f"{statistics.median(loads):.1f}"}
+        page += LATENT_HEAD.format(**told) + latent_table(latents)
+    return page
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=DOCS / "growth.json", help="raw results; the page lies beside it")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--what", nargs="+", choices=sorted({c.what for c in CURVES}), help="default: all")
+    parser.add_argument(
+        "--what", nargs="+", choices=sorted({c.what for c in CURVES} | {"latents"}), help="default: all"
+    )
     parser.add_argument("--again", action="store_true", help="forget what is there of what is asked for")
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -258,15 +408,22 @@ def main() -> None:
     out = json.loads(asked.out.read_text()) if asked.out.exists() else {"rows": []}
     if asked.again:
         out["rows"] = [r for r in out["rows"] if r["what"] not in {c.what for c in chosen}]
+        out["latents"] = [] if asked.what is None or "latents" in asked.what else out.get("latents", [])
     packages = ("torch", "numpy", "scikit-learn")
-    out |= {
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
-        "versions": {p: version(p) for p in packages},
-    }
+    measured = datetime.now(UTC).isoformat(timespec="seconds")
+    if chosen:
+        out |= {
+            "measured": measured,
+            "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
+            "versions": {p: version(p) for p in packages},
+        }
+    if asked.what is None or "latents" in asked.what:
+        out["latents_measured"] = {"on": measured[:10], "processor": processor()}
     with threadpool_limits(1):
         for curve in chosen:
             _walk(curve, asked.rounds, out, asked.out)
+        if asked.what is None or "latents" in asked.what:
+            by_latent_size(out, asked.out)
     asked.out.with_suffix(".md").write_text(document(out))
 
 

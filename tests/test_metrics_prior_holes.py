@@ -21,6 +21,7 @@ from latentbench.catalog import metrics
 from latentbench.core import Undefined
 from latentbench.metrics.hole_directions import independent, sharpened, widest_gap
 from latentbench.metrics.prior_holes import PARTS, hole_share, holes, null_holes, worst_of
+from latentbench.metrics.samplers import standard_normal
 from latentbench.randomness import seeded
 
 TURNED = Coordinates(
@@ -217,10 +218,10 @@ def test_no_direction_hangs_on_the_last_digits():
         normal((1078, 64), "train"),
     ):
         held_out = normal((360, codes.shape[1]), "test")
-        moments = torch.zeros(codes.shape[1]).double(), torch.eye(codes.shape[1]).double()
+        sampler = standard_normal(codes.shape[1])
 
-        def gap(codes, held_out=held_out, moments=moments):
-            return widest_gap(codes, held_out, 5, 0.99, seeded(0, "directions"), moments).share
+        def gap(codes, held_out=held_out, sampler=sampler):
+            return widest_gap(codes, held_out, 5, 0.99, seeded(0, "directions"), sampler).share
 
         usual = gap(codes)
         with PoorArithmetic():

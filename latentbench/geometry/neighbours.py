@@ -20,10 +20,12 @@ from latentbench.geometry.candidate_pairs import Pairs, Places, Reals, Screen, p
 
 BLOCK = 4_000_000
 """Distances held at once: 32 MB in float64, 16 MB in a screen of float32."""
+POINTS = 4_000_000
+"""Coordinates of the points that neighbours are sought for, held at once where these are many; of 2,048 points at least."""
 FEW = 16
 """A screen serves while it leaves less than this part of all pairs or groups to be settled, 1 / FEW."""
-
-
+TRIED = 256
+"""With more coordinates than this a screen of float32 is tried on a few points first."""
 LARGEST = 1e150
 """Coordinates below this have squares that float64 holds."""
 
@@ -147,19 +149,33 @@ def _search(
     # So many groups that the k nearest mostly fall into different ones, and so few that they are quickly ordered.
     groups = max(4 * k, math.isqrt(k * len(b)))
     kinds = list(precisions(a.shape[1], device))
-    screen = Screen(a, b, None, kinds.pop(0), groups, device)
+    kind = kinds.pop(0)
     distance, index = np.empty((len(a), k)), np.empty((len(a), k), np.int64)
-    for rows in blocks(len(a), screen.width):
-        pairs = _candidates(screen, rows, own, k, patient and not kinds)
-        while pairs is None and kinds:
-            screen = Screen(a, b, None, kinds.pop(0), groups, device)
-            pairs = _candidates(screen, rows, own, k, patient and not kinds)
-        if pairs is None:
-            return None
-        apart = separation(a[rows], b, pairs.row, pairs.column)
-        first = _first(apart, pairs, rows.stop - rows.start, k)
-        distance[rows], index[rows] = apart[first], pairs.column[first]
+    for part in _parts(*a.shape):
+        points, itself = a[part], own[part]
+        screen = Screen(points, b, None, kind, groups, device)
+        for rows in blocks(len(points), screen.width):
+            pairs = _candidates(screen, rows, itself, k, patient and not kinds)
+            while pairs is None and kinds:
+                kind = kinds.pop(0)
+                screen = Screen(points, b, None, kind, groups, device)
+                pairs = _candidates(screen, rows, itself, k, patient and not kinds)
+            if pairs is None:
+                return None
+            apart = separation(points[rows], b, pairs.row, pairs.column)
+            first = _first(apart, pairs, rows.stop - rows.start, k)
+            at = slice(part.start + rows.start, part.start + rows.stop)
+            distance[at], index[at] = apart[first], pairs.column[first]
     return distance, index
+
+
+def _parts(n: int, d: int) -> Iterator[slice]:
+    """Slices that cover ``n`` points of ``d`` coordinates, each of about `POINTS` coordinates. The first of many is short,
+    where coordinates are many: on it the precision is found that tells pairs apart."""
+    step = max(2048, POINTS // max(1, d))
+    first = 128 if d > TRIED and n > 128 else min(step, n)
+    yield slice(0, first)
+    yield from (slice(i, min(i + step, n)) for i in range(first, n, step))
 
 
 def _candidates(screen: Screen, rows: slice, own: Places, k: int, patient: bool = False) -> Pairs | None:

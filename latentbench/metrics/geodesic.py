@@ -8,7 +8,8 @@ metric that the decoder pulls back from pixels, walked at even speed (Arvanitidi
 Energy is a sum of squares, so Gauss-Newton suits it: with J_t the whitened Jacobian at z_t and steps ``R w_t``, solve
 ``min_w sum_t |r_t + J_{t+1} w_{t+1} - J_t w_t|^2 + damping |w|^2`` for all interior points of a path at once. In
 whitened coordinates this turns with the latent: an affine reparametrisation changes nothing. Paths bend only within the
-directions in which the codes of the data vary. What is found is a local minimum: the ratio is an upper bound.
+directions in which the codes of the data vary; where the latent has more than `MANY` dimensions, within the leading 32
+of these and the straight line's own, so that the equations stay small. What is found is a local minimum: the ratio is an upper bound.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from torch import Tensor
 
 from latentbench.core import DECODER, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat
+from latentbench.geometry.principal import LEADING
 from latentbench.metrics.decoded_continuity import along, has_path, length, over_paths, path_pairs, step_lengths
 from latentbench.metrics.decoding import CHUNK, decode
-from latentbench.metrics.jacobian import code_scale, directional, jacobians, method_of
+from latentbench.metrics.jacobian import code_axes, code_scale, directional, jacobians, method_of, spread_codes
 
+MANY = 64
+"""Latent sizes above this have paths bend within a span of few directions."""
 DAMPINGS = (1e-4, 1e-2, 1.0)
 """Tried at every step, in units of the mean diagonal of the normal equations; the one of least energy is taken."""
 
@@ -57,16 +61,34 @@ def normal_equations(jacobian: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
     return matrix.view(p, inner * d, inner * d), (back @ bend[..., None]).view(p, inner * d)
 
 
+def bending(e: Encoding, points: Tensor) -> Tensor:
+    """In which directions the interior points of latent paths (p, T, d) move, a standard deviation of the codes long:
+    those of `code_scale` (d, d) for all paths; above `MANY` dimensions of each path (p, d, k) the `LEADING` principal axes
+    and what of the line between its ends lies in none of them."""
+    if points.shape[2] <= MANY:
+        return e.once(code_scale)
+    every, codes = e.once(code_axes), spread_codes(e)
+    axes, sd = every.direction[:, :LEADING], every.sd[:LEADING]
+    line = (points[:, -1] - points[:, 0]).double()
+    rest = line - line @ axes @ axes.T
+    size = length(rest)[:, None]
+    rest = torch.where(size > 1e-6 * length(line)[:, None], rest / size, 0.0)
+    spread = (flat(codes) @ rest.T).std(0, correction=0)[:, None]
+    return torch.cat([(axes * sd).expand(len(points), -1, -1), (rest * spread)[..., None]], 2)
+
+
 def shorten(e: Encoding, points: Tensor, steps: int) -> Tensor:
     """Latent paths of less decoded energy with the same ends as ``points`` (p, T, d), by at most ``steps`` damped
     Gauss-Newton steps each; no step that raises the energy is taken."""
-    points, factor = points.clone(), e.once(code_scale)
+    points, every = points.clone(), bending(e, points)
     images = decoded(e, points)
     least = energy(images)
     busy = torch.arange(len(points), device=points.device)
     for _ in range(steps):
         inner = points[busy, 1:-1]
-        jacobian = jacobians(e, inner.flatten(0, 1), factor).view(*inner.shape[:2], -1, factor.shape[1])
+        factor = every if every.dim() == 2 else every[busy]
+        each = factor if factor.dim() == 2 else factor.repeat_interleave(inner.shape[1], 0)
+        jacobian = jacobians(e, inner.flatten(0, 1), each).view(*inner.shape[:2], -1, factor.shape[-1])
         matrix, bend = normal_equations(jacobian, images[busy])
         scale = matrix.diagonal(dim1=1, dim2=2).mean(1)
         before = least[busy]
@@ -75,7 +97,7 @@ def shorten(e: Encoding, points: Tensor, steps: int) -> Tensor:
                 matrix.shape[1], dtype=matrix.dtype, device=matrix.device
             )
             root = torch.linalg.cholesky_ex(matrix + ridge).L
-            move = torch.cholesky_solve(bend[..., None], root).view(*inner.shape[:2], -1) @ factor.T
+            move = torch.cholesky_solve(bend[..., None], root).view(*inner.shape[:2], -1) @ factor.mT
             tried = points[busy].clone()
             tried[:, 1:-1] = inner + move
             there = decoded(e, tried)
@@ -103,7 +125,8 @@ def geodesic_lengths(e: Encoding, frames: int, pairs: int, steps: int) -> tuple[
     ends = path_pairs(e, pairs).to(e.mu.device)
     straight = along(e.mu[ends[:, 0]].double(), e.mu[ends[:, 1]].double(), torch.linspace(0, 1, frames))
     d = straight.shape[2]
-    blocks = torch.split(straight, max(1, CHUNK // ((frames - 2) * d)))
+    moves = d if d <= MANY else LEADING + 1
+    blocks = torch.split(straight, max(1, CHUNK // ((frames - 2) * moves)))
     direct = [step_lengths(decoded(e, block)) for block in blocks]
     kept = has_path(e, torch.cat([block.chord for block in direct]))
     taken, expected = torch.cat([b.steps[:, 1:].sum(1) for b in direct]), torch.cat([foreseen(e, b) for b in blocks])

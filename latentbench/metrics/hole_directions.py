@@ -6,6 +6,9 @@ axes, random ones, and those in which the codes are least Gaussian (independent 
 the latent hides nothing. Along each the two rules of `latentbench.metrics.prior_holes` are applied, with N(0, 1) for
 the prior, by exact integration instead of draws.
 
+In a wide latent (above 256 dimensions) codes are fewer than d^2 by far: some direction will show a gap in anything. There
+the axes are looked at as they are, and the rest is sought in the span of the codes' 32 leading principal axes.
+
 Notation: w a unit vector (d,), C w the codes' places along it, d_k(t, C w) the distance from a place t to the k-th
 nearest of them.
 """
@@ -21,6 +24,8 @@ import torch
 from torch import Tensor
 
 from latentbench.geometry.on_a_line import kth_distance, normal_share_beyond
+from latentbench.geometry.principal import LEADING, WIDE, leading
+from latentbench.metrics.samplers import Mixture
 from latentbench.randomness import randn, seeded
 
 RANDOM = 32
@@ -34,6 +39,8 @@ STEPS = 8
 codes that have none, where the last digits decide."""
 SHARPENED = 3
 """Directions of the largest holes that are looked at once more, `sharpened`."""
+IN_SPAN = 1e-6
+"""A unit vector that leaves no more than this outside a span lies in it: what is left is rounding, no direction."""
 TOGETHER = 64
 """Directions held at once."""
 
@@ -74,17 +81,59 @@ def independent(codes: Tensor) -> Tensor:
     return unit
 
 
-def directions(codes: Tensor, generator: torch.Generator) -> tuple[Tensor, list[str]]:
-    """The unit vectors (w, d), float64, along which ``codes`` (n, d) are looked at, and the kind of each: every axis,
-    `RANDOM` ones from ``generator`` and the `independent` ones. With d = 1 there is one direction."""
-    d = codes.shape[1]
-    axes = torch.eye(d, dtype=torch.float64)
+class Directions(NamedTuple):
+    """Directions in d dimensions: the ``axes``, so many of them, and the unit vectors ``others`` (w, d), float64; the ``kinds``
+    of all. Of a wide latent also the ``span`` (d, k) of the codes' leading principal axes, within which others are sought."""
+
+    axes: int
+    others: Tensor
+    kinds: list[str]
+    span: Tensor | None = None
+
+    def places(self, points: Tensor, rows: Tensor) -> Tensor:
+        """Where ``points`` (n, d) lie along the directions ``rows`` (r,), ascending: (r, n)."""
+        axis, other = rows[rows < self.axes], rows[rows >= self.axes] - self.axes
+        return torch.cat([points.T[axis], self.others[other] @ points.T])
+
+    def vector(self, row: int) -> Tensor:
+        """The unit vector (d,) of one direction."""
+        if row >= self.axes:
+            return self.others[row - self.axes]
+        unit = self.others.new_zeros(self.others.shape[1])
+        unit[row] = 1
+        return unit
+
+    def spread(self, sampler: Mixture) -> Tensor:
+        """The standard deviation of ``sampler``, a mixture of one, along each direction."""
+        root = sampler.root[0]
+        if root.dim() == 1:
+            along, moved = root.square(), self.others * root.square()
+        elif root.shape[1] < root.shape[0]:
+            along, moved = root.square().sum(1), (self.others @ root) @ root.T
+        else:
+            covariance = root @ root.T
+            along, moved = covariance.diagonal(), self.others @ covariance
+        variance = torch.cat([along[: self.axes], torch.einsum("we,we->w", moved, self.others)])
+        spread: Tensor = variance.clamp(min=0).sqrt()
+        return spread
+
+
+def directions(codes: Tensor, generator: torch.Generator) -> Directions:
+    """The directions along which ``codes`` (n, d) are looked at: every axis, `RANDOM` ones from ``generator`` and the
+    `independent` ones, of a wide latent those in the span of its leading principal axes. With d = 1 there is one
+    direction."""
+    d, none = codes.shape[1], torch.empty(0, codes.shape[1], dtype=torch.float64)
     if d == 1:
-        return axes, ["axis"]
-    drawn = randn((RANDOM, d), generator, axes)
-    drawn, found = drawn / drawn.norm(dim=1, keepdim=True), independent(codes)
+        return Directions(1, none, ["axis"])
+    drawn = randn((RANDOM, d), generator, none)
+    drawn = drawn / drawn.norm(dim=1, keepdim=True)
+    span = leading(codes, LEADING).direction if d > WIDE else None
+    if span is None:
+        found = independent(codes)
+    else:
+        found = independent(codes @ span) @ span.T if span.shape[1] else none
     kinds = ["axis"] * d + ["random"] * RANDOM + ["independent"] * len(found)
-    return torch.cat([axes, drawn, found]), kinds
+    return Directions(d, torch.cat([drawn, found]), kinds, span)
 
 
 @lru_cache(maxsize=64)
@@ -123,8 +172,18 @@ def sharpened(codes: Tensor, direction: Tensor) -> Tensor:
     return direction
 
 
+def sharpened_within(codes: Tensor, direction: Tensor, span: Tensor | None) -> Tensor:
+    """`sharpened`, within a ``span`` (d, k) of orthonormal columns and ``direction``; None: all directions."""
+    if span is None:
+        return sharpened(codes, direction)
+    rest = direction - span @ (span.T @ direction)
+    if float(rest.norm()) > IN_SPAN:
+        span = torch.cat([span, (rest / rest.norm())[:, None]], 1)
+    return span @ sharpened(codes @ span, span.T @ direction)
+
+
 def widest_gap(
-    codes: Tensor, held_out: Tensor, k: int, quantile: float, generator: torch.Generator, moments: tuple[Tensor, Tensor]
+    codes: Tensor, held_out: Tensor, k: int, quantile: float, generator: torch.Generator, sampler: Mixture
 ) -> Gap:
     """The largest one-dimensional hole over `directions` and the best few of them `sharpened`: the larger of
 
@@ -132,23 +191,25 @@ def widest_gap(
         sparse   P[d_k(t, C w) > quantile of d_k(t', T) over t' ~ N(0, 1)],  T ~ N(0, 1), as many as codes
 
     for t ~ N(0, 1), ``codes`` C (n, d) and ``held_out`` H (h, d); places are measured from the mean and in the standard
-    deviations along w of the sampler, whose mean (d,) and covariance (d, d) ``moments`` holds. A direction in which the
-    sampler does not vary has no hole. As a maximum it is above 1 - quantile on normal codes too.
+    deviations along w of the ``sampler``, a mixture of one. A direction in which it does not vary has no hole. As a maximum
+    it is above 1 - quantile on normal codes too.
 
     A gap that lies in no axis is found where the codes are many beside the dimensions, from about d^2 on.
     """
     c, h = codes.double().cpu(), held_out.double().cpu()
-    search = _Search(c, h, k, quantile, *(m.double().cpu() for m in moments))
-    every, kinds = directions(c, generator)
+    search = _Search(c, h, k, quantile, sampler)
+    every = directions(c, generator)
     share, radius, sparse = search.along(every)
-    if len(every) > 1:
+    if len(every.kinds) > 1:
         best = share.argsort(descending=True, stable=True)[:SHARPENED]
-        again = torch.stack([sharpened(c, every[i]) for i in best])
+        again = torch.stack([sharpened_within(c, every.vector(int(i)), every.span) for i in best])
+        more = Directions(0, again, [every.kinds[i] for i in best])
         found = share, radius, sparse
-        share, radius, sparse = (torch.cat(pair) for pair in zip(found, search.along(again), strict=True))
-        every, kinds = torch.cat([every, again]), kinds + [kinds[i] for i in best]
+        share, radius, sparse = (torch.cat(pair) for pair in zip(found, search.along(more), strict=True))
+        every = Directions(every.axes, torch.cat([every.others, again]), every.kinds + more.kinds)
     w = int(share.argmax())
-    return Gap(float(share[w]), every[w], float(radius[w]), "sparse" if sparse[w] else "outside", kinds[w])
+    rule = "sparse" if sparse[w] else "outside"
+    return Gap(float(share[w]), every.vector(w), float(radius[w]), rule, every.kinds[w])
 
 
 class _Search(NamedTuple):
@@ -158,20 +219,20 @@ class _Search(NamedTuple):
     held_out: Tensor
     k: int
     quantile: float
-    mean: Tensor
-    covariance: Tensor
+    sampler: Mixture
 
-    def along(self, every: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Per direction of ``every`` (w, d): the share of its hole, the radius in latent units, and whether that is the
+    def along(self, every: Directions) -> tuple[Tensor, Tensor, Tensor]:
+        """Per direction of ``every``: the share of its hole, the radius in latent units, and whether that is the
         radius of normal codes. The larger of two holes is that of the smaller radius."""
-        spread = torch.einsum("wd,de,we->w", every, self.covariance, every).clamp(min=0).sqrt()
+        spread, mean = every.spread(self.sampler), self.sampler.mean[0]
         share, radius = torch.zeros_like(spread), torch.zeros_like(spread)
         normal = normal_radius(len(self.codes), self.k, self.quantile)
+        codes, held_out = self.codes - mean, self.held_out - mean
         varies = spread > 1e-6 * spread.max().clamp(min=1e-300)
         for rows in torch.nonzero(varies).flatten().split(TOGETHER) if varies.any() else ():
-            w, scale = every[rows], spread[rows, None]
-            ordered = (w @ (self.codes - self.mean).T / scale).sort(1).values
-            away = kth_distance(w @ (self.held_out - self.mean).T / scale, ordered, self.k)
+            scale = spread[rows, None]
+            ordered = (every.places(codes, rows) / scale).sort(1).values
+            away = kth_distance(every.places(held_out, rows) / scale, ordered, self.k)
             radius[rows] = torch.quantile(away, self.quantile, dim=1)
             share[rows] = normal_share_beyond(ordered, self.k, radius[rows].clamp(max=normal))
         return share, radius.clamp(max=normal) * spread, radius > normal

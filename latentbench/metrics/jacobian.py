@@ -8,6 +8,9 @@ undoes it has the same ones; those of J alone could be anything. Any factor R wi
 Neither measure has a good direction. The smallest Lipschitz constant is that of the blurriest decoder, and one that
 uses a single dimension is perfectly conditioned: they describe, beside R^2 and validity.
 
+Of a wide latent (above 256 dimensions) R holds the leading 256 principal axes, which the measures are about as long
+as these hold `ENOUGH` of the codes' variance; beyond that they are not defined.
+
 Columns of J R are directional derivatives, taken by forward-mode differentiation of one ordinary batch of codes, each
 row with its own direction. A decoder that PyTorch cannot look into (NumPy, detached or inference-mode output) is
 differentiated by central differences, and the record says so.
@@ -24,6 +27,7 @@ from torch import Tensor
 
 from latentbench.core import DECODER, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat
+from latentbench.geometry.principal import WIDE, Axes, leading
 from latentbench.metrics.decoded_continuity import NO_PATH, image_distance
 from latentbench.metrics.decoding import CHUNK, decoder_of, subsample
 
@@ -38,9 +42,14 @@ ZERO = 1e-4
 """Singular values up to this share of the largest count as zero: float32 rounding alone, over the pixels of an image
 or through central differences, leaves that much in a direction that the decoder ignores."""
 
+CODES = 5000
+"""Codes whose principal axes are sought, at most."""
+ENOUGH = 0.9
+"""Share of the codes' variance that the leading axes of a wide latent are to hold."""
+
 
 class Spectrum(NamedTuple):
-    """Singular values ``sigma`` (n, d) of J S^{1/2} at n held-out codes, float64, descending, in pixels per standard
+    """Singular values ``sigma`` (n, k) of J S^{1/2} at n held-out codes, float64, descending, in pixels per standard
     deviation, and the ``method`` of differentiation."""
 
     sigma: Tensor
@@ -58,8 +67,24 @@ def whitening(mu: Tensor) -> Tensor:
 
 
 def code_scale(e: Encoding) -> Tensor:
-    """`whitening` of the training split's posterior means; of the encoding's own where there is no training split."""
-    return whitening((e.train or e).mu)
+    """`whitening` (d, d) of the training split's posterior means; of the encoding's own where there is no training split.
+    Of a wide latent the columns of the leading axes alone, (d, k)."""
+    if e.mu.shape[1] <= WIDE:
+        return whitening((e.train or e).mu)
+    axes = e.once(code_axes)
+    return axes.direction * axes.sd if len(axes.sd) else axes.direction.new_zeros(e.mu.shape[1], 1)
+
+
+def code_axes(e: Encoding) -> Axes:
+    """The leading `WIDE` principal axes of the `spread_codes`."""
+    return leading(spread_codes(e), WIDE)
+
+
+def spread_codes(e: Encoding) -> Tensor:
+    """The posterior means that say in which directions codes vary, at most `CODES`: evenly, for they may stand in order of
+    their classes."""
+    mu = (e.train or e).mu
+    return mu[:: -(-len(mu) // CODES)]
 
 
 def method_of(e: Encoding) -> Method:
@@ -96,9 +121,11 @@ def directional(e: Encoding, codes: Tensor, directions: Tensor) -> Tensor:
 
 
 def jacobians(e: Encoding, codes: Tensor, factor: Tensor) -> Tensor:
-    """Whitened Jacobians ``J(z) R`` at ``codes`` (m, d) for ``factor`` R (d, k): (m, pixels, k) float64."""
-    m, k = len(codes), factor.shape[1]
-    columns = directional(e, codes.repeat_interleave(k, 0), factor.T.repeat(m, 1))
+    """Whitened Jacobians ``J(z) R`` at ``codes`` (m, d) for ``factor`` R (d, k), or for one each (m, d, k): (m, pixels,
+    k) float64."""
+    m, k = len(codes), factor.shape[-1]
+    along = factor.T.repeat(m, 1) if factor.dim() == 2 else factor.mT.flatten(0, 1)
+    columns = directional(e, codes.repeat_interleave(k, 0), along)
     return columns.view(m, k, -1).transpose(1, 2)
 
 
@@ -110,10 +137,21 @@ def singular_values(matrices: Tensor) -> Tensor:
 
 
 def spectrum(e: Encoding, codes: int) -> Spectrum:
-    """Singular values of J S^{1/2} at up to ``codes`` held-out posterior means, the same images for every model."""
+    """Singular values of J S^{1/2} at up to ``codes`` held-out posterior means, the same images for every model. Raises
+    Undefined where a wide latent's codes vary in more directions than are looked along."""
     points = subsample(e.mu, codes, e.generator("Jacobians"))
     factor = e.once(code_scale)
-    parts = torch.split(points, max(1, CHUNK // points.shape[1]))
+    if e.mu.shape[1] > WIDE and 0 < (share := e.once(code_axes).share) < ENOUGH:
+        raise Undefined(
+            "the codes vary in too many of {d} dimensions: the {k} principal axes along which the decoder is "
+            "differentiated hold {share:.0%} of their variance (at least {least:.0%})",
+            "undefined.many_directions",
+            d=e.mu.shape[1],
+            k=factor.shape[1],
+            share=share,
+            least=ENOUGH,
+        )
+    parts = torch.split(points, max(1, CHUNK // factor.shape[1]))
     return Spectrum(torch.cat([singular_values(jacobians(e, part, factor)) for part in parts]), e.once(method_of))
 
 

@@ -24,8 +24,12 @@ import torch
 from torch import Tensor
 
 from latentbench.core import LIKELIHOOD, LOG_VAR, Encoding, Metric, Undefined, Value
+from latentbench.geometry.principal import WIDE
 from latentbench.metrics.decoding import CHUNK, subsample
 from latentbench.randomness import randn
+
+HELD = 2_000_000
+"""Coordinates of a wide latent's draws held at once."""
 
 
 def importance_weights(
@@ -68,8 +72,14 @@ def log_weights(e: Encoding, images: int, draws: int) -> Tensor:
     if e.likelihood is None or e.log_var is None:
         raise Undefined(e.absent(frozenset({LIKELIHOOD, LOG_VAR})))
     rows = subsample(torch.arange(len(e.x)), images, e.generator("likelihood images")).to(e.mu.device)
-    noise = randn((draws, len(rows), e.mu.shape[1]), e.generator("likelihood draws"), e.mu.double()).to(e.mu)
-    return importance_weights(e.x[rows], e.mu[rows], e.log_var[rows], noise, e.likelihood.log_prob)
+    generator, d = e.generator("likelihood draws"), e.mu.shape[1]
+    together = draws if d <= WIDE else max(1, HELD // (len(rows) * d))
+    parts = []
+    for first in range(0, draws, together):
+        shape = min(together, draws - first), len(rows), d
+        noise = randn(shape, generator, e.mu.double()).to(e.mu)
+        parts.append(importance_weights(e.x[rows], e.mu[rows], e.log_var[rows], noise, e.likelihood.log_prob))
+    return torch.cat(parts)
 
 
 def _value(e: Encoding, each: Tensor, weights: Tensor) -> Value:

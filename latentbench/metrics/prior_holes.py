@@ -30,9 +30,10 @@ from torch import Tensor
 
 from latentbench.core import TRAIN, Encoding, Metric, Phrase, Undefined, Value
 from latentbench.geometry.neighbours import nearest
+from latentbench.geometry.principal import WIDE
 from latentbench.metrics.decoding import subsample
 from latentbench.metrics.hole_directions import Gap, widest_gap
-from latentbench.metrics.samplers import draw, fitted, null_repeats, prior_codes, train_codes
+from latentbench.metrics.samplers import draw, fitted, null_repeats, prior_codes, standard_normal, train_codes
 from latentbench.randomness import randn, seeded
 
 PARTS = ("outside", "sparse", "dimension")
@@ -116,12 +117,11 @@ def holes(e: Encoding, sampler: str, k: int, quantile: float, codes: int, held_o
     mixture = e.once(fitted, sampler=sampler)
     generator, pick = e.generator("hole reference"), e.generator("hole reference component")
     own, more = (
-        draw(mixture, randn((n, c.shape[1]), generator, mixture.mean), pick).to(c.device) for n in (len(c), draws)
+        draw(mixture, randn((n, mixture.sources), generator, mixture.mean), pick).to(c.device) for n in (len(c), draws)
     )
     sparse = support_radius(own, more, k, quantile) + slack
     away = nearest(e.once(prior_codes, sampler=sampler, count=draws), c, k).distance[:, -1]
-    moments = mixture.mean[0], mixture.root[0] @ mixture.root[0].T
-    gap = widest_gap(c, h, k, quantile, e.generator("hole directions"), moments)
+    gap = widest_gap(c, h, k, quantile, e.generator("hole directions"), mixture)
     parts = float((away > outside).double().mean()), float((away > sparse).double().mean()), gap.share
     null = null_holes(e.seed, c.shape[1], len(c), len(h), draws, k, quantile)
     worst = worst_of(parts, null[:3])
@@ -136,18 +136,19 @@ def null_holes(seed: int, d: int, codes: int, held_out: int, draws: int, k: int,
     ``dimension``, a maximum over directions."""
     like, generator = torch.empty(0, dtype=torch.float64), seeded(seed, "hole null")
     wanted = null_repeats(held_out)
-    repeats = min(max(2, wanted), NULLS)
+    repeats = min(
+        max(2, wanted), NULLS if d <= WIDE else 2
+    )  # the more dimensions, the less one sample differs from another
     sets = -(-wanted // repeats)  # of held-out codes beside the same others: a quantile of few is what needs repeating
-    moments = torch.zeros(d, dtype=torch.float64), torch.eye(d, dtype=torch.float64)
-    found, means = [], []
+    prior, found, means = standard_normal(d), [], []
     for _ in range(repeats):
-        sizes = codes, sets * held_out, codes, draws, draws
-        c, h, own, more, z = (randn((n, d), generator, like) for n in sizes)
-        away = nearest(z, c, k).distance[:, -1]
+        c, h, own = (randn((n, d), generator, like) for n in (codes, sets * held_out, codes))
+        radius = support_radius(own, randn((draws, d), generator, like), k, quantile)
+        away = nearest(randn((draws, d), generator, like), c, k).distance[:, -1]
         radii = [support_radius(c, one, k, quantile) for one in h.split(held_out)]
         outside = [float((away > r).double().mean()) for r in radii]
-        sparse = float((away > support_radius(own, more, k, quantile)).double().mean())
-        gap = widest_gap(c, h[:held_out], k, quantile, generator, moments).share
+        sparse = float((away > radius).double().mean())
+        gap = widest_gap(c, h[:held_out], k, quantile, generator, prior).share
         found.append((outside[0], sparse, gap))
         means.append((sum(outside) / sets, sparse, gap))
     outside_null, sparse_null, gap_null = (sum(part) / repeats for part in zip(*means, strict=True))

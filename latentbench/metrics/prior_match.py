@@ -19,6 +19,7 @@ from torch import Tensor
 from latentbench.core import Encoding, Metric, Undefined, Value
 from latentbench.geometry.kernels import gaussian, within
 from latentbench.geometry.neighbours import flat
+from latentbench.geometry.principal import WIDE
 from latentbench.metrics.decoding import subsample
 from latentbench.metrics.posterior import active
 from latentbench.metrics.samplers import null_repeats
@@ -66,8 +67,10 @@ def w2_to_normal(x: Tensor) -> Tensor:
 
 def directions(d: int, most: int, generator: torch.Generator) -> Tensor:
     """Random unit vectors (d, l) in whole orthonormal bases, l the first multiple of ``d`` not below ``most``. Every
-    direction is uniform on the sphere, and a basis shares out means and variances without error."""
-    bases = [torch.randn(d, d, generator=generator, dtype=torch.float64) for _ in range(-(-most // d))]
+    direction is uniform on the sphere, and a basis shares out means and variances without error. Of a wide latent ``most``
+    vectors of one basis."""
+    side = d if d <= WIDE else min(d, most)
+    bases = [torch.randn(d, side, generator=generator, dtype=torch.float64) for _ in range(-(-most // side))]
     return torch.cat([torch.linalg.qr(b).Q for b in bases], 1)
 
 

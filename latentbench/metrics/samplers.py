@@ -2,7 +2,8 @@
 
 Three are tried on every model, because the sampler decides as much as the model does: the prior N(0, I) itself, a
 full-covariance Gaussian and a mixture of 10 Gaussians, both fitted to the training split's codes (one draw of q(z|x)
-an image; a plain autoencoder's means). The standard normal noise behind them depends on the seed alone, so every
+an image; a plain autoencoder's means). Of a wide latent, above `WIDE` dimensions, no d x d matrix is made: N(0, I) and
+the mixture's components are diagonal, and the fitted Gaussian, full as ever, is drawn through the codes themselves. The standard normal noise behind them depends on the seed alone, so every
 model is asked about the same draws.
 
 From codes to pictures to the judge's word, each step is a plain function for `Encoding.once`: codes, decoded samples,
@@ -22,6 +23,7 @@ from torch import Tensor
 from latentbench.artifact_schema import SAMPLERS
 from latentbench.core import DECODER, JUDGE, TRAIN, Encoding, Need, Undefined, Verdict
 from latentbench.geometry.neighbours import flat
+from latentbench.geometry.principal import WIDE
 from latentbench.metrics.decoding import decode, features, subsample, verdicts
 from latentbench.randomness import randn
 
@@ -36,19 +38,34 @@ ALIKE = 1e-4
 
 
 class Mixture(NamedTuple):
-    """A mixture of c Gaussians: ``weight`` (c,), ``mean`` (c, d), ``root`` (c, d, d) with root root^T = covariance;
-    float64 on the CPU."""
+    """A mixture of c Gaussians: ``weight`` (c,), ``mean`` (c, d), and ``root`` (c, d, r) with root root^T = covariance, or
+    (c, d), the standard deviations of diagonal covariances; float64 on the CPU."""
 
     weight: Tensor
     mean: Tensor
     root: Tensor
 
+    @property
+    def sources(self) -> int:
+        """How many standard normal numbers are behind a draw: r, or d where the covariances are diagonal."""
+        return self.root.shape[-1]
+
+
+def standard_normal(d: int) -> Mixture:
+    """N(0, I_d), as a mixture of one."""
+    one = torch.ones(1, dtype=torch.float64)
+    return Mixture(one, torch.zeros(1, d, dtype=torch.float64), torch.ones(1, d, dtype=torch.float64))
+
 
 def fit_gaussian(codes: Tensor) -> Mixture:
     """The Gaussian with the mean and the full covariance of ``codes`` (n, d), as a mixture of one. Directions without
-    variance stay without."""
+    variance stay without. Of a wide latent the codes are their own root, ``(codes - mean)^T / sqrt(n)`` (d, n): exact, and
+    no decomposition, of any rank."""
     codes = flat(codes).cpu()
     mean = codes.mean(0)
+    if codes.shape[1] > WIDE:
+        own = (codes - mean).T / len(codes) ** 0.5
+        return Mixture(torch.ones(1, dtype=torch.float64), mean[None], own[None])
     covariance = (codes - mean).T @ (codes - mean) / len(codes)
     value, vector = torch.linalg.eigh(covariance)
     root = vector * value.clamp(min=0).sqrt() @ vector.T  # symmetric, so the draw pairs across models
@@ -60,7 +77,7 @@ def fit_mixture(codes: Tensor, components: int, generator: torch.Generator) -> M
     GaussianMixture), on standardised coordinates so that its ridge of 1e-6 is relative: `STARTS` short runs from k-means
     starts, of which that with the best likelihood is run on (Biernacki, Celeux & Govaert 2003). The components stand in the
     order of their first coordinates, so that one optimum, found from another start, is one mixture. ``generator`` seeds the
-    starts: let it depend on data and seed, never on the model.
+    starts: let it depend on data and seed, never on the model. Of a wide latent the covariances are diagonal.
 
     With fewer than two codes a component there are as many components as that allows; raises Undefined for n < 2.
     """
@@ -77,20 +94,26 @@ def fit_mixture(codes: Tensor, components: int, generator: torch.Generator) -> M
         warnings.simplefilter("ignore")  # unconverged EM, or fewer distinct codes than components, is still a mixture
         some = points[:: -(-len(points) // FIRST_CODES)]  # evenly: codes may stand in order of their classes
         most = max(1, min(components, len(some) // 2))
-        best = GaussianMixture(most, n_init=STARTS, max_iter=FIRST_STEPS, random_state=seed).fit(some)
+        shape = {"covariance_type": "diag" if points.shape[1] > WIDE else "full", "random_state": seed}
+        best = GaussianMixture(most, n_init=STARTS, max_iter=FIRST_STEPS, **shape).fit(some)
         known = {"weights_init": best.weights_, "means_init": best.means_, "precisions_init": best.precisions_}
-        model = GaussianMixture(most, random_state=seed, **known).fit(points)
+        model = GaussianMixture(most, **shape, **known).fit(points)
     order = np.lexsort(model.means_.T[::-1])
-    root = torch.linalg.cholesky(torch.from_numpy(np.asarray(model.covariances_)[order]))
+    covariance = torch.from_numpy(np.asarray(model.covariances_)[order])
+    root = sd * covariance.sqrt() if covariance.dim() == 2 else sd[:, None] * torch.linalg.cholesky(covariance)
     means = torch.from_numpy(np.asarray(model.means_)[order])
-    return Mixture(torch.from_numpy(np.asarray(model.weights_)[order]), mean + sd * means, sd[:, None] * root)
+    return Mixture(torch.from_numpy(np.asarray(model.weights_)[order]), mean + sd * means, root)
 
 
 def draw(mixture: Mixture, noise: Tensor, generator: torch.Generator) -> Tensor:
-    """Samples (m, d) of a mixture from standard normal ``noise`` (m, d) float64; ``generator`` picks components."""
+    """Samples (m, d) of a mixture from standard normal ``noise`` (m, `Mixture.sources`) float64; ``generator`` picks
+    components."""
+    diagonal = mixture.root.dim() == 2
     if len(mixture.weight) == 1:
-        return mixture.mean + noise @ mixture.root[0].T
+        return mixture.mean + (noise * mixture.root if diagonal else noise @ mixture.root[0].T)
     chosen = torch.multinomial(mixture.weight, len(noise), replacement=True, generator=generator)
+    if diagonal:
+        return mixture.mean[chosen] + mixture.root[chosen] * noise
     return mixture.mean[chosen] + torch.einsum("mij,mj->mi", mixture.root[chosen], noise)
 
 
@@ -104,9 +127,7 @@ def train_codes(e: Encoding, most: int) -> Tensor:
 def fitted(e: Encoding, sampler: str) -> Mixture:
     """What ``sampler`` (one of `SAMPLERS`) draws from. Raises ValueError for another name."""
     if sampler == "normal":
-        d = e.mu.shape[1]
-        one = torch.ones(1, dtype=torch.float64)
-        return Mixture(one, torch.zeros(1, d, dtype=torch.float64), torch.eye(d, dtype=torch.float64)[None])
+        return standard_normal(e.mu.shape[1])
     if sampler == "gaussian":
         return fit_gaussian(e.once(train_codes, most=5000))
     if sampler == "mixture":
@@ -117,7 +138,7 @@ def fitted(e: Encoding, sampler: str) -> Mixture:
 def prior_codes(e: Encoding, sampler: str, count: int) -> Tensor:
     """``count`` latent points (count, d) drawn by ``sampler``, from the same noise for every sampler and model."""
     mixture = e.once(fitted, sampler=sampler)
-    noise = randn((count, e.mu.shape[1]), e.generator("prior"), mixture.mean)
+    noise = randn((count, mixture.sources), e.generator("prior"), mixture.mean)
     return draw(mixture, noise, e.generator("mixture component")).to(e.mu)
 
 
