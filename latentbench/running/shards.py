@@ -11,24 +11,28 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Container, Hashable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from latentbench import records
 from latentbench.records import Record
 from latentbench.run_folder import MANIFEST, RunFiles
-from latentbench.running import reuse
+from latentbench.running import manifest, reuse
 from latentbench.running.assemble import Outcome, Page, ShardOutcome, assemble, write_state
 from latentbench.running.at_work import alone, is_held, one_shard
 from latentbench.running.carry_out import executor_for, run_units
+from latentbench.running.manifest import promised
 from latentbench.running.parts import BLOCK
 from latentbench.running.plan import Planned
 from latentbench.running.schedule import UnitSchedule
-from latentbench.running.unit import Unit
+from latentbench.running.unit import Listen, Unit
 
 PAUSE = 1.0
 """Seconds between two looks at what other shards have done."""
+GIVEN_UP = "given_up"
+"""The metric in the record of a failure, of a unit that was not begun because one that it needs had failed."""
 
 
 def carry_out_shard(planned: Planned, argv: Sequence[str], progress: bool) -> Outcome:
@@ -40,55 +44,88 @@ def carry_out_shard(planned: Planned, argv: Sequence[str], progress: bool) -> Ou
     files.make()
     with one_shard(files, number, of):
         files.clear_own()
-        deal = Deal(planned, of)
-        own = [unit for unit in planned.units if deal.shard(unit) == number]
-        others = {unit.folder: deal.shard(unit) for unit in planned.units if deal.shard(unit) != number}
-        schedule = UnitSchedule(own, others)
-        with contextlib.ExitStack() as stack:
-            team = stack.enter_context(executor_for(planned, own, progress)) if own else None
+        shard = _Shard(planned, files, number, of)
+        with executor_for(planned, shard.own, progress) if shard.own else contextlib.nullcontext() as team:
             if files.read_state() is None:
                 write_state(planned, whole_run(argv), "unfinished", {})
             reuse.take(planned.found, planned.folder)
-            for unit in own:
+            for unit in shard.own:
                 shutil.rmtree(unit.path, ignore_errors=True)  # what lies in its place was found damaged
                 _failure(files, unit.folder).unlink(missing_ok=True)
             if team is not None:
-                run_units(planned, schedule, *team, partial(_arrive, files, schedule, dict(others), of))
-        return Outcome(
-            planned.folder, None, [], 0, reused=planned.reused, shard=_told(planned, files, schedule, own, others)
-        )
+                executor, listen = team
+                run_units(planned, shard.schedule, executor, partial(shard.heard, listen), shard.arrive)
+        return Outcome(planned.folder, None, [], 0, reused=planned.reused, shard=shard.outcome())
 
 
-def _told(
-    planned: Planned, files: RunFiles, schedule: UnitSchedule, own: Sequence[Unit], others: Mapping[str, int]
-) -> ShardOutcome:
-    """How far the shard is, once nothing is left that it could do; why units failed is left for who puts the run together."""
-    failed = {u.folder: schedule.failed[u.folder] for u in own if u.folder in schedule.failed}
-    for folder, reason in failed.items():
-        if folder not in schedule.given_up:
-            files.failures.mkdir(exist_ok=True)
-            records.write(_failure(files, folder), [Record(status="failed", reason=reason)])
-    missing = {unit.folder: needs for unit, needs in schedule.missing()}
-    awaited = {others[need] for needs in missing.values() for need in needs}
-    done = len(own) - len(failed) - len(missing)
-    return ShardOutcome(planned.run.shard or "", done, failed, tuple(missing), tuple(sorted(awaited)))
+class _Shard:
+    """One shard of a run, under way: its ``own`` units, and those of others that have not ended yet, as far as is seen."""
 
+    def __init__(self, planned: Planned, files: RunFiles, number: int, of: int) -> None:
+        deal = Deal(planned, of)
+        self._files, self._name, self._of = files, planned.run.shard or "", of
+        self._units = {unit.folder: unit for unit in planned.units}
+        self._shard = {unit.folder: deal.shard(unit) for unit in planned.units}
+        self.own = [unit for unit in planned.units if self._shard[unit.folder] == number]
+        self._others = {folder for folder, home in self._shard.items() if home != number}
+        self.schedule = UnitSchedule(self.own, self._others)
 
-def _arrive(files: RunFiles, schedule: UnitSchedule, others: dict[str, int], of: int, wait: bool) -> bool:
-    """Tell the schedule what became of the units of ``others`` (folder -> shard); see `carry_out.Arrive`."""
-    while True:
-        # Looked at before what is there: whoever has let go since has left all that it was to leave.
-        at_work = wait and any(is_held(files.shard_lock(n, of)) for n in {others[need] for need in others})
-        come = False
-        for folder in list(others):
-            reason = "" if _is_there(files, folder) else _reason(files, folder)
-            if reason is not None:
-                del others[folder]
-                come = True
-                schedule.finished(folder, reason)
-        if come or not at_work:
-            return come
-        time.sleep(PAUSE)
+    def heard(self, listen: Listen, message: dict[str, Any]) -> None:
+        """Hand on what is heard of units; of one that failed the others are told at once, who may be waiting for it."""
+        if reason := message.get("reason"):
+            self._failed(message["unit"], reason)
+        listen(message)
+
+    def _failed(self, folder: str, reason: str) -> None:
+        self._files.failures.mkdir(exist_ok=True)
+        name = GIVEN_UP if folder in self.schedule.given_up else ""
+        records.write(_failure(self._files, folder), [Record(metric=name, status="failed", reason=reason)])
+
+    def arrive(self, wait: bool) -> bool:
+        """See `carry_out.Arrive`."""
+        while True:
+            started = time.monotonic()
+            # Looked at before what is there: whoever has let go since has left all that it was to leave.
+            at_work = wait and any(is_held(self._files.shard_lock(n, self._of)) for n in self._awaited())
+            come = self._look()
+            if come or not at_work:
+                return come
+            time.sleep(max(PAUSE, 10 * (time.monotonic() - started)))  # many units, or a slow file system
+
+    def _look(self) -> bool:
+        """Tell the schedule what became of the units of others; whether anything did."""
+        ended = {}
+        for folder in self._others:
+            if (self._files.path / folder / MANIFEST).exists():
+                ended[folder] = ""
+            elif (row := _failure_record(self._files, folder)) is not None:
+                ended[folder] = row.reason
+        self._others -= ended.keys()
+        for folder, reason in ended.items():
+            for given_up in self.schedule.finished(folder, reason):
+                self._failed(given_up, reason)
+        return bool(ended)
+
+    def _awaited(self) -> set[int]:
+        """The shards whose turn it is: of the units that this one's wait for, directly or not, those that wait for none."""
+        waiting = self._others | {unit.folder for unit, _ in self.schedule.missing()}
+        todo = [need for _, needs in self.schedule.missing() for need in needs]
+        seen, out = set(todo), set()
+        while todo:
+            folder = todo.pop()
+            before = [need for need in self._units[folder].needs if need in waiting]
+            if not before:
+                out.add(self._shard[folder])
+            todo += [need for need in before if need not in seen]
+            seen.update(before)
+        return out
+
+    def outcome(self) -> ShardOutcome:
+        """How far the shard is."""
+        failed = {u.folder: self.schedule.failed[u.folder] for u in self.own if u.folder in self.schedule.failed}
+        missing = tuple(unit.folder for unit, _ in self.schedule.missing())
+        done = len(self.own) - len(failed) - len(missing)
+        return ShardOutcome(self._name, done, failed, missing, tuple(sorted(self._awaited())))
 
 
 def put_together(planned: Planned, argv: Sequence[str], page: Page) -> Outcome:
@@ -101,9 +138,11 @@ def put_together(planned: Planned, argv: Sequence[str], page: Page) -> Outcome:
         reuse.take(planned.found, planned.folder)
         schedule = UnitSchedule(planned.units)
         for unit in planned.units:
-            if (reason := _reason(files, unit.folder)) is not None and unit.folder not in schedule.failed:
-                schedule.finished(unit.folder, reason)
-        missing = tuple(u.folder for u in planned.units if u.folder not in schedule.failed)
+            row = _failure_record(files, unit.folder)
+            if row is not None and row.metric != GIVEN_UP:  # what was given up failed only as long as its needs do
+                schedule.finished(unit.folder, row.reason)
+        failed = schedule.failed.keys()
+        missing = tuple(u.folder for u in planned.units if u.folder not in failed and not _made_do(u, failed))
         if missing:
             return Outcome(planned.folder, None, [], 0, shard=ShardOutcome("", missing=missing))
         files.clear()
@@ -156,18 +195,22 @@ def whole_run(argv: Sequence[str]) -> list[str]:
     return out
 
 
-def _is_there(files: RunFiles, folder: str) -> bool:
-    return (files.path / folder / MANIFEST).exists()
+def _made_do(unit: Unit, failed: Container[str]) -> bool:
+    """Whether a unit is there that made do without what has failed."""
+    there = manifest.read(unit.path)
+    if there is None or not there.is_whole or not any(need in failed for need in unit.needs):
+        return False
+    return {promised(part.key) for part in there.parts} == {part.key for part in unit.parts}
 
 
 def _failure(files: RunFiles, folder: str) -> Path:
     return files.failures / Path(folder).name
 
 
-def _reason(files: RunFiles, folder: str) -> str | None:
-    """Why a unit failed that a shard tried; None where none says so."""
+def _failure_record(files: RunFiles, folder: str) -> Record | None:
+    """Why a unit failed that a shard tried, or gave up; None where none says so."""
     try:
         (row,) = records.read(_failure(files, folder))
     except (OSError, ValueError):
         return None
-    return row.reason
+    return row

@@ -18,7 +18,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -52,25 +53,30 @@ def perform(unit: Unit, listen: Listen) -> None:
     """Compute a unit and put its folder in place, unless it is there. ``listen`` hears of progress."""
     if unit.is_done:
         return
-    started = time.time()
     shutil.rmtree(unit.path, ignore_errors=True)  # damaged, or it made do without what is there now
-    with whole_or_not_at_all(unit.path) as folder:
+    with _logged(unit), whole_or_not_at_all(unit.path) as folder:
         rows = KINDS[unit.kind](unit, folder, listen)
         manifest.write(folder, manifest.here("cpu" if unit.kind == "judge" else unit.device), rows)
-    _log(unit, started)
 
 
 LOG = "LATENTBENCH_UNIT_LOG"
-"""Environment variable that names a file to which a line is added for every unit computed."""
+"""Environment variable that names a file to which two lines of JSON are added for every unit computed: when it was begun and
+when it was in place, where, by which process."""
 
 
-def _log(unit: Unit, started: float) -> None:
-    """Say that a unit was computed: when it was in place, how long it took, where, by which process."""
-    if named := os.environ.get(LOG):
-        line = {"unit": unit.folder, "ended": time.time(), "seconds": time.time() - started}
-        where = {"host": run_folder.host(), "pid": os.getpid(), "placement": machine.placement()}
-        with open(named, "ab", buffering=0) as file:  # one write a line: no two processes mix theirs
-            file.write(f"{json.dumps(line | where)}\n".encode())
+@contextmanager
+def _logged(unit: Unit) -> Iterator[None]:
+    where = {"unit": unit.folder, "host": run_folder.host(), "pid": os.getpid(), "placement": machine.placement()}
+
+    def say(event: str) -> None:
+        if named := os.environ.get(LOG):
+            line = json.dumps({"time": time.time(), "event": event, **where})
+            with open(named, "ab", buffering=0) as file:  # one write a line: no two processes mix theirs
+                file.write(f"{line}\n".encode())
+
+    say("begun")
+    yield
+    say("in place")
 
 
 @cache
@@ -341,16 +347,14 @@ def _time(unit: Unit, folder: Path, listen: Listen) -> Rows:
     rows = time_models(models, dataset.shape, device, schedule=schedule) if models else []
     shared = {r.model: _row(unit, specs.get(r.model)) for r in rows}
     fields = ("dataset", "dataset_hash", "latent_dim", "params")
-    placed = {"placement": where} if (where := machine.placement()) else {}
-    return [
-        (
-            part,
-            [
-                replace(r, detail={**r.detail, **placed}, **{f: getattr(shared[r.model], f) for f in fields})
-                for r in rows
-            ],
-        )
-    ]
+    rows = [replace(r, **{f: getattr(shared[r.model], f) for f in fields}) for r in rows]
+    return [(part, [_placed(r) for r in rows])]
+
+
+def _placed(row: Record) -> Record:
+    """A time says where it was taken, where an executor says where that is."""
+    where = machine.placement()
+    return replace(row, detail={**row.detail, "placement": where}) if where and row.is_timing else row
 
 
 KINDS: dict[UnitKind, Callable[[Unit, Path, Listen], Rows]] = {
