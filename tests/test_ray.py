@@ -25,7 +25,7 @@ import latentbench as lb
 from latentbench import machine, records
 from latentbench.config import make_run
 from latentbench.run_folder import MANIFEST, RunFiles
-from latentbench.running import manifest, plan, worker
+from latentbench.running import manifest, plan, ray_executor, worker
 from latentbench.running.unit import Part, Unit
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
@@ -111,6 +111,18 @@ def shared(tmp_path_factory) -> Iterator[Any]:
         with two_nodes() as cluster:
             cluster.folder = folder
             yield cluster
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_held(request) -> Iterator[None]:
+    """After a test no core of the cluster is held by what it has started."""
+    yield
+    if "shared" in request.fixturenames:
+        cluster, deadline = request.getfixturevalue("shared"), time.monotonic() + 30
+        with ray_executor._connected(cluster.address) as ray:
+            while (free := ray.available_resources().get("CPU")) != 2 and time.monotonic() < deadline:
+                time.sleep(0.2)
+        assert free == 2
 
 
 def sleepers(count: int, seconds: float = 2.0) -> str:
@@ -387,6 +399,7 @@ def test_8_a_thousand_tiny_units(shared, tmp_path):
 def test_9_two_nodes_do_nearly_twice_as_much(shared, tmp_path):
     """Units that sleep: as where each node has cores of its own."""
     taken = {}
+    assert plan.find_executor("ray", shared.address).room().nodes == 2
     for workers in (1, 2):
         asked = {"models": sleepers(10, 2.0), "seeds": 1, "epochs": 1, "latent_dim": 2, "metrics": "mse", "device": "cpu",
                  "cache": False, "out": str(tmp_path / str(workers))}  # fmt: skip

@@ -126,10 +126,19 @@ def _connected(asked: str | None) -> Iterator[Any]:
         yield ray
     finally:
         if not before:
-            # Where the head is gone, saying goodbye to it can take a minute.
-            leaving = threading.Thread(target=ray.shutdown, daemon=True)
-            leaving.start()
-            leaving.join(GRACE)
+            _leave(ray)
+
+
+def _leave(ray: Any) -> None:
+    """Say goodbye to the cluster. Where the head is gone that can take minutes: then it is not waited for."""
+    try:
+        _reach(ray.get_runtime_context().gcs_address)
+    except Exception:
+        leaving = threading.Thread(target=ray.shutdown, daemon=True)
+        leaving.start()
+        leaving.join(GRACE)
+    else:
+        ray.shutdown()
 
 
 @contextlib.contextmanager
