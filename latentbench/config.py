@@ -143,6 +143,8 @@ def parse_folders(value: Any) -> Any:
     return tuple(str(p) if isinstance(p, Path) else p for p in value) if isinstance(value, list | tuple) else value
 
 
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+"""How what is no path of a file system begins."""
 SHARDS = 10_000
 """Most shards of a run."""
 
@@ -352,6 +354,13 @@ def make_run(settings: Mapping[str, Any]) -> Run:
         for item, times in Counter(getattr(run, name)).items():
             if times > 1:
                 raise ValueError(f"{name}: {item} stands twice; each may stand once")
+    for name in ("out", "data_root", "reuse"):
+        for text in _texts(getattr(run, name)):
+            if URL.match(text):
+                raise ValueError(
+                    f"{name}: {reprlib.repr(text)} is not allowed: name a folder of a file system, on a cluster one that all of its "
+                    "nodes share"
+                )
     if run.shard and run.assemble:
         raise ValueError(f"assemble: not with shard {run.shard}: put the run together when every shard is done")
     for text in run.models:

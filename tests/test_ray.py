@@ -28,7 +28,7 @@ from latentbench.run_folder import MANIFEST, RunFiles
 from latentbench.running import manifest, plan, ray_executor, worker
 from latentbench.running.unit import Part, Unit
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 HOME = str(Path(lb.__file__).parents[1])
 QUIET = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
@@ -129,6 +129,10 @@ def sleepers(count: int, seconds: float = 2.0) -> str:
     return ",".join(f"sleepy:Sleepy:n={k}:seconds={seconds}" for k in range(count))
 
 
+SIX = [f"--models={sleepers(2, 0.7)}", "--seeds=9"]
+"""Six units that train, three seeds each, and few others."""
+
+
 def words(out: Path, address: str | None, *more: str) -> list[str]:
     on = ["--executor=ray", f"--address={address}"] if address else []
     return ["run", *WORDS, f"--out={out}", *on, *more]
@@ -146,7 +150,7 @@ def carry_out(place: Path, asked: list[str], expected: int = 0) -> str:
     """The command carried out; what it wrote on standard error."""
     process = start(place, asked)
     try:
-        _, stderr = process.communicate(timeout=240)
+        _, stderr = process.communicate(timeout=280)
     finally:
         process.kill()
     assert process.returncode == expected, stderr
@@ -200,12 +204,12 @@ def test_1_records_are_those_of_the_local_executor(shared):
 
 def test_2_a_worker_node_is_killed(place):
     with two_nodes() as cluster:
-        process = start(place, words(place / "out", cluster.address, f"--models={sleepers(6)}", "--seeds=1"))
+        process = start(place, words(place / "out", cluster.address, *SIX))
         try:
             wait_for_units(place, 2, process)
             (node,) = [n for n in cluster.list_all_nodes() if n is not cluster.head_node]
             cluster.remove_node(node, allow_graceful=False)
-            _, stderr = process.communicate(timeout=240)
+            _, stderr = process.communicate(timeout=280)
         finally:
             process.kill()
     assert process.returncode == 0, stderr
@@ -213,7 +217,7 @@ def test_2_a_worker_node_is_killed(place):
 
 
 def test_3_the_driver_is_killed(place):
-    asked = [f"--models={sleepers(6)}", "--seeds=1"]
+    asked = SIX
     with two_nodes() as cluster:
         process = start(place, words(place / "out", cluster.address, *asked))
         try:
@@ -227,7 +231,7 @@ def test_3_the_driver_is_killed(place):
 
 
 def test_4_the_head_is_killed_and_the_cluster_started_anew(place):
-    asked = [f"--models={sleepers(6)}", "--seeds=1"]
+    asked = SIX
     with two_nodes() as cluster:
         process = start(place, words(place / "out", cluster.address, *asked))
         try:
@@ -304,7 +308,7 @@ def test_5_nodes_of_separate_starts_and_a_folder_that_one_of_them_does_not_see(p
         assert "does not share the folder /proc/self/cwd/out" in lines[0]
         assert not (place / "out").exists()
         assert not (elsewhere / "out").exists()
-        carry_out(place, words(place / "out", address, f"--models={sleepers(4, 1.0)}", "--seeds=1"))
+        carry_out(place, words(place / "out", address, *SIX))
         dry = start(place, [*words(place / "dry", address, "--models=ae", "--seeds=6"), "--dry-run"])
         said, _ = dry.communicate(timeout=120)
         assert "2 at a time, on 2 nodes with 2 cores" in said
@@ -335,7 +339,7 @@ def test_7_a_signal_leaves_nothing_running_on_any_node(shared, tmp_path, name):
     place, out, number = shared.folder, tmp_path / "out", int(getattr(signal, name))
     (place / "log").unlink(missing_ok=True)
     mark = f"LATENTBENCH_TEST_MARK={place}"
-    process = start(place, words(out, shared.address, f"--models={sleepers(6, 30.0)}", "--seeds=1"))
+    process = start(place, words(out, shared.address, f"--models={sleepers(4, 30.0)}", "--seeds=1"))
     try:
         deadline = time.monotonic() + 120
         while len(log(place, "begun")) < 2 and process.poll() is None and time.monotonic() < deadline:

@@ -211,6 +211,7 @@ def test_cleaning_on_one_machine_leaves_what_another_makes(tmp_path):
         (["--assemble"], "holds no run; begin it with --shard 1/N"),
         (["--address", "auto"], "address: 'auto' is not allowed: the executor 'local' takes none; add --executor ray"),
         (["--address", "head"], "address: 'head' is not allowed: write auto, or HOST:PORT"),
+        (["--out", "s3://bucket/run"], "out: 's3://bucket/run' is not allowed: name a folder of a file system"),
         (["--address", "head:0"], "address: 'head:0' is not allowed: 0 is no port"),
         (["--address", "ray://head:1"], "address: 'ray://head:1' is not allowed"),
     ],

@@ -47,8 +47,8 @@ PING, PINGS = 2.0, 5
 """Seconds between two looks whether the head is there, and how many fail in a row before it is taken to be gone."""
 REACH = 5.0
 """Seconds to reach the head of a cluster."""
-SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-"""Nothing is sent to anybody; a task that asks for no GPU still sees none but those it was given."""
+SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0"}
+"""Nothing is sent to anybody."""
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -161,7 +161,7 @@ def _connect(ray: Any, address: str | None) -> None:
         with _package_found() if address is None else contextlib.nullcontext():
             ray.init(address=address or "local", **quiet, **({} if address else own))
     except Exception as error:  # ConnectionError, RuntimeError, ValueError, as it comes
-        words = " ".join(str(error).split())[:300]
+        words = " ".join(str(error).split())[:300].rstrip(".")
         if address is None:
             raise ValueError(f"executor: Ray cannot be started here: {words}") from None
         hint = "; start a node here with: ray start --address=HEAD:PORT" if isinstance(error, ConnectionError) else ""
@@ -308,7 +308,7 @@ class RayExecutor:
     def _send(self, task: _Task) -> None:
         unit, exclusive = task.unit, task.unit.kind == "time"
         asked: dict[str, Any] = {"num_cpus": self._threads, "scheduling_strategy": "SPREAD"}
-        nodes = _nodes(self._ray)
+        nodes = _nodes(self._ray) if exclusive or task.node else []
         others = [n for n in nodes if n.id != task.node] or nodes
         if exclusive and others:
             # The driver's own, where it can be: what else is said of a run's machine is said of that.

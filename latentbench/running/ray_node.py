@@ -13,6 +13,7 @@ import queue
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version_tuple
@@ -41,6 +42,7 @@ class Order:
     slots: Mapping[str, int]
 
 
+@cache
 def fingerprint() -> dict[str, str]:
     """What has to be the same on all nodes for a unit's numbers to be those of its key, in words."""
     try:
@@ -115,7 +117,7 @@ def carry_out(unit: str, folder: str, order: Order, exclusive: bool) -> dict[str
 
 def _variables(exclusive: bool, slots: int) -> dict[str, str]:
     """What a worker process is told of its place: how many share the node, and that in words; which GPU it was given."""
-    beside = "alone there, all of its cores kept free" if exclusive else f"beside up to {slots - 1} other units"
+    beside = "alone there, all of its cores kept free" if exclusive else f"one of at most {slots} units there"
     where = f"{run_folder.host()} ({machine.processor()}), {beside}"
     gpu = {"CUDA_VISIBLE_DEVICES": os.environ["CUDA_VISIBLE_DEVICES"]} if "CUDA_VISIBLE_DEVICES" in os.environ else {}
     return {machine.WORKERS: "1" if exclusive else str(slots), machine.PLACEMENT: where, **gpu}
