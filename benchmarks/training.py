@@ -35,8 +35,8 @@ from latentbench.catalog import build_model, load_dataset
 from latentbench.config import make_run
 from latentbench.measuring.timing import PEAK_SIDE
 from latentbench.randomness import seeded
-from latentbench.running.local_pool import MEMORY
 from latentbench.running.provenance import describe_environment
+from latentbench.running.worker_process import MEMORY
 from latentbench.training import steps
 from latentbench.training.fit import Plan, fit, initialise
 from latentbench.training.stacking import fit_stacked

@@ -159,7 +159,7 @@ def carry_out(asked: Run, argv: Sequence[str], progress: bool, trained: anew.Tra
 
 def _words(settings: Mapping[str, Any]) -> list[str]:
     """Options as words of a command line, but for ``resume``: what is to be carried on says so when it is."""
-    pairs = [(k, v) for k, v in settings.items() if k not in ("resume", "reuse")]
+    pairs = [(k, v) for k, v in settings.items() if k not in ("resume", "reuse", "assemble", "shard")]
     pairs += [("reuse", folder) for folder in parse_folders(settings.get("reuse", ()))]
     return [f"--{k.replace('_', '-')}={_word(v)}" for k, v in pairs]
 

@@ -14,6 +14,7 @@ import itertools
 import re
 import reprlib
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,6 +143,34 @@ def parse_folders(value: Any) -> Any:
     return tuple(str(p) if isinstance(p, Path) else p for p in value) if isinstance(value, list | tuple) else value
 
 
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+"""How what is no path of a file system begins."""
+SHARDS = 10_000
+"""Most shards of a run."""
+
+
+def parse_shard(value: Any) -> Any:
+    """``3/16``, the third of sixteen shards. What is no text is left for the type check."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*([0-9]{1,5})\s*/\s*([0-9]{1,5})\s*", value)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]) <= SHARDS:
+        raise ValueError(f"write I/N, the shard I from 1 to N, of at most {SHARDS:,}: 3/16")
+    return f"{int(match[1])}/{int(match[2])}"
+
+
+def parse_address(value: Any) -> Any:
+    """``auto``, or ``HOST:PORT``. What is no text is left for the type check."""
+    if not isinstance(value, str) or value == "auto":
+        return value
+    host, _, port = value.rpartition(":")
+    if not re.fullmatch(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+", host) or not re.fullmatch(r"[0-9]{1,5}", port):
+        raise ValueError("write auto, or HOST:PORT of the cluster's head: 10.0.0.1:6379")
+    if not 1 <= int(port) <= 65535:
+        raise ValueError(f"{port} is no port: a number from 1 to 65535")
+    return value
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(parse_names)]
 Folders = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(parse_folders)]
 Memory = Annotated[str, BeforeValidator(parse_memory)]
@@ -199,7 +228,16 @@ class Run(BaseModel):
         None, ge=1, le=1024, description="worker processes (default: one a core)"
     )
     executor: Annotated[str, ExecutionOption()] = Field(
-        "local", min_length=1, description="what runs the units of work: local, or the name of a plug-in"
+        "local", min_length=1, description="what runs the units of work: local, ray, or the name of a plug-in"
+    )
+    address: Annotated[str | None, ExecutionOption(), BeforeValidator(parse_address)] = Field(
+        None, min_length=1, description="the Ray cluster of --executor ray: auto (that of this machine) or HOST:PORT"
+    )
+    shard: Annotated[str | None, ExecutionOption(), BeforeValidator(parse_shard)] = Field(
+        None, min_length=1, description="carry out the units of one of N shards of the run only, written I/N"
+    )
+    assemble: Annotated[bool, ExecutionOption()] = Field(
+        False, description="put a run together that shards have computed, and compute nothing"
     )
     resume: Annotated[bool, ExecutionOption()] = Field(False, description="carry on an unfinished run")
     reuse: Annotated[Folders, ExecutionOption(repeatable=True)] = Field(
@@ -313,10 +351,18 @@ def make_run(settings: Mapping[str, Any]) -> Run:
     except ValidationError as error:
         raise ValueError("; ".join(_explain(e) for e in error.errors(include_url=False))) from None
     for name in ("models", "seeds", "metrics"):
-        items = getattr(run, name)
-        for item in items:
-            if items.count(item) > 1:
+        for item, times in Counter(getattr(run, name)).items():
+            if times > 1:
                 raise ValueError(f"{name}: {item} stands twice; each may stand once")
+    for name in ("out", "data_root", "reuse"):
+        for text in _texts(getattr(run, name)):
+            if URL.match(text):
+                raise ValueError(
+                    f"{name}: {reprlib.repr(text)} is not allowed: name a folder of a file system, on a cluster one that all of its "
+                    "nodes share"
+                )
+    if run.shard and run.assemble:
+        raise ValueError(f"assemble: not with shard {run.shard}: put the run together when every shard is done")
     for text in run.models:
         parse_spec(text)
     if run.splits > len(run.seeds):

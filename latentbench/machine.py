@@ -54,6 +54,15 @@ def workers() -> int | None:
     return int(count) if count.isdecimal() else None
 
 
+PLACEMENT = "LATENTBENCH_PLACEMENT"
+"""Environment variable in which an executor tells a worker process where it was put, in words."""
+
+
+def placement() -> str | None:
+    """Where an executor put this worker: the node, and whether it is alone there; None where nobody said so."""
+    return os.environ.get(PLACEMENT) or None
+
+
 def undisturbed(workers: int | None, load: float | None, threads: int) -> bool:
     """Whether a time by the clock is one of this process alone: it was the only worker, and at this ``load`` nobody was at
     work but its own ``threads``. Only such a time can rank; where nobody said how many workers there were, none does."""

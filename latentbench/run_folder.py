@@ -5,8 +5,9 @@
     report.html, summary.md, results.csv made of the records
     artifacts/<kind>-<key>/              what one unit of work gave, whole or not at all: its own records.jsonl, weights
                                          seed-N.safetensors, pictures, and manifest.json, by which it is known to be whole
-    artifacts/.making-*                  what is half made
-    .lock                                there while a process is at work on the folder
+    artifacts/.making-*-<host>-<pid>     what is half made, and by which process
+    artifacts/.failed/<kind>-<key>       why a unit failed that one of several shards of the run tried
+    .lock, .shard-<I>-of-<N>.lock        there while a process is at work on the folder, or on a shard of the run
 
 Standard library and records only: a folder is read on machines with no torch.
 """
@@ -15,6 +16,8 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -117,8 +120,22 @@ class RunFiles:
 
     @property
     def jobs(self) -> Path:
-        """Where whoever hands units to workers may leave files while the run is under way."""
-        return self.path / ARTIFACTS / f"{MAKING}jobs"
+        """Where whoever hands units to workers may leave files while this process carries the run out."""
+        return self.path / ARTIFACTS / making("jobs")
+
+    @property
+    def failures(self) -> Path:
+        """Where shards say why a unit failed."""
+        return self.path / ARTIFACTS / ".failed"
+
+    def shard_lock(self, number: int, of: int) -> Path:
+        """The file that a process at work on a shard of the run holds."""
+        return self.path / f".shard-{number}-of-{of}.lock"
+
+    @property
+    def shard_locks(self) -> list[Path]:
+        """Those of them that there are."""
+        return sorted(self.path.glob(".shard-*-of-*.lock"))
 
     @property
     def is_run(self) -> bool:
@@ -146,11 +163,19 @@ class RunFiles:
             self.path.rmdir()
 
     def clear(self) -> None:
-        """Remove what is half made."""
+        """Remove what is half made, and what shards left. Only where nobody else is at work on the folder."""
         for left in (self.path / ARTIFACTS).glob(f"{MAKING}*"):
             shutil.rmtree(left, ignore_errors=True)
-        for path in durable.half_written(self.path, self.written):
+        for path in (*durable.half_written(self.path, self.written), *self.shard_locks):
             path.unlink(missing_ok=True)
+
+    def clear_own(self) -> None:
+        """Remove what processes of this machine left half made that are no more: others may be at work, here or on other
+        machines, of which nobody here can tell whether they are."""
+        for left in (self.path / ARTIFACTS).glob(f"{MAKING}*-{host()}-*"):
+            number = left.name.rpartition("-")[2]
+            if number.isdecimal() and not _is_running(int(number)):
+                shutil.rmtree(left, ignore_errors=True)
 
     def read_records(self, who: str) -> list[Record]:
         """All records of a finished run. Raises ValueError, one line that begins with ``who`` asks, where there is none,
@@ -230,7 +255,7 @@ class RunFiles:
             return True
         if not self.path.is_dir():
             return False
-        left = {self.lock, self.units, *durable.half_written(self.path, self.written)}
+        left = {self.lock, *self.shard_locks, self.units, *durable.half_written(self.path, self.written)}
         units = self.units.iterdir() if self.units.is_dir() else ()
         return set(self.path.iterdir()) <= left and all(p.name.startswith(MAKING) for p in units)
 
@@ -252,18 +277,41 @@ def weights_name(seed: int) -> str:
     return f"seed-{seed}.safetensors"
 
 
+def host() -> str:
+    """This machine's name, as far as it can stand in that of a file."""
+    return re.sub(r"[^A-Za-z0-9.]+", "_", platform.node()) or "_"
+
+
+def making(what: str) -> str:
+    """What a file or folder is called while this process makes it: on a file system of several machines a process's number
+    is not enough."""
+    return f"{MAKING}{what}-{host()}-{os.getpid()}"
+
+
+def _is_running(pid: int) -> bool:
+    if os.name == "nt":  # where signal 0 ends a process
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 @contextmanager
 def whole_or_not_at_all(final: Path) -> Iterator[Path]:
     """A folder to fill, put in place as ``final`` at the end; where another process was first, its result stays."""
-    making = final.with_name(f"{MAKING}{final.name}-{os.getpid()}")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
+    place = final.with_name(making(final.name))
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
     try:
-        yield making
+        yield place
         try:
-            durable.put_in_place(making, final)
+            durable.put_in_place(place, final)
         except OSError:
             if not (final / RECORDS).exists():
                 raise
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)

@@ -115,6 +115,9 @@ CHANGED = {
     "out": "here",
     "workers": 3,
     "executor": "cluster",
+    "address": "10.0.0.1:6379",
+    "shard": "3/16",
+    "assemble": True,
     "resume": True,
     "dry_run": True,
     "json": True,
@@ -136,12 +139,12 @@ def test_what_changes_no_number_is_told_by_the_fields_alone():
     """The list is written out here once more, so that marking a field is a decision and not a slip."""
     assert execution_options() == {
         "study", "data_root", "out", "workers", "executor", "resume", "dry_run", "json", "quiet", "open", "lang",
-        "reuse", "cache",
+        "reuse", "cache", "address", "shard", "assemble",
     }  # fmt: skip
 
 
 def test_a_worker_is_told_what_changes_a_number_and_where_the_data_lies():
-    asked = make_run({**CHANGED, "study": None})
+    asked = make_run({**CHANGED, "study": None, "assemble": False})
     told = asked.for_worker()
     assert told.identity == asked.identity
     assert told.data_root == "elsewhere"

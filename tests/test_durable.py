@@ -47,7 +47,7 @@ def quick():
     """Real judges of few steps, and no times."""
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        patch.setattr(plan, "find_executor", lambda name: Counting)
+        patch.setattr(plan, "find_executor", lambda *_: Counting)
         patch.setattr(worker.judges, "train_judge", partial(train_judge, steps=20))
         patch.setattr(timing, "time_models", lambda *_, **__: [])
         yield

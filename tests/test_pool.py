@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from latentbench.running.local_pool import MEMORY, worker_environment
+from latentbench.running.worker_process import MEMORY, worker_environment
 
 FAULTS = """
 import resource, numpy

@@ -44,7 +44,7 @@ class Counting(InThisProcess):
 def quick():
     """Real judges of few steps, and no times: neither is what is looked at here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "find_executor", lambda name: Counting)
+        patch.setattr(plan, "find_executor", lambda *_: Counting)
         patch.setattr(worker.judges, "train_judge", partial(train_judge, steps=20))
         patch.setattr(timing, "time_models", lambda *_, **__: [])
         yield

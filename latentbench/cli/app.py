@@ -6,7 +6,7 @@ refusal and every Ctrl-C passes one place. Nothing heavy is imported before an a
 refusal are instant.
 
 Exit codes: 0 finished; 1 a verdict that ``--fail-on`` names; 2 wrong input (one line on standard error, nothing
-written); 3 finished, but some cells failed; 70 a fault of this program's own, with its traceback; 130, 143, 129 stopped
+written); 3 finished, but some cells failed, or a shard that could not do all of its units; 70 a fault of this program's own, with its traceback; 130, 143, 129 stopped
 by Ctrl-C, SIGTERM or SIGHUP, with the line that resumes.
 """
 
@@ -39,7 +39,7 @@ from latentbench.refusals import unknown
 
 if TYPE_CHECKING:
     from latentbench.running.anew import Trained
-    from latentbench.running.assemble import Outcome
+    from latentbench.running.assemble import Outcome, ShardOutcome
 
 KINDS = ("models", "datasets", "metrics", "studies")
 HEADERS = ("name", "what it is", "parameters", "source")
@@ -93,8 +93,11 @@ def _carry_out(asked: Run, words: list[str], trained: Trained | None = None) -> 
     from latentbench import api
 
     outcome = api.carry_out(asked, words, not (asked.quiet or asked.json_output), trained)
+    if outcome.shard is not None:
+        _show_shard(outcome.folder, outcome.shard, asked.json_output)
+        return FINISHED if outcome.shard.is_whole else SOME_FAILED
     _show(outcome, asked)
-    if asked.open_report:
+    if asked.open_report and outcome.report is not None:
         _open(outcome.report)
     return SOME_FAILED if outcome.failed else FINISHED
 
@@ -165,8 +168,8 @@ def _start_measuring(folder: str, given: dict[str, Any], words: list[str]) -> in
 
 
 MEASURE_OPTIONS = (
-    "metrics", "out", "reuse", "data_root", "device", "workers", "executor", "cache", "resume", "dry_run", "json_output",
-    "quiet", "open_report", "lang",
+    "metrics", "out", "reuse", "data_root", "device", "workers", "executor", "address", "shard", "assemble", "cache", "resume",
+    "dry_run", "json_output", "quiet", "open_report", "lang",
 )  # fmt: skip
 
 
@@ -192,7 +195,7 @@ def _save_config(run: Run, path: Path) -> None:
     """Write a run's effective options, without what belongs to this one call. An other file is never overwritten."""
     from latentbench.records import write_text
 
-    text = run.model_copy(update={"resume": False, "dry_run": False}).to_toml()
+    text = run.model_copy(update={"resume": False, "dry_run": False, "shard": None, "assemble": False}).to_toml()
     try:
         if path.exists() and not path.is_file():
             raise ValueError(f"save-config: {path} is no regular file; name another one")
@@ -205,9 +208,11 @@ def _save_config(run: Run, path: Path) -> None:
 
 
 def _dry_run(asked: Run, trained: Trained | None) -> None:
-    from latentbench.running import plan
+    from latentbench.running import executor, plan
 
     planned = plan.plan(asked, trained)
+    there = executor.room(planned.executor)
+    cores = min(asked.workers or there.cores, max(len(planned.units), 1))
     cells = [{"model": m, "seed": s} for m, s in planned.cells]
     for warning in planned.warnings:
         warnings.warn(warning, stacklevel=2)
@@ -218,6 +223,9 @@ def _dry_run(asked: Run, trained: Trained | None) -> None:
             "cells": cells,
             "reused": len(planned.trained_before),
             "expected_cpu_seconds": planned.expected_seconds,
+            "units": len(planned.units),
+            **asdict(there),
+            "expected_seconds": planned.expected_seconds / cores,
         }
         show(json.dumps(row, ensure_ascii=False))
         return
@@ -225,6 +233,11 @@ def _dry_run(asked: Run, trained: Trained | None) -> None:
         show(f"{cell['model']}\tseed {cell['seed']}")
     reused = f" ({len(planned.trained_before)} of them trained before)" if planned.trained_before else ""
     show(f"{len(cells)} cells{reused}, about {planned.expected_seconds:.0f} CPU-seconds, into {planned.folder}")
+    gpus = f" and {there.gpus} GPUs" if there.gpus else ""
+    show(
+        f"{len(planned.units)} units, {cores} at a time, on {there.nodes} {'node' if there.nodes == 1 else 'nodes'} with "
+        f"{there.cores} cores{gpus}: about {planned.expected_seconds / cores:.0f} seconds"
+    )
 
 
 def _show(outcome: Outcome, asked: Run) -> None:
@@ -244,6 +257,16 @@ def _show(outcome: Outcome, asked: Run) -> None:
         model, seed, reason = what
         say_line(f"failed: {model}{'' if seed is None else f' seed {seed}'}: {reason}")
     show(str(outcome.report))
+
+
+def _show_shard(folder: Path, shard: ShardOutcome, as_json: bool) -> None:
+    """What a shard prints, or a run that cannot be put together yet."""
+    if as_json:
+        show(json.dumps({"folder": str(folder), **asdict(shard)}, ensure_ascii=False, default=str))
+    for line in shard.lines():
+        say_line(line)
+    if shard.name and not as_json:
+        show(f"shard {shard.name}: {shard.done} units done, in {folder}")
 
 
 def _show_verdict(outcome: Outcome) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,17 +33,58 @@ class Page(Protocol):
         ...
 
 
+NAMED = 3
+"""Units that a line names."""
+
+
+@dataclass(frozen=True)
+class ShardOutcome:
+    """How far a shard is (``name``, such as ``3/16``), or a run that was to be put together (no name): how many units were
+    ``done`` now, the folders of those that ``failed`` with the reason, of those that are ``missing`` because they wait for
+    others, and the numbers of the shards ``awaited``."""
+
+    name: str
+    done: int = 0
+    failed: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    awaited: tuple[int, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """True where nothing is left to do."""
+        return not self.failed and not self.missing
+
+    def lines(self) -> Iterator[str]:
+        """What to say of what is not whole, a line each."""
+        for folder, reason in self.failed.items():
+            yield f"failed: {folder}: {reason}"
+        if self.missing and self.name:
+            others = ", ".join(f"{number}/{self.name.partition('/')[2]}" for number in self.awaited)
+            yield (
+                f"shard {self.name}: {len(self.missing)} of its units need what shard {others} has not done, and nobody is at "
+                "work on that; run it, then this one again"
+            )
+        elif self.missing:
+            more = f" and {len(self.missing) - NAMED} more" if len(self.missing) > NAMED else ""
+            yield (
+                f"assemble: not there: {', '.join(self.missing[:NAMED])}{more}; run the shards that have not ended, or this "
+                "command with --resume in place of --assemble"
+            )
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What came out: the run folder, the page, all records, how many (spec, seed) cells failed, whether the run had been
-    finished before and was left as it was, and how much was reused."""
+    finished before and was left as it was, and how much was reused. Of a run that is not put together yet there are
+    neither page nor records: ``shard`` says how far it is."""
 
     folder: Path
-    report: Path
+    report: Path | None
     records: list[Record]
     failed: int
     finished_before: bool = False
     reused: Reused | None = None
+    shard: ShardOutcome | None = None
 
 
 def write_state(
@@ -163,9 +204,12 @@ def failed_cells(rows: Sequence[Record]) -> int:
 
 def _models(planned: Planned, rows: Sequence[Record]) -> dict[str, Any]:
     """What the run record says of each model: parameters as set, their number, the implied decoder variance."""
+    firsts: dict[tuple[str, str], float | None] = {}
+    for r in rows:
+        firsts.setdefault((r.metric, r.model), r.value)
 
     def first(metric: str, model: str) -> float | None:
-        return next((r.value for r in rows if r.metric == metric and r.model == model), None)
+        return firsts.get((metric, model))
 
     return {
         spec.text: {

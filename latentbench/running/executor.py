@@ -1,6 +1,6 @@
 """Who carries out units of work: an Executor, found by its name.
 
-``local`` (worker processes on this machine) is built in. Another package offers its own behind the entry-point group
+``local`` (worker processes on this machine) and ``ray`` (a cluster: `latentbench.running.ray_executor`) are built in. Another package offers its own behind the entry-point group
 ``latentbench.executors``: an object that `Opener` describes, a class with these arguments being the usual one. An
 executor changes no number: what a unit gives depends on the unit alone. It hands a unit on as the JSON of
 `Unit.to_json`, and whoever gets it calls `latentbench.running.worker.perform`, in a process with the same packages, on
@@ -9,17 +9,19 @@ a file system on which ``unit.root`` is the same folder.
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from latentbench.refusals import unknown
 from latentbench.running.local_pool import Pool
 from latentbench.running.unit import Listen, Unit
 
 GROUP = "latentbench.executors"
-LOCAL = "local"
+LOCAL, RAY = "local", "ray"
 
 
 class Executor(Protocol):
@@ -60,14 +62,48 @@ class Opener(Protocol):
         ...
 
 
-def find_executor(name: str) -> Opener:
-    """The executor of this name. Raises ValueError, one line, for a name that is not there, with the nearest that is, and
-    for a plug-in that cannot be loaded."""
+@dataclass(frozen=True)
+class Room:
+    """What an executor has to carry units out with: ``nodes``, ``cores``, ``gpus``."""
+
+    nodes: int
+    cores: int
+    gpus: int = 0
+
+
+@runtime_checkable
+class Elsewhere(Protocol):
+    """What an Opener also offers that carries units out on other machines than this."""
+
+    def room(self) -> Room:
+        """What there is now. Raises ValueError, one line, where that cannot be known."""
+        ...
+
+
+def has_room_of_its_own(opener: Opener) -> bool:
+    """Whether the cores of this machine are not what its units are carried out with."""
+    return isinstance(opener, Elsewhere)
+
+
+def room(opener: Opener) -> Room:
+    """What an executor has to carry units out with: what this machine has, where it says nothing else."""
+    return opener.room() if isinstance(opener, Elsewhere) else Room(1, os.cpu_count() or 1)
+
+
+def find_executor(name: str, address: str | None = None) -> Opener:
+    """The executor of this name; ``address``: of the cluster that is to carry units out, for one that takes it. Raises
+    ValueError, one line, for a name that is not there, with the nearest that is, and for one that cannot be loaded."""
+    if name == RAY:
+        from latentbench.running.ray_executor import OnRay
+
+        return OnRay(address)
+    if address is not None:
+        raise ValueError(f"address: {address!r} is not allowed: the executor '{name}' takes none; add --executor {RAY}")
     if name == LOCAL:
         return Pool
     points = {p.name: p for p in entry_points(group=GROUP)}
     if name not in points:
-        raise unknown("executor", name, (LOCAL, *points))
+        raise unknown("executor", name, (LOCAL, RAY, *points))
     try:
         executor = points[name].load()
     except Exception as error:  # a plug-in can fail in any way while it is imported

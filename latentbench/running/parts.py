@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -80,6 +81,10 @@ class Parts:
             *([self._time(firsts)] if self.pictured else ()),
         ]
 
+    @cached_property
+    def _homes_of_models(self) -> dict[str, str]:
+        return {model.text: _home(model) for model in self.models}
+
     def _key(self, kind: UnitKind, depends: Any, *modules: str, device: bool = True) -> str:
         sources = [own_code(WORKER), *map(code, modules)]
         on = {"kind": kind, "on": depends, "data": self.dataset.sha256, "code": sources}
@@ -128,7 +133,7 @@ class Parts:
             "latent_dim": trained.latent_dim,
             "weights": (trained.key,),
         }
-        home = _home(next(m for m in self.models if m.text == trained.model))
+        home = self._homes_of_models[trained.model]
         for metric in metrics:
             needed = _needed(metric, judge)
             depends = [trained.key, needed, _declaration(metric)]

@@ -88,7 +88,7 @@ def plan(asked: Run, trained: Trained | None = None) -> Planned:
     models = tuple(catalog.resolve_model(text, run) for text in run.models)
     catalog.find_metrics(run.metrics)
     others = reuse.sources(run.reuse)
-    executor = find_executor(run.executor)
+    executor = find_executor(run.executor) if run.address is None else find_executor(run.executor, run.address)
     device = pick_device(run)
     runs = run.by_split()
     splits = _splits(run, [catalog.load_dataset(one) for one in runs])
@@ -237,9 +237,9 @@ def _lay_out(
     specs = {m.text: m for m in models}
     worker, places = run.for_worker(), _places(found, ())
     out: list[Unit] = []
+    made: set[str] = set()
     for kind, group in _groups([p for p in parts if p.key not in found], BLOCK[device]):
         seen = dict.fromkeys(key for part in group for key in part.needs)
-        made = {u.folder for u in out}
         about = models if kind == "time" else [specs[m] for m in dict.fromkeys(p.model for p in group if p.model)]
         needs = (
             [u.folder for u in (*before, *out)] if kind == "time" else [places[k] for k in seen if places[k] in made]
@@ -255,7 +255,8 @@ def _lay_out(
             needs=tuple(dict.fromkeys(needs)),
             places={key: places[key] for key in seen},
         )
-        places |= _places({}, [unit])
+        places.update(_places({}, [unit]))
+        made.add(unit.folder)
         out.append(unit)
     return out
 

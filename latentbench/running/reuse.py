@@ -80,15 +80,16 @@ def find(parts: Sequence[Part], own: Path, others: Sequence[Path], device: str, 
     judges = {p.key for p in parts if p.kind == "judge"}
     for place in (own, *others):
         for unit in _units(RunFiles(place).units):
-            keys = _missing(unit, wanted - out.keys()) - (timed if place != own and unit.made != here else set())
+            keys = _missing(unit, wanted) - (timed if place != own and unit.made != here else set())
             if keys and unit.is_whole:
-                out |= dict.fromkeys(keys, unit)
+                out.update(dict.fromkeys(keys, unit))
+                wanted -= keys
     if cache and judges - out.keys():
         made = manifest.here("cpu")
         for unit in _units(_judges(made)):
             keys = _missing(unit, judges - out.keys())
             if keys and unit.made == made and unit.is_whole:
-                out |= dict.fromkeys(keys, unit)
+                out.update(dict.fromkeys(keys, unit))
     return out
 
 
@@ -99,7 +100,7 @@ def _units(place: Path) -> Iterator[Manifest]:
 
 
 def _missing(unit: Manifest, keys: set[str]) -> set[str]:
-    return {part.key for part in unit.parts} & keys
+    return {part.key for part in unit.parts if part.key in keys}
 
 
 def count(parts: Sequence[Part], found: Found, own: Path, device: str) -> Reused:
@@ -132,7 +133,9 @@ def take(found: Found, own: Path) -> None:
     home = RunFiles(own).units
     for folder in {unit.folder for unit in found.values()}:
         if folder.resolve().parent != home.resolve():
-            _put(folder, home / folder.name)
+            there = manifest.read(home / folder.name)
+            if there is None or not there.is_whole:  # else another shard of the run has put it there
+                _put(folder, home / folder.name)
 
 
 def keep_judge(folder: Path) -> None:

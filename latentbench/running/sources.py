@@ -110,3 +110,13 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) and child in node.body:
             continue
         yield from _walk(child)
+
+
+@cache
+def package_code() -> str:
+    """The sha256, in hex, of all of this package's source: equal where the same version of it is installed."""
+    sha = hashlib.sha256()
+    home = HOME / PACKAGE
+    for path in sorted(home.rglob("*.py")):
+        sha.update(f"{path.relative_to(home).as_posix()}\0{_text(path)}\0".encode())
+    return sha.hexdigest()

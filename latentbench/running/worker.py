@@ -1,10 +1,10 @@
-"""One unit of work: from its JSON file to its folder of records and files.
+"""One unit of work: from its JSON to its folder of records and files.
 
 The folder of a unit is there entirely or not at all; a unit whose folder is there is not computed again. What it gives
 depends on its parts alone (`latentbench.running.parts` says on what they do), never on what else its run asks for.
 
-Run as ``python -m latentbench.running.worker UNIT.json`` for one unit, or with no argument to serve unit paths from
-standard input, a line of JSON back for each: that saves loading torch once a unit. End of input, or the death of the
+Run as ``python -m latentbench.running.worker UNIT.json`` for one unit, or with no argument to serve units from standard
+input, a line of JSON each and one back: that saves loading torch once a unit. End of input, or the death of the
 parent, ends it.
 """
 
@@ -17,7 +17,9 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -26,7 +28,7 @@ from typing import Any
 
 import torch
 
-from latentbench import catalog, machine, records
+from latentbench import catalog, machine, records, run_folder
 from latentbench.catalog import ModelSpec
 from latentbench.config import Run
 from latentbench.core import Dataset, Encoding, Metric
@@ -53,9 +55,29 @@ def perform(unit: Unit, listen: Listen) -> None:
     if unit.is_done:
         return
     shutil.rmtree(unit.path, ignore_errors=True)  # damaged, or it made do without what is there now
-    with whole_or_not_at_all(unit.path) as folder:
+    with _logged(unit), whole_or_not_at_all(unit.path) as folder:
         rows = KINDS[unit.kind](unit, folder, listen)
         manifest.write(folder, manifest.here("cpu" if unit.kind == "judge" else unit.device), rows)
+
+
+LOG = "LATENTBENCH_UNIT_LOG"
+"""Environment variable that names a file to which two lines of JSON are added for every unit computed: when it was begun and
+when it was in place, where, by which process."""
+
+
+@contextmanager
+def _logged(unit: Unit) -> Iterator[None]:
+    where = {"unit": unit.folder, "host": run_folder.host(), "pid": os.getpid(), "placement": machine.placement()}
+
+    def say(event: str) -> None:
+        if named := os.environ.get(LOG):
+            line = json.dumps({"time": time.time(), "event": event, **where})
+            with open(named, "ab", buffering=0) as file:  # one write a line: no two processes mix theirs
+                file.write(f"{line}\n".encode())
+
+    say("begun")
+    yield
+    say("in place")
 
 
 @cache
@@ -329,7 +351,14 @@ def _time(unit: Unit, folder: Path, listen: Listen) -> Rows:
     rows = time_models(models, dataset.shape, device, schedule=schedule) if models else []
     shared = {r.model: _row(unit, specs.get(r.model)) for r in rows}
     fields = ("dataset", "dataset_hash", "latent_dim", "params")
-    return [(part, [replace(r, **{f: getattr(shared[r.model], f) for f in fields}) for r in rows])]
+    rows = [replace(r, **{f: getattr(shared[r.model], f) for f in fields}) for r in rows]
+    return [(part, [_placed(r) for r in rows])]
+
+
+def _placed(row: Record) -> Record:
+    """A time says where it was taken, where an executor says where that is."""
+    where = machine.placement()
+    return replace(row, detail={**row.detail, "placement": where}) if where and row.is_timing else row
 
 
 KINDS: dict[UnitKind, Callable[[Unit, Path, Listen], Rows]] = {
@@ -342,26 +371,23 @@ KINDS: dict[UnitKind, Callable[[Unit, Path, Listen], Rows]] = {
 }
 
 
-def _serve(paths: Queue[str | None], listen: Listen) -> None:
-    """Perform units as their paths come in, one answer each."""
-    while (line := paths.get()) is not None:
+def _serve(units: Queue[str | None], listen: Listen) -> None:
+    """Perform units as they come in, each as JSON, one answer each."""
+    while (line := units.get()) is not None:
         try:
-            perform(_read(line), listen)
-            listen({"done": line})
+            unit = Unit.from_json(json.loads(line))
+            perform(unit, listen)
+            listen({"done": unit.folder})
         except (Exception, SystemExit) as error:  # the parent decides what a failed unit means
-            listen({"failed": line, "reason": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"})
+            listen({"reason": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"})
 
 
-def _read(path: str) -> Unit:
-    return Unit.from_json(json.loads(Path(path).read_text("utf-8")))
-
-
-def _take_lines(paths: Queue[str | None]) -> None:
+def _take_lines(units: Queue[str | None]) -> None:
     """Hand lines on; at the end of input end the process, also in the middle of a unit, and whatever a model of the user's
     has started: its parent is gone, and a half-made folder does no harm."""
     for line in sys.stdin:
         if line.strip():
-            paths.put(line.strip())
+            units.put(line.strip())
     if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(0)
@@ -382,11 +408,11 @@ def main(argv: Sequence[str]) -> int:
 
     if argv:
         for path in argv:
-            perform(_read(path), answer)
+            perform(Unit.from_json(json.loads(Path(path).read_text("utf-8"))), answer)
         return 0
-    paths: Queue[str | None] = Queue()
-    threading.Thread(target=_take_lines, args=(paths,), daemon=True).start()
-    _serve(paths, answer)
+    units: Queue[str | None] = Queue()
+    threading.Thread(target=_take_lines, args=(units,), daemon=True).start()
+    _serve(units, answer)
     return 0
 
 

@@ -1,0 +1,53 @@
+"""Units handed to whoever carries them out, as they become ready, until all have ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+
+from latentbench.run_folder import RunFiles
+from latentbench.running import reuse
+from latentbench.running.executor import Executor, has_room_of_its_own
+from latentbench.running.plan import Planned
+from latentbench.running.progress import progress_bars
+from latentbench.running.schedule import UnitSchedule
+from latentbench.running.unit import Listen, Unit
+
+Arrive = Callable[[bool], bool]
+"""Tells the schedule which units of somebody else's have ended meanwhile; asked to wait, it does until there is one. False
+where none is to come."""
+
+
+@contextlib.contextmanager
+def executor_for(planned: Planned, units: Sequence[Unit], progress: bool) -> Iterator[tuple[Executor, Listen]]:
+    """Who carries out these ``units`` of the plan, ready to, and what hears of their progress. Raises ValueError, one line,
+    where the executor cannot be had."""
+    jobs = RunFiles(planned.folder).jobs
+    jobs.mkdir(exist_ok=True)
+    room = len(units) if has_room_of_its_own(planned.executor) else os.cpu_count() or 1
+    count = min(planned.run.workers or room, len(units))
+    try:
+        with progress_bars(units, progress) as listen, planned.executor(count, jobs, listen) as executor:
+            yield executor, listen
+    finally:
+        shutil.rmtree(jobs, ignore_errors=True)
+
+
+def run_units(
+    planned: Planned, schedule: UnitSchedule, executor: Executor, listen: Listen, arrive: Arrive | None = None
+) -> None:
+    """Carry out all units of a schedule; it knows which failed, and which were given up. ``arrive``: see there; without it
+    there is nobody else to wait for."""
+    while schedule.ready or executor.busy or (schedule.left and arrive is not None and arrive(True)):
+        if arrive is not None:
+            arrive(False)
+        while schedule.ready and executor.idle:
+            executor.submit(schedule.take())
+        if executor.busy:
+            unit, reason = executor.next_finished()
+            if not reason and unit.kind == "judge" and planned.run.cache:
+                reuse.keep_judge(unit.path)
+            for folder in (unit.folder, *schedule.finished(unit.folder, reason)):
+                listen({"unit": folder, "reason": schedule.failed.get(folder, "")})
