@@ -24,7 +24,7 @@ from typing import Any, Literal, get_args
 
 from latentbench import records
 from latentbench.files import durable
-from latentbench.records import Record
+from latentbench.records import Kept, Record
 
 RECORDS = "records.jsonl"
 MANIFEST = "manifest.json"
@@ -152,7 +152,7 @@ class RunFiles:
         for path in durable.half_written(self.path, self.written):
             path.unlink(missing_ok=True)
 
-    def read_records(self, who: str) -> list[Record]:
+    def read_records(self, who: str) -> Kept:
         """All records of a finished run. Raises ValueError, one line that begins with ``who`` asks, where there is none,
         or its records cannot be read."""
         if self.is_run:
@@ -162,7 +162,7 @@ class RunFiles:
                     f"{who}: {self.records} is not what the run wrote (damaged, or changed since); "
                     f"the command in {self.state.name} puts it together again"
                 )
-            return records.read(self.records)
+            return Kept(records.read(self.records))
         if self.is_unfinished:
             raise ValueError(f"{who}: {self.path} is an unfinished run; finish it with --resume")
         if not self.path.exists():
