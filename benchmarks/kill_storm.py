@@ -32,6 +32,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from durability_page import DOCS, PHASES, well
+from durability_page import write as write_page
 from victim import MARK, SENT, Order, read_log, run
 
 from latentbench import records, report
@@ -39,14 +41,12 @@ from latentbench.cli import main as program
 from latentbench.run_folder import ARTIFACTS, MAKING, MANIFEST, RunFiles
 from latentbench.running import manifest
 
-DOCS = Path(__file__).parents[1] / "docs"
 WORDS = ("run", "--models=ae,vae", "--seeds=2", "--epochs=2", "--latent-dim=2", "--width=8", "--no-cache", "--quiet",
          "--metrics=mse,kl,validity.normal", "--workers=1", "--device=cpu")  # fmt: skip
 KILL, BOTH, AGAIN = "SIGKILL", "SIGKILL to main process and worker", "SIGKILL, and once more during --resume"
 WAYS = (KILL, "SIGTERM", BOTH, KILL, AGAIN, KILL, "SIGINT", KILL, "SIGHUP", BOTH,
         KILL, AGAIN, "SIGTERM", KILL, "SIGINT", BOTH, KILL, "SIGHUP", AGAIN, KILL)  # fmt: skip
 AIMS = ("at a write", "between writes", "at a write", "while records and page are written")
-PHASES = ("before anything", "judge", "train", "map", "reference", "measure", "time", "records and page")
 PATIENCE, TIMEOUT = 20.0, 600.0
 """Seconds that what is killed may take to be gone, and any run to end."""
 
@@ -263,11 +263,6 @@ def _difference(out: Path, usual: Undisturbed, whole: Mapping[str, int]) -> str:
     return f"not as undisturbed: {', '.join(other[:3])}" if other else ""
 
 
-def well(row: Mapping[str, Any]) -> bool:
-    """Whether all was well after a kill."""
-    return not (row["wrong"] or row["orphans"] or row["leftovers"])
-
-
 def main() -> int:
     """Kill as many runs as are asked for, but for those that were killed before and came back whole."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -275,9 +270,10 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no kill after so many")
     parser.add_argument("--again", action="store_true", help="begin anew")
     parser.add_argument("--keep", type=Path, help="keep here the folders of runs that did not come back whole")
-    parser.add_argument("--out", type=Path, default=DOCS / "durability.json")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder of durability.json and durability.md")
     asked = parser.parse_args()
-    before = {} if asked.again or not asked.out.exists() else json.loads(asked.out.read_text())
+    counted = asked.docs / "durability.json"
+    before = {} if asked.again or not counted.exists() else json.loads(counted.read_text())
     # What was found and is mended since is killed once more, and stays told.
     rows = [r for r in before.get("kills", []) if well(r)]
     found = before.get("found", []) + [r for r in before.get("kills", []) if not well(r)]
@@ -296,12 +292,20 @@ def main() -> int:
             before_it = os.times()
             rows.append(asdict(storm(number, usual, place / f"kill-{number}", asked.keep)))
             spent = sum(os.times()[2:4]) - sum(before_it[2:4])
-            records.write_text(
-                asked.out, json.dumps({"planned": asked.kills, "found": found, "kills": rows}, indent=1) + "\n"
-            )
+            counts = {"planned": asked.kills, "found": found, "kills": rows}
+            records.write_text(counted, json.dumps(counts, indent=1) + "\n")
+            write_page(asked.docs)
             print(f"{len(rows)} of {asked.kills} ({spent:.1f} CPU-s): {rows[-1]}", flush=True)
     return int(not all(map(well, rows)))
 
 
+def _alone() -> None:
+    """Begin anew with one thread, said before anything is loaded that would start more: what is forked must have none."""
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+    if not one.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **one})
+
+
 if __name__ == "__main__":
+    _alone()
     sys.exit(main())

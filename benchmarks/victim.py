@@ -25,9 +25,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-# Before anything is loaded that heeds it: a process that is forked must have no threads.
-os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-
 ORDER, MAIN, MARK = "KILL_STORM_ORDER", "KILL_STORM_MAIN", "KILL_STORM_MARK"
 """Environment variables: the `Order`, the main process's number, and what all processes of one run share."""
 CALLS = ("fsync", "replace", "rename", "link", "mkdir", "rmdir", "unlink")

@@ -91,8 +91,8 @@ class _Sorted:
         order = np.argsort(asked)
         k = np.empty(len(asked), np.intp)
         k[order] = np.searchsorted(self.p, asked[order])
-        k = k.reshape(np.shape(p))
-        return np.asarray(np.maximum(self._smaller[k], np.minimum(1.0, np.maximum(1, len(self.p) - k) * p)))
+        found = np.maximum(self._smaller[k], np.minimum(1.0, np.maximum(1, len(self.p) - k) * np.ravel(p)))
+        return np.asarray(found.reshape(np.shape(p)))
 
 
 def together(*groups: Iterable[Cell]) -> list[list[Cell]]:
