@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 WORKERS = "LATENTBENCH_WORKERS"
@@ -30,28 +31,62 @@ def load() -> float | None:
 
 THREADS = "LATENTBENCH_THREADS"
 """Environment variable with the threads of a process that trains or measures."""
+MOST = 1024
+"""Most threads and workers that a variable may name."""
 
 
 def threads() -> int:
     """Threads of a process that trains or measures: 1 unless the user's variable says otherwise. Raises ValueError where
     it says no number from 1 to 1024."""
-    word = os.environ.get(THREADS, "1")
-    if not (word.isascii() and word.isdecimal() and len(word) <= 4 and 1 <= int(word) <= 1024):
-        raise ValueError(f"{THREADS}: {word!r} is not allowed: a number of threads from 1 to 1024")
+    return _number(THREADS, os.environ.get(THREADS, "1"), "threads")
+
+
+def _number(name: str, word: str, of: str) -> int:
+    if not (word.isascii() and word.isdecimal() and len(word) <= 4 and 1 <= int(word) <= MOST):
+        shown = word if len(word) <= 40 else f"{word[:37]}..."
+        raise ValueError(f"{name}: {shown!r} is not allowed: a number of {of} from 1 to {MOST}")
     return int(word)
 
 
-def memory() -> int:
-    """Bytes of memory that the machine has; 64 GiB where nobody says."""
+def memory(root: Path = Path("/")) -> int:
+    """Bytes of memory that this process may use: what the machine has (64 GiB where nobody says), or less where a
+    container or a batch system allows less. ``root``: the folder that holds ``proc`` and ``sys``."""
+    there = 64 << 30
     with contextlib.suppress(ValueError, OSError, AttributeError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return 64 << 30
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([there, *_limits(root)])
+
+
+LIMITS = (
+    ("", "sys/fs/cgroup", "memory.max"),
+    ("", "sys/fs/cgroup/unified", "memory.max"),
+    ("memory", "sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+)
+"""Where Linux keeps limits of control groups: the controller that names the group in ``/proc/self/cgroup`` (version 2: none),
+the folder of groups, the file with the limit. https://docs.kernel.org/admin-guide/cgroup-v2.html"""
+
+
+def _limits(root: Path) -> Iterator[int]:
+    """The limits of the control groups that this process is in: its own and those above it, each of which holds."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text("utf-8").splitlines()
+    except (OSError, ValueError):
+        return
+    for _, controllers, group in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        for controller, folder, name in LIMITS:
+            if controller not in controllers.split(","):
+                continue
+            # Within a container the path may be the host's, of which there is only the end, or nothing but the top.
+            steps = [] if ".." in group.split("/") else [step for step in group.split("/") if step]
+            for k in range(len(steps) + 1):
+                with contextlib.suppress(OSError, ValueError):  # "max": no limit
+                    yield int((root / folder).joinpath(*steps[:k], name).read_text("ascii"))
 
 
 def workers() -> int | None:
-    """How many worker processes, this one among them, share the machine; None where nobody said so."""
-    count = os.environ.get(WORKERS, "")
-    return int(count) if count.isdecimal() else None
+    """How many worker processes, this one among them, share the machine; None where nobody said so. Raises ValueError
+    where the variable says no number from 1 to 1024."""
+    return _number(WORKERS, os.environ[WORKERS], "workers") if WORKERS in os.environ else None
 
 
 PLACEMENT = "LATENTBENCH_PLACEMENT"

@@ -33,7 +33,7 @@ import json
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -212,7 +212,7 @@ class Record:
         if not isinstance(parsed, dict):
             raise ValueError(f"not a latentbench record: a {type(parsed).__name__} instead of an object")
         row = upgrade(parsed)
-        row = {k: v for k, v in row.items() if k in FIELDS}
+        row = {k: v for k, v in row.items() if k in _KNOWN}
         record_types.check(row)
         for name in ("bounds", "samples"):
             if row.get(name) is not None:
@@ -223,18 +223,37 @@ class Record:
 FIELDS = tuple(f.name for f in fields(Record))
 """The names of a record's fields, in order."""
 
+_KNOWN = frozenset(FIELDS)
+
 Found = TypeVar("Found")
 
 
-class Kept(tuple[Record, ...]):
-    """Records that stay as they are, with what was worked out of them: many sections of a page ask for the same."""
+class Lasting:
+    """What stays as it is, with what was worked out of it: many sections of a page ask for the same."""
 
     def once(self, name: Hashable, work: Callable[[], Found]) -> Found:
-        """What ``work`` finds in these records, found at the first call under this name."""
-        found: dict[Any, Any] = self.__dict__
+        """What ``work`` finds here, found at the first call under this name."""
+        found: dict[Any, Any] = self.__dict__.setdefault("_found", {})
         if name not in found:
             found[name] = work()
         return found[name]  # type: ignore[no-any-return]
+
+
+Whole = TypeVar("Whole", bound=Lasting)
+
+
+def once(work: Callable[[Whole], Found]) -> Callable[[Whole], Found]:
+    """A function of one lasting thing that works once for each: a decorator."""
+
+    @wraps(work)
+    def found(of: Whole) -> Found:
+        return of.once(work, partial(work, of))
+
+    return found
+
+
+class Kept(Lasting, tuple[Record, ...]):
+    """Records that stay as they are."""
 
 
 def upgrade(row: dict[str, Any]) -> dict[str, Any]:
@@ -321,6 +340,20 @@ CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal content, equal text, hence equal hash."""
     return CANONICAL.encode(value)
+
+
+class Texts:
+    """Canonical texts of parameters, of which most records of a run have the same few: each is written once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def __call__(self, params: Mapping[str, Any]) -> str:
+        """What `canonical` makes of them."""
+        shown = repr(params)
+        if shown not in self._known:
+            self._known[shown] = canonical(params)
+        return self._known[shown]
 
 
 def digest(value: Any, length: int = 12) -> str:

@@ -27,7 +27,7 @@ from typing import Any, Literal, get_args
 
 from latentbench import records
 from latentbench.files import durable
-from latentbench.records import Record
+from latentbench.records import Kept, Record
 
 RECORDS = "records.jsonl"
 MANIFEST = "manifest.json"
@@ -177,7 +177,7 @@ class RunFiles:
             if number.isdecimal() and not _is_running(int(number)):
                 shutil.rmtree(left, ignore_errors=True)
 
-    def read_records(self, who: str) -> list[Record]:
+    def read_records(self, who: str) -> Kept:
         """All records of a finished run. Raises ValueError, one line that begins with ``who`` asks, where there is none,
         or its records cannot be read."""
         if self.is_run:
@@ -187,7 +187,7 @@ class RunFiles:
                     f"{who}: {self.records} is not what the run wrote (damaged, or changed since); "
                     f"the command in {self.state.name} puts it together again"
                 )
-            return records.read(self.records)
+            return Kept(records.read(self.records))
         if self.is_unfinished:
             raise ValueError(f"{who}: {self.path} is an unfinished run; finish it with --resume")
         if not self.path.exists():

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from latentbench.catalog import metrics, model_fields, models
 from latentbench.config import EXECUTION_OPTIONS, SWITCHES, Run, option_name
+from latentbench.machine import THREADS, WORKERS
+from latentbench.running.reuse import CACHE_VARIABLE
 
 CONTROLS = ("\x1b[31m", "\x00", "\n", "\x7f", "\u202e", "\x9b", "\r")
 BLANK = ("", " ", "\t", "   ")
@@ -107,7 +109,7 @@ def _value(name: str) -> st.SearchStrategy[str]:
     if name == "dataset":
         return st.one_of(
             st.sampled_from([
-                "digit", "digits:", "digits:x", "npz", "npz:", "npz:/nowhere.npz", "npz:/dev/zero", "npz:{tmp}", "npz:{tmp}/fifo",
+                "digit", "digits:", "digits:x", "npz", "npz:", "npz:/nowhere.npz", "npz:~nobody-of-this-name/x.npz", "folder:~nobody-of-this-name/x", "npz:/dev/zero", "npz:{tmp}", "npz:{tmp}/fifo",
                 "npz:{tmp}/junk", "npz:{tmp}/bomb.npz", "npz:{tmp}/liar.npz", "npz:{tmp}/pickle.npz", "folder:", "folder:/nowhere",
                 "folder:{tmp}/junk", "folder:{tmp}/empty", ":", *BLANK, *JUNK,
             ]), dirty,
@@ -164,7 +166,9 @@ def runs() -> st.SearchStrategy[Case]:
         ("run", "--depth"), ("run", "--config", ""), ("run", "--config", "{tmp}"), ("run", "--config", "{tmp}/fifo"), ("run", "--config", "/dev/zero"),
         ("run", "--config", "{tmp}/junk"), ("run", "--save-config", ""), ("run", "--save-config", "{tmp}"), ("run", "--save-config", "{tmp}/fifo"),
         ("run", "--save-config", "/dev/full"), ("run", "--out", "{tmp}/junk"), ("run", "--out", "{tmp}/fifo"), ("run", "--out", "/dev/null"),
-        ("run", "--reuse", ""), ("run", "--reuse", "{tmp}"), ("run", "--reuse", "/dev/null"), ("run", "--width", "65536", "--depth", "16", "--dry-run"),
+        ("run", "--reuse", ""), ("run", "--reuse", "~nobody-of-this-name/x", "--dry-run"),
+        ("run", "--dataset=mnist", "--data-root=~nobody-of-this-name/x", "--dry-run"),
+        ("run", "--reuse", "{tmp}"), ("run", "--reuse", "/dev/null"), ("run", "--width", "65536", "--depth", "16", "--dry-run"),
         ("run", "--executor", "nobody"), ("ruin",), ("--nothing",), ("run", "--device", "cuda:9"), ("run", "--seeds", "1\u00a02"),
     ])  # fmt: skip
     return st.one_of(options, options, model, dataset, rest).map(lambda words: Case("words", words))
@@ -276,8 +280,13 @@ def tomls() -> st.SearchStrategy[Case]:
 
 def environments() -> st.SearchStrategy[Case]:
     """A good ``run`` with a variable of ours that cannot be."""
-    words = st.sampled_from(["", "0", "-1", "1.5", "many", "9" * 400, "1025", " 1", "\x1b", "²", "0x1"])
-    return words.map(lambda w: Case("environment", words=("run", "--dry-run"), environment={"LATENTBENCH_THREADS": w}))
+    counts = st.sampled_from(["", "0", "-1", "1.5", "many", "9" * 400, "1025", " 1", "\x1b", "²", "0x1", "\udcff"])
+    caches = st.sampled_from(["", " ", "\x1b", "a\nb", "x" * 5000, "/dev/null", "/dev/full/x", "~nobody-of-this-name/x", "{tmp}/junk",
+                              "{tmp}/junk/below", "{tmp}/fifo", "{tmp}/loop", "{tmp}/loop/below", "\udcff\u202e"])  # fmt: skip
+    pairs = st.one_of(
+        st.tuples(st.sampled_from([THREADS, WORKERS]), counts), st.tuples(st.just(CACHE_VARIABLE), caches)
+    )
+    return pairs.map(lambda pair: Case("environment", words=("run", "--dry-run"), environment=dict([pair])))
 
 
 def malformed() -> st.SearchStrategy[Case]:

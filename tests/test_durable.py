@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from counts import note
 from test_executor import InThisProcess
 from test_reuse import flip
 
@@ -234,6 +235,7 @@ def test_a_finished_runs_damaged_unit_is_computed_anew_by_the_same_command(first
             assert computed == [unit.name], what
             assert not outcome.finished_before
             assert content(own) == before, what
+            note("damage", file=f"{what[1]} of a unit", of=kind, damage=damage, then="computed anew")
     assert seen >= {(k, n) for k in ("train", "judge") for n in ("records.jsonl", MANIFEST, ".safetensors")}
     assert run(own).finished_before
 
@@ -276,6 +278,7 @@ def test_a_lost_file_of_a_finished_run_is_put_together_again(own, name, damage):
     run(own)
     assert computed == []
     assert {p.name: p.read_bytes() for p in own.iterdir() if p.is_file()} == before
+    note("damage", file=name, of="run", damage=damage, then="put together again")
     assert run(own).finished_before
 
 
@@ -287,6 +290,7 @@ def test_a_torn_state_of_a_finished_run_is_written_anew(first, own, damage):
     assert content(own) == content(first)
     state = RunFiles(own).read_state()
     assert (state.id, state.status) == (RunFiles(first).read_state().id, "finished")
+    note("damage", file="run.json", of="run", damage=damage, then="put together again")
 
 
 def test_a_torn_state_of_another_or_an_unfinished_run_is_refused_with_the_way_out(own, tmp_path):

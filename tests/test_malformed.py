@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import synthetic_run
+from counts import note
 from hypothesis import HealthCheck, Phase, given, settings
 from malformed import Case, malformed
 from test_mutated_records import LIMIT, told, within
@@ -87,7 +89,7 @@ def test_input_that_cannot_be_is_refused_in_one_line(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(place)
-    before, broken, seen = listing(place), [], set()
+    before, broken, seen, slowest = listing(place), [], set(), [0.0]
 
     @settings(
         max_examples=COUNT, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
@@ -100,14 +102,16 @@ def test_input_that_cannot_be_is_refused_in_one_line(
         seen.add(repr(case))
         what = f"{case.words or dict(case.settings) or case.toml or ''} {dict(case.environment) or ''}"[:160]
         try:
+            begun = time.monotonic()
             with monkeypatch.context() as patch, within(LIMIT):
                 for name, value in case.environment.items():
-                    patch.setenv(name, value)
+                    patch.setenv(name, value.replace("{tmp}", str(place)))
                 code, said = outcome(case, place)
         except BaseException as error:  # whatever it is, it is a finding
             broken.append(f"{what!r}: {type(error).__name__}: {error!s:.160}")
             capsys.readouterr()
             return
+        slowest.append(time.monotonic() - begun)
         printed = capsys.readouterr()
         lines = [line for line in printed.err.splitlines() if not line.startswith("latentbench: note: ")]
         if code != 2:
@@ -124,5 +128,5 @@ def test_input_that_cannot_be_is_refused_in_one_line(
             before.update(listing(place))
 
     each()
-    print(f"{len(seen)} different inputs, {len(broken)} not held")
+    note("malformed input", tried=len(seen), broken=len(broken), slowest=round(max(slowest), 1))
     assert not broken, f"{len(broken)} of {len(seen)}:\n" + "\n".join(broken)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import synthetic_run
+from counts import note
 from mutations import mutated
 
 import latentbench as lb
@@ -77,15 +78,17 @@ def test_a_mutated_records_file_gives_a_line_or_a_page(
     content = (whole / "records.jsonl").read_bytes()
     folder = tmp_path / "run"
     shutil.copytree(whole, folder)
-    broken, counts = [], dict.fromkeys(("page", "line"), 0)
+    broken, counts, slowest = [], dict.fromkeys(("page", "line"), 0), 0.0
     for number in range(FIRST, FIRST + COUNT):
         changed, what = mutated(content, number)
         (folder / "records.jsonl").write_bytes(changed)
         command = COMMANDS[random.Random(number).randrange(len(COMMANDS))]
         out = tmp_path / f"{number}.html"
+        begun = time.monotonic()
         try:
             with within(LIMIT):
                 code = carry_out(command, folder, whole, out)
+            slowest = max(slowest, time.monotonic() - begun)
         except BaseException as error:  # whatever it is, it is a finding
             broken.append(f"{number} {command} ({what}): {type(error).__name__}: {error!s:.200}")
             capsys.readouterr()
@@ -97,7 +100,7 @@ def test_a_mutated_records_file_gives_a_line_or_a_page(
         if code == 2 and out.exists():
             broken.append(f"{number} {command} ({what}): refused, and {out.name} was written")
         counts["line" if code else "page"] += 1
-    print(json.dumps(counts))
+    note("mutated records", tried=COUNT, first=FIRST, broken=len(broken), slowest=round(slowest, 1), **counts)
     assert not broken, f"{len(broken)} of {COUNT}: " + "\n".join(broken)
 
 

@@ -360,7 +360,8 @@ def test_another_torch_or_processor_has_a_judge_of_its_own(tmp_path, monkeypatch
 
 def test_a_cache_that_cannot_be_written_is_none(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv(reuse.CACHE_VARIABLE, str(tmp_path / "file"))
+    monkeypatch.delenv(reuse.CACHE_VARIABLE)
+    monkeypatch.setattr(reuse, "user_cache_path", lambda *_, **__: tmp_path / "file")
     assert len(run(tmp_path / "one", JUDGED).records) > 10
 
 

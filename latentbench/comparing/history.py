@@ -27,7 +27,7 @@ from typing import Any
 from latentbench import records
 from latentbench.comparing.change import FAMILYWISE, Change, ChangeVerdict
 from latentbench.comparing.matching import Key, between, identity, is_claim, labels
-from latentbench.records import Record
+from latentbench.records import Kept
 from latentbench.run_folder import RunFiles
 from latentbench.run_info import RunInfo, find_run_info
 from latentbench.stats.cells import Cell, summarise
@@ -83,7 +83,7 @@ def read(folders: Sequence[Path]) -> list[Revision]:
     for other data under the same name."""
     if len(folders) < 2:
         raise ValueError(f"compare: a history needs two run folders or more, got {len(folders)}")
-    runs: list[list[Record]] = []
+    runs: list[Kept] = []
     for folder in folders:
         runs.append(RunFiles(folder).read_records("compare"))
         records.same_data(runs[0], runs[-1])

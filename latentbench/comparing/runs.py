@@ -26,7 +26,7 @@ from latentbench.comparing import benchmark_files
 from latentbench.comparing.change import FAMILYWISE, Change, amount, decide, finding
 from latentbench.comparing.matching import Key, Matched, alone, change, identity, is_claim, labels, measure, twins
 from latentbench.config import execution_options
-from latentbench.records import Record
+from latentbench.records import Kept, Record
 from latentbench.refusals import unknown
 from latentbench.run_folder import RunFiles
 from latentbench.run_info import RunInfo, find_run_info
@@ -126,6 +126,7 @@ def compare_records(
     names: tuple[str, str] = ("base", "head"),
 ) -> Comparison:
     """The same for records at hand. Raises ValueError as `compare` does."""
+    base, head = Kept(base), Kept(head)
     records.same_data(base, head)
     machine = _machines(base, head)
     b, h = ({identity(c): c for c in summarise(side) if is_claim(c)} for side in (base, head))

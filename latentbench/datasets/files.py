@@ -18,6 +18,7 @@ from latentbench.core import Dataset, DatasetEntry
 from latentbench.datasets.labels import classes_of
 from latentbench.datasets.splits import stratified
 from latentbench.files.arrays import Unreadable, read_npz
+from latentbench.files.outputs import at_home
 
 CHANNELS = (1, 3, 4)
 SMALLEST = 4
@@ -26,7 +27,7 @@ SMALLEST = 4
 
 def load_npz(path: str, data_root: str, seed: int) -> Dataset:
     """The file's images, split 60 / 20 / 20. Raises ValueError, one line, for whatever cannot be used."""
-    file = Path(path).expanduser()
+    file = at_home("npz", path)
     arrays = _read(file)
     if "x" not in arrays:
         there = ", ".join(arrays) or "nothing"

@@ -28,6 +28,7 @@ from latentbench.core import Dataset, DatasetEntry
 from latentbench.datasets import decoded
 from latentbench.datasets.files import SMALLEST
 from latentbench.datasets.splits import stratified, streamed
+from latentbench.files.outputs import at_home
 from latentbench.records import digest
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ def load_within(argument: str, data_root: str, seed: int, memory: float, decode:
         raise ValueError(f"{root}: {what}; folder:PATH needs a folder of images, its sub-folders the classes")
     classes, files, y = _files(root)
     name = root.resolve().name
-    place, stem = Path(data_root).expanduser() / "decoded", f"{name[:80]}-{_key(root, files, size)}"
+    place, stem = at_home("data_root", data_root) / "decoded", f"{name[:80]}-{_key(root, files, size)}"
     stored = None if memory == math.inf else decoded.find(place, stem)
     if stored is None:
         mode, size = _layout(root, files, size)
@@ -93,7 +94,7 @@ def _unchanged(root: Path, files: Sequence[Path], images: Iterator[T]) -> Iterat
 
 def _where(argument: str) -> tuple[Path, Size | None]:
     """The folder and the (width, height) asked for, if any. A folder whose own name ends so is taken as it is."""
-    path = Path(argument).expanduser()
+    path = at_home("folder", argument)
     match = re.fullmatch(r"(.+)@(\d+)(?:x(\d+))?", argument)
     if match is None or path.is_dir():
         return path, None
@@ -102,7 +103,7 @@ def _where(argument: str) -> tuple[Path, Size | None]:
         raise ValueError(
             f"{argument}: size {width}x{height} is not allowed (allowed: sides of {SMALLEST} to {LARGEST})"
         )
-    return Path(match[1]).expanduser(), (width, height)
+    return at_home("folder", match[1]), (width, height)
 
 
 def _files(root: Path) -> tuple[tuple[str, ...], list[Path], NDArray[np.int64] | None]:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from latentbench.core import Dataset, DatasetEntry
 from latentbench.datasets.splits import parts, pick
 from latentbench.datasets.torchvision_guard import torchvision
+from latentbench.files.outputs import at_home
 from latentbench.randomness import numpy_rng
 
 VALIDATION = 1 / 6
@@ -37,7 +38,7 @@ def load_family(kind: str, name: str, argument: str, data_root: str, seed: int) 
     Raises ValueError where its files are neither there nor to be had, or cannot be read.
     """
     make = getattr(torchvision().datasets, kind)
-    root = Path(data_root).expanduser()
+    root = at_home("data_root", data_root)
     folder = root / kind / "raw"
     if absent := [f for f in _files(make) if not (folder / f).is_file()]:
         _fetch(make, name, root, absent)

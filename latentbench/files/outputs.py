@@ -1,4 +1,5 @@
-"""Where a result may be written: a new file, or one that this package made; nothing of anybody else's is overwritten."""
+"""Paths that a user names; and where a result may be written: a new file, or one that this package made; nothing of
+anybody else's is overwritten."""
 
 from __future__ import annotations
 
@@ -24,6 +25,15 @@ def given(what: str, path: str | None) -> Path | None:
     if CONTROL.search(path):
         raise ValueError(f"{what}: {path!r} is not allowed: a control character is in it")
     return Path(path)
+
+
+def at_home(what: str, path: str) -> Path:
+    """The path with a leading ``~`` or ``~user`` put in full. Raises ValueError for a user who is not known here."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        user = path.partition("/")[0]
+        raise ValueError(f"{what}: '{path}' cannot be found: no home folder is known for '{user}'") from None
 
 
 def output_file(who: str, path: Path) -> Path:

@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 def visible(text: str, keep: str = "") -> str:
     """The text with control characters written out, as JSON writes them, but for those in ``keep``."""
+    if text.isprintable():  # then it holds none of them
+        return text
     return CONTROL.sub(lambda m: m[0] if m[0] in keep else f"\\u{ord(m[0]):04x}", text)
 
 

@@ -190,7 +190,7 @@ def _read(path: Path, label: str) -> RunFolder:
     named = {r.model for r in rows if r.is_model}
     declared = [m for m in (run.detail.get("models") or {} if run else {}) if isinstance(m, str)]
     order = dict.fromkeys([*declared, *(r.model for r in rows if r.model in named)])
-    return RunFolder(path, label, Kept(rows), tuple(order), run.detail if run else {})
+    return RunFolder(path, label, rows, tuple(order), run.detail if run else {})
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from latentbench import catalog
 from latentbench.config import studies
 from latentbench.measuring import scoring
-from latentbench.records import Reason, Record, digest
+from latentbench.records import Kept, Reason, Record, digest
 from latentbench.run_folder import RunFiles, RunState, RunStatus, Seal
 from latentbench.run_info import RunInfo
 from latentbench.running import manifest
@@ -80,7 +80,7 @@ class Outcome:
 
     folder: Path
     report: Path | None
-    records: list[Record]
+    records: Kept
     failed: int
     finished_before: bool = False
     reused: Reused | None = None
@@ -124,7 +124,7 @@ def assemble(
     else:
         units = {Path(place).name for place in planned.places.values()}
         write_state(planned, argv, "finished", info.to_detail(), files.seal(planned.mark, units, planned.run.lang))
-    return Outcome(planned.folder, written, rows, failed_cells(rows), reused=planned.reused)
+    return Outcome(planned.folder, written, Kept(rows), failed_cells(rows), reused=planned.reused)
 
 
 def _describe(planned: Planned, argv: Sequence[str], started: float, rows: Sequence[Record]) -> RunInfo:

@@ -80,7 +80,8 @@ def plan(asked: Run, trained: Trained | None = None) -> Planned:
     Raises ValueError, one line, for an unknown model, field, dataset, metric or executor, data that cannot be used, a
     device that is not there, or a folder to reuse that holds no run.
     """
-    machine.threads()
+    for variable in (machine.threads, machine.workers, reuse.cache_folder):
+        variable()  # what the user's environment says is asked for before anything is begun
     entry, _ = catalog.find_dataset(asked.dataset)
     run = asked.resolve({"latent_dim": 16, "epochs": 50, "batch_size": 128, **entry.defaults})
     for text in run.models:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from latentbench.files.outputs import at_home, given
 from latentbench.records import digest
 from latentbench.run_folder import MAKING, MANIFEST, RunFiles, whole_or_not_at_all
 from latentbench.running import manifest
@@ -52,9 +53,23 @@ class Reused:
 
 
 def cache_folder() -> Path:
-    """Where judges are kept for the next run."""
-    named = os.environ.get(CACHE_VARIABLE)
-    return Path(named).expanduser() if named else user_cache_path("latentbench", appauthor=False)
+    """Where judges are kept for the next run. Raises ValueError, one line, where the user's variable names no folder, nor
+    what could become one."""
+    word = os.environ.get(CACHE_VARIABLE)
+    if word is None:
+        return user_cache_path("latentbench", appauthor=False)
+    given(CACHE_VARIABLE, word)
+    folder = at_home(CACHE_VARIABLE, word)
+    try:
+        above = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
+        why = "" if above.is_dir() else f"{'it' if above == folder else above} is not a folder"
+    except OSError as error:  # a name too long
+        why = error.strerror or "it cannot be looked at"
+    if why:
+        raise ValueError(
+            f"{CACHE_VARIABLE}: '{word}' is not allowed: {why[:1].lower()}{why[1:]} (allowed: a folder, or a path to make one at)"
+        )
+    return folder
 
 
 def _judges(made: Mapping[str, object]) -> Path:
@@ -63,7 +78,7 @@ def _judges(made: Mapping[str, object]) -> Path:
 
 def sources(folders: Iterable[str]) -> list[Path]:
     """The run folders to take from. Raises ValueError, one line, for one that is none."""
-    out = [Path(f).expanduser() for f in folders]
+    out = [at_home("reuse", f) for f in folders]
     for path in out:
         if not RunFiles(path).units.is_dir():
             why = "it holds no run" if path.is_dir() else "there is no such folder"

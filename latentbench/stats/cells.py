@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from latentbench.records import TIMINGS, Better, Kept, Reason, Record, Role, canonical, is_model, is_reference, values
+from latentbench.records import TIMINGS, Better, Kept, Reason, Record, Role, Texts, is_model, is_reference, values
 from latentbench.run_info import split_hashes
 from latentbench.stats.intervals import (
     LEVEL,
@@ -134,7 +134,8 @@ def summarise(records: Iterable[Record]) -> list[Cell]:
 
 
 def _summarised(records: Iterable[Record]) -> list[Cell]:
-    groups: dict[str, list[Record]] = {}
+    groups: dict[tuple[object, ...], list[Record]] = {}
+    text = Texts()
     every = list(records)
     heads = {r.run: r.detail for r in every if r.kind == "run"}
     defined = {run: detail.get("definitions") or {} for run, detail in heads.items()}
@@ -153,20 +154,8 @@ def _summarised(records: Iterable[Record]) -> list[Cell]:
     for r in rows:
         if r.role == "check":
             continue
-        key = canonical(
-            [
-                r.run,
-                r.dataset,
-                data(r),
-                r.role,
-                r.model,
-                r.params,
-                r.latent_dim,
-                r.metric,
-                r.metric_params,
-                r.split,
-            ]
-        )
+        of = (r.run, r.dataset, data(r), r.role, r.model, r.latent_dim, r.metric, r.split)
+        key = (*of, text(r.params), text(r.metric_params))
         groups.setdefault(key, []).append(r)
     return [
         _cell(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from latentbench.files.plain_text import fields_for_markdown, in_spreadsheet, one_line
-from latentbench.records import Kept, Record, canonical, run_record, values
+from latentbench.records import Kept, Record, Texts, run_record, values
 from latentbench.report.sections import published
 from latentbench.report.wording import words
 from latentbench.report.wording.findings import Statement, statements
@@ -57,23 +57,27 @@ def flat_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
     where a single seed allows none; an approximate interval says so under ``reason``. What was measured once and has no
     seed stands once. Parameters are compact JSON. ``role`` says what ``model`` names: a model of the run, or what it is
     measured with and read against."""
-    rows = [_row(r, r.seed, r.value) for r in values(records)]
+    return [dict(zip(FIELDS, row, strict=True)) for row in _rows(records)]
+
+
+def _rows(records: Sequence[Record]) -> Iterator[tuple[Any, ...]]:
+    text = Texts()
+    for r in values(records):
+        yield _row(r, r.seed, r.value, text)
     for c in summarise(records):
         if not c.measured_once and (c.values or not c.is_reference):
-            rows.append(_row(c, None, None if c.interval is None else c.interval.mean))
-    return rows
+            yield _row(c, None, None if c.interval is None else c.interval.mean, text)
 
 
-def _row(of: Record | Cell, seed: int | None, value: float | None) -> dict[str, Any]:
+def _row(of: Record | Cell, seed: int | None, value: float | None, text: Texts) -> tuple[Any, ...]:
     interval = of.interval if isinstance(of, Cell) else None
     low, high = (interval.low, interval.high) if interval else (None, None)
     label = f"interval approximate: {interval.approximate}" if interval and interval.approximate else ""
     reason = "; ".join(part for part in (of.reason, label) if part)
-    cells = (
-        of.dataset, of.model, canonical(of.params), of.latent_dim, seed, of.split, of.metric,
-        canonical(of.metric_params), value, of.unit, of.better, low, high, of.status, reason, of.role,
+    return (
+        of.dataset, of.model, text(of.params), of.latent_dim, seed, of.split, of.metric,
+        text(of.metric_params), value, of.unit, of.better, low, high, of.status, reason, of.role,
     )  # fmt: skip
-    return dict(zip(FIELDS, cells, strict=True))
 
 
 def results_csv(records: Sequence[Record]) -> str:
@@ -88,7 +92,16 @@ def _csv(records: Sequence[Record]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(FIELDS)
-    writer.writerows(map(in_spreadsheet, row.values()) for row in flat_rows(records))
+    shown: dict[str, str] = {}  # of a hundred thousand rows most cells say what others said
+
+    def cell(value: Any) -> Any:
+        if type(value) is not str:
+            return in_spreadsheet(value)
+        if value not in shown:
+            shown[value] = in_spreadsheet(value)
+        return shown[value]
+
+    writer.writerows(map(cell, row) for row in _rows(records))
     return out.getvalue()
 
 

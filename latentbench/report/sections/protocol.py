@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import gzip
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from latentbench.records import Reason
@@ -19,6 +21,8 @@ from latentbench.stats.cells import Cell, summarise
 
 ATTACHED = 500_000
 """Bytes up to which the packed records travel inside the page; beyond them the page points to the run folder."""
+CHUNK = 1 << 20
+"""Bytes of a file that are read at once."""
 
 
 JUDGE_ROWS = marked({
@@ -165,9 +169,9 @@ def _judge_value(cell: Any) -> str:
 def _downloads(run: RunFolder) -> list[tuple[str, str, str]]:
     """(file name, size in words, data URI): the table as it is, the records compressed."""
     table = tables.results_csv(run.records).encode("utf-8")
-    packed = gzip.compress(RunFiles(run.path).records.read_bytes(), 9, mtime=0)
+    packed = _packed(RunFiles(run.path).records, ATTACHED)
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in run.label)
-    files = [(f"{stem}-records.jsonl.gz", "application/gzip", packed)] if len(packed) <= ATTACHED else []
+    files = [(f"{stem}-records.jsonl.gz", "application/gzip", packed)] if packed is not None else []
     if len(table) <= 300_000:
         files.insert(0, (f"{stem}-results.csv", "text/csv;charset=utf-8", table))
     else:
@@ -176,6 +180,18 @@ def _downloads(run: RunFolder) -> list[tuple[str, str, str]]:
         (name, words.engineering(len(raw), "B"), f"data:{kind};base64,{base64.b64encode(raw).decode('ascii')}")
         for name, kind, raw in files
     ]
+
+
+def _packed(path: Path, most: int) -> bytes | None:
+    """A file's content as gzip has it, without a time; None, as soon as that is known, where it takes more bytes."""
+    squeeze, out = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16), b""
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK):
+            out += squeeze.compress(piece)
+            if len(out) > most:
+                return None
+    out += squeeze.flush()
+    return out if len(out) <= most else None
 
 
 def _context(view: PageView) -> Context:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from latentbench.records import once
 from latentbench.stats.cells import Cell, Interval
 from latentbench.stats.findings.claims import Claim, Standing, claims, side, standing
 from latentbench.stats.findings.flaws import flattering
@@ -78,7 +78,7 @@ def continuous(table: Table) -> Continuity:
     )
 
 
-@lru_cache(maxsize=16)
+@once
 def blurred(table: Table) -> tuple[Blur, ...]:
     """Pairs with the first model in which the straighter path goes with the worse reconstruction."""
     lengths, r2 = table.row("path.tortuosity"), {c.model: c for c in table.row("r2")}

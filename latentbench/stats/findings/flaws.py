@@ -6,8 +6,8 @@ A flaw goes with every finding of its question as a caveat, whoever leads, and i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
+from latentbench.records import once
 from latentbench.stats.findings import parts
 from latentbench.stats.findings.diagnosis import diagnosis
 from latentbench.stats.findings.finding import OTHER, QUESTIONS
@@ -42,7 +42,7 @@ def flattering(table: Table, question: str) -> Mapping[str, tuple[str, ...]]:
     return {m: codes for m, codes in flaws(table, question).items() if parts.valid(table, m).grade != "no"}
 
 
-@lru_cache(maxsize=16)
+@once
 def _flaws(table: Table) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """The flaws by question and model, worked out once a table."""
     out: dict[str, dict[str, tuple[str, ...]]] = {q: {} for q in (*QUESTIONS, OTHER)}

@@ -24,10 +24,9 @@ under the one whose answer rests on it; `other` where none does.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
-from latentbench.records import Record
+from latentbench.records import Record, once
 from latentbench.stats.cells import Cell, comparable
 from latentbench.stats.findings import complete, continuous, cost, posterior
 from latentbench.stats.findings.claims import CellComparison, compare
@@ -130,7 +129,7 @@ def _blurred(table: Table, rival: str, subject: str) -> bool:
     return bool({(rival, subject), (subject, rival)} & _blurs(table))
 
 
-@lru_cache(maxsize=16)
+@once
 def _blurs(table: Table) -> frozenset[tuple[str, str]]:
     return frozenset((b.model, b.rival) for b in continuous.blurred(table))
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-from latentbench.records import JUDGE, JUNK_LIMIT, LEAST_REAL, Record
+from latentbench.records import JUDGE, JUNK_LIMIT, LEAST_REAL, Record, once
 from latentbench.run_info import split_hashes
 from latentbench.stats.cells import LEVEL, Cell, Interval, sign_flip
 from latentbench.stats.findings.claims import difference, side
@@ -144,7 +143,7 @@ def _unjudged(table: Table) -> tuple[str, ...]:
     return table.reasons("validity.normal") if any(UNJUDGED & set(gap(c)) for c in asked) else ()
 
 
-@lru_cache(maxsize=16)
+@once
 def second_judge(table: Table) -> Mapping[str, bool]:
     """Whether a second judge, trained apart, tells each other model apart from the first in the same way; empty where
     there was none. What the first tells apart the second confirms by its own 95 % interval, one look at one claim that was

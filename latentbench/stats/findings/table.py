@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from latentbench.records import Kept, Record, run_record, values
+from latentbench.records import Kept, Lasting, Record, run_record, values
 from latentbench.stats.cells import Cell, Interval, Seed, summarise
 from latentbench.stats.families import Family
 from latentbench.stats.findings.claims import leaders
@@ -58,7 +58,7 @@ class Copies(NamedTuple):
     in_val: int
 
 
-class Table:
+class Table(Lasting):
     """The cells of one dataset and one latent size on held-out images, found by model and metric; ``models`` in order
     of appearance, the first is the one the others are compared with. Models of different latent sizes are never in one
     table: a claim holds at a stated size.
@@ -79,7 +79,6 @@ class Table:
         ]
         self._look_up()
         self.dataset, self.run, self.several, self.head = dataset, run, several, head
-        self._leaders: dict[str, tuple[str, ...]] = {}
         self.models = list(dict.fromkeys(c.model for c in self.cells if c.is_model))
         self._named = frozenset(self.models)
         sizes = (c.latent_dim for c in self.cells if self.has(c.model) and c.latent_dim)
@@ -178,9 +177,9 @@ class Table:
 
     def leaders(self, metric: str) -> tuple[str, ...]:
         """The leading group, all models where no smaller group leads (`latentbench.stats.findings.claims.leaders`)."""
-        if metric not in self._leaders:
-            self._leaders[metric] = leaders([c for m in self.models if (c := self.by.get((m, metric)))])
-        return self._leaders[metric]
+        return self.once(
+            ("leaders", metric), lambda: leaders([c for m in self.models if (c := self.by.get((m, metric)))])
+        )
 
     @cached_property
     def params(self) -> Mapping[str, Mapping[str, Any]]:
