@@ -456,8 +456,8 @@ def test_a_kill_in_the_middle_leaves_what_was_measured(tmp_path):
 
 
 def test_decoded_values_far_outside_the_range_are_warned_about():
+    model = SimpleNamespace(notes={}, handed=SimpleNamespace(outside=lambda out: 0.3), note=lambda reason: None)
     with pytest.warns(UserWarning, match="30% of the range of the data beyond it"):
-        model = SimpleNamespace(notes={}, handed=SimpleNamespace(outside=lambda out: 0.3), note=lambda reason: None)
         probe._look_at_range(model, X)
 
 

@@ -62,7 +62,8 @@ def standardised(
     parts = [pick(measured, y, index) for index in indices]
     if factors is not None:
         parts = [p._replace(factors=torch.from_numpy(factors[index])) for p, index in zip(parts, indices, strict=True)]
-    return Dataset(name, *parts, classes, given_space=replace(space, columns=columns, scale=scale))
+    train, val, test = parts
+    return Dataset(name, train, val, test, classes, given_space=replace(space, columns=columns, scale=scale))
 
 
 def streamed(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from latentbench import records
-from latentbench.records import Record
+from latentbench.records import Kept, Record
 from latentbench.run_folder import MANIFEST, RunFiles
 from latentbench.running import manifest, reuse
 from latentbench.running.assemble import Outcome, Page, ShardOutcome, assemble, write_state
@@ -55,7 +55,7 @@ def carry_out_shard(planned: Planned, argv: Sequence[str], progress: bool) -> Ou
             if team is not None:
                 executor, listen = team
                 run_units(planned, shard.schedule, executor, partial(shard.heard, listen), shard.arrive)
-        return Outcome(planned.folder, None, [], 0, reused=planned.reused, shard=shard.outcome())
+        return Outcome(planned.folder, None, Kept(), 0, reused=planned.reused, shard=shard.outcome())
 
 
 class _Shard:
@@ -144,7 +144,7 @@ def put_together(planned: Planned, argv: Sequence[str], page: Page) -> Outcome:
         failed = schedule.failed.keys()
         missing = tuple(u.folder for u in planned.units if u.folder not in failed and not _made_do(u, failed))
         if missing:
-            return Outcome(planned.folder, None, [], 0, shard=ShardOutcome("", missing=missing))
+            return Outcome(planned.folder, None, Kept(), 0, shard=ShardOutcome("", missing=missing))
         files.clear()
         outcome = assemble(planned, whole_run(argv), files.state.stat().st_mtime, schedule.failed, page)
         if not schedule.failed:
