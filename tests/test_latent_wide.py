@@ -59,48 +59,58 @@ class Decomposed(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.fixture(scope="module")
-def measured():
-    """The bytes held at the peak and the largest matrix decomposed by every metric, its anchors and the pictures."""
-    e, found = wide(), {}
-    calls = {
-        m.name: (lambda m=m: (scoring.score(e, [m], Record()), scoring.references(e, [m], Record())))
-        for m in metrics().values()
-    }
-    calls |= {role: (lambda make=make: make(e)) for role, make in artifacts.ROLES.items() if role != "plane"}
-    for name, call in calls.items():
-        answer = []
-        with Decomposed() as decomposed:
-            tracemalloc.start()
-            bytes_of_torch = peak_memory(lambda call=call, answer=answer: answer.append(call()), torch.device("cpu"))
-            bytes_of_numpy = tracemalloc.get_traced_memory()[1]
-            tracemalloc.stop()
-        found[name] = (bytes_of_torch + bytes_of_numpy, decomposed.largest, answer[0])
-    return found
+def held(call):
+    """What ``call`` gives, the bytes that torch and Python held at its peak, and the largest matrix it decomposed."""
+    answer = []
+    with Decomposed() as decomposed:
+        tracemalloc.start()
+        by_torch = peak_memory(lambda: answer.append(call()), torch.device("cpu"))
+        by_numpy = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    return answer[0], by_torch + by_numpy, decomposed.largest
 
 
-def test_every_measure_of_a_wide_latent_ends_within_bounds_of_memory(measured):
-    """4,000 draws of N(0, I), float64, in a dozen copies; a (14 d)^2 system is 1.6 GB, ten roots of d x d 84 MB each."""
-    found = measured
-    bound = 12 * 8 * (4000 * D + D * D)
-    assert {name: held for name, (held, _, _) in found.items() if held > bound} == {}
-    rows = [r for name in metrics() for r in found[name][2][0]]
-    assert [(r.metric, r.reason) for r in rows if r.status == "failed"] == []
-    assert {r.metric for r in rows if r.status == "ok"} > {
-        "geodesic.ratio",
-        "jacobian.condition",
-        "hole",
-        "validity.mixture",
-        "elbo",
-    }
-    assert all(r.reason for r in rows if r.status == "skipped")
-    checks = [r for name in metrics() for r in found[name][2][1] if r.role == "check"]
-    assert [(r.metric, r.detail) for r in checks if r.value != 1 and "hole" in r.metric] == []
+def check_bounds(e, chosen):
+    """Every one of the ``chosen`` metrics ends, or says why not, in some dozen copies of the 2,000 draws and of d x d, all
+    float64; a (14 d)^2 system is 1.6 GB, ten roots of d x d gathered for the draws are 16. Paths bend in 33 directions at
+    14 points; nothing larger is decomposed."""
+    for metric in chosen:
+        rows, memory, side = held(lambda m=metric: scoring.score(e, [m], Record()))
+        assert all(r.status == "ok" or (r.status == "skipped" and r.reason) for r in rows), (metric.name, rows)
+        assert memory < 12 * 8 * (2000 * D + D * D), (metric.name, memory)
+        assert side <= 14 * 33, (metric.name, side)
 
 
-def test_nothing_of_the_latent_size_squared_is_decomposed(measured):
-    """Paths bend in 33 directions at 14 points; the rest is of the number of codes or of images."""
-    assert {name: side for name, (_, side, _) in measured.items() if side > 14 * 33} == {}
+HANG_ON_SIZE = {
+    "geodesic.ratio": {"pairs": 3, "steps": 1},
+    "jacobian.lipschitz": {"codes": 20},
+    "validity.normal": {},
+    "validity.gaussian": {},
+    "validity.mixture": {},
+    "prior.sliced_w2": {},
+    "elbo": {},
+    "hole": {"draws": 400},
+    "hole.gaussian": {"draws": 400},
+}
+"""Measures whose way to a number is another one for a wide latent, with less of what they do again and again."""
+
+
+def test_a_measure_of_a_wide_latent_ends_within_bounds_of_memory():
+    every = metrics()
+    check_bounds(wide(), [replace(every[n], params={**every[n].params, **less}) for n, less in HANG_ON_SIZE.items()])
+
+
+@pytest.mark.slow
+def test_every_measure_and_picture_of_a_wide_latent_ends_within_bounds_of_memory():
+    e = wide()
+    check_bounds(e, [m for m in metrics().values() if not m.name.startswith("hole")])
+    for metric in (m for m in metrics().values() if m.name.startswith("hole")):  # 4,000 draws, some of them twice
+        assert held(lambda m=metric: scoring.score(e, [m], Record()))[1] < 12 * 8 * (4000 * D + D * D)
+    for role, make in artifacts.ROLES.items():
+        if role != "plane":
+            make(e)
+    checks = [r for r in scoring.references(e, metrics().values(), Record()) if r.role == "check"]
+    assert [(r.metric, r.detail) for r in checks if r.value != 1 and r.metric.startswith(("hole", "prior"))] == []
 
 
 def test_the_gaussian_of_fewer_codes_than_dimensions_is_exact():

@@ -68,6 +68,26 @@ def test_the_page_of_growth_is_made_from_the_committed_results(growth):
     assert growth.document(result) == (DOCS / "growth.md").read_text()
 
 
+def test_the_cost_by_latent_size_shows_the_slowest_and_what_is_not_there(growth):
+    rows = [
+        {"d": d, "metric": name, "seconds": seconds * d, "mib": mib, "load": 1.0}
+        for d in (2, 64)
+        for name, seconds, mib in (("fast", 0.001, 1.0), ("slow", 0.01, None), (growth.ALL, 0.011, 2000.0))
+        if (d, name) != (2, "slow")
+    ]
+    table = growth.latent_table(rows, most=1).splitlines()
+    assert table[2:] == ["| slow | – | 0.64 | – |", f"| {growth.ALL} | 0.022 | 0.704 | 2,000 |"]
+    page = growth.document(
+        {
+            **json.loads((DOCS / "growth.json").read_text()),
+            "latents": rows,
+            "latents_measured": {"on": "2026-11-30", "processor": "P"},
+        }
+    )
+    assert page.endswith(growth.latent_table(rows))
+    assert "of this machine" in page
+
+
 def test_the_committed_results_are_of_the_same_work(suite):
     """Rivals and latentbench end at about the same error, so none of them did less."""
     rows = json.loads((DOCS / "rivals.json").read_text())["rows"]
