@@ -115,7 +115,7 @@ def _whole(pairs: Mapping[str, tuple[Any, Any]], options: Options) -> Given:
     whole = pairs["test"][0]
     kind = "the name of a dataset" if isinstance(whole, str) else "a Dataset"
     others = {f"{axis}_{which}": value for which, pair in pairs.items() for axis, value in zip("xy", pair, strict=True)}
-    others |= {what: value or "None" for what, value in vars(options).items() if not _auto(value)}
+    others |= {what: str(value) for what, value in vars(options).items() if not _auto(value)}
     for what, other in others.items():
         if other is not None and what != "x_test":
             raise ValueError(f"{what}: x_test is {kind}, which brings its own; leave {what} out")
