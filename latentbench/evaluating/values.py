@@ -57,13 +57,15 @@ def check_finite(source: Source) -> None:
             f"{source.what}: holds {counts} values, in {int(rows.sum())} of {len(x)} samples, the first in sample "
             f"{int(rows.int().argmax())}; fill or drop them"
         )
-    if x.dtype == torch.float64 and len(x) and float(x.abs().max()) > torch.finfo(torch.float32).max:
+    if x.dtype == torch.float64 and x.numel() and float(x.abs().max()) > torch.finfo(torch.float32).max:
         raise ValueError(f"{source.what}: holds values up to {float(x.abs().max()):.4g}, more than float32 can hold")
 
 
 def seen(source: Source) -> Range:
     """The lowest and the highest value of a split."""
     x = source.values
+    if not x.numel():
+        return 0.0, 0.0
     low, high = (x.min(), x.max()) if x.dtype != torch.bool else (x.int().min(), x.int().max())
     return float(low), float(high)
 
