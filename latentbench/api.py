@@ -218,7 +218,7 @@ def evaluate(
 
     Instead of two callables the first argument may be a model with methods ``encode`` and ``decode`` (or ``transform`` and
     ``inverse_transform``), or a mapping of names to models or pairs of callables: all are measured by one judge on one page.
-    A list of models under one name are its seeds, so intervals and ties work as for a run.
+    A list of models, alone or under one name, are seeds of one, so intervals and ties work as for a run.
 
     ``encode`` may return ``z`` of any shape (n, ...), which ``decode`` gets back in it; ``(mu, log_var)``; a mapping or object
     whose names say what its parts are; a torch Normal (`latentbench.evaluating.outputs`). ``posterior`` names the parts of

@@ -383,6 +383,8 @@ def test_models_and_seeds_stand_side_by_side(tmp_path):
     }
     assert found.value("mse", model="near") > next(r.value for r in linear if r.metric == "mse")
     assert RunFiles(tmp_path / "out").read_state().status == "finished"
+    alone = [r.seed for r in lb.evaluate(models(), x_test=X, metrics="mse", name="near", seed=5).records if r.seed]
+    assert set(alone) == {5, 6, 7}
     page = found.report.read_text("utf-8")
     assert "near" in page
     assert "3 seeds" in page
