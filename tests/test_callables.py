@@ -15,7 +15,7 @@ from torch import nn
 from torch.distributions import Independent, LogNormal, MultivariateNormal, Normal
 
 import latentbench as lb
-from latentbench.evaluating import probe
+from latentbench.evaluating import outputs, probe
 from latentbench.randomness import seeded
 from latentbench.run_folder import RunFiles
 from latentbench.run_info import find_run_info
@@ -169,6 +169,14 @@ def test_decode_may_return_what_encode_may(decode):
 def test_what_is_no_sample_is_refused(decode, said):
     with pytest.raises(ValueError, match=said):
         evaluate(decode=decode)
+
+
+def test_a_list_of_rows_is_no_list_of_levels():
+    rows = [np.zeros(4), np.ones(4), np.ones(4), np.ones(4)]
+    for many in (rows, [row.tolist() for row in rows], [torch.from_numpy(row) for row in rows]):
+        assert outputs.to_tensor("encode", outputs.read_code(many, (), 4).mean).shape == (4, 4)
+    with pytest.raises(ValueError, match="several levels"):
+        outputs.read_code([np.zeros((4, 2))] * 4, (), 4)
 
 
 def test_latents_of_any_shape_come_back_in_it():
