@@ -40,7 +40,8 @@ def probe(model: Callables, device: torch.device) -> None:
     if model.conditional:
         _need_labels(model)
     with model.held(), torch.no_grad():
-        x, y = test.x[:PROBED].to(device), () if test.y is None else (test.y[:PROBED].to(device),)
+        first = slice(min(PROBED, model.batch))
+        x, y = test.x[first].to(device), () if test.y is None else (test.y[first].to(device),)
         y = y if model.conditional else ()
         z = _try_encode(model, x, y)
         _try_decode(model, z, y)
