@@ -37,10 +37,11 @@ SHARE = 8
 def probe(model: Callables, device: torch.device) -> None:
     """Find out how a model is called and what it returns. Raises ValueError, one line, for one that cannot be measured."""
     test = model.given.dataset.test
-    if model.conditional and test.y is None:
-        raise ValueError("conditional: decode takes labels, and y_test was not given")
+    if model.conditional:
+        _need_labels(model)
     with model.held(), torch.no_grad():
-        x, y = test.x[:PROBED].to(device), () if test.y is None else (test.y[:PROBED].to(device),)
+        first = slice(min(PROBED, model.batch))
+        x, y = test.x[first].to(device), () if test.y is None else (test.y[first].to(device),)
         y = y if model.conditional else ()
         z = _try_encode(model, x, y)
         _try_decode(model, z, y)
@@ -49,6 +50,18 @@ def probe(model: Callables, device: torch.device) -> None:
         some = test.x[:LOOKED].to(device)
         _look(model, some, test.y[:LOOKED].to(device) if y and test.y is not None else None)
     _note_modules(model)
+
+
+def _need_labels(model: Callables) -> None:
+    """Raise ValueError where samples of a conditional model have no label."""
+    given = model.given
+    for name, split in (("y_test", given.dataset.test), ("y_train", given.trained_on)):
+        if split is None:
+            continue
+        if split.y is None:
+            raise ValueError(f"conditional: decode takes labels, and {name} was not given")
+        if missing := int((split.y < 0).sum()):
+            raise ValueError(f"conditional: decode takes labels, and {missing} samples of {name} have none")
 
 
 def warn(model: Callables, reason: Reason) -> None:
