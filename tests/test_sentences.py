@@ -264,7 +264,7 @@ def _pca(r, m):
 
 
 def _times(r, m):
-    for mean, half, model in re.findall(rf"({N}) ± ({N}) s for (\S+?)(?=,| and|$)", m[1]):
+    for mean, half, model in re.findall(rf"({N}) ± ({N}) s for (\S+?)(?=,| and|$)", m[1] or m[2]):
         assert near(mean, r.mean(model, "train.seconds"))
         assert near(half, r.half(model, "train.seconds"))
 

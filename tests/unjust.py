@@ -138,7 +138,7 @@ def noisy_codes(given: Honest) -> Model:
     def decode(z: Tensor) -> Tensor:
         out = given.vae.decode(z)
         at = (torch.cdist(z.double(), codes.double()).amin(1) < 1e-6)[:, None, None, None]
-        return torch.where(at, (out + 0.15 * randn(out.shape, draws, out)).clamp(0, 1), out)
+        return torch.where(at, (out + 0.25 * randn(out.shape, draws, out)).clamp(0, 1), out)
 
     return Model(given.vae.encode, decode)
 
