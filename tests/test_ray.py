@@ -94,13 +94,25 @@ def two_nodes(**head: Any) -> Iterator[Any]:
     """A head and a worker node, a core each."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False, **head})
+    cluster = Cluster()
     try:
-        cluster.add_node(**NODE)
+        for about in ({**NODE, "include_dashboard": False, **head}, NODE):
+            _started(cluster, about)
         cluster.wait_for_nodes()
         yield cluster
     finally:
         cluster.shutdown()
+
+
+def _started(cluster: Any, about: dict[str, Any]) -> None:
+    """Start a node. Ray gives it 30 seconds, whatever the machine is busy with: then once more. What is left of the first
+    ends with this process."""
+    try:
+        cluster.add_node(**about)
+    except Exception as error:
+        if "timed out" not in str(error):
+            raise
+        cluster.add_node(**about)
 
 
 @pytest.fixture(scope="module")
