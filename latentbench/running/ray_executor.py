@@ -11,6 +11,7 @@ Before anything starts every node has to see the run folder and to have this ver
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import logging
@@ -20,7 +21,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -43,7 +44,7 @@ LOOK = 120.0
 """Seconds in which every node has to say that it sees the run folder."""
 GRACE, FORCE = 10.0, 10.0
 """Seconds for units that are cancelled to end: by themselves, then by force."""
-PING, PINGS = 2.0, 5
+PING, PINGS = 2.0, 4
 """Seconds between two looks whether the head is there, and how many fail in a row before it is taken to be gone."""
 REACH = 5.0
 """Seconds to reach the head of a cluster."""
@@ -130,15 +131,22 @@ def _connected(asked: str | None) -> Iterator[Any]:
 
 
 def _leave(ray: Any) -> None:
-    """Say goodbye to the cluster. Where the head is gone that can take minutes: then it is not waited for."""
+    """Say goodbye to the cluster. Where the head is gone that can take a minute, and then Ray ends the process: it is not
+    waited for, nor said again when this process ends."""
     try:
         _reach(ray.get_runtime_context().gcs_address)
     except Exception:
-        leaving = threading.Thread(target=ray.shutdown, daemon=True)
-        leaving.start()
-        leaving.join(GRACE)
+        atexit.unregister(ray.shutdown)
+        _at_most(GRACE, ray.shutdown)
     else:
         ray.shutdown()
+
+
+def _at_most(seconds: float, work: Callable[[], None]) -> None:
+    """Do something that may take for ever, and wait for it no longer than that."""
+    doing = threading.Thread(target=work, daemon=True)
+    doing.start()
+    doing.join(seconds)
 
 
 @contextlib.contextmanager
@@ -214,7 +222,8 @@ class RayExecutor:
         self._events: queue.Queue[tuple[str, Any]] = queue.Queue()
         self._tasks: dict[str, _Task] = {}
         self._refs: dict[str, Any] = {}
-        self._ended = threading.Event()
+        self._ended, self._gone = threading.Event(), False
+        self._nodes: list[_Node] = []
         self._stack = contextlib.ExitStack()
         try:
             self._ray = self._stack.enter_context(_connected(address))
@@ -225,7 +234,8 @@ class RayExecutor:
             raise
 
     def _open(self, workers: int) -> None:
-        ray, nodes = self._ray, _nodes(self._ray)
+        ray = self._ray
+        nodes = self._nodes = _nodes(ray)
         self._check(nodes)
         slots = {n.id: n.cores // self._threads for n in nodes}
         if not any(slots.values()):
@@ -239,7 +249,7 @@ class RayExecutor:
         order = ray_node.Order(self._post, told, str(Path.cwd()), ray_node.fingerprint(), slots)
         self._order = ray.put(order)
         self._carry_out = ray.remote(max_retries=0)(ray_node.carry_out)
-        for work in (self._hear, self._watch):
+        for work in (self._hear, self._watch, self._survey):
             threading.Thread(target=work, daemon=True).start()
 
     def _check(self, nodes: Sequence[_Node]) -> None:
@@ -278,17 +288,24 @@ class RayExecutor:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._ended.set()
         try:
-            refs = list(self._refs.values())
-            for force, patience in ((False, GRACE), (True, FORCE)) if kind is not None else ():
-                for ref in refs:
-                    with contextlib.suppress(Exception):
-                        self._ray.cancel(ref, force=force)
+            if kind is not None:
+                _at_most(2 * GRACE + FORCE if not self._gone else GRACE, self._cancel)
+            if not self._gone:
                 with contextlib.suppress(Exception):
-                    _, refs = self._ray.wait(refs, num_returns=len(refs), timeout=patience) if refs else ([], [])
-            with contextlib.suppress(Exception):
-                self._ray.kill(self._post)
+                    self._ray.kill(self._post)
         finally:
             self._stack.close()
+
+    def _cancel(self) -> None:
+        """End what is under way on all nodes: each is told, and waited for; then by force."""
+        refs = list(self._refs.values())
+        for force, patience in ((False, GRACE), (True, FORCE)):
+            for ref in refs:
+                with contextlib.suppress(Exception):
+                    self._ray.cancel(ref, force=force)
+            if refs:
+                with contextlib.suppress(Exception):
+                    _, refs = self._ray.wait(refs, num_returns=len(refs), timeout=patience)
 
     @property
     def idle(self) -> bool:
@@ -308,8 +325,8 @@ class RayExecutor:
     def _send(self, task: _Task) -> None:
         unit, exclusive = task.unit, task.unit.kind == "time"
         asked: dict[str, Any] = {"num_cpus": self._threads, "scheduling_strategy": "SPREAD"}
-        nodes = _nodes(self._ray) if exclusive or task.node else []
-        others = [n for n in nodes if n.id != task.node] or nodes
+        # As they were seen last: this thread must not wait for a head that is gone.
+        others = [n for n in self._nodes if n.id != task.node] or self._nodes
         if exclusive and others:
             # The driver's own, where it can be: what else is said of a run's machine is said of that.
             node = min(others, key=lambda n: (n.id != self._home, -n.cores))
@@ -346,11 +363,18 @@ class RayExecutor:
             if failures == PINGS:
                 self._events.put(("gone", address))
 
+    def _survey(self) -> None:
+        """Thread: which nodes there are. Without a head nobody answers."""
+        with contextlib.suppress(Exception):
+            while not self._ended.wait(PING):
+                self._nodes = _nodes(self._ray)
+
     def next_finished(self) -> tuple[Unit, str]:
         """Wait for a unit to end: the unit and, where it failed, the reason. Raises ValueError where the cluster is gone."""
         while True:
             what, about = self._events.get()
             if what == "gone":
+                self._gone = True
                 raise ValueError(
                     f"executor: the Ray cluster at {about} is gone; what was done is kept: with another one, --resume carries on"
                 )
