@@ -323,9 +323,9 @@ def _each_alone(settings: Mapping[str, Any]) -> Run:
     for key, value in settings.items():
         if key not in allowed:
             raise unknown("option", str(key), allowed)
-        if isinstance(value, bool) and key not in SWITCHES:
-            raise ValueError(f"{key}: {str(value).lower()} is not allowed: it is no switch, it takes a value")
         for item in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(item, bool) and key not in SWITCHES:  # nor for numbers
+                raise ValueError(f"{key}: {str(item).lower()} is not allowed: it is no switch, it takes a value")
             if isinstance(item, bytes | bytearray):  # pydantic would take them for text
                 raise ValueError(f"{key}: {reprlib.repr(item)} is not allowed: it is bytes, not text")
         for text in _texts(value):

@@ -284,6 +284,13 @@ def test_bytes_are_no_text(key):
             make_run({key: value})
 
 
+@pytest.mark.parametrize("key", ["seeds", "models", "metrics", "reuse", "epochs", "lr"])
+def test_true_is_no_number_and_no_name(key):
+    for value in (True, [True], (1, False)):
+        with pytest.raises(ValueError, match=rf"{key}: (true|false|\(1, False\)) is not allowed"):
+            make_run({key: value})
+
+
 def test_what_is_overruled_is_checked_all_the_same():
     with pytest.raises(ValueError, match="dry_run: 7 is not allowed"):
         config.overruled({"dry_run": 7}, {"dry_run": True})
