@@ -287,7 +287,7 @@ def test_bytes_are_no_text(key):
 @pytest.mark.parametrize("key", ["seeds", "models", "metrics", "reuse", "epochs", "lr"])
 def test_true_is_no_number_and_no_name(key):
     for value in (True, [True], (1, False)):
-        with pytest.raises(ValueError, match=rf"{key}: (true|false|\(1, False\)) is not allowed"):
+        with pytest.raises(ValueError, match=rf"{key}: (true|false) is not allowed"):
             make_run({key: value})
 
 
