@@ -122,10 +122,10 @@ def _input(noted: Sequence[Row]) -> Iterator[str]:
     yield ""
     yield (
         "Held is what ends in one line of at most 300 printable characters and exit code 2 (or, for a records file, in a page), "
-        "within 20 seconds, and leaves nothing. Counted by `tox -e fuzz`."
+        "within 20 CPU-seconds, and leaves nothing. Counted by `tox -e fuzz`."
     )
     yield ""
-    yield "| what | tried | held | slowest (s) |"
+    yield "| what | tried | held | slowest (CPU-s) |"
     yield "|---|---:|---:|---:|"
     for what, rows in tried:
         count, broken = sum(r["tried"] for r in rows), sum(r["broken"] for r in rows)
@@ -143,6 +143,8 @@ def write(docs: Path) -> None:
     rows = {
         tuple((k, row.get(k)) for k in ("what", "first", "file", "of", "damage")): row for row in map(json.loads, lines)
     }
+    if noted.exists():
+        records.write_text(noted, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows.values()))
     records.write_text(docs / "durability.md", page(kills, list(rows.values())))
 
 

@@ -118,12 +118,15 @@ def run(models: str | Sequence[str] = ("ae", "vae"), dataset: str = "digits", **
     """Train and measure models; the options are those of ``latentbench run`` (underscores for dashes).
 
     Returns the Result with the run folder and its report. Raises ValueError for wrong input, before anything is
-    written. The same call again returns the finished run; an unfinished one needs ``resume=True``.
+    written. The same call again returns the finished run; an unfinished one needs ``resume=True``. With ``dry_run=True``
+    everything is checked and nothing carried out: the Result has no records, and the folder that it would lie in.
     """
     settings = {"models": models, "dataset": dataset, **options}
     settings = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items() if v is not None}
     asked = make_run(with_study(settings))
     argv = ["run", *_words(settings)]
+    if asked.dry_run:
+        return Result((), plan.plan(asked).folder)
     outcome = carry_out(asked, argv, progress=not asked.quiet)
     return Result(outcome.records, outcome.folder, outcome.report)
 
@@ -145,6 +148,8 @@ def measure(
     if settings.get("reuse"):
         settings["reuse"] = parse_folders(settings["reuse"])
     asked, trained = anew.measure_anew(Path(folder), settings)
+    if asked.dry_run:
+        return Result((), plan.plan(asked, trained).folder)
     outcome = carry_out(asked, ["measure", str(folder), *_words(settings)], not asked.quiet, trained)
     return Result(outcome.records, outcome.folder, outcome.report)
 

@@ -334,22 +334,7 @@ def describe(key: str) -> str:
 def make_run(settings: Mapping[str, Any]) -> Run:
     """A Run from option names and values. Raises ValueError, one line for every bad key: the key, the value, what is
     allowed and the nearest right name."""
-    allowed = [option_name(f) for f in Run.model_fields]
-    for key, value in settings.items():
-        if key not in allowed:
-            raise unknown("option", str(key), allowed)
-        if isinstance(value, bool) and key not in SWITCHES:
-            raise ValueError(f"{key}: {str(value).lower()} is not allowed: it is no switch, it takes a value")
-        for text in _texts(value):
-            if text and not text.strip():
-                raise ValueError(f"{key}: {text!r} is not allowed: it is blank")
-            if len(text) > NAME or CONTROL.search(text):
-                told = "a control character is in it" if len(text) <= NAME else f"more than {NAME} characters"
-                raise ValueError(f"{key}: {reprlib.repr(text)} is not allowed: {told}")
-    try:
-        run = Run.model_validate(dict(settings))
-    except ValidationError as error:
-        raise ValueError("; ".join(_explain(e) for e in error.errors(include_url=False))) from None
+    run = _each_alone(settings)
     for name in ("models", "seeds", "metrics"):
         for item, times in Counter(getattr(run, name)).items():
             if times > 1:
@@ -368,6 +353,37 @@ def make_run(settings: Mapping[str, Any]) -> Run:
     if run.splits > len(run.seeds):
         raise ValueError(f"splits: {run.splits} is not allowed: there are {len(run.seeds)} seeds to deal to them")
     return run
+
+
+def overruled(settings: Mapping[str, Any], by: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, those of ``by`` in place of the same ones. Raises ValueError for one that cannot be, also where it is
+    replaced: it would come back as soon as it is not."""
+    for key in settings.keys() & by.keys():
+        _each_alone({key: settings[key]})
+    return {**settings, **by}
+
+
+def _each_alone(settings: Mapping[str, Any]) -> Run:
+    """A Run whose every option is in order, whether or not they go together."""
+    allowed = [option_name(f) for f in Run.model_fields]
+    for key, value in settings.items():
+        if key not in allowed:
+            raise unknown("option", str(key), allowed)
+        for item in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(item, bool) and key not in SWITCHES:  # nor for numbers
+                raise ValueError(f"{key}: {str(item).lower()} is not allowed: it is no switch, it takes a value")
+            if isinstance(item, bytes | bytearray):  # pydantic would take them for text
+                raise ValueError(f"{key}: {reprlib.repr(item)} is not allowed: it is bytes, not text")
+        for text in _texts(value):
+            if text and not text.strip():
+                raise ValueError(f"{key}: {text!r} is not allowed: it is blank")
+            if len(text) > NAME or CONTROL.search(text):
+                told = "a control character is in it" if len(text) <= NAME else f"more than {NAME} characters"
+                raise ValueError(f"{key}: {reprlib.repr(text)} is not allowed: {told}")
+    try:
+        return Run.model_validate(dict(settings))
+    except ValidationError as error:
+        raise ValueError("; ".join(_explain(e) for e in error.errors(include_url=False))) from None
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -278,3 +278,27 @@ def test_a_missing_configuration_is_refused_by_name(tmp_path):
         load_toml(tmp_path / "absent.toml")
     with pytest.raises(ValueError, match="is no regular file"):
         load_toml(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["data_root", "out", "models", "metrics", "reuse", "dataset"])
+def test_bytes_are_no_text(key):
+    for value in (b"x", [b"x"], bytearray(b"x")):
+        with pytest.raises(ValueError, match=rf"{key}: .* is not allowed: it is bytes, not text"):
+            make_run({key: value})
+
+
+@pytest.mark.parametrize("key", ["seeds", "models", "metrics", "reuse", "epochs", "lr"])
+def test_true_is_no_number_and_no_name(key):
+    for value in (True, [True], (1, False)):
+        with pytest.raises(ValueError, match=rf"{key}: (true|false) is not allowed"):
+            make_run({key: value})
+
+
+def test_what_is_overruled_is_checked_all_the_same():
+    with pytest.raises(ValueError, match="dry_run: 7 is not allowed"):
+        config.overruled({"dry_run": 7}, {"dry_run": True})
+    merged = config.overruled(
+        {"splits": 10, "epochs": 5}, {"splits": 2}
+    )  # too many for the default seeds, and replaced
+    assert make_run(merged).splits == 2
+    assert merged["epochs"] == 5

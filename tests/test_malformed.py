@@ -91,6 +91,12 @@ def test_input_that_cannot_be_is_refused_in_one_line(
     monkeypatch.chdir(place)
     before, broken, seen, slowest = listing(place), [], set(), [0.0]
 
+    def unchanged(what: str) -> None:
+        if (now := listing(place)) != before:
+            broken.append(f"{what!r}: left {sorted(now.items() - before.items())[:3]}")
+            before.clear()
+            before.update(now)
+
     @settings(
         max_examples=COUNT, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
@@ -102,7 +108,7 @@ def test_input_that_cannot_be_is_refused_in_one_line(
         seen.add(repr(case))
         what = f"{case.words or dict(case.settings) or case.toml or ''} {dict(case.environment) or ''}"[:160]
         try:
-            begun = time.monotonic()
+            begun = time.process_time()
             with monkeypatch.context() as patch, within(LIMIT):
                 for name, value in case.environment.items():
                     patch.setenv(name, value.replace("{tmp}", str(place)))
@@ -110,8 +116,9 @@ def test_input_that_cannot_be_is_refused_in_one_line(
         except BaseException as error:  # whatever it is, it is a finding
             broken.append(f"{what!r}: {type(error).__name__}: {error!s:.160}")
             capsys.readouterr()
+            unchanged(what)
             return
-        slowest.append(time.monotonic() - begun)
+        slowest.append(time.process_time() - begun)
         printed = capsys.readouterr()
         lines = [line for line in printed.err.splitlines() if not line.startswith("latentbench: note: ")]
         if code != 2:
@@ -121,11 +128,7 @@ def test_input_that_cannot_be_is_refused_in_one_line(
                 broken.append(f"{what!r}: {said!r:.160}")
         elif len(lines) != 1 or not told(lines[0]) or printed.out:
             broken.append(f"{what!r}: {printed.err!r:.200} {printed.out!r:.80}")
-        if listing(place) != before:
-            left = listing(place).items() - before.items()
-            broken.append(f"{what!r}: left {sorted(left)[:3]}")
-            before.clear()
-            before.update(listing(place))
+        unchanged(what)
 
     each()
     note("malformed input", tried=len(seen), broken=len(broken), slowest=round(max(slowest), 1))

@@ -56,3 +56,12 @@ def test_what_is_not_there_is_named_too():
         lb.Result([*AE, *VAE]).value("r2", model="wae")
     with pytest.raises(ValueError, match="'hole' has no value on test: no such metric was asked for"):
         lb.Result(AE).value("hole")
+
+
+def test_a_dry_run_checks_and_carries_nothing_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    planned = lb.run("ae", seeds=2, out="there", dry_run=True)
+    assert (list(planned.records), str(planned.folder), planned.report) == ([], "there", None)
+    with pytest.raises(ValueError, match="unknown metric"):
+        lb.run("ae", metrics="r22", dry_run=True)
+    assert not list(tmp_path.iterdir())

@@ -32,7 +32,7 @@ from latentbench import __version__
 from latentbench.cli.compare_and_gate import FINISHED, Action, compare, gate
 from latentbench.cli.console import print_table, rich_table, say_line, show
 from latentbench.cli.stopping import stopping
-from latentbench.config import EXECUTION_OPTIONS, Run, load_toml, make_run, option_name, studies, with_study
+from latentbench.config import EXECUTION_OPTIONS, Run, load_toml, make_run, option_name, overruled, studies, with_study
 from latentbench.files.outputs import given as named
 from latentbench.files.plain_text import LONGEST, one_line
 from latentbench.refusals import unknown
@@ -77,7 +77,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 def _start_run(config: str | None, save_config: str | None, given: dict[str, Any], words: list[str]) -> int:
     """``run``: what the command line says wins over the TOML file, and that over the study."""
     file, saved = named("--config", config), named("--save-config", save_config)
-    asked = make_run(with_study({**(load_toml(file) if file else {}), **given}))
+    asked = make_run(with_study(overruled(load_toml(file) if file else {}, given)))
     from latentbench.running import plan
 
     if saved:
