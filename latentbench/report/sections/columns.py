@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from latentbench.artifact_schema import ArtifactRole
 from latentbench.report.cards import Card, cards
 from latentbench.report.columns import Column
 from latentbench.report.drawing import figures, images, quantiles
@@ -20,7 +21,7 @@ from latentbench.report.wording.language import marked, say
 
 SHOWN = 24
 """Columns that are drawn, those in which reconstructions are farthest from real values; the table has all."""
-ROLE = "columns"
+ROLE: ArtifactRole = "columns"
 DISTRIBUTIONS = marked({
     "real": "real",
     "reconstructions": "reconstructions",
