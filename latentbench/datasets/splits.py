@@ -59,10 +59,12 @@ def standardised(
     indices = _split(name, len(raw), y, seed, classes, space.many)
     scale = Scale.of(values[indices[0]])
     measured = scale.to_measured(values).float().numpy()
-    parts = [pick(measured, y, index) for index in indices]
+    train, val, test = (pick(measured, y, index) for index in indices)
     if factors is not None:
-        parts = [p._replace(factors=torch.from_numpy(factors[index])) for p, index in zip(parts, indices, strict=True)]
-    train, val, test = parts
+        train, val, test = (
+            split._replace(factors=torch.from_numpy(factors[index]))
+            for split, index in zip((train, val, test), indices, strict=True)
+        )
     return Dataset(name, train, val, test, classes, given_space=replace(space, columns=columns, scale=scale))
 
 

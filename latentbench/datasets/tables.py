@@ -36,12 +36,15 @@ WINE = DatasetEntry(
     load=_wine,
     summary="178 wines of three cultivars, 13 columns, in the package: no download",
     source="Aeberhard & Forina 1991; scikit-learn load_wine",
-    defaults={"latent_dim": 4, "width": 64, "epochs": 600, "batch_size": 32},
+    # Patience counts epochs: with 32 rows a batch one is 3 steps, and the VAE was stopped at R^2 .00 to .53 of a held-out
+    # .61 to .65 (batches of 8, 128 units; 64 units: .54 to .61; PCA .68). The autoencoder reads .70 to .73 either way.
+    defaults={"latent_dim": 4, "width": 128, "epochs": 300, "batch_size": 8},
 )
 BREAST_CANCER = DatasetEntry(
     name="breast_cancer",
     load=_breast_cancer,
     summary="569 tumours, benign or malignant, 30 columns, in the package: no download",
     source="Wolberg, Mangasarian, Street & Street 1995; scikit-learn load_breast_cancer",
+    # Batches of 16 and 32 read the same: AE .88 to .89, VAE .87 to .88, PCA .87.
     defaults={"latent_dim": 6, "width": 128, "epochs": 400, "batch_size": 32},
 )

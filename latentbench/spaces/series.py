@@ -14,6 +14,7 @@ They are measured after standardising each channel by its mean and standard devi
 takes each channel from another series (there is none of it where there is one channel); ``inverted`` is turned upside down.
 
 Floors are uniform noise and flat series: slow or noisy series that are shuffled, reversed or drawn from a Gaussian may be real.
+On ``waves`` a judge passes .91 of real series, 0 of the floors and at most .015 of any kind (``average``), shown or not.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Language(NamedTuple):
     sentences: gettext.NullTranslations
     reasons: Mapping[str, str]
     known: tuple[tuple[re.Pattern[str], str], ...]
-    nouns: Mapping[str, subject.Rules]
+    nouns: Mapping[str, subject.Rules] = MappingProxyType({})
 
 
 ENGLISH = Language(
