@@ -184,7 +184,7 @@ def _same(what: str, shapes: Sequence[tuple[int, ...]]) -> None:
 
 def _is_picture(x: Any) -> bool:
     """Whether this is an image of Pillow's."""
-    return all(hasattr(x, name) for name in ("mode", "size", "getdata", "convert"))
+    return all(hasattr(x, name) for name in ("mode", "size", "getbands", "convert"))
 
 
 def _pictures(what: str, images: Sequence[Any]) -> Source:
@@ -216,12 +216,9 @@ def _opaque(image: Any) -> Any:
     if not _transparent(image):
         return image
     over = image.convert("RGBA")
-    return type(over).alpha_composite(_white(over), over)
-
-
-def _white(like: Any) -> Any:
-    under = like.copy()
-    under.paste(WHITE, (0, 0, *like.size))
+    under = over.copy()
+    under.paste(WHITE, (0, 0, *under.size))
+    under.alpha_composite(over)
     return under
 
 
