@@ -24,6 +24,7 @@ from latentbench.datasets import duplicates
 from latentbench.evaluating.callables import Callables, Calls
 from latentbench.evaluating.contenders import Contender
 from latentbench.evaluating.given import Given
+from latentbench.evaluating.hints import heeded
 from latentbench.measuring import artifacts, scoring
 from latentbench.measuring.judge import CalibratedJudge, train_judge
 from latentbench.records import JUDGE, Reason, Record
@@ -54,7 +55,7 @@ def evaluate(
     """Every record of an evaluation; see the module's docstring. Each of the ``contenders`` is tried on four samples before
     anything else is done. Raises ValueError or TypeError for one that cannot be used: then nothing is written."""
     device = torch.device("cuda" if plan.pick_device(asked) == "cuda" else "cpu")
-    models = [Callables(one, given, calls) for one in contenders]
+    models = [Callables(one, *heeded(one.model, given, calls)) for one in contenders]
     for one, model in zip(contenders, models, strict=True):
         hear(one.name, one.seed, "probe")
         model.probe(device)

@@ -1,0 +1,54 @@
+"""What is known of another library's model beside its callables: in which form it takes images, how it is called.
+
+Data come in one form, and models of one evaluation may each have been trained on another: a diffusion autoencoder on -1 to
+1, a Keras pair on channels last. What an adapter knows of its model is applied to that model alone; what the user says of
+how callables are called wins over it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from latentbench.adapters.adapted import Adapted
+from latentbench.core import Dataset, Split
+from latentbench.evaluating.callables import Calls
+from latentbench.evaluating.contenders import contenders
+from latentbench.evaluating.given import Given
+
+
+def in_form(model: Any, source: str, range: tuple[float, float] | None = None, layout: str | None = None) -> Any:
+    """A model that takes and gives images in this form, as far as it is said. Raises TypeError for what is no model."""
+    if range is None and layout is None:
+        return model
+    if not isinstance(model, Adapted):
+        [one] = contenders(model, None, "model", 0, None)
+        model = Adapted(one.encode, one.decode, type(model).__name__, source)
+    return replace(model, range=range or model.range, layout=layout or model.layout)
+
+
+def heeded(model: Any, given: Given, calls: Calls) -> tuple[Given, Calls]:
+    """The form in which samples are handed to this model, and how it is called."""
+    if not isinstance(model, Adapted):
+        return given, calls
+    if calls.posterior == "auto" and model.posterior:
+        calls = replace(calls, posterior=model.posterior)
+    if calls.batch_size is None and model.batch_size:
+        calls = replace(calls, batch_size=model.batch_size)
+    return given, calls
+
+
+def rescaled(dataset: Dataset, scale: str | None) -> Dataset:
+    """A dataset measured in its raw values (``scale`` None), or as it is (``auto``). Raises ValueError where ``standard`` is
+    asked for and it is not."""
+    space = dataset.space
+    if scale == "standard" and space.scale is None:
+        raise ValueError(f"scale: 'standard' is for tables and series; {dataset.name} is measured as it is")
+    if scale is not None or space.scale is None:
+        return dataset
+    raw = {name: _raw(getattr(dataset, name), space.scale) for name in ("train", "val", "test")}
+    return replace(dataset, **raw, given_space=replace(space, scale=None))
+
+
+def _raw(split: Split, scale: Any) -> Split:
+    return split._replace(x=scale.to_raw(split.x))
