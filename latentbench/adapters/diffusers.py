@@ -37,7 +37,9 @@ def load(argument: str, loading: Loading) -> Adapted:
             "wrote them (--trust, or trust=True)"
         )
     # Nothing is looked for in any network: what is measured is what lies there.
-    model = made.from_pretrained(str(path), local_files_only=True, use_safetensors=None if loading.trust else True)
+    model = made.from_pretrained(
+        str(path), local_files_only=True, use_safetensors=None if loading.trust else True, low_cpu_mem_usage=False
+    )
     return _adapted(model.to(loading.device).eval(), kind, argument)
 
 
@@ -55,7 +57,8 @@ def _adapted(model: Any, kind: str, argument: str) -> Adapted:
         out: Tensor = model.decode(z).sample
         return out
 
-    probe = encode(torch.zeros(1, *_image(model), dtype=model.dtype, device=model.device))
+    with torch.no_grad():
+        probe = encode(torch.zeros(1, *_image(model), dtype=model.dtype, device=model.device))
     return Adapted(
         encode,
         decode,
