@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -47,12 +47,19 @@ class Undefined(ValueError):
 
 
 class Split(NamedTuple):
-    """Images ``x``, float32 (n, c, h, w) in [0, 1]; their labels ``y``, int64 (n,), or None; the known ``factors`` they
+    """Images ``x``, float32 (n, c, h, w) in [0, 1]; their labels ``y``, int64 (n,) (-1: none), or None; the known ``factors`` they
     were made from, float64 (n, f), or None."""
 
     x: Tensor
     y: Tensor | None
     factors: Tensor | None = None
+
+    def labelled(self) -> Split:
+        """The samples that have a label; the same split where all have one, or where there are no labels at all."""
+        known = None if self.y is None else self.y >= 0
+        if known is None or bool(known.all()):
+            return self
+        return Split(*(None if part is None else part[known] for part in self))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,8 @@ class Dataset:
     whole: Mapping[str, int] = field(default_factory=dict)
     given_space: Space | None = None
     """What one sample is, where its shape does not tell all of it."""
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """How data that was handed over was understood (its layout, its range, its labels), as a run's record holds it."""
 
     @cached_property
     def space(self) -> Space:
@@ -212,7 +221,7 @@ class Encoding:
     """One model's view of one split: everything a metric may look at.
 
     ``x``, ``x_hat`` (n, c, h, w): images and decoded posterior means; ``mu``, ``z`` (n, d): posterior means and one
-    draw per image (a Dirac's draw is its mean); ``log_var`` (n, d) or None; ``labels`` (n,) int64 or None; ``decode``
+    draw per image (a Dirac's draw is its mean); ``log_var`` (n, d) or None; ``labels`` (n,) int64 (-1: none) or None; ``decode``
     maps (m, d) to (m, c, h, w); ``train`` is the same model's Encoding of the training split (itself on that split).
     ``validation`` (k, c, h, w): the images by which training was stopped and the judge calibrated, seen though not
     trained on; None where there are none, or where it is not known which they were.
@@ -258,6 +267,17 @@ class Encoding:
             self._memo[key] = compute(self, **params)
         result: T = self._memo[key]
         return result
+
+    def labelled(self) -> Encoding:
+        """The same view of the images that have a label, here and in ``train``; itself where all have one."""
+        train = None if self.train is None else self.train.labelled()
+        known = None if self.labels is None else self.labels >= 0
+        if known is None or bool(known.all()):
+            return self if train is self.train else replace(self, train=train)
+        rows = {name: getattr(self, name) for name in ("x", "mu", "z", "x_hat", "log_var", "labels")}
+        rows = {name: None if part is None else part[known] for name, part in rows.items()}
+        factors = None if self.factors is None else self.factors[known.cpu()]
+        return replace(self, **rows, factors=factors, train=train)
 
     def generator(self, purpose: str) -> torch.Generator:
         """A CPU generator seeded by (seed, purpose) alone."""

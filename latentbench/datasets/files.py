@@ -1,7 +1,7 @@
 """Images from the user's own files: ``npz:PATH`` with arrays ``x`` and, optionally, ``y``.
 
 ``x`` is (n, h, w), (n, h, w, c) or (n, c, h, w) with 1, 3 or 4 channels: unsigned bytes (divided by 255), booleans, or
-floats in [0, 1]. ``y`` holds integers or strings. Nothing is rescaled by guess: values outside [0, 1] are refused.
+floats in [0, 1]. ``y`` holds labels of any kind (`labels`). Nothing is rescaled by guess: values outside [0, 1] are refused.
 Python objects are refused too: loading them would run their code.
 """
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from latentbench import machine
 from latentbench.core import Dataset, DatasetEntry
+from latentbench.datasets.labels import classes_of
 from latentbench.datasets.splits import stratified
 from latentbench.files.arrays import Unreadable, read_npz
 
@@ -93,14 +94,11 @@ def _channels_first(path: Path, x: NDArray[Any]) -> NDArray[Any]:
 
 
 def labels(path: Path, y: NDArray[Any], n: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Class numbers 0 to k - 1 and the classes' names. Raises ValueError naming what is wrong."""
-    if y.shape != (n,):
-        raise ValueError(f"{path}: y has shape {y.shape}; expected one label an image, ({n},)")
-    if y.dtype.kind not in "iuUSb":
-        raise ValueError(f"{path}: y holds {y.dtype}; labels are integers or strings")
-    names, numbers = np.unique(y, return_inverse=True)
-    words = (n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in names.tolist())
-    return numbers.astype(np.int64), tuple(words)
+    """Class numbers 0 to k - 1 (-1: none) and the classes' names, see `latentbench.datasets.labels`. Raises ValueError naming
+    what is wrong."""
+    found = classes_of({f"{path}: y": y}, {f"{path}: y": n})
+    (numbers,) = found.numbers.values()
+    return numbers, found.names
 
 
 NPZ = DatasetEntry(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from latentbench.core import Dataset, Split
+from latentbench.datasets.labels import NONE
 from latentbench.randomness import numpy_rng
 from latentbench.streaming import Stream, real
 
@@ -82,7 +83,9 @@ def _split(name: str, n: int, y: NDArray[Any] | None, seed: int, classes: tuple[
 
 def check_classes(name: str, y: NDArray[Any], classes: tuple[str, ...]) -> None:
     """Raise ValueError where labels have a single class, or a class too small to stand in every split."""
-    present, counts = np.unique(y, return_counts=True)
+    present, counts = np.unique(y[y != NONE], return_counts=True)
+    if not len(present):
+        raise ValueError(f"dataset '{name}': all labels are -1, which says none; leave the labels out")
     if len(present) < 2:
         raise ValueError(f"dataset '{name}': a single class ({present[0]}); the judge needs at least two")
     if counts.min() < CLASS_MINIMUM:

@@ -19,7 +19,7 @@ import torch
 
 from latentbench import records
 from latentbench.config import Run
-from latentbench.core import Encoding, Metric
+from latentbench.core import Encoding, Metric, Undefined
 from latentbench.datasets import duplicates
 from latentbench.evaluating.callables import Callables, Calls
 from latentbench.evaluating.contenders import Contender
@@ -132,7 +132,10 @@ def _judge(given: Given, seed: int, device: torch.device) -> tuple[CalibratedJud
         missing["train_labels"] = NO_LABELS
     if given.trained_on is None or missing:
         return None, {**missing, "judge": UNJUDGED[NO_LABELS if missing else NO_TRAIN]}
-    judge = train_judge(dataset, seed)
+    try:
+        judge = train_judge(dataset, seed)
+    except Undefined as undefined:
+        return None, {**missing, "judge": undefined.reason}
     if judge.refusal:
         return None, {**missing, "judge": judge.refusal}
     return judge.to(device), missing

@@ -42,6 +42,8 @@ MAP_POINTS = 1000
 FRAMES = 16
 RECONSTRUCTIONS = 16
 NEIGHBOURS = 15
+UNLABELLED = "?"
+"""What samples without a label are called beside the classes."""
 
 
 def map_index(n: int) -> Tensor:
@@ -55,7 +57,10 @@ def data(dataset: Dataset) -> tuple[Arrays, dict[str, Any]]:
     arrays: Arrays = {"thumbs": dataset.space.pictures(dataset.test.x[index]), "index": index.numpy()}
     arrays["eigenvalues"] = spectrum(dataset.train.x)
     if dataset.test.y is not None:
-        arrays["label"] = dataset.test.y[index].numpy()
+        label, classes = dataset.test.y[index], list(dataset.classes)
+        # On the maps those without a label are a class of their own.
+        arrays["label"] = torch.where(label < 0, len(classes), label).numpy()
+        return arrays, {"classes": classes + [UNLABELLED] * bool((label < 0).any())}
     return arrays, {"classes": list(dataset.classes)}
 
 
@@ -105,6 +110,9 @@ def strips(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
     """Decoded straight lines between two posterior means, and the pixel cross-fade of the same two decoded ends."""
     ends, frames = continuity.decoded_paths(e, frames=FRAMES, pairs=60)
     if e.labels is not None:
+        known = (e.labels[ends] >= 0).all(1)
+        if bool(known.any()):  # those whose classes can be named
+            ends, frames = ends[known.to(ends.device)], frames[known.to(frames.device)]
         different = e.labels[ends[:, 0]] != e.labels[ends[:, 1]]
         order = (~different).int().argsort(stable=True)[:STRIPS]
         ends, frames = ends[order], frames[order]
@@ -119,9 +127,14 @@ def strips(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
             for field in ("valid", "label", "confidence"):
                 key = f"{name or 'frame_'}{field}"
                 arrays[key] = getattr(word, field).view(images.shape[:2]).cpu().numpy()
-    if e.labels is not None:
-        arrays["label"] = e.labels[ends].cpu().numpy()
+    arrays |= _named(e, ends)
     return arrays, {"frames": FRAMES}
+
+
+def _named(e: Encoding, rows: Tensor) -> Arrays:
+    """The classes of some images, where all of them have one."""
+    found = None if e.labels is None else e.labels[rows.to(e.labels.device)]
+    return {} if found is None or bool((found < 0).any()) else {"label": found.cpu().numpy()}
 
 
 def samples(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
@@ -165,9 +178,7 @@ def reconstructions(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
         raise Undefined(e.lack(DECODER))
     first = slice(0, RECONSTRUCTIONS)
     arrays: Arrays = {"x": e.space.pictures(e.x[first]), "x_hat": e.space.pictures(e.x_hat[first])}
-    if e.labels is not None:
-        arrays["label"] = e.labels[first].cpu().numpy()
-    return arrays, {}
+    return arrays | _named(e, torch.arange(len(e.x))[first]), {}
 
 
 def atlas(e: Encoding) -> tuple[Arrays, dict[str, Any]]:

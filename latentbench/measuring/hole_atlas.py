@@ -131,7 +131,7 @@ def plane(e: Encoding) -> tuple[dict[str, Tensor], dict[str, Any]]:
     }
     if e.log_var is not None:
         out["sigma"] = (0.5 * e.log_var[some]).exp()
-    if e.labels is not None:
+    if e.labels is not None and bool((e.labels[some] >= 0).all()):
         out["label_of"] = e.labels[some]
     if e.judge is not None:
         word = verdicts(e, images)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latentbench.core import Dataset, Verdict
+from latentbench.core import Dataset, Undefined, Verdict
 from latentbench.geometry.neighbours import nearest
 from latentbench.measuring.self_check import Check, Checks, refusal, rows, self_check
 from latentbench.randomness import seeded
@@ -131,14 +131,15 @@ def train_judge(
     dataset: Dataset, seed: int = 0, steps: int = 1500, batch: int = 64, kinds: Sequence[junk.Kind] | None = None
 ) -> CalibratedJudge:
     """Train, calibrate and check a judge on a labelled dataset, on the CPU, one batch of junk of the ``kinds`` (None: the
-    space's) that are shown beside each of real samples. Raises ValueError where the data has no labels or a single class."""
+    space's) that are shown beside each of real samples. Samples without a label are left out. Raises ValueError where the
+    data has no labels, Undefined (one, which knows the reason) where a single class or a class of a single sample."""
     kinds = dataset.space.junk if kinds is None else kinds
+    dataset = replace(dataset, train=dataset.train.labelled(), test=dataset.test.labelled())
     train, val = dataset.train, dataset.val
-    if train.y is None or val.y is None or dataset.test.y is None:
+    if train.y is None or dataset.test.y is None:
         raise ValueError("the judge needs labels: the dataset has none")
     classes = int(max(s.y.max() for s in (train, val, dataset.test) if s.y is not None)) + 1
-    if len(train.y.unique()) < 2:
-        raise ValueError("the judge needs at least two classes of training images, found 1")
+    _check_classes(dataset, classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded(seed, "judge weights").initial_seed())
         network = Network(dataset.space, classes)
@@ -153,6 +154,21 @@ def train_judge(
     marginal = torch.bincount(train.y, minlength=classes).double() / len(train.y)
     judge = CalibratedJudge(network, classes, marginal, bank, low, high, {})
     return replace(judge, checks=self_check(judge, dataset, seed, kinds, withdrawn))
+
+
+def _check_classes(dataset: Dataset, classes: int) -> None:
+    """Raise Undefined where there are not two classes of two to learn from."""
+    assert dataset.train.y is not None
+    if len(dataset.train.y.unique()) < 2:
+        raise Undefined("no judge: it needs at least two classes of training samples, there is one", "judge.one_class")
+    known = [split.y[split.y >= 0] for split in (dataset.train, dataset.val) if split.y is not None]
+    lonely = (torch.bincount(torch.cat(known), minlength=classes) == 1).nonzero().flatten().tolist()
+    if lonely:
+        raise Undefined(
+            "no judge: class {name} has a single training sample, at least two are needed of each",
+            "judge.single_member",
+            name=dataset.classes[lonely[0]] if dataset.classes else str(lonely[0]),
+        )
 
 
 def _train(

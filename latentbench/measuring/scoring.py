@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from latentbench.core import (
+    LABELS,
     LIKELIHOOD,
     LOG_VAR,
     TRAIN,
@@ -124,7 +125,7 @@ def _score(view: Encoding, metric: Metric, base: Record) -> Record:
         return replace(base, status="skipped", reason=absent)
     try:
         with torch.no_grad():
-            result = metric.compute(view, **metric.params)
+            result = metric.compute(_seen_by(metric, view), **metric.params)
     except Undefined as undefined:
         return replace(base, status="skipped", reason=undefined.reason)
     except Exception as error:  # whatever a user's decoder raises is a result of measuring it
@@ -135,6 +136,11 @@ def _score(view: Encoding, metric: Metric, base: Record) -> Record:
         return replace(base, status="failed", reason=reason)
     finite = None if samples is None or not all(map(math.isfinite, samples)) else tuple(map(float, samples))
     return replace(base, value=float(value), samples=finite, detail={**detail, **_sampled(view, metric)})
+
+
+def _seen_by(metric: Metric, view: Encoding) -> Encoding:
+    """What a metric sees of an encoding: one that asks for labels, the images that have one."""
+    return view.labelled() if metric.needs & {LABELS, TRAIN_LABELS} else view
 
 
 def _sampled(view: Encoding, metric: Metric) -> dict[str, Any]:
@@ -166,7 +172,7 @@ def references(encoding: Encoding, metrics: Iterable[Metric], row: Record) -> li
         base = replace(row, split="test", **declared(metric))
         try:
             with torch.no_grad():
-                anchors = metric.references(encoding, **metric.params)
+                anchors = metric.references(_seen_by(metric, encoding), **metric.params)
             roles = {name: anchor_role(name) for name in anchors}
             why = faults(metric, anchors)
         except Undefined:

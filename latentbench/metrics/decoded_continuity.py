@@ -198,7 +198,7 @@ def groups(e: Encoding, ends: Tensor, kept: Tensor) -> dict[str, Tensor]:
     if e.labels is None:
         return {}
     label = e.labels[ends.to(e.labels.device)].to(kept.device)
-    same = label[:, 0] == label[:, 1]
+    kept, same = kept & (label >= 0).all(1), label[:, 0] == label[:, 1]
     return {name: mask for name, mask in (("same_class", kept & same), ("different_class", kept & ~same)) if mask.any()}
 
 

@@ -73,6 +73,7 @@ def describe_run(
             "sizes": {n: dataset.whole.get(n, len(getattr(dataset, n).x)) for n in ("train", "val", "test")},
             **({"splits": [data.sha256 for data in splits]} if others else {}),
             **_streamed(dataset),
+            **dataset.origin,
         },
         models=models,
         definitions=define(metrics),
