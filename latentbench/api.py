@@ -15,7 +15,7 @@ from latentbench import catalog, records
 from latentbench.config import Run, make_run, parse_folders, with_study
 from latentbench.core import Dataset
 from latentbench.records import Record
-from latentbench.run_folder import RunFiles, unused
+from latentbench.run_folder import RunFiles
 from latentbench.run_info import RunInfo, find_run_info
 from latentbench.running import anew, execute, worker
 from latentbench.running.assemble import Outcome
@@ -233,14 +233,17 @@ def evaluate(
     from latentbench.evaluating.callables import Calls
     from latentbench.evaluating.contenders import contenders, seeds_of
     from latentbench.evaluating.given import Options, given
+    from latentbench.evaluating.keeping import new_folder
+    from latentbench.evaluating.progress import progress
 
     found = contenders(encode, decode, name, seed, log_likelihood)
     chosen = catalog.find_metrics(_names(metrics))
     asked = make_run({"device": device, "seeds": seeds_of(found), "lang": lang})
-    folder = None if out is None else unused(Path(out))
+    folder = new_folder(out)
     calls = Calls(posterior, batch_size, conditional)
     data = given(name, seed, (x_test, y_test), (x_train, y_train), (x_val, y_val), Options(range, layout, scale))
-    rows = evaluating.evaluate(found, data, calls, chosen, asked, folder, lambda name, seed, what: None)
+    with progress(len(found), quiet) as hear:
+        rows = evaluating.evaluate(found, data, calls, chosen, asked, folder, hear)
     return Result(rows) if folder is None else Result(rows, folder, report.write(folder))
 
 

@@ -252,6 +252,9 @@ class Encoding:
     stream: Stream | None = None
     whole: int = 0
     given_space: Space | None = None
+    decode_labelled: Callable[[Tensor, Tensor], Tensor] | None = None
+    """Of a conditional model: decodes latent points (m, d) under labels (m,). Its ``decode`` gives a point the label of the
+    nearest code."""
     _memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property

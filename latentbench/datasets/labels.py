@@ -54,9 +54,7 @@ def classes_of(labels: Mapping[str, Any], lengths: Mapping[str, int]) -> Classes
         present.discard(MISSING)
     names = tuple(sorted(present, key=_order(present)))
     place: dict[str | None, int] = {name: k for k, name in enumerate(names)}
-    numbers = {
-        what: np.array([place.get(n, NONE) for n in one.names], dtype=np.int64) for what, one in found.items()
-    }
+    numbers = {what: np.array([place.get(n, NONE) for n in one.names], dtype=np.int64) for what, one in found.items()}
     return Classes(names, numbers, ", ".join(dict.fromkeys(one.kind for one in found.values())))
 
 

@@ -1,101 +1,215 @@
-"""A user's callables as a Model that can be measured."""
+"""A user's callables as a Model that can be measured.
+
+Between the measured side (float32, samples as their `Space` has them, flat latent points) and the user's stands this: the
+samples as they were handed over, the latent points in the shape, dtype and place that ``encode`` gave them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from latentbench.core import Posterior
+from latentbench.evaluating import outputs
+from latentbench.evaluating.calling import LARGEST_BATCH, Function, in_batches, shape_of
 from latentbench.evaluating.contenders import Contender
 from latentbench.evaluating.given import Given
+from latentbench.evaluating.modules import Steady, modules_of, own_randomness
+from latentbench.evaluating.outputs import Parts
+from latentbench.records import Reason
 
-PROBED = 4
-"""Samples that a model is tried on before anything else."""
+CALLS = 8
+"""Calls whose mean stands for the posterior mean of an encoder that draws and returns no distribution."""
 
 
 @dataclass(frozen=True)
 class Calls:
-    """How callables are to be called and understood: what ``encode`` returns (``posterior``, ``auto``: by its names), how
-    many samples at a time (``batch_size``, None: found by a probe), whether labels go along (``conditional``)."""
+    """How callables are to be called and understood: what the parts of a tuple are that ``encode`` returns (``posterior``,
+    see `outputs`), how many samples at a time (``batch_size``, None: found by a probe), whether ``decode`` takes labels
+    beside latent points (``conditional``). Raises ValueError or TypeError for what is none of these."""
 
-    posterior: str = "auto"
+    posterior: str = outputs.AUTO
     batch_size: int | None = None
     conditional: bool = False
 
+    def __post_init__(self) -> None:
+        outputs.positions(self.posterior)
+        size = self.batch_size
+        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+            raise ValueError(f"batch_size: {size!r} is not allowed: a whole number from 1, or None to have one found")
+
 
 class Callables:
-    """A user's two callables as a Model that can be measured."""
+    """A user's two callables as a Model that can be measured; to be tried by `probe.probe` first, which finds out how they
+    are called. ``notes``: what was noticed of them."""
 
     decoder_variance = None
     likelihood = ""
 
     def __init__(self, contender: Contender, given: Given, calls: Calls) -> None:
-        self._encode, self._decode = either(contender.encode), either(contender.decode)
-        self._handed, self._given, self._calls = given.handed, given, calls
+        self.handed, self.given, self.seed = given.handed, given, contender.seed
+        functions = (contender.encode, contender.decode)
+        self.modules = modules_of(contender.model, *functions)
+        behind = [modules_of(f) or self.modules for f in functions]
+        self.encoder = Function("encode", functions[0], behind[0])
+        self.decoder = Function("decode", functions[1], behind[1])
+        self.words = outputs.positions(calls.posterior)
+        self.fixed = calls.batch_size is not None
+        self.batch = calls.batch_size or LARGEST_BATCH
+        self.conditional = calls.conditional
+        self.encodes_labels = calls.conditional and _takes_two(contender.encode)
+        self.steady = Steady(self.modules)
+        self.notes: dict[str, Reason] = {}
+        self.latent_shape: tuple[int, ...] | None = None
+        self.code_dtype = torch.float32
+        self.code_device: torch.device | None = None
+        self.draws, self.named = False, False
+        """Whether what ``encode`` returns is a draw of its posterior; whether its parts have names."""
+        self.mark: list[float] = []
+        """Some numbers of its codes, by which two models of one name are told apart."""
         density = contender.log_likelihood
-        self._log_likelihood = None if density is None else either(density)
+        self.density = None if density is None else Function("log_likelihood", density, modules_of(density))
         # Only a model that has a likelihood has this method: see `core.Model`.
         self.log_likelihood = None if density is None else self._likelihood_of
 
-    def probe(self, device: torch.device) -> None:
-        """Encode and decode `PROBED` samples. Raises ValueError, one line, for what cannot be measured."""
-        x = self._given.dataset.test.x[:PROBED].to(device)
-        self.decode(self.encode(x).mu)
+    def note(self, reason: Reason) -> None:
+        """Keep what was noticed, each kind once."""
+        self.notes.setdefault(reason.code, reason)
 
-    def encode(self, x: Tensor) -> Posterior:
-        """The posterior, from ``z``, ``(mu, log_var)`` or an object with ``.mean`` / ``.log_var``."""
-        out = self._encode(self._handed.to_user(x))
-        if hasattr(out, "mean") and hasattr(out, "log_var"):
-            out = (out.mean, out.log_var)
-        parts = out if isinstance(out, tuple | list) else (out,)
-        if not 1 <= len(parts) <= 2:
-            raise ValueError(f"encode returned {len(parts)} things; expected z, (mu, log_var) or .mean and .log_var")
-        tensors = [torch.as_tensor(p).to(x) for p in parts if p is not None]
-        for tensor in tensors:
-            if len(tensor) != len(x):
-                raise ValueError(f"encode returned {len(tensor)} codes for {len(x)} images")
-            if not bool(torch.isfinite(tensor).all()):
-                raise ValueError("encode returned values that are not finite")
-        codes = [t.flatten(1) for t in tensors]
-        return Posterior(codes[0], codes[1] if len(codes) > 1 else None)
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The time in which the model is called: its modules are in eval mode, its draws hang on its seed."""
+        with self.steady.held(), own_randomness(self.seed):
+            yield
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Samples (n, *shape) of latent points (n, d)."""
-        out = torch.as_tensor(self._decode(z)).to(z)
-        if len(out) != len(z):
-            raise ValueError(f"decode returned {len(out)} samples for {len(z)} codes")
-        return self._handed.from_user(out)
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Posterior:
+        """The posterior of samples (n, *shape), flat: (n, d); ``y`` (n,) their labels, where the model takes them."""
+        given = (x,) if y is None or not self.encodes_labels else (x, y)
+        found, self.batch = in_batches(self._encode, self.batch, not self.fixed, *given)
+        mu = torch.cat([p.mu for p in found])
+        return Posterior(mu, None if found[0].log_var is None else torch.cat([p.log_var for p in found]))
+
+    def _encode(self, x: Tensor, *y: Tensor) -> Posterior:
+        sent = self.sent(x, *y)
+        first = self.understood(self.encoder(*sent), x)
+        if not self.draws:
+            return first
+        total = first.mu.double()
+        for _ in range(CALLS - 1):
+            total += self.understood(self.encoder(*sent), x).mu
+        return first._replace(mu=(total / CALLS).to(x.dtype))
+
+    def sent(self, x: Tensor, *y: Tensor) -> tuple[Tensor, ...]:
+        """Samples, and labels where there are any, as they were handed over."""
+        return (self.handed.to_user(x), *map(self.labels, y))
+
+    def labels(self, y: Tensor) -> Tensor:
+        """Classes as they were handed over."""
+        back = getattr(self.handed, "to_user_labels", None)
+        return y if back is None else cast(Tensor, back(y))
+
+    def understood(self, out: Any, x: Tensor) -> Posterior:
+        """What ``encode`` returned for samples ``x``. Raises ValueError for what cannot be the codes of these."""
+        return self.flat(outputs.read_code(out, self.words, len(x)), x)
+
+    def flat(self, parts: Parts, x: Tensor) -> Posterior:
+        """Parts of what ``encode`` returned as flat latent points on the measured side."""
+        mean = outputs.to_tensor("encode", parts.mean)
+        self.code_device, self.named = mean.device, parts.named
+        if mean.ndim < 1 or len(mean) != len(x):
+            rows = f"{len(mean)} codes" if mean.ndim else "one number"
+            raise ValueError(f"encode returned {rows} for {len(x)} samples (of shape {tuple(mean.shape)})")
+        shape = tuple(mean.shape[1:])
+        if self.latent_shape is None:
+            if not mean[0].numel():
+                raise ValueError(f"encode returned codes of no dimension: shape {tuple(mean.shape)}")
+            self.latent_shape = shape
+            self.code_dtype = mean.dtype if mean.is_floating_point() else torch.float32
+        elif shape != self.latent_shape:
+            raise ValueError(
+                f"encode returned codes of shape {shape} for one batch and {self.latent_shape} for another; "
+                "every sample has a code of the same shape"
+            )
+        return Posterior(self._finite(mean, x).reshape(len(x), -1), self._log_var(parts, mean, x))
+
+    def _log_var(self, parts: Parts, mean: Tensor, x: Tensor) -> Tensor | None:
+        if parts.spread is None:
+            return None
+        spread = _broadcast(outputs.to_tensor("encode", parts.spread), mean, parts)
+        return outputs.log_variance(self._finite(spread, x), parts.unit).reshape(len(x), -1)
+
+    def _finite(self, value: Tensor, x: Tensor) -> Tensor:
+        own = value.to(device=x.device, dtype=torch.float32).clone()
+        if not bool(torch.isfinite(own).all()):
+            raise ValueError("encode returned values that are not finite")
+        return own
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Samples (n, *shape) of latent points (n, d); ``y`` (n,) their labels, where the model takes them."""
+        if not len(z):
+            return z.new_zeros((0, *self.given.dataset.shape))
+        found, self.batch = in_batches(self._decode, self.batch, not self.fixed, *((z,) if y is None else (z, y)))
+        return torch.cat(found)
+
+    def _decode(self, z: Tensor, *y: Tensor) -> Tensor:
+        return self.handed.from_user(self.raw(self.decoder(self.code(z), *map(self.labels, y)), z))
+
+    def code(self, z: Tensor) -> Tensor:
+        """Latent points (n, d) in the shape, dtype and place that ``encode`` gave codes."""
+        assert self.latent_shape is not None
+        return z.reshape(len(z), *self.latent_shape).to(device=self.code_device or z.device, dtype=self.code_dtype)
+
+    def raw(self, out: Any, z: Tensor) -> Tensor:
+        """What ``decode`` returned for latent points ``z``, as it was handed over. Raises ValueError for another number of
+        samples."""
+        samples = outputs.to_tensor("decode", outputs.read_sample(out, len(z)))
+        if samples.ndim < 1 or len(samples) != len(z):
+            rows = f"{len(samples)} samples" if samples.ndim else "one number"
+            raise ValueError(f"decode returned {rows} for {len(z)} codes (given {shape_of(self.code(z))})")
+        # A copy, not detached: a tangent that was pushed through stays (forward-mode derivatives).
+        return samples.to(device=z.device, dtype=torch.float32).clone()
 
     def _likelihood_of(self, x: Tensor, z: Tensor) -> Tensor:
-        assert self._log_likelihood is not None
-        out = torch.as_tensor(self._log_likelihood(self._handed.to_user(x), z)).to(z)
-        if out.shape != (len(z),):
-            raise ValueError(f"log_likelihood returned shape {tuple(out.shape)} for {len(z)} images; expected (n,)")
-        return out
+        found, self.batch = in_batches(self._density, self.batch, not self.fixed, x, z)
+        return torch.cat(found)
+
+    def _density(self, x: Tensor, z: Tensor) -> Tensor:
+        assert self.density is not None
+        return self.densities(self.density(*self.sent(x), self.code(z)), z)
+
+    def densities(self, out: Any, z: Tensor) -> Tensor:
+        """What ``log_likelihood`` returned, (n,). Raises ValueError for another shape."""
+        found = outputs.to_tensor("log_likelihood", out).to(z)
+        if found.shape != (len(z),):
+            raise ValueError(f"log_likelihood returned shape {tuple(found.shape)} for {len(z)} images; expected (n,)")
+        return found
 
 
-def either(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A callable that is handed tensors or, from the first failure on, numpy arrays."""
-    arrays = False
+def _broadcast(spread: Tensor, mean: Tensor, parts: Parts) -> Tensor:
+    """A posterior's width for every dimension of its mean: of one number a sample, ``(n, 1)`` or ``(n,)``, for all of them.
+    Raises ValueError where the two do not fit."""
+    if spread.ndim and spread.shape[0] == len(mean) and spread[0].numel() == 1:
+        spread = spread.reshape(len(mean), *[1] * (mean.ndim - 1))
+    fits = spread.ndim in (0, mean.ndim) and all(s in (1, m) for s, m in zip(spread.shape, mean.shape, strict=False))
+    if not fits or (not parts.named and spread.ndim != mean.ndim):
+        raise ValueError(
+            f"encode returned a mean of shape {tuple(mean.shape)} and a {parts.unit} of shape {tuple(spread.shape)}: "
+            "they do not fit; two levels of latents are not measured, flatten them into one z"
+        )
+    return spread.expand(mean.shape)
 
-    def call(*given: Tensor) -> Any:
-        nonlocal arrays
-        if not arrays:
-            try:
-                # Copies: what a callable writes into its input is its own affair.
-                return function(*(x.clone() for x in given))
-            except (TypeError, AttributeError, RuntimeError) as error:
-                first = error
-            try:
-                out = function(*(x.detach().cpu().numpy().copy() for x in given))
-            except Exception:
-                raise first from None
-            arrays = True
-            return out
-        return function(*(x.detach().cpu().numpy().copy() for x in given))
 
-    return call
+def _takes_two(function: Any) -> bool:
+    """Whether a function has a second argument without a default, for labels."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in places and p.default is p.empty for p in parameters) >= 2

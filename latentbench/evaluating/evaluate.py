@@ -2,6 +2,7 @@
 
     given       what was handed over -> Dataset, and the form in which callables get and give samples
     contenders  models by name and seed -> callables -> Model
+    probe       each on a few samples: refused, or noticed what looks wrong
     judge, then each model: Encoding, metrics -> records -> the run folder, where one was asked for
 
 With a folder, records are written as they come: what is done when a later model fails is not lost, and a picture that
@@ -10,6 +11,7 @@ fails is a record that says so.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,19 +19,22 @@ from pathlib import Path
 
 import torch
 
-from latentbench import records
 from latentbench.config import Run
-from latentbench.core import Encoding, Metric, Undefined
+from latentbench.core import BOUNDS, DECODER, TRAIN, Encoding, Metric, Undefined
 from latentbench.datasets import duplicates
 from latentbench.evaluating.callables import Callables, Calls
 from latentbench.evaluating.contenders import Contender
 from latentbench.evaluating.given import Given
 from latentbench.evaluating.hints import heeded
+from latentbench.evaluating.keeping import Keeper
+from latentbench.evaluating.modules import parameters_of
+from latentbench.evaluating.probe import note_changes, probe
 from latentbench.measuring import artifacts, scoring
+from latentbench.measuring.baselines import ANCHOR, PrincipalComponents
 from latentbench.measuring.judge import CalibratedJudge, train_judge
 from latentbench.records import JUDGE, Reason, Record
-from latentbench.run_folder import EVALUATION, RunFiles, RunState
-from latentbench.running import plan, provenance
+from latentbench.run_folder import EVALUATION
+from latentbench.running import plan
 
 NO_TRAIN = Reason.of("given.no_train", "no training data was given (x_train)")
 NO_LABELS = Reason.of("given.no_labels", "no labels were given")
@@ -38,9 +43,11 @@ UNJUDGED = {
     NO_LABELS: Reason.of("judge.no_labels_given", "no judge: no labels were given"),
 }
 """Why there is no judge, by what was not given."""
+EXACT = 1024
+"""Pixels up to which principal components are found exactly: beyond, that would take longer than many a model."""
 
 Hear = Callable[[str, int, str], None]
-"""Hears of a model, by its name and seed, what is done with it now."""
+"""Hears of a model, by its name and seed, what is done with it now (``probe``, ``measure``); of the judge, ``train``."""
 
 
 def evaluate(
@@ -52,75 +59,74 @@ def evaluate(
     folder: Path | None,
     hear: Hear,
 ) -> list[Record]:
-    """Every record of an evaluation; see the module's docstring. Each of the ``contenders`` is tried on four samples before
-    anything else is done. Raises ValueError or TypeError for one that cannot be used: then nothing is written."""
+    """Every record of an evaluation; see the module's docstring. Each of the ``contenders`` is tried on a few samples before
+    anything else is done. Raises ValueError or TypeError for one that cannot be used: then nothing is written. One that
+    fails later, on a sample it was not tried on, is recorded as failed, and the others are measured; its error is raised
+    where there are no others."""
     device = torch.device("cuda" if plan.pick_device(asked) == "cuda" else "cpu")
-    models = [Callables(one, *heeded(one.model, given, calls)) for one in contenders]
-    for one, model in zip(contenders, models, strict=True):
+    models = [(one, Callables(one, *heeded(one.model, given, calls))) for one in contenders]
+    for one, model in models:
         hear(one.name, one.seed, "probe")
-        model.probe(device)
+        probe(model, device)
     hear(JUDGE, 0, "train")
     judge, missing = _judge(given, asked.seeds[0], device)
-    evaluation = _Evaluation(contenders, given, chosen, asked, folder, str(device.type))
-    evaluation.keep(_of_data(given, judge, evaluation))
-    for number, (one, model) in enumerate(zip(contenders, models, strict=True)):
+    keeper = Keeper(models, given, chosen, asked, folder, device.type)
+    evaluation = _Evaluation(keeper, given, chosen, device, judge, missing)
+    first: Exception | None = None
+    for number, (one, model) in enumerate(models):
         hear(one.name, one.seed, "measure")
-        encoding = _encoding(model, given, one.seed, device, judge, missing)
-        evaluation.keep(_measured(evaluation, number, one, encoding))
-    return evaluation.finish()
+        try:
+            evaluation.measure(number, one, model)
+        except Exception as error:  # whatever a user's callable raises is a result of measuring it
+            first = first or error
+            warnings.warn(f"'{one.name}' (seed {one.seed}) could not be measured: {error}", stacklevel=3)
+            keeper.hold_back(scoring.failed(chosen.values(), evaluation.row_of(one), scoring.caught(error)))
+        note_changes(model)
+    if first is not None and not keeper.is_open:
+        raise first
+    keeper.keep([])
+    return keeper.finish()
 
 
 class _Evaluation:
-    """What all records of an evaluation share, and where they are kept as they come."""
+    """What measuring one model after the other takes."""
 
     def __init__(
         self,
-        contenders: Sequence[Contender],
+        keeper: Keeper,
         given: Given,
         chosen: Mapping[str, Metric],
-        asked: Run,
-        folder: Path | None,
-        device: str,
+        device: torch.device,
+        judge: CalibratedJudge | None,
+        missing: Mapping[str, str],
     ) -> None:
-        self.chosen, self.given, self.asked = chosen, given, asked
-        self.files = None if folder is None else RunFiles(folder)
-        self.place = None if self.files is None else self.files.make(EVALUATION)
-        self.anchored: set[int] = set()
-        self._rows: list[Record] = []
-        dataset = given.dataset
-        names = list(dict.fromkeys(c.name for c in contenders))
-        self.row = Record(dataset=given.name, dataset_hash=dataset.sha256)
-        self._config = {"models": names, "dataset": given.name, "seeds": list(asked.seeds)}
-        environment = provenance.describe_environment(device)
-        self._info = provenance.describe_run(
-            {**self._config, "lang": asked.lang},
-            (dataset,),
-            list(chosen.values()),
-            environment,
-            "lb.evaluate(...)",
-            {name: {"params": {}} for name in names},
-        )
-        self._id = f"evaluate-{records.digest([self._config, dataset.sha256, sorted(chosen)], 8)}"
-        self._mark = records.digest(environment)
+        self.keeper, self.given, self.metrics = keeper, given, list(chosen.values())
+        self.device, self.judge, self.missing = device, judge, missing
+        self._anchored: set[int] = set()
 
-    def keep(self, rows: Sequence[Record]) -> None:
-        """Add records, and write all there are."""
-        self._rows += rows
-        if self.files is not None:
-            self.files.write_state(RunState(self._id, "unfinished", self.given.dataset.sha256, self._info.to_detail()))
-            self.files.write_records(self._stamped())
+    def row_of(self, one: Contender, size: int | None = None) -> Record:
+        """What all records of a model share."""
+        return replace(self.keeper.row, model=one.name, latent_dim=size, seed=one.seed)
 
-    def finish(self) -> list[Record]:
-        """All records; in the folder they are now said to be all."""
-        rows = self._stamped()
-        if self.files is not None:
-            self.files.write_state(RunState(self._id, "finished", self.given.dataset.sha256, self._info.to_detail()))
-        return rows
-
-    def _stamped(self) -> list[Record]:
-        sizes = {r.latent_dim for r in self._rows if r.latent_dim is not None}
-        head = replace(self._info.to_record(), latent_dim=sizes.pop() if len(sizes) == 1 else None)
-        return [replace(r, run=self._id, environment=self._mark) for r in (head, *self._rows)]
+    def measure(self, number: int, one: Contender, model: Callables) -> None:
+        """The records of one model: its measures, its pictures and, of a latent size that is new, the anchors. Raises what
+        its callables raise when its codes are taken; later that is a failed measure."""
+        with model.held():
+            encoding = _encoding(model, self.given, one.seed, self.device, self.judge, self.missing)
+            if not self.keeper.is_open:
+                self.keeper.open()
+                self.keeper.keep(_of_data(self.given, self.judge, self.keeper))
+            size = encoding.mu.shape[1]
+            row = self.row_of(one, size)
+            rows = [*_weights(model, row), *scoring.score(encoding, self.metrics, row)]
+            if size not in self._anchored:
+                self._anchored.add(size)
+                reference = replace(row, model="", seed=None)
+                rows += _linear(self.given, self.metrics, self.device, size, reference)
+                rows += scoring.references(encoding, self.metrics, reference)
+            self.keeper.keep(rows)
+            if self.keeper.place is not None:
+                self.keeper.keep(_pictures(encoding, self.keeper.place, row, str(number)))
 
 
 def _judge(given: Given, seed: int, device: torch.device) -> tuple[CalibratedJudge | None, dict[str, str]]:
@@ -141,17 +147,17 @@ def _judge(given: Given, seed: int, device: torch.device) -> tuple[CalibratedJud
     return judge.to(device), missing
 
 
-def _of_data(given: Given, judge: CalibratedJudge | None, evaluation: _Evaluation) -> list[Record]:
+def _of_data(given: Given, judge: CalibratedJudge | None, keeper: Keeper) -> list[Record]:
     """What is known before any model is measured: copies among the splits, the judge, the pictures of the data."""
-    dataset, row, rows = given.dataset, evaluation.row, list[Record]()
+    dataset, row, rows = given.dataset, keeper.row, list[Record]()
     if given.trained_on is not None:
         train = dataset.stream or given.trained_on.x
         rows.append(duplicates.count(train, given.validation, dataset.test.x).to_record(row))
     if judge is not None:
         rows += judge.records(replace(row, model=JUDGE, role="judge"))
-    if evaluation.place is not None:
+    if keeper.place is not None:
         draw = partial(artifacts.data, dataset)
-        rows += artifacts.attempt(draw, evaluation.place, EVALUATION, row, "data", "data")
+        rows += artifacts.attempt(draw, keeper.place, EVALUATION, row, "data", "data")
     return rows
 
 
@@ -177,19 +183,30 @@ def _encoding(
     return encoding
 
 
-def _measured(evaluation: _Evaluation, number: int, one: Contender, encoding: Encoding) -> list[Record]:
-    """The records of one model: its measures, its pictures and, of a latent size that is new, the anchors."""
-    size, metrics = encoding.mu.shape[1], evaluation.chosen.values()
-    row = replace(evaluation.row, model=one.name, latent_dim=size, seed=one.seed)
-    rows = scoring.score(encoding, metrics, row)
-    if size not in evaluation.anchored:
-        evaluation.anchored.add(size)
-        rows += scoring.references(encoding, metrics, replace(row, model="", seed=None))
-    if evaluation.place is not None:
-        place, stem = evaluation.place, str(number)
-        rows += artifacts.exhibit(encoding, place, EVALUATION, row, stem)
-        if len(encoding.mu) > artifacts.NEIGHBOURS:
-            shown = encoding.mu[artifacts.map_index(len(encoding.mu))]
-            draw = partial(artifacts.latent_map, shown, encoding.seed)
-            rows += artifacts.attempt(draw, place, EVALUATION, row, "map", f"map-{stem}")
+def _weights(model: Callables, row: Record) -> list[Record]:
+    """How many weights the modules behind a model have; nothing of what is no module."""
+    count = parameters_of(model.modules)
+    about = {"metric": "cost.parameters", "unit": "parameters", "better": "lower", "bounds": (0.0, None)}
+    return [replace(row, value=float(count), **about)] if count else []
+
+
+def _linear(given: Given, metrics: Sequence[Metric], device: torch.device, size: int, row: Record) -> list[Record]:
+    """What principal components of the training data reconstruct with as many dimensions: the measures of reconstruction
+    alone, which take no judge."""
+    needs = {DECODER, TRAIN, BOUNDS}
+    some = [replace(m, splits=("test",)) for m in metrics if m.family == "reconstruction" and m.needs <= needs]
+    if given.trained_on is None or not some:
+        return []
+    linear = PrincipalComponents(given.trained_on.x.to(device), size, exact=EXACT)
+    encoding = scoring.encode(linear, replace(given.dataset, train=given.trained_on), 0, device)
+    return scoring.score(encoding, some, replace(row, model=ANCHOR, role="baseline"))
+
+
+def _pictures(encoding: Encoding, place: Path, row: Record, stem: str) -> list[Record]:
+    """The artifact records of a model's pictures and of the map of its latent space."""
+    rows = artifacts.exhibit(encoding, place, EVALUATION, row, stem)
+    if len(encoding.mu) > artifacts.NEIGHBOURS:
+        shown = encoding.mu[artifacts.map_index(len(encoding.mu))]
+        draw = partial(artifacts.latent_map, shown, encoding.seed)
+        rows += artifacts.attempt(draw, place, EVALUATION, row, "map", f"map-{stem}")
     return rows

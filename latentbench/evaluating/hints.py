@@ -15,6 +15,10 @@ from latentbench.core import Dataset, Split
 from latentbench.evaluating.callables import Calls
 from latentbench.evaluating.contenders import contenders
 from latentbench.evaluating.given import Given
+from latentbench.evaluating.handed import Handed
+from latentbench.evaluating.layout import Layout, plain
+from latentbench.spaces.image import Image
+from latentbench.spaces.space import Space
 
 
 def in_form(model: Any, source: str, range: tuple[float, float] | None = None, layout: str | None = None) -> Any:
@@ -35,7 +39,20 @@ def heeded(model: Any, given: Given, calls: Calls) -> tuple[Given, Calls]:
         calls = replace(calls, posterior=model.posterior)
     if calls.batch_size is None and model.batch_size:
         calls = replace(calls, batch_size=model.batch_size)
-    return given, calls
+    return replace(given, handed=_form(model, given.handed, given.dataset.space)), calls
+
+
+def _form(model: Adapted, handed: Handed, space: Space) -> Handed:
+    """The form that a model takes samples in: its own where it is known and the data are images, else that of the data."""
+    if not isinstance(space, Image) or (model.range is None and model.layout is None):
+        return handed
+    c, h, w = space.shape
+    layouts = {
+        None: handed.layout,
+        "channels_first": plain(space),
+        "channels_last": Layout((h, w, c), Image, (2, 0, 1), "n,h,w,c"),
+    }
+    return Handed(layouts[model.layout], model.range or handed.range)
 
 
 def rescaled(dataset: Dataset, scale: str | None) -> Dataset:

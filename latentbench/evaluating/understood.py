@@ -10,25 +10,29 @@ import torch
 
 from latentbench.config import make_run
 from latentbench.core import Dataset
-from latentbench.evaluating.callables import PROBED, Callables, Calls
-from latentbench.evaluating.contenders import contenders, seeds_of
+from latentbench.evaluating.callables import Callables, Calls
+from latentbench.evaluating.contenders import Contender, contenders, seeds_of
 from latentbench.evaluating.given import Options, given
 from latentbench.evaluating.hints import heeded
+from latentbench.evaluating.probe import PROBED, probe
 from latentbench.running import plan
 
 
 @dataclass(frozen=True)
 class Understood:
-    """Of one model: its latent points' ``latent`` shape, whether it has a ``posterior`` or gives points, the lowest and the
-    highest value that it was ``given`` and that it ``decoded``, whether it has a likelihood."""
+    """Of one model: the shape of a ``sample`` as it is given one, and of a ``latent`` point; whether it has a ``posterior`` or
+    gives points; the lowest and the highest value that it was ``given`` and that it ``decoded``; whether it has a
+    likelihood; what was noticed (``notes``)."""
 
     name: str
     seed: int
+    sample: tuple[int, ...]
     latent: tuple[int, ...]
     posterior: str
     given: tuple[float, float]
     decoded: tuple[float, float]
     likelihood: bool
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As ``--dry-run --json`` prints it."""
@@ -40,7 +44,8 @@ class Understood:
         likelihood = ", with a likelihood" if self.likelihood else ""
         return (
             f"{self.name}\tseed {self.seed}\tlatent {self.latent}, {self.posterior}{likelihood}; "
-            f"given {low:.4g} to {high:.4g}, decoded {least:.4g} to {most:.4g}"
+            f"given {self.sample} from {low:.4g} to {high:.4g}, decoded {least:.4g} to {most:.4g}"
+            + "".join(f"\n\t{note}" for note in self.notes)
         )
 
 
@@ -52,27 +57,29 @@ def understood(
     data = given("", seed, (dataset, None), (None, None), (None, None), Options())
     asked = make_run({"device": device, "seeds": seeds_of(found)})
     place = torch.device("cuda" if plan.pick_device(asked) == "cuda" else "cpu")
-    out = []
-    for one in found:
-        model = Callables(one, *heeded(one.model, data, Calls(**calls)))
-        model.probe(place)
-        x = dataset.test.x[:PROBED].to(place)
-        with torch.no_grad():
-            code = model.encode(x)
-            decoded = model.decode(code.mu)
-        kind = "points" if code.log_var is None else "Gaussian posterior"
-        out.append(
-            Understood(
-                one.name,
-                one.seed,
-                tuple(code.mu.shape[1:]),
-                kind,
-                _reach(x),
-                _reach(decoded),
-                model.log_likelihood is not None,
-            )
-        )
-    return out
+    return [_of(Callables(one, *heeded(one.model, data, Calls(**calls))), one, place) for one in found]
+
+
+def _of(model: Callables, one: Contender, place: torch.device) -> Understood:
+    probe(model, place)
+    test = model.given.dataset.test
+    x, y = test.x[:PROBED].to(place), None if test.y is None else test.y[:PROBED].to(place)
+    with model.held(), torch.no_grad():
+        sent = model.handed.to_user(x)
+        code = model.encode(x, y)
+        # What the decoder gave, in its own form.
+        decoded = model.handed.to_user(model.decode(code.mu, y if model.conditional else None))
+    return Understood(
+        one.name,
+        one.seed,
+        tuple(sent.shape[1:]),
+        tuple(model.latent_shape or ()),
+        "points" if code.log_var is None else "Gaussian posterior",
+        _reach(sent),
+        _reach(decoded),
+        model.log_likelihood is not None,
+        tuple(str(reason) for reason in model.notes.values()),
+    )
 
 
 def _reach(x: torch.Tensor) -> tuple[float, float]:

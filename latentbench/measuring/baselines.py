@@ -19,14 +19,16 @@ class PrincipalComponents:
 
     decoder_variance = None
 
-    def __init__(self, x: Tensor, latent_dim: int) -> None:
+    def __init__(self, x: Tensor, latent_dim: int, exact: int | None = None) -> None:
+        """``exact``: pixels beyond which the components are found by a randomised method, cheap and hardly less exact;
+        None: as many as images, at least 4096."""
         self.latent_dim = latent_dim
         self.shape = x.shape[1:]
         flat = x.flatten(1).double()
         self.mean = flat.mean(0)
         centred = flat - self.mean
         # The smaller of the two Gram matrices: pixels x pixels, or images x images for large images.
-        if flat.shape[1] <= max(len(flat), 4096):
+        if flat.shape[1] <= (max(len(flat), 4096) if exact is None else exact):
             _, vectors = torch.linalg.eigh(centred.T @ centred)
             components = vectors.flip(1)[:, :latent_dim]
         else:

@@ -7,7 +7,7 @@ a value that is not a finite number is a failure, never a number.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -47,11 +47,16 @@ def encode(
     missing: Mapping[str, str] | None = None,
 ) -> Encoding:
     """The model's Encoding of the test split, its ``train`` the same model's Encoding of the training split; both hold
-    the images of the validation split."""
+    the images of the validation split. A model that says of itself that it is ``conditional`` is called with labels:
+    ``encode(x, y)`` and ``decode(z, y)``."""
+    conditional = getattr(model, "conditional", False)
+    known: list[tuple[Tensor, Tensor]] = []
 
-    def decode(z: Tensor) -> Tensor:
+    def decode(z: Tensor, *labels: Tensor) -> Tensor:
+        if conditional and not labels:
+            labels = (_nearest_label(known, z),)
         with torch.no_grad():  # not inference_mode: a metric may push tangents through (forward-mode derivatives)
-            out: Tensor = model.decode(z)
+            out: Tensor = model.decode(z, *labels)
         return out
 
     def log_prob(x: Tensor, z: Tensor) -> Tensor:
@@ -59,22 +64,25 @@ def encode(
             out: Tensor = model.log_likelihood(x, z)
         return out
 
-    known = getattr(model, "log_likelihood", None) is not None
-    likelihood = Likelihood(getattr(model, "likelihood", ""), log_prob) if known else None
+    has_density = getattr(model, "log_likelihood", None) is not None
+    likelihood = Likelihood(getattr(model, "likelihood", ""), log_prob) if has_density else None
     validation = dataset.val.x.to(device)
 
     def view(split: Split, name: str, train: Encoding | None) -> Encoding:
         x = split.x.to(device)
-        parts = [model.encode(part) for part in x.split(CHUNK)]
+        y = () if split.y is None or not conditional else (split.y.to(device),)
+        parts = [model.encode(*part) for part in zip(*(given.split(CHUNK) for given in (x, *y)), strict=True)]
         mu = torch.cat([p.mu for p in parts])
         log_var = None if parts[0].log_var is None else torch.cat([p.log_var for p in parts])
+        known.extend((mu, labels) for labels in y)
+        pairs = zip(*(given.split(CHUNK) for given in (mu, *y)), strict=True)
         return Encoding(
             split=name,
             x=x,
             mu=mu,
             log_var=log_var,
             z=Posterior(mu, log_var).sample(seeded(seed, f"posterior of {name}")),
-            x_hat=torch.cat([decode(part) for part in mu.split(CHUNK)]),
+            x_hat=torch.cat([decode(*pair) for pair in pairs]),
             labels=None if split.y is None else split.y.to(device),
             decode=decode,
             train=train,
@@ -88,10 +96,19 @@ def encode(
             stream=dataset.stream if name == "train" else None,
             whole=dataset.whole.get(name, 0),
             given_space=dataset.space,
+            decode_labelled=decode if conditional else None,
         )
 
     train = view(dataset.train, "train", None)
     return view(dataset.test, "test", replace(train, train=train))
+
+
+def _nearest_label(known: Sequence[tuple[Tensor, Tensor]], z: Tensor) -> Tensor:
+    """The labels (m,) of the codes nearest to latent points (m, d), among codes (n, d) with labels (n,)."""
+    codes, labels = (torch.cat(column) for column in zip(*known, strict=True))
+    with torch.no_grad():
+        found = [torch.cdist(part.detach().float(), codes.float()).argmin(1) for part in z.split(CHUNK // 4)]
+    return labels[torch.cat(found)]
 
 
 def declared(metric: Metric) -> dict[str, Any]:

@@ -121,11 +121,13 @@ def path_pairs(e: Encoding, pairs: int) -> Tensor:
 
 
 def decode_between(e: Encoding, ends: Tensor, frames: int) -> Tensor:
-    """Raw decoded frames (p, frames, c, h, w) on the straight lines between the posterior means of ``ends`` (p, 2)."""
+    """Raw decoded frames (p, frames, c, h, w) on the straight lines between the posterior means of ``ends`` (p, 2); of a
+    conditional model under the label of the nearer end."""
     t = torch.linspace(0, 1, frames, dtype=torch.float64)
     rows = ends.to(e.mu.device)
     codes = along(e.mu[rows[:, 0]], e.mu[rows[:, 1]], t)
-    images = decode(e, codes.flatten(0, 1))
+    labels = None if e.labels is None else e.labels[rows][:, (t > 0.5).long().to(rows.device)].flatten()
+    images = decode(e, codes.flatten(0, 1), labels)
     return images.view(len(ends), frames, *images.shape[1:])
 
 

@@ -29,9 +29,13 @@ def decoder_of(e: Encoding) -> Callable[[Tensor], Tensor]:
 
 
 @torch.no_grad()
-def decode(e: Encoding, codes: Tensor) -> Tensor:
-    """Raw images (m, c, h, w) of latent points ``codes`` (m, d). Raises Undefined without a decoder."""
+def decode(e: Encoding, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Raw images (m, c, h, w) of latent points ``codes`` (m, d); of a conditional model under ``labels`` (m,), where the
+    caller knows them. Raises Undefined without a decoder."""
     decoder, codes = decoder_of(e), codes.to(e.mu)
+    if e.decode_labelled is not None and labels is not None:
+        pairs = zip(torch.split(codes, CHUNK), torch.split(labels.to(codes.device), CHUNK), strict=True)
+        return torch.cat([e.decode_labelled(chunk, label) for chunk, label in pairs])
     return torch.cat([decoder(chunk) for chunk in torch.split(codes, CHUNK)])
 
 

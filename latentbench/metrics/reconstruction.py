@@ -40,7 +40,7 @@ def explained_share(x: Tensor, x_hat: Tensor, mean_image: Tensor) -> float:
 
 def reconstructions(e: Encoding) -> Tensor:
     """Decoded posterior means (n, c, h, w): the encoding's own, or made here where it holds none."""
-    return e.x_hat if e.x_hat is not None else decode(e, e.mu)
+    return e.x_hat if e.x_hat is not None else decode(e, e.mu, e.labels)
 
 
 def peak_ratio(error: float, peak: float = 1.0) -> float:
@@ -63,7 +63,7 @@ def _mse(e: Encoding) -> float:
 
 def decoded_draws(e: Encoding) -> Tensor:
     """One decoded draw of each image's posterior (n, c, h, w): for a Dirac the reconstruction itself."""
-    return e.once(reconstructions) if e.log_var is None else decode(e, e.z)
+    return e.once(reconstructions) if e.log_var is None else decode(e, e.z, e.labels)
 
 
 def _explained(e: Encoding, images: Tensor) -> float:

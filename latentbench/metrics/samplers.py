@@ -122,8 +122,13 @@ def prior_codes(e: Encoding, sampler: str, count: int) -> Tensor:
 
 
 def prior_samples(e: Encoding, sampler: str, count: int) -> Tensor:
-    """Raw decoded images (count, c, h, w) of `prior_codes`."""
-    return decode(e, e.once(prior_codes, sampler=sampler, count=count))
+    """Raw decoded images (count, c, h, w) of `prior_codes`; of a conditional model under labels drawn from the training
+    labels, or from those of the split where there are no others."""
+    known = e.labels if e.train is None or e.train.labels is None else e.train.labels
+    labels = None
+    if e.decode_labelled is not None and known is not None:
+        labels = known[torch.randint(len(known), (count,), generator=e.generator("prior labels")).to(known.device)]
+    return decode(e, e.once(prior_codes, sampler=sampler, count=count), labels)
 
 
 def judged_samples(e: Encoding, sampler: str, count: int) -> Verdict:
