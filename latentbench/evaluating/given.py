@@ -156,9 +156,7 @@ def _agreeing(tested: Source, other: Source) -> Source:
         pairs = enumerate(zip(other.columns or ("",), tested.columns or ("",), strict=False))
         k, (one, another) = next((k, pair) for k, pair in pairs if pair[0] != pair[1])
         said = (f"'{name}'" if name else "without a name" for name in (one, another))
-        raise ValueError(
-            "{}: column {} is {}, that of {} {}".format(other.what, k, next(said), tested.what, next(said))
-        )
+        raise ValueError("{}: column {} is {}, that of {} {}".format(other.what, k, next(said), tested.what, next(said)))
     return replace(other, values=other.values.reshape(len(other.values), *tested.sample))
 
 
@@ -170,9 +168,7 @@ def _understood(sources: Sequence[Source], options: Options, asked: Range | None
     notes = [note for source in sources for note in source.notes]
     bounded = layout.kind is Image or asked is not None or (len(layout.user) == 4 and _known_range(sources))
     if bounded and options.scale == "standard":
-        raise ValueError(
-            "scale: 'standard' is for vectors and series; images are measured in [0, 1]: say range= instead"
-        )
+        raise ValueError("scale: 'standard' is for vectors and series; images are measured in [0, 1]: say range= instead")
     bounded = bounded and (asked is not None or options.scale == "auto" or layout.kind is Image)
     span = values.find_range(sources, asked) if bounded else None
     whole = all(s.whole for s in sources)
@@ -231,9 +227,7 @@ def _of_labels(classes: Classes) -> list[str]:
     notes = []
     for what, numbers in classes.numbers.items():
         if missing := unlabelled(numbers):
-            notes.append(
-                f"{what}: {missing} of {len(numbers)} samples have no label; they count wherever none is asked for"
-            )
+            notes.append(f"{what}: {missing} of {len(numbers)} samples have no label; they count wherever none is asked for")
     if {"y_test", "y_train"} <= classes.numbers.keys():
         unseen = sorted(set(classes.numbers["y_test"].tolist()) - set(classes.numbers["y_train"].tolist()) - {NONE})
         if unseen:

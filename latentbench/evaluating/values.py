@@ -35,9 +35,7 @@ def check_range(asked: Any) -> Range | None:
     try:
         low, high = (float(v) for v in asked)
     except (TypeError, ValueError):
-        raise TypeError(
-            f"range: {asked!r} is not allowed; expected 'auto' or (lowest, highest), e.g. (-1, 1)"
-        ) from None
+        raise TypeError(f"range: {asked!r} is not allowed; expected 'auto' or (lowest, highest), e.g. (-1, 1)") from None
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"range: {asked!r} is not allowed; expected two finite numbers, the lower first")
     return low, high
@@ -118,9 +116,7 @@ def find_range(sources: Sequence[Source], asked: Range | None) -> Range:
     kinds = {source.bytes for source in sources}
     if found[0] == BYTES and len(kinds) > 1:
         odd = next(source for source in sources if source.bytes != sources[0].bytes)
-        raise ValueError(
-            f"{odd.what}: {odd.values.dtype}, {sources[0].what} is {sources[0].values.dtype}; hand over one type"
-        )
+        raise ValueError(f"{odd.what}: {odd.values.dtype}, {sources[0].what} is {sources[0].values.dtype}; hand over one type")
     assert found[0] is not None
     return found[0]
 
@@ -174,7 +170,5 @@ def columns_in_words(source: Source) -> str:
     if not k:
         return ""
     if k == n:
-        return (
-            f"{source.what}: all {n} columns are {'counts (integers from 0)' if seen(source)[0] >= 0 else 'integers'}"
-        )
+        return f"{source.what}: all {n} columns are {'counts (integers from 0)' if seen(source)[0] >= 0 else 'integers'}"
     return f"{source.what}: {k} of {n} columns hold integers"
