@@ -23,6 +23,7 @@ from latentbench.refusals import unknown
 if TYPE_CHECKING:
     from latentbench.api import Result
     from latentbench.core import Dataset
+    from latentbench.evaluating.understood import Understood
 
 Action = Callable[[], int]
 FINISHED, SOME_FAILED = 0, 3
@@ -127,12 +128,11 @@ def _evaluate(asked: Asked) -> int:
     with redirect_stdout(sys.stderr):
         models = _load(named, asked, run, form)
         dataset = _dataset(asked, run)
-        if run.dry_run:
-            from latentbench.evaluating.understood import understood
-
-            found = understood(models, dataset, calls, run.seeds[0], run.device)
-        else:
-            found = api.evaluate(
+        tried = _tried(models, dataset, calls, run) if run.dry_run else None
+        result = (
+            None
+            if run.dry_run
+            else api.evaluate(
                 models,
                 x_test=dataset,
                 metrics=run.metrics or None,
@@ -143,7 +143,16 @@ def _evaluate(asked: Asked) -> int:
                 quiet=run.quiet or asked.json_output,
                 **calls,
             )
-    return _show_understood(found, dataset, asked) if run.dry_run else _show(found, asked, run)
+        )
+    if result is not None:
+        return _show(result, asked, run)
+    return _show_understood(tried or (), dataset, asked)
+
+
+def _tried(models: Mapping[str, Any], dataset: Dataset, calls: Mapping[str, Any], run: Run) -> Sequence[Understood]:
+    from latentbench.evaluating.understood import understood
+
+    return understood(models, dataset, calls, run.seeds[0], run.device)
 
 
 def _calls(asked: Asked) -> dict[str, Any]:
@@ -270,7 +279,7 @@ def _show(result: Result, asked: Asked, run: Run) -> int:
     return SOME_FAILED if failed else FINISHED
 
 
-def _show_understood(found: Any, dataset: Dataset, asked: Asked) -> int:
+def _show_understood(found: Sequence[Understood], dataset: Dataset, asked: Asked) -> int:
     """What ``--dry-run`` prints: of the data and of each model what was understood."""
     data = {
         "dataset": dataset.name,

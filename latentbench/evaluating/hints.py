@@ -18,7 +18,7 @@ from latentbench.evaluating.given import Given
 from latentbench.evaluating.handed import Handed
 from latentbench.evaluating.layout import Layout, plain
 from latentbench.spaces.image import Image
-from latentbench.spaces.space import Space
+from latentbench.spaces.space import Scale, Space
 
 
 def in_form(model: Any, source: str, range: tuple[float, float] | None = None, layout: str | None = None) -> Any:
@@ -63,9 +63,9 @@ def rescaled(dataset: Dataset, scale: str | None) -> Dataset:
         raise ValueError(f"scale: 'standard' is for tables and series; {dataset.name} is measured as it is")
     if scale is not None or space.scale is None:
         return dataset
-    raw = {name: _raw(getattr(dataset, name), space.scale) for name in ("train", "val", "test")}
-    return replace(dataset, **raw, given_space=replace(space, scale=None))
+    train, val, test = (_raw(split, space.scale) for split in (dataset.train, dataset.val, dataset.test))
+    return replace(dataset, train=train, val=val, test=test, given_space=replace(space, scale=None))
 
 
-def _raw(split: Split, scale: Any) -> Split:
+def _raw(split: Split, scale: Scale) -> Split:
     return split._replace(x=scale.to_raw(split.x))
