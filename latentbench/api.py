@@ -210,10 +210,27 @@ def evaluate(
     """Measure trained models: two callables, one model, or several by their names.
 
     ``encode`` and ``decode`` get and return numpy arrays or tensors, whichever they were written for: they are handed
-    float32 tensors, and arrays where a first call with a tensor fails. ``x_*`` are images (n, h, w), (n, c, h, w) or
-    (n, h, w, c) with values in [0, 1]; ``y_*`` integer labels. With labels and training data a judge is trained and
-    calibrated on a fifth of the training images set apart; without them the measures that need them are skipped with
-    that reason. Instead of all four, ``x_test`` may be a Dataset (``lb.load_dataset("lines")``): its test split is
+    tensors, and arrays where a first call with a tensor fails. What they get is a copy of what was handed over as ``x_test``:
+    its shape, order of axes, range and type (a tensor's own float type; float32 for arrays, which say nothing of a model;
+    bytes stay bytes unless they are only 0 and 1), and that is what ``decode`` gives back, or the same values flat.
+
+    ``x_*``: an array, a tensor, a DataFrame, a list of arrays or of Pillow's images (bytes, grey or RGB), a torch Dataset or
+    DataLoader (labels are taken from its pairs), a dataset of Hugging Face's or a column of one. (n, f) are vectors;
+    (n, c, h, w), (n, h, w, c) and, with bytes, values in [0, 1] or a ``range``, (n, h, w) are images; (n, c, d, h, w) volumes,
+    measured as vectors. ``layout``: ``image``; ``series`` for (n, steps, channels) or (n, steps); ``channels_first`` or
+    ``channels_last``; what may be read in two ways is asked. ``range``: the lowest and the highest possible value, which are
+    measured as 0 and 1: by default 0 and 255 of bytes, else 0 and 1; -1 to 1 and 0 to 255 in floats are recognised with a
+    warning. ``scale``: vectors and series are measured after ``standard``-ising each column by the mean and the standard
+    deviation of the training samples (of the test samples where there are none), or, with None, as they are; callables see
+    raw values in any case.
+
+    ``y_*``: labels of any kind, by name: integers of any values, strings, categories, booleans, one-hot rows; -1, NaN or None
+    say that a sample has none. It is measured all the same wherever no label is asked for. With labels and training data a
+    judge is trained, and calibrated on ``x_val`` where that has 100 samples, else on a fifth of the training samples set
+    apart; without them, with one class alone or a class of a single sample the measures that need it are skipped with that
+    reason. ``x_val``: what the models were tuned on: `memorisation` looks for copies there too.
+
+    Instead of all these ``x_test`` may be a Dataset (``lb.load_dataset("lines")``) or its name (``"lines"``): its test split is
     measured, and what is known of it (the angle of every line, for the metrics ``lines.*``) is known here too.
 
     Instead of two callables the first argument may be a model with methods ``encode`` and ``decode`` (or ``transform`` and
@@ -226,7 +243,7 @@ def evaluate(
     ``log_likelihood(x, z)``: log p(x|z) in nats of images and latent points, (n,), summed over pixels, for a model that
     has a likelihood: without it ``elbo`` and ``nll.iw`` are skipped.
 
-    Raises ValueError for data, labels, names or a folder that cannot be used, TypeError for what is no model.
+    Raises ValueError for data, labels, names or a folder that cannot be used, TypeError for what is no model or no samples.
     """
     from latentbench import report
     from latentbench.evaluating import evaluate as evaluating

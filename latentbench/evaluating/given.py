@@ -115,8 +115,7 @@ def _whole(pairs: Mapping[str, tuple[Any, Any]], options: Options) -> Given:
     whole = pairs["test"][0]
     kind = "the name of a dataset" if isinstance(whole, str) else "a Dataset"
     others = {f"{axis}_{which}": value for which, pair in pairs.items() for axis, value in zip("xy", pair, strict=True)}
-    others |= {what: None if value == "auto" else value for what, value in vars(options).items() if what != "scale"}
-    others["scale"] = None if options.scale == "auto" else options.scale or "None"
+    others |= {what: str(value) for what, value in vars(options).items() if not _auto(value)}
     for what, other in others.items():
         if other is not None and what != "x_test":
             raise ValueError(f"{what}: x_test is {kind}, which brings its own; leave {what} out")
@@ -124,6 +123,10 @@ def _whole(pairs: Mapping[str, tuple[Any, Any]], options: Options) -> Given:
     handed = as_measured(dataset.space)
     notes = ("callables get raw values, measured after standardising",) if dataset.space.scale else ()
     return Given(dataset, handed, dataset.train, dataset.val.x, dataset.name, notes)
+
+
+def _auto(value: Any) -> bool:
+    return isinstance(value, str) and value == "auto"
 
 
 def _sources(pairs: Mapping[str, tuple[Any, Any]]) -> dict[str, Source]:
@@ -139,9 +142,9 @@ def _sources(pairs: Mapping[str, tuple[Any, Any]]) -> dict[str, Source]:
         if isinstance(x, Dataset | str):
             raise ValueError(f"x_{which}: a Dataset brings its own test split; hand it over as x_test, alone")
         source = out[which] = read(f"x_{which}", x, y)
-        n = len(source.values) if source.values.ndim else 0
-        if n < (LEAST if which != "val" else 1):
-            raise ValueError(f"x_{which}: {n} samples are too few to measure anything; at least {LEAST}")
+        n, least = len(source.values) if source.values.ndim else 0, 1 if which == "val" else LEAST
+        if n < least:
+            raise ValueError(f"x_{which}: {n} samples are too few to measure anything; at least {least}")
         values.check_finite(source)
         out[which] = _agreeing(out["test"], source)
     return out
@@ -156,7 +159,7 @@ def _agreeing(tested: Source, other: Source) -> Source:
         pairs = enumerate(zip(other.columns or ("",), tested.columns or ("",), strict=False))
         k, (one, another) = next((k, pair) for k, pair in pairs if pair[0] != pair[1])
         said = (f"'{name}'" if name else "without a name" for name in (one, another))
-        raise ValueError("{}: column {} is {}, that of {} {}".format(other.what, k, next(said), tested.what, next(said)))
+        raise ValueError(f"{other.what}: column {k} is {next(said)}, that of {tested.what} {next(said)}")
     return replace(other, values=other.values.reshape(len(other.values), *tested.sample))
 
 
@@ -166,10 +169,12 @@ def _understood(sources: Sequence[Source], options: Options, asked: Range | None
     pictures = asked is not None or all(values.likely_pictures(s) for s in sources)
     layout = find_layout(first.what, first.sample, options.layout, pictures, values.in_words(first))
     notes = [note for source in sources for note in source.notes]
-    bounded = layout.kind is Image or asked is not None or (len(layout.user) == 4 and _known_range(sources))
-    if bounded and options.scale == "standard":
-        raise ValueError("scale: 'standard' is for vectors and series; images are measured in [0, 1]: say range= instead")
-    bounded = bounded and (asked is not None or options.scale == "auto" or layout.kind is Image)
+    if layout.kind is Image and options.scale == "standard":
+        raise ValueError(
+            "scale: 'standard' is for vectors and series; images are measured in [0, 1]: say range= instead"
+        )
+    volumes = len(layout.user) == 4 and options.scale == "auto" and all(values.told(s) is not None for s in sources)
+    bounded = layout.kind is Image or asked is not None or volumes
     span = values.find_range(sources, asked) if bounded else None
     whole = all(s.whole for s in sources)
     handed = Handed(layout, span, dtype=_dtype(sources, span), whole=whole)
@@ -178,44 +183,42 @@ def _understood(sources: Sequence[Source], options: Options, asked: Range | None
             notes.append(guess)
             warnings.warn(guess, stacklevel=4)
         return handed, layout.kind(layout.shape, columns=_columns(first, layout.shape), bounds=values.UNIT), notes
-    if layout.kind is not Image and len(layout.user) < 3 and (said := values.columns_in_words(first)):
+    if said := values.columns_in_words(first):
         notes.append(said)
-    if options.scale is None:
-        return handed, layout.kind(layout.shape, columns=_columns(first, layout.shape)), notes
-    judged = next((s for s in sources if s.what == "x_train"), first)
-    scale = Scale.of(layout.to_measured(judged.values))
-    notes.append(_standardised(judged, scale, layout.to_measured(judged.values)))
+    scale = None
+    if options.scale is not None:
+        by = next((s for s in sources if s.what == "x_train"), first)
+        scale = Scale.of(layout.to_measured(by.values))
+        notes.append(_standardised(by.what, layout.to_measured(by.values)))
     space = layout.kind(layout.shape, columns=_columns(first, layout.shape), scale=scale)
     return replace(handed, scale=scale), space, notes
 
 
-def _known_range(sources: Sequence[Source]) -> bool:
-    """Whether volumes have values of a known range: then they are measured in it, as images are."""
-    return all(values.told(s) is not None for s in sources)
-
-
 def _columns(source: Source, shape: Sequence[int]) -> tuple[str, ...]:
+    """The names of columns, where the columns are what is measured."""
     return source.columns if len(source.columns) == shape[-1] else ()
 
 
 def _dtype(sources: Sequence[Source], span: Range | None) -> torch.dtype:
-    """The type that callables get: the test split's. Of bytes that are only 0 and 1, float32: their type says nothing."""
+    """The type that callables get: the test split's. Of bytes that are only 0 and 1, or stand in a table, float32: their type
+    says nothing."""
     dtype = sources[0].dtype
-    return torch.float32 if dtype == torch.uint8 and span != values.BYTES else dtype
+    return torch.float32 if dtype == torch.uint8 and span in (None, values.UNIT) else dtype
 
 
-def _standardised(source: Source, scale: Scale, measured: Tensor) -> str:
-    """What is said of standardising."""
-    columns = measured.reshape(-1, measured.shape[-1])
+def _standardised(what: str, raw: Tensor) -> str:
+    """What is said of standardising by the columns of the split ``what``."""
+    columns = raw.reshape(-1, raw.shape[-1])
     still = int((columns == columns[0]).all(0).sum())
-    constant = f"; {still} of {len(scale.width)} never change and keep their width" if still else ""
-    return f"measured after standardising by mean and standard deviation of {source.what}'s columns{constant}"
+    constant = f"; {still} of {columns.shape[1]} never change and keep their width" if still else ""
+    return f"measured after standardising by mean and standard deviation of {what}'s columns{constant}"
 
 
 def _split(which: str, source: Source, handed: Handed, classes: Classes) -> Split:
     """A split as it is measured, float32."""
     x = handed.from_user(source.values if handed.scale is None else source.values.double()).float()
-    x = x.clamp(*values.UNIT) if handed.range is not None else x
+    if handed.range is not None and bool(((x < 0) | (x > 1)).any()):
+        x = x.clamp(*values.UNIT)  # what rounding left outside
     numbers = classes.numbers.get(f"y_{which}")
     # A split of which no sample has a label has none.
     known = None if numbers is None or unlabelled(numbers) == len(numbers) else torch.from_numpy(numbers)
@@ -227,7 +230,9 @@ def _of_labels(classes: Classes) -> list[str]:
     notes = []
     for what, numbers in classes.numbers.items():
         if missing := unlabelled(numbers):
-            notes.append(f"{what}: {missing} of {len(numbers)} samples have no label; they count wherever none is asked for")
+            notes.append(
+                f"{what}: {missing} of {len(numbers)} samples have no label; they count wherever none is asked for"
+            )
     if {"y_test", "y_train"} <= classes.numbers.keys():
         unseen = sorted(set(classes.numbers["y_test"].tolist()) - set(classes.numbers["y_train"].tolist()) - {NONE})
         if unseen:

@@ -39,7 +39,8 @@ class Handed:
         """Measured samples (n, *space.shape) as they were handed over: in their layout, range and type, as a copy of its
         own."""
         out = x if self.scale is None else self.scale.to_raw(x.double())
-        out = out if self.range is None else values.out_of_unit(out.double(), self.range)
+        if self.range not in (None, values.UNIT):
+            out = values.out_of_unit(out.double(), self.range)
         out = out.round() if self.whole else out
         made = self.layout.to_user(out).to(self.dtype).contiguous()
         return made.clone() if made.data_ptr() == x.data_ptr() else made

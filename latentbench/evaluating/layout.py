@@ -96,7 +96,9 @@ def find_layout(what: str, shape: Sequence[int], layout: str, pictures: bool, se
     shape = tuple(shape)
     whole = f"({', '.join(['n', *map(str, shape)])})"
     if not shape:
-        raise ValueError(f"{what}: shape (n,) is one number a sample; expected (n, columns): write x[:, None] for one column")
+        raise ValueError(
+            f"{what}: shape (n,) is one number a sample; expected (n, columns): write x[:, None] for one column"
+        )
     if min(shape) < 1:
         raise ValueError(f"{what}: shape {whole} holds nothing")
     if len(shape) == 1:

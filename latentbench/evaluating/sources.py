@@ -18,7 +18,9 @@ from torch import Tensor
 IMAGE_KEYS = ("x", "X", "image", "images", "img", "pixel_values", "data", "features", "input", "inputs")
 LABEL_KEYS = ("y", "label", "labels", "target", "targets", "fine_label", "class")
 """Names under which samples and labels stand in items that are mappings, and in columns."""
-EXPECTED = "a numeric array, a tensor, a table, a list of images, a torch Dataset or DataLoader, or the name of a dataset"
+EXPECTED = (
+    "a numeric array, a tensor, a table, a list of images, a torch Dataset or DataLoader, or the name of a dataset"
+)
 WHITE = (255, 255, 255, 255)
 
 
@@ -73,7 +75,7 @@ def _values(what: str, x: Any) -> Source:
         return _array(what, x.toarray())
     if isinstance(x, str | bytes | Mapping) or callable(x):
         raise TypeError(f"{what}: {type(x).__name__} is not samples; expected {EXPECTED}")
-    if isinstance(x, np.ndarray) or hasattr(x, "__array__") and not _is_picture(x):
+    if isinstance(x, np.ndarray) or (hasattr(x, "__array__") and not _is_picture(x)):
         return _array(what, x)
     if isinstance(x, Iterable) and not _is_picture(x):
         return _stacked(what, list(x))
@@ -82,7 +84,9 @@ def _values(what: str, x: Any) -> Source:
 
 def _tensor(what: str, x: Tensor) -> Source:
     if x.is_complex():
-        raise ValueError(f"{what}: complex values ({_word(x.dtype)}) cannot be measured; hand over real ones, e.g. both parts")
+        raise ValueError(
+            f"{what}: complex values ({_word(x.dtype)}) cannot be measured; hand over real ones, e.g. both parts"
+        )
     x = x.detach()
     x = (x.to_dense() if x.layout != torch.strided else x).cpu()
     floats = x.dtype.is_floating_point
@@ -102,7 +106,9 @@ def _array(what: str, x: Any) -> Source:
     if array.dtype.kind not in "biuf":
         kinds = {"c": "complex values", "U": "strings", "S": "strings", "V": "records", "M": "dates", "m": "durations"}
         word = kinds.get(array.dtype.kind, "values")
-        raise ValueError(f"{what}: {word} ({array.dtype}) cannot be measured; expected numbers: integers, floats or booleans")
+        raise ValueError(
+            f"{what}: {word} ({array.dtype}) cannot be measured; expected numbers: integers, floats or booleans"
+        )
     if array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.uint64):
         array = array.astype(np.int64)
     elif array.dtype == np.uint64 or (array.dtype.kind == "f" and array.dtype.itemsize not in (2, 4, 8)):
@@ -117,8 +123,8 @@ def _objects(what: str, array: NDArray[Any]) -> Source:
     """An array of arrays of one shape, else a refusal: there are no numbers in it."""
     if array.ndim == 1 and len(array) and all(isinstance(v, np.ndarray | Tensor) or _is_picture(v) for v in array):
         return _stacked(what, list(array))
-    odd = next((v for v in array.flat if not isinstance(v, int | float | np.number)), None)
-    seen = f", the first that is none is of type {type(odd).__name__}" if odd is not None else ""
+    odd = [type(v).__name__ for v in array.flat if not isinstance(v, int | float | np.number)]
+    seen = f"; {len(odd)} are none, the first a {odd[0]}" if odd else ""
     raise ValueError(f"{what}: an array of Python objects cannot be measured; expected numbers{seen}")
 
 
@@ -163,7 +169,9 @@ def _stacked(what: str, rows: list[Any]) -> Source:
     try:
         arrays = [np.asarray(row) for row in plain]
     except (ValueError, TypeError):
-        raise ValueError(f"{what}: a list of {type(rows[0]).__name__}s that are no arrays; expected {EXPECTED}") from None
+        raise ValueError(
+            f"{what}: a list of {type(rows[0]).__name__}s that are no arrays; expected {EXPECTED}"
+        ) from None
     _same(what, [a.shape for a in arrays])
     return _array(what, np.stack(arrays))
 
@@ -176,7 +184,7 @@ def _same(what: str, shapes: Sequence[tuple[int, ...]]) -> None:
 
 def _is_picture(x: Any) -> bool:
     """Whether this is an image of Pillow's."""
-    return all(hasattr(x, name) for name in ("mode", "size", "getdata", "convert"))
+    return all(hasattr(x, name) for name in ("mode", "size", "getbands", "convert"))
 
 
 def _pictures(what: str, images: Sequence[Any]) -> Source:
@@ -189,7 +197,9 @@ def _pictures(what: str, images: Sequence[Any]) -> Source:
     if modes <= deep:
         return _array(what, np.stack([np.asarray(image) for image in images]))
     if modes & deep:
-        raise ValueError(f"{what}: images of modes {', '.join(sorted(modes))} cannot stand together; convert them to one")
+        raise ValueError(
+            f"{what}: images of modes {', '.join(sorted(modes))} cannot stand together; convert them to one"
+        )
     mode = "L" if modes <= grey else "RGB"
     see_through = sum(_transparent(image) for image in images)
     notes = (f"{what}: {see_through} transparent images were laid on white",) if see_through else ()
@@ -206,12 +216,9 @@ def _opaque(image: Any) -> Any:
     if not _transparent(image):
         return image
     over = image.convert("RGBA")
-    return type(over).alpha_composite(_white(over), over)
-
-
-def _white(like: Any) -> Any:
-    under = like.copy()
-    under.paste(WHITE, (0, 0, *like.size))
+    under = over.copy()
+    under.paste(WHITE, (0, 0, *under.size))
+    under.alpha_composite(over)
     return under
 
 
@@ -235,7 +242,9 @@ def _paired(what: str, items: Iterator[Any], y: Any) -> Source:
 def _loaded(what: str, loader: Any, y: Any) -> Source:
     """The batches of a DataLoader, put together."""
     if y is not None and isinstance(loader.sampler, torch.utils.data.RandomSampler):
-        raise ValueError(f"y_{what[2:]}: {what} is a DataLoader that shuffles, so labels beside it would be others'; leave them out")
+        raise ValueError(
+            f"y_{what[2:]}: {what} is a DataLoader that shuffles, so labels beside it would be others'; leave them out"
+        )
     if loader.batch_size is None:
         return _paired(what, iter(loader), y)
     batches = [_pair(what, batch) for batch in loader]
@@ -272,7 +281,9 @@ def _of_columns(what: str, data: Any, y: Any) -> Source:
     image = next((name for name in IMAGE_KEYS if name in names), None)
     label = next((name for name in LABEL_KEYS if name in names), None)
     if image is None:
-        raise ValueError(f"{what}: a dataset with the columns {', '.join(names)}; hand over one of them, e.g. data['{names[0]}']")
+        raise ValueError(
+            f"{what}: a dataset with the columns {', '.join(names)}; hand over one of them, e.g. data['{names[0]}']"
+        )
     labels = y
     if y is None and label is not None:
         known = getattr(data.features.get(label), "names", None)

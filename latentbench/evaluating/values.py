@@ -35,7 +35,9 @@ def check_range(asked: Any) -> Range | None:
     try:
         low, high = (float(v) for v in asked)
     except (TypeError, ValueError):
-        raise TypeError(f"range: {asked!r} is not allowed; expected 'auto' or (lowest, highest), e.g. (-1, 1)") from None
+        raise TypeError(
+            f"range: {asked!r} is not allowed; expected 'auto' or (lowest, highest), e.g. (-1, 1)"
+        ) from None
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"range: {asked!r} is not allowed; expected two finite numbers, the lower first")
     return low, high
@@ -55,13 +57,15 @@ def check_finite(source: Source) -> None:
             f"{source.what}: holds {counts} values, in {int(rows.sum())} of {len(x)} samples, the first in sample "
             f"{int(rows.int().argmax())}; fill or drop them"
         )
-    if x.dtype == torch.float64 and len(x) and float(x.abs().max()) > torch.finfo(torch.float32).max:
+    if x.dtype == torch.float64 and x.numel() and float(x.abs().max()) > torch.finfo(torch.float32).max:
         raise ValueError(f"{source.what}: holds values up to {float(x.abs().max()):.4g}, more than float32 can hold")
 
 
 def seen(source: Source) -> Range:
     """The lowest and the highest value of a split."""
     x = source.values
+    if not x.numel():
+        return 0.0, 0.0
     low, high = (x.min(), x.max()) if x.dtype != torch.bool else (x.int().min(), x.int().max())
     return float(low), float(high)
 
@@ -79,9 +83,9 @@ def told(source: Source) -> Range | None:
         return UNIT
     if source.bytes:
         return UNIT if high <= 1 else BYTES
-    if 0 <= low and high <= 1:
+    if low >= 0 and high <= 1:
         return UNIT
-    if 0 <= low and BYTES[1] * HALF < high <= BYTES[1]:
+    if low >= 0 and BYTES[1] * HALF < high <= BYTES[1]:
         return BYTES
     if SIGNED[0] <= low <= -HALF and high <= SIGNED[1]:
         return SIGNED
@@ -116,7 +120,9 @@ def find_range(sources: Sequence[Source], asked: Range | None) -> Range:
     kinds = {source.bytes for source in sources}
     if found[0] == BYTES and len(kinds) > 1:
         odd = next(source for source in sources if source.bytes != sources[0].bytes)
-        raise ValueError(f"{odd.what}: {odd.values.dtype}, {sources[0].what} is {sources[0].values.dtype}; hand over one type")
+        raise ValueError(
+            f"{odd.what}: {odd.values.dtype}, {sources[0].what} is {sources[0].values.dtype}; hand over one type"
+        )
     assert found[0] is not None
     return found[0]
 
@@ -170,5 +176,7 @@ def columns_in_words(source: Source) -> str:
     if not k:
         return ""
     if k == n:
-        return f"{source.what}: all {n} columns are {'counts (integers from 0)' if seen(source)[0] >= 0 else 'integers'}"
+        return (
+            f"{source.what}: all {n} columns are {'counts (integers from 0)' if seen(source)[0] >= 0 else 'integers'}"
+        )
     return f"{source.what}: {k} of {n} columns hold integers"

@@ -22,6 +22,9 @@ from torch import Tensor
 from latentbench.core import LABELS, TRAIN, TRAIN_LABELS, Encoding, Metric, Phrase, Undefined, Value
 from latentbench.geometry.neighbours import blocks, flat, nearest, ranks
 from latentbench.metrics.decoding import subsample
+from latentbench.records import Reason
+
+ONE_CLASS = Reason.of("undefined.one_class", "a probe needs two classes among the training labels, there is 1")
 
 
 def trustworthiness(original: Tensor, reduced: Tensor, k: int) -> float:
@@ -55,7 +58,7 @@ def probe_accuracy(
     from sklearn.linear_model import LogisticRegression
 
     if len(np.unique(train_labels)) < 2:
-        raise Undefined("a probe needs two classes among the training labels, there is 1", "undefined.one_class")
+        raise Undefined(ONE_CLASS)
     mean, sd = train.mean(0), train.std(0)
     sd = np.where(sd > 0, sd, 1.0)
     with warnings.catch_warnings():
@@ -67,11 +70,13 @@ def probe_accuracy(
 def neighbour_vote(train: Tensor, train_labels: Tensor, test: Tensor, labels: Tensor, k: int) -> float:
     """Share of ``test`` (m, d) whose ``labels`` (m,) the majority of their ``k`` nearest in ``train`` (n, d) has; in
     [0, 1]. A tied vote goes to the smallest label, as in sklearn.neighbors.KNeighborsClassifier. Raises Undefined for
-    fewer than ``k`` training points. Cover & Hart 1967."""
+    fewer than ``k`` training points, or all of one class. Cover & Hart 1967."""
     if len(train) < k:
         raise Undefined(
             "{k} neighbours need at least {k} training codes, there are {n}", "undefined.few_codes", k=k, n=len(train)
         )
+    if len(train_labels.unique()) < 2:
+        raise Undefined(ONE_CLASS)
     voters = train_labels[nearest(test, train, k).indices]
     return float((voters.mode(1).values == labels).double().mean())
 
