@@ -235,7 +235,17 @@ def evaluate(
 
     Instead of two callables the first argument may be a model with methods ``encode`` and ``decode`` (or ``transform`` and
     ``inverse_transform``), or a mapping of names to models or pairs of callables: all are measured by one judge on one page.
-    A list of models under one name are its seeds, so intervals and ties work as for a run.
+    A list of models, alone or under one name, are seeds of one, so intervals and ties work as for a run.
+
+    ``encode`` may return ``z`` of any shape (n, ...), which ``decode`` gets back in it; ``(mu, log_var)``; a mapping or object
+    whose names say what its parts are; a torch Normal (`latentbench.evaluating.outputs`). ``posterior`` names the parts of
+    another tuple: ``mean,std``, ``mean,log_var,sample``. ``decode`` may return the same, and its mean is taken.
+    ``conditional``: ``decode(z, y)``, and ``encode(x, y)`` where that has two arguments. ``batch_size``: samples of one call, by
+    default as many as memory allows, 512 at most.
+
+    Every model is tried on some samples first. A torch module is measured in eval mode, in its own dtype and place, and put
+    back as it was; an encoder that draws is called 8 times for its mean. What looks wrong (a sigma in the place of a
+    log-variance, decoded values out of range, codes that hang on their batch) is warned about, and stands in the run's record.
 
     ``metrics``: names, all by default. ``name``: what a single model is called in tables and on the page, any but those of
     references and judges (``judge``, ``floor:…``). ``out``: a new folder for records, tables and report; ``lang``: the

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ class Calls:
 
     def __post_init__(self) -> None:
         outputs.positions(self.posterior)
-        size = self.batch_size
+        size: Any = self.batch_size
         if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
             raise ValueError(f"batch_size: {size!r} is not allowed: a whole number from 1, or None to have one found")
 
@@ -110,9 +110,12 @@ class Callables:
         return (self.handed.to_user(x), *map(self.labels, y))
 
     def labels(self, y: Tensor) -> Tensor:
-        """Classes as they were handed over."""
-        back = getattr(self.handed, "to_user_labels", None)
-        return y if back is None else cast(Tensor, back(y))
+        """Classes (n,) as they were handed over: numbers as they were, of other labels the numbers of their classes in the
+        order of their names."""
+        names = self.given.dataset.classes
+        if not all(name.removeprefix("-").isdecimal() for name in names):
+            return y
+        return torch.tensor([int(name) for name in names], device=y.device)[y] if names else y
 
     def understood(self, out: Any, x: Tensor) -> Posterior:
         """What ``encode`` returned for samples ``x``. Raises ValueError for what cannot be the codes of these."""

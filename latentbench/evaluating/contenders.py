@@ -32,11 +32,13 @@ class Contender(NamedTuple):
 def contenders(
     encode: Any, decode: Any, name: str, seed: int, log_likelihood: Callable[..., Any] | None
 ) -> list[Contender]:
-    """The models that were asked for: two callables, one model, or a mapping of names to models or lists of models.
+    """The models that were asked for: two callables, one model, a list of its seeds, or a mapping of names to these.
 
     Raises TypeError for what is no model, ValueError for a name that is none or a list that is empty."""
     if log_likelihood is not None and not callable(log_likelihood):
         raise TypeError(f"log_likelihood: {log_likelihood!r} is not callable")
+    if isinstance(encode, list) and decode is None:
+        encode = {name: encode}  # the seeds of one model
     if not isinstance(encode, Mapping):
         model_name("name", _word("name", name))
         given = encode if decode is None else (encode, decode)

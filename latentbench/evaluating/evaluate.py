@@ -75,9 +75,8 @@ def evaluate(
     first: Exception | None = None
     for number, (one, model) in enumerate(models):
         hear(one.name, one.seed, "measure")
-        try:
-            evaluation.measure(number, one, model)
-        except Exception as error:  # whatever a user's callable raises is a result of measuring it
+        error = evaluation.measure(number, one, model)
+        if error is not None:
             first = first or error
             warnings.warn(f"'{one.name}' (seed {one.seed}) could not be measured: {error}", stacklevel=3)
             keeper.hold_back(scoring.failed(chosen.values(), evaluation.row_of(one), scoring.caught(error)))
@@ -108,11 +107,14 @@ class _Evaluation:
         """What all records of a model share."""
         return replace(self.keeper.row, model=one.name, latent_dim=size, seed=one.seed)
 
-    def measure(self, number: int, one: Contender, model: Callables) -> None:
-        """The records of one model: its measures, its pictures and, of a latent size that is new, the anchors. Raises what
-        its callables raise when its codes are taken; later that is a failed measure."""
+    def measure(self, number: int, one: Contender, model: Callables) -> Exception | None:
+        """Keep the records of one model: its measures, its pictures and, of a latent size that is new, the anchors. Returns
+        what its callables raised when its codes were taken; what they raise later is a failed measure."""
         with model.held():
-            encoding = _encoding(model, self.given, one.seed, self.device, self.judge, self.missing)
+            try:
+                encoding = _encoding(model, self.given, one.seed, self.device, self.judge, self.missing)
+            except Exception as error:  # whatever a user's callable raises is a result of measuring it
+                return error
             if not self.keeper.is_open:
                 self.keeper.open()
                 self.keeper.keep(_of_data(self.given, self.judge, self.keeper))
@@ -127,6 +129,7 @@ class _Evaluation:
             self.keeper.keep(rows)
             if self.keeper.place is not None:
                 self.keeper.keep(_pictures(encoding, self.keeper.place, row, str(number)))
+        return None
 
 
 def _judge(given: Given, seed: int, device: torch.device) -> tuple[CalibratedJudge | None, dict[str, str]]:
@@ -186,8 +189,10 @@ def _encoding(
 def _weights(model: Callables, row: Record) -> list[Record]:
     """How many weights the modules behind a model have; nothing of what is no module."""
     count = parameters_of(model.modules)
-    about = {"metric": "cost.parameters", "unit": "parameters", "better": "lower", "bounds": (0.0, None)}
-    return [replace(row, value=float(count), **about)] if count else []
+    if not count:
+        return []
+    name, unit = "cost.parameters", "parameters"
+    return [replace(row, metric=name, value=float(count), unit=unit, better="lower", bounds=(0.0, None))]
 
 
 def _linear(given: Given, metrics: Sequence[Metric], device: torch.device, size: int, row: Record) -> list[Record]:

@@ -54,6 +54,8 @@ class Keeper:
         self._files = None if folder is None else RunFiles(folder)
         self.place: Path | None = None
         """The folder that pictures are put into; None before `open` and where there is none."""
+        self.is_open = False
+        """Whether something could be measured, so that records go where they stay."""
         self._rows: list[Record] = []
         self._kept_back: list[Record] = []
         dataset = given.dataset
@@ -68,13 +70,9 @@ class Keeper:
         self._id = f"evaluate-{records.digest([config, marks, dataset.sha256, sorted(chosen)], 8)}"
         self._mark = records.digest(environment)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether records go where they stay."""
-        return bool(self._rows)
-
     def open(self) -> None:
         """Make the folder: from now on there is something to write."""
+        self.is_open = True
         if self._files is not None:
             self.place = self._files.make(EVALUATION)
 

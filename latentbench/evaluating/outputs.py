@@ -180,8 +180,9 @@ def _is_stack(value: Any, rows: int) -> bool:
     if any(not isinstance(v, list | int | float) and not is_array(v) for v in value):
         return False
     shapes = {np.shape(v) for v in value}
-    # Parts that have a row for each sample are levels, though they be as many as samples.
-    return len(shapes) == 1 and (rows == 1 or next(iter(shapes))[:1] != (rows,))
+    # Arrays that have a row for each sample are levels, though they be as many as samples.
+    levels = any(len(s) > 1 and s[0] == rows > 1 for s in shapes) and any(map(is_array, value))
+    return len(shapes) == 1 and not levels
 
 
 def _named(out: Any, names: Sequence[str]) -> Any:

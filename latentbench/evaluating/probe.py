@@ -29,7 +29,7 @@ LOOKED = 64
 SAME = 1e-4
 """Two calls agree where they differ by no more than this share of the largest value: kernels may round anew."""
 OUTSIDE = 0.05
-"""Share of decoded values that may lie outside the range of the data by more than that share of the range."""
+"""How far beyond the range of the data decoded values may reach, as a share of it, before it is said."""
 SHARE = 8
 """What part of the memory a call may take, one in so many."""
 
@@ -37,10 +37,11 @@ SHARE = 8
 def probe(model: Callables, device: torch.device) -> None:
     """Find out how a model is called and what it returns. Raises ValueError, one line, for one that cannot be measured."""
     test = model.given.dataset.test
-    if model.conditional and test.y is None:
-        raise ValueError("conditional: decode takes labels, and y_test was not given")
+    if model.conditional:
+        _need_labels(model)
     with model.held(), torch.no_grad():
-        x, y = test.x[:PROBED].to(device), () if test.y is None else (test.y[:PROBED].to(device),)
+        first = slice(min(PROBED, model.batch))
+        x, y = test.x[first].to(device), () if test.y is None else (test.y[first].to(device),)
         y = y if model.conditional else ()
         z = _try_encode(model, x, y)
         _try_decode(model, z, y)
@@ -49,6 +50,18 @@ def probe(model: Callables, device: torch.device) -> None:
         some = test.x[:LOOKED].to(device)
         _look(model, some, test.y[:LOOKED].to(device) if y and test.y is not None else None)
     _note_modules(model)
+
+
+def _need_labels(model: Callables) -> None:
+    """Raise ValueError where samples of a conditional model have no label."""
+    given = model.given
+    for name, split in (("y_test", given.dataset.test), ("y_train", given.trained_on)):
+        if split is None:
+            continue
+        if split.y is None:
+            raise ValueError(f"conditional: decode takes labels, and {name} was not given")
+        if missing := int((split.y < 0).sum()):
+            raise ValueError(f"conditional: decode takes labels, and {missing} samples of {name} have none")
 
 
 def warn(model: Callables, reason: Reason) -> None:
@@ -201,18 +214,20 @@ def _raw(model: Callables, z: Tensor, y: Tensor | None) -> Tensor:
 
 
 def _look_at_range(model: Callables, raw: Tensor) -> None:
-    outside = getattr(model.handed, "outside", None)
-    share = 0.0 if outside is None else float(outside(raw))
-    if share > OUTSIDE:
+    outside, doubt = (getattr(model.handed, name, None) for name in ("outside", "doubt"))
+    beyond = 0.0 if outside is None else float(outside(raw))
+    if beyond > OUTSIDE:
         reason = Reason.of(
             "model.outside_range",
-            "{share:.0%} of the decoded values lie outside the range of the data (decoded: {low:.3g} to {high:.3g}); "
-            "where the model works in another range, say range=(low, high)",
-            share=share,
+            "decode returned values from {low:.3g} to {high:.3g}, {beyond:.0%} of the range of the data beyond it: give "
+            "back the range that was handed over, or say range=(lowest, highest)",
+            beyond=beyond,
             low=float(raw.min()),
             high=float(raw.max()),
         )
         warn(model, reason)
+    elif doubt is not None and (text := doubt(raw)):
+        warn(model, Reason(text, "model.doubtful_range"))
 
 
 def _look_at_width(model: Callables, x: Tensor, y: Tensor | None, posterior: Posterior, x_hat: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,15 +58,11 @@ def _bar(models: int) -> Iterator[Hear]:
 
 @contextmanager
 def _line(models: int) -> Iterator[Hear]:
-    from IPython.display import Pretty, display
-
-    show: Any = display  # type: ignore[no-untyped-call]
-    handle, steps = show(Pretty(""), display_id=True), iter(range(1, 2 * models + 2))
+    shown: Any = importlib.import_module("IPython.display")  # there where a notebook is
+    handle, steps = shown.display(shown.Pretty(""), display_id=True), iter(range(1, 2 * models + 2))
 
     def hear(name: str, seed: int, what: str) -> None:
-        handle.update(Pretty(f"{next(steps, 0)} of {2 * models + 1}: {_said(name, seed, what)}"))
+        handle.update(shown.Pretty(f"{next(steps, 0)} of {2 * models + 1}: {_said(name, seed, what)}"))
 
-    try:
-        yield hear
-    finally:
-        handle.update(Pretty(f"{models} measured" if next(steps, None) is None else "stopped"))
+    yield hear
+    handle.update(shown.Pretty(f"{models} of {models} models measured"))

@@ -7,6 +7,7 @@ import gzip
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from latentbench.records import Reason
 from latentbench.report.exports import tables
 from latentbench.report.folder import RunFolder
 from latentbench.report.page_view import PageView
@@ -43,6 +44,7 @@ class Protocol(NamedTuple):
     settings: Sequence[tuple[str, str]]
     versions: Sequence[tuple[str, str]]
     models: Sequence[tuple[str, str]]
+    notes: Sequence[tuple[str, str]]
     judge: Sequence[tuple[str, str, Sequence[str]]]
     judges: Sequence[str]
     downloads: Sequence[tuple[str, str, str]]
@@ -71,15 +73,32 @@ def protocol(run: RunFolder) -> Protocol:
     judge, judges = _judge(run)
     return Protocol(
         run, str(detail.get("command") or ""), [(k, v) for k, v in facts if v],
-        [(k, words.plain(v)) for k, v in (detail.get("config") or {}).items()], versions, models, judge, judges,
-        _downloads(run),
+        [(k, words.plain(v)) for k, v in (detail.get("config") or {}).items()], versions, models,
+        noticed(detail), judge, judges, _downloads(run),
     )  # fmt: skip
 
 
 def _counted(model: Any) -> Any:
-    """What a run says of a model, its number of parameters in full."""
-    parameters = model.get("parameters") if isinstance(model, Mapping) else None
-    return model if parameters is None else {**model, "parameters": words.count(parameters)}
+    """What a run says of a model, its number of parameters in full; what was noticed of it has a list of its own."""
+    if not isinstance(model, Mapping):
+        return model
+    said = {k: v for k, v in model.items() if k != "notes"}
+    parameters = model.get("parameters")
+    return said if parameters is None else {**said, "parameters": words.count(parameters)}
+
+
+def noticed(detail: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(model, sentence): what was noticed when the models of an evaluation were called."""
+    out = []
+    for model, about in (detail.get("models") or {}).items():
+        notes = about.get("notes") if isinstance(about, Mapping) else None
+        for note in notes if isinstance(notes, list) else []:
+            if isinstance(note, Mapping) and note.get("text"):
+                values = note.get("values")
+                code = str(note.get("code") or "")
+                reason = Reason(str(note["text"]), code, values if isinstance(values, Mapping) else {})
+                out.append((str(model), words.reason(reason)))
+    return out
 
 
 def streamed_note(data: Mapping[str, Any]) -> str:
