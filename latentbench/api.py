@@ -17,7 +17,7 @@ from latentbench.core import Dataset
 from latentbench.records import Record
 from latentbench.run_folder import RunFiles
 from latentbench.run_info import RunInfo, find_run_info
-from latentbench.running import anew, execute, worker
+from latentbench.running import anew, execute, plan, worker
 from latentbench.running.assemble import Outcome
 from latentbench.spaces.known import space_from_json
 from latentbench.spaces.space import Space

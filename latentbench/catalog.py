@@ -22,7 +22,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from latentbench.config import Run, Spec, check_field, parse_spec
 from latentbench.core import Dataset, DatasetEntry, Metric, ModelEntry
@@ -33,7 +33,17 @@ from latentbench.refusals import unknown
 from latentbench.spaces.known import space_of
 from latentbench.spaces.space import Space
 
-E = TypeVar("E", Metric, ModelEntry, DatasetEntry)
+
+class Entry(Protocol):
+    """What is found by scanning: it has a name."""
+
+    @property
+    def name(self) -> str:
+        """Under which it is found."""
+        ...
+
+
+E = TypeVar("E", bound=Entry)
 
 SPACE = "space"
 """The parameter of a builder that is handed the data's space, and no field of a spec."""
@@ -41,8 +51,9 @@ LATENT_DIM = "latent_dim"
 """The field that every spec may set whatever its model: the latent size, where it is not to be the run's."""
 
 
-def _collect(kind: type[E], group: str) -> Mapping[str, E]:
-    """All entries of one kind: name -> entry, in the order of file and line, then of plug-ins."""
+def collect(kind: type[E], group: str) -> Mapping[str, E]:
+    """All entries of one kind, found by scanning ``latentbench/<group>/`` and the entry points ``latentbench.<group>``: name
+    -> entry, in the order of file and line, then of plug-ins. Raises ValueError for a name that is declared twice."""
     entries: dict[str, E] = {}
     origin: dict[str, str] = {}
 
@@ -75,19 +86,19 @@ def _collect(kind: type[E], group: str) -> Mapping[str, E]:
 @cache
 def metrics() -> Mapping[str, Metric]:
     """Every metric by name."""
-    return _collect(Metric, "metrics")
+    return collect(Metric, "metrics")
 
 
 @cache
 def models() -> Mapping[str, ModelEntry]:
     """Every model by name."""
-    return _collect(ModelEntry, "models")
+    return collect(ModelEntry, "models")
 
 
 @cache
 def datasets() -> Mapping[str, DatasetEntry]:
     """Every dataset by name."""
-    return _collect(DatasetEntry, "datasets")
+    return collect(DatasetEntry, "datasets")
 
 
 def find_dataset(text: str) -> tuple[DatasetEntry, str]:
@@ -208,7 +219,7 @@ def find_builder(spec: Spec) -> Callable[..., Any]:
             raise unknown("model", spec.name, models())
         return entry.build
     module_name, _, attribute = spec.name.partition(":")
-    _look_here_too(module_name)
+    look_here_too(module_name)
     try:
         build = getattr(importlib.import_module(module_name), attribute)
     except (Exception, SystemExit) as error:  # a module of the user's can fail in any way while it is imported
@@ -218,7 +229,7 @@ def find_builder(spec: Spec) -> Callable[..., Any]:
     return build  # type: ignore[no-any-return]
 
 
-def _look_here_too(module: str) -> None:
+def look_here_too(module: str) -> None:
     """Have a module that lies in the working folder found, after all others: no file there stands in for a module that is
     installed."""
     here, top = Path.cwd(), module.partition(".")[0]

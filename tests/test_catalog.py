@@ -49,7 +49,7 @@ def plug_in(monkeypatch, *points: tuple[str, str]) -> None:
 
 
 def collect() -> dict[str, ModelEntry]:
-    return dict(catalog._collect(ModelEntry, "models"))
+    return dict(catalog.collect(ModelEntry, "models"))
 
 
 def test_a_plug_in_is_found(monkeypatch):

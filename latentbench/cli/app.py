@@ -29,8 +29,10 @@ import typer
 from typer.main import get_command
 
 from latentbench import __version__
+from latentbench.cli import results
 from latentbench.cli.compare_and_gate import FINISHED, Action, compare, gate
-from latentbench.cli.console import print_table, rich_table, say_line, show
+from latentbench.cli.console import rich_table, say_line, show
+from latentbench.cli.evaluate import evaluate
 from latentbench.cli.stopping import stopping
 from latentbench.config import EXECUTION_OPTIONS, Run, load_toml, make_run, option_name, overruled, studies, with_study
 from latentbench.files.outputs import given as named
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from latentbench.running.anew import Trained
     from latentbench.running.assemble import Outcome, ShardOutcome
 
-KINDS = ("models", "datasets", "metrics", "studies")
+KINDS = ("models", "datasets", "metrics", "studies", "adapters")
 HEADERS = ("name", "what it is", "parameters", "source")
 REFUSED, SOME_FAILED, FAULT = 2, 3, 70
 
@@ -248,14 +250,8 @@ def _show(outcome: Outcome, asked: Run) -> None:
     if not asked.quiet:
         if asked.reuse and outcome.reused is not None:
             say_line(str(outcome.reused))
-        from latentbench.report.wording import language, subject
-
-        with language.speaking(asked.lang), subject.about(subject.of_records(outcome.records)):
-            _show_verdict(outcome)
-    failed = [r for r in outcome.records if r.status == "failed"]
-    for what in dict.fromkeys((r.model or r.metric, r.seed, r.reason) for r in failed):
-        model, seed, reason = what
-        say_line(f"failed: {model}{'' if seed is None else f' seed {seed}'}: {reason}")
+        results.show_verdict(outcome.records, asked.lang)
+    results.say_failures(outcome.records)
     show(str(outcome.report))
 
 
@@ -269,63 +265,15 @@ def _show_shard(folder: Path, shard: ShardOutcome, as_json: bool) -> None:
         show(f"shard {shard.name}: {shard.done} units done, in {folder}")
 
 
-def _show_verdict(outcome: Outcome) -> None:
-    """The answers, the headlines, the score table and, beside published figures, what was measured; in the language in force."""
-    from latentbench.report.exports import console
-    from latentbench.report.sections import published
-    from latentbench.report.wording.findings import answers, statements
-    from latentbench.report.wording.language import say
-
-    print_table(answers.headers(), [[row.name, *row.answers] for row in answers.rows(outcome.records)])
-    show("")
-    for statement in statements(outcome.records):
-        show(statement.headline)
-    show("")
-    print_table(*console.console_table(outcome.records))
-    show(say(console.LEGEND))
-    if bands := published.beside(outcome.records):
-        show(f"\n{say('Beside published figures')}")
-        print_table(published.headers(), [published.row(b) for b in bands])
-
-
 def _result(outcome: Outcome, lang: str) -> dict[str, Any]:
-    """A run's result for machines: where it lies, how each cell went, the verdicts in words, the findings and
-    answers they rest on, one row a model and metric."""
-    from latentbench.report.wording import language, subject
-    from latentbench.report.wording.findings import statements
-    from latentbench.stats import findings
-    from latentbench.stats.cells import summarise
-
-    with language.speaking(lang), subject.about(subject.of_records(outcome.records)):
-        verdicts = statements(outcome.records)
-
-    rows = [r for r in outcome.records if r.kind == "value" and r.seed is not None and not r.is_reference]
-    failed = {(r.model, r.seed) for r in rows if r.status == "failed"}
-    cells = dict.fromkeys((r.model, r.seed) for r in rows)
-    fields = "dataset model latent_dim metric metric_params split unit better status reason".split()
+    """A run's result for machines: where it lies, how it went, what its records say."""
     return {
         "folder": str(outcome.folder),
         "report": str(outcome.report),
         "status": "some cells failed" if outcome.failed else "finished",
         "finished_before": outcome.finished_before,
         "reused": asdict(outcome.reused) if outcome.reused is not None else None,
-        "cells": [{"model": m, "seed": s, "status": "failed" if (m, s) in failed else "ok"} for m, s in cells],
-        "verdicts": [
-            {"question": v.question, "headline": v.headline, "sentences": list(v.sentences)} for v in verdicts
-        ],
-        "findings": [asdict(f) for f in findings.findings(outcome.records)],
-        "answers": [asdict(a) for a in findings.answers(outcome.records)],
-        "aggregates": [
-            {
-                **{name: getattr(c, name) for name in fields},
-                **(
-                    {k: getattr(c.interval, k) for k in ("mean", "low", "high", "n", "approximate")}
-                    if c.interval
-                    else {}
-                ),
-            }
-            for c in summarise(outcome.records)
-        ],
+        **results.as_json(outcome.records, lang),
     }
 
 
@@ -359,6 +307,7 @@ def _render(folders: Sequence[Path], out: Path | None, open_report: bool, lang: 
     return FINISHED
 
 
+app.command("evaluate")(evaluate)
 app.command("compare")(compare)
 app.command("gate")(gate)
 
@@ -384,6 +333,10 @@ def _listing(kind: str) -> list[tuple[str, str, str, str]]:
     """Rows of `HEADERS`, all text."""
     if kind == "studies":
         return [(s.name, s.summary, _pairs(s.settings), s.source) for s in studies().values()]
+    if kind == "adapters":
+        from latentbench.adapters import adapters
+
+        return [(a.name, a.summary, f"{a.name}:{a.takes}", a.source) for a in adapters().values()]
     from latentbench import catalog
 
     if kind == "models":

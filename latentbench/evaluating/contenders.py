@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from latentbench.adapters.adapted import Adapted
 from latentbench.records import model_name
 
 METHODS = (("encode", "decode"), ("transform", "inverse_transform"))
@@ -78,6 +79,8 @@ def _contender(name: str, seed: int, model: Any, log_likelihood: Callable[..., A
             if not callable(function):
                 raise TypeError(f"{what}: {function!r} is not callable")
         return Contender(name, seed, model, encode, decode, log_likelihood)
+    if isinstance(model, Adapted):
+        return Contender(name, seed, model, model.encode, model.decode, log_likelihood or model.log_likelihood)
     for first, second in METHODS:
         if callable(getattr(model, first, None)) and callable(getattr(model, second, None)):
             return Contender(name, seed, model, getattr(model, first), getattr(model, second), log_likelihood)

@@ -25,6 +25,7 @@ from latentbench.datasets import duplicates
 from latentbench.evaluating.callables import Callables, Calls
 from latentbench.evaluating.contenders import Contender
 from latentbench.evaluating.given import Given
+from latentbench.evaluating.hints import heeded
 from latentbench.evaluating.keeping import Keeper
 from latentbench.evaluating.modules import parameters_of
 from latentbench.evaluating.probe import note_changes, probe
@@ -63,7 +64,7 @@ def evaluate(
     fails later, on a sample it was not tried on, is recorded as failed, and the others are measured; its error is raised
     where there are no others."""
     device = torch.device("cuda" if plan.pick_device(asked) == "cuda" else "cpu")
-    models = [(one, Callables(one, given, calls)) for one in contenders]
+    models = [(one, Callables(one, *heeded(one.model, given, calls))) for one in contenders]
     for one, model in models:
         hear(one.name, one.seed, "probe")
         probe(model, device)
