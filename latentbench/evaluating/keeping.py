@@ -103,12 +103,8 @@ class Keeper:
             self._files.write_state(RunState(self._id, status, self._given.dataset.sha256, about))
 
     def _described(self) -> Any:
-        """What the run says of itself: of the data also what was noticed when they were read, of the models also what was
-        noticed when they were called."""
-        to_json = getattr(self._given.handed, "to_json", None)
-        form = {} if to_json is None else to_json()
-        data = {**self._info.dataset, **form, **({"notes": list(self._given.notes)} if self._given.notes else {})}
-        return replace(self._info, dataset=data, models=_models(self._contenders))
+        """What the run says of itself: of the models also what was noticed when they were called."""
+        return replace(self._info, models=_models(self._contenders))
 
     def _stamped(self) -> list[Record]:
         sizes = {r.latent_dim for r in self._rows if r.latent_dim is not None}

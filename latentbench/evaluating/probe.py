@@ -214,8 +214,7 @@ def _raw(model: Callables, z: Tensor, y: Tensor | None) -> Tensor:
 
 
 def _look_at_range(model: Callables, raw: Tensor) -> None:
-    outside, doubt = (getattr(model.handed, name, None) for name in ("outside", "doubt"))
-    beyond = 0.0 if outside is None else float(outside(raw))
+    beyond = model.handed.outside(raw)
     if beyond > OUTSIDE:
         reason = Reason.of(
             "model.outside_range",
@@ -226,7 +225,7 @@ def _look_at_range(model: Callables, raw: Tensor) -> None:
             high=float(raw.max()),
         )
         warn(model, reason)
-    elif doubt is not None and (text := doubt(raw)):
+    elif text := model.handed.doubt(raw):
         warn(model, Reason(text, "model.doubtful_range"))
 
 
