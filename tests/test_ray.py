@@ -31,7 +31,12 @@ from latentbench.running.unit import Part, Unit
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 HOME = str(Path(lb.__file__).parents[1])
-QUIET = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+QUIET = {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "OMP_NUM_THREADS": "1",
+    "RAY_worker_niceness": "0",
+}
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
 WORDS = ["--latent-dim=2", "--width=8", "--epochs=1", "--metrics=mse,kl", "--device=cpu", "--no-cache", "--quiet"]
 

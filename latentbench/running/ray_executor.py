@@ -48,8 +48,9 @@ PING, PINGS = 2.0, 4
 """Seconds between two looks whether the head is there, and how many fail in a row before it is taken to be gone."""
 REACH = 5.0
 """Seconds to reach the head of a cluster."""
-SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0"}
-"""Nothing is sent to anybody."""
+SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+"""Nothing is sent to anybody; units of a cluster of our own are no less urgent than those of the executor ``local`` (Ray's
+workers have a niceness of 15 otherwise)."""
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
