@@ -167,7 +167,7 @@ def test_models_keep_their_contract_on_vectors_and_series(model, shape):
 def test_a_sigmoid_ends_a_decoder_only_where_values_lie_between_0_and_1(shape, bounds):
     space = replace(space_of(shape), bounds=bounds)
     trunk = Trunk(shape, 3, 3, depth=1, width=8, net="mlp", space=space)
-    z = 1000 * normal((40, 3), "codes")
+    z = 1000 * normal((40, 3), "codes").float()
     decoded = trunk.decode(z)
     assert bool(((decoded >= 0) & (decoded <= 1)).all()) == (bounds == (0.0, 1.0))
 
