@@ -15,6 +15,7 @@ from latentbench.adapters import adapters, load
 from latentbench.adapters.known import called, named
 from latentbench.cli import main
 from latentbench.evaluating import evaluate as evaluating
+from latentbench.evaluating.hints import in_form
 
 MODELS = """
 import torch
@@ -166,6 +167,31 @@ def test_what_a_python_object_may_be(capsys, spec, sizes):
     found = tried(capsys, spec)["models"]
     assert {(m["name"], m["seed"]): m["latent"] for m in found} == sizes
     sys.modules.pop("models", None)
+
+
+def test_each_model_gets_images_in_its_own_form():
+    """By a hint of its adapter, or by an option; what is measured is the same."""
+    data = lb.load_dataset("digits")
+    plain, signed, last = (load(f"models.py:{name}") for name in ("pair", "signed", "last"))
+    models = {
+        "plain": plain,
+        "signed": in_form(signed, "", range=(-1.0, 1.0)),
+        "last": in_form(last, "", layout="channels_last"),
+    }
+    result = lb.evaluate(models, x_test=data, metrics="mse", quiet=True)
+    for name in ("signed", "last"):
+        assert result.value("mse", model=name) == pytest.approx(result.value("mse", model="plain"), rel=1e-5)
+    bytes_last = (data.test.x * 255).round().byte().movedim(1, 3).numpy()
+    result = lb.evaluate({k: models[k] for k in ("signed", "last")}, x_test=bytes_last, metrics="mse", quiet=True)
+    plain_mse = float((plain[1](plain[0](data.test.x)) - data.test.x).square().mean())
+    assert result.value("mse", model="signed") == pytest.approx(plain_mse, rel=0.02), "rounded to bytes"
+
+
+def test_options_say_the_form(capsys):
+    row = tried(capsys, "models.py:signed", "--range", "-1,1")["models"][0]
+    assert (row["sample"], row["given"]) == ([1, 8, 8], [-1.0, 1.0])
+    row = tried(capsys, "models.py:last", "--layout", "channels_last")["models"][0]
+    assert (row["sample"], row["given"]) == ([8, 8, 1], [0.0, 1.0])
 
 
 def test_a_dry_run_says_what_was_understood_and_writes_nothing(capsys):
