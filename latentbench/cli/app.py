@@ -206,6 +206,7 @@ def _save_config(run: Run, path: Path) -> None:
 
 def _dry_run(asked: Run, trained: Trained | None) -> None:
     from latentbench.running import plan
+    from latentbench.running.understood import told, understood
 
     planned = plan.plan(asked, trained)
     cells = [{"model": m, "seed": s} for m, s in planned.cells]
@@ -218,9 +219,12 @@ def _dry_run(asked: Run, trained: Trained | None) -> None:
             "cells": cells,
             "reused": len(planned.trained_before),
             "expected_cpu_seconds": planned.expected_seconds,
+            "data": understood(planned.dataset),
         }
         show(json.dumps(row, ensure_ascii=False))
         return
+    for line in told(planned.dataset):
+        show(line)
     for cell in cells:
         show(f"{cell['model']}\tseed {cell['seed']}")
     reused = f" ({len(planned.trained_before)} of them trained before)" if planned.trained_before else ""

@@ -36,6 +36,20 @@ class Scale:
     shift: tuple[float, ...]
     width: tuple[float, ...]
 
+    @classmethod
+    def of(cls, raw: Tensor) -> Self:
+        """The mean and the standard deviation (of n, not n - 1) of each column of training samples ``raw`` (n, ...,
+        columns). A column that never changes keeps its width: 1."""
+        rows = raw.double().reshape(-1, raw.shape[-1])
+        mean, width = rows.mean(0), rows.std(0, correction=0)
+        # A constant column's deviation is rounding: held against its size it says nothing.
+        still = width <= 1e-12 * rows.abs().amax(0)
+        # Twelve digits: the last ones hang on the order in which a processor adds, and hashes would with them.
+        shift, scale = (
+            tuple(float(f"{v:.12g}") for v in values.tolist()) for values in (mean, torch.where(still, 1.0, width))
+        )
+        return cls(shift, scale)
+
     def to_measured(self, raw: Tensor) -> Tensor:
         """Measured values of raw ones (n, ..., columns); in float64 where the raw ones are, else in float32."""
         return ((raw.double() - _column(self.shift, raw)) / _column(self.width, raw)).to(_real(raw))

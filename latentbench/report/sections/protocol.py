@@ -7,6 +7,7 @@ import gzip
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from latentbench.records import Reason
 from latentbench.report.exports import tables
 from latentbench.report.folder import RunFolder
 from latentbench.report.page_view import PageView
@@ -34,6 +35,11 @@ JUDGES = marked({"judge": "judge", "judge:second": "second judge"})
 SPLITS = marked(("train", "validation", "test"))
 
 
+WHERE_FROM = marked({
+    "train": "training samples", "val": "validation samples", "test": "test samples",
+})  # fmt: skip
+
+
 class Protocol(NamedTuple):
     """How one run was made: everything needed to have it again, and its data."""
 
@@ -59,7 +65,9 @@ def protocol(run: RunFolder) -> Protocol:
         (say("run"), next((r.run for r in run.records if r.run), run.label)),
         (say("data"), say("{name}, images of {shape}", name=data.get("name", run.dataset), shape=shape)),
         (say("splits"), words.commas(splits)),
+        *((say(WHERE_FROM[name]), words.reason(reason)) for name, reason in _origin(data)),
         (say("streamed"), streamed_note(data)),
+        *((say("how the data were read"), words.reason(Reason.from_json(note))) for note in data.get("notes") or ()),
         (say("data, sha256"), str(data.get("sha256") or run.dataset_hash)),
         ("latentbench", str(detail.get("version") or say("not recorded"))),
         (say("git revision"), str(detail.get("git") or say("none"))),
@@ -74,6 +82,12 @@ def protocol(run: RunFolder) -> Protocol:
         [(k, words.plain(v)) for k, v in (detail.get("config") or {}).items()], versions, models, judge, judges,
         _downloads(run),
     )  # fmt: skip
+
+
+def _origin(data: Mapping[str, Any]) -> list[tuple[str, Reason]]:
+    """Where the samples of each split come from, as the run's record says."""
+    origin = data.get("origin") or {}
+    return [(name, Reason.from_json(origin[name])) for name in WHERE_FROM if name in origin]
 
 
 def _counted(model: Any) -> Any:
