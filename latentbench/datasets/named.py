@@ -28,6 +28,8 @@ OPTIONS = ("x", "y", *(f"{a}_{split}" for split in SPLITS for a in "xy"), "layou
 """Options of a file of named arrays."""
 NOTHING = "none"
 """What is said of labels that are not to be used."""
+UNREADABLE = "unreadable"
+"""What is said of the values of an array that does not say what it holds; whoever asks for it is told why."""
 _WORDS = "|".join(word for words in SPLITS.values() for word in words)
 _FIRST = re.compile(rf"({_WORDS})[_\-./ ]*(.+)")
 _LAST = re.compile(rf"(.+?)[_\-./ ]*({_WORDS})")
@@ -108,7 +110,7 @@ def _best(held: Mapping[str, Held], known: tuple[str, ...], split: str | None, a
         of = _split_of(name)
         bare = name.lower() if split is None else of[1] if of is not None and of[0] == split else ""
         tail = bare.strip("/").rpartition("/")[2]
-        if len(one.shape) >= axes:
+        if len(one.shape) >= axes or one.kind == UNREADABLE:
             found.setdefault(bare if bare in known else tail, name)
     return next((found[name] for name in known if name in found), None)
 

@@ -104,7 +104,7 @@ def of_floats(place: str, low: float, high: float, above_one: float | None) -> R
     if -1 <= low <= -0.5 and high <= 1:
         return Range(-1, 1, (_said(-1, 1, low, high),))
     # One bright pixel among values in [0, 1] is a fault and no range.
-    if above_one is not None and above_one > 0.5:
+    if low >= 0 and high <= BYTE and above_one is not None and above_one > 0.5:
         return Range(0, BYTE, (_said(0, BYTE, low, high), *_little(high, BYTE)))
     raise _refused(place, low, high)
 
