@@ -93,7 +93,7 @@ def _unpack(kind: str, path: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(path) if kind == "zip" else tarfile.open(path) as archive:
             count = total = 0
-            for member in (_zip_members if isinstance(archive, zipfile.ZipFile) else _tar_members)(archive):  # type: ignore[operator]
+            for member in _zip_members(archive) if isinstance(archive, zipfile.ZipFile) else _tar_members(archive):
                 count, total = count + 1, total + member.size
                 if count > MEMBERS:
                     raise ValueError(f"it holds more than {MEMBERS:,} images")
@@ -103,7 +103,7 @@ def _unpack(kind: str, path: Path, folder: Path) -> None:
     except Exception as error:  # a damaged file makes zipfile, tarfile and zlib raise errors of every kind
         if isinstance(error, OSError) and error.errno is not None:  # the disk's, not the archive's
             raise
-        why = " ".join(str(error).split()) or type(error).__name__
+        why = " ".join(str(error).split()).partition(": - method")[0] or type(error).__name__
         raise ValueError(f"{path}: cannot be read as a {kind} archive: {why}") from None
 
 

@@ -277,7 +277,7 @@ def _standardised(
         raise ValueError(f"{read.place}: all training rows are the same: there is nothing to learn")
     space = kind(tuple(raw["train"].shape[1:]), columns=read.columns, scale=scale)
     return Dataset(
-        read.name, **splits, classes=classes, given_space=space,
+        read.name, splits["train"], splits["val"], splits["test"], classes, given_space=space,
         origin={which: piece.origin for which, piece in pieces.items()}, notes=(*read.notes, *_of_columns(x, scale)),
     )  # fmt: skip
 

@@ -130,7 +130,9 @@ def _key(reading: Reading) -> str:
 
     try:
         stats = [
-            (str(file.relative_to(reading.root)), (s := file.stat()).st_size, s.st_mtime_ns) for file in reading.files
+            (str(file.relative_to(reading.root)), (s := file.stat()).st_size, s.st_mtime_ns)
+            for file in reading.files
+            if isinstance(file, Path)
         ]
     except OSError as error:
         raise ValueError(f"{error.filename}: {error.strerror}: the folder is changing") from None

@@ -8,6 +8,7 @@ read as one. Splits are used as they are. Nothing is run that came with the data
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +113,7 @@ def _read(
         }
         return load_packed(place, name, Tree(branches, ()), size, options.get("range"), seed)
     bearable(f"{place}: {x}", 8 * sum(np.size(some[0][x]) * len(some) for some in by_split.values() if len(some)))
-    parts = {
-        s: Raw(_guarded(place, lambda some=some: _array(some, x)), labels[s], places[s]) for s, some in by_split.items()
-    }
+    parts = {s: Raw(_guarded(place, partial(_array, some, x)), labels[s], places[s]) for s, some in by_split.items()}
     return assemble(Read(place, name, parts, options), seed)
 
 

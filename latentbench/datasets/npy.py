@@ -28,8 +28,8 @@ def load_npy(argument: str, data_root: str, seed: int) -> Dataset:
     asked = where("npy", argument, named.OPTIONS)
     path = asked.place
     if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix == ENDING and p.is_file())[:MOST]
-        return from_arrays(path, {p.stem: _held(p) for p in files}, _bare(asked.options), seed)
+        inside = sorted(p for p in path.iterdir() if p.suffix == ENDING and p.is_file())[:MOST]
+        return from_arrays(path, {p.stem: _held(p) for p in inside}, _bare(asked.options), seed)
     regular("npy", path, "a file that numpy.save wrote, or a folder of them")
     files = {p.name: p for p in sorted(path.parent.iterdir()) if p.suffix == ENDING and p.is_file()}
     # Which one is the samples was said; the others are only there to be named.

@@ -151,9 +151,9 @@ def _ranges(reading: Reading, heads: Mapping[int, Head]) -> dict[str, Range]:
             reading.lost(i, values)
         else:
             found.setdefault(heads[i].mode[0], []).append(values)
-    for kind, values in found.items():
-        low, high = min(v[0] for v in values), max(v[1] for v in values)
-        above = float(np.mean([v[2] for v in values]))
+    for kind, all_of in found.items():
+        low, high = min(v[0] for v in all_of), max(v[1] for v in all_of)
+        above = float(np.mean([v[2] for v in all_of]))
         if reading.told is not None:
             out[kind] = told_range(str(reading.root), reading.told, low, high)
         elif kind == "I":

@@ -35,10 +35,10 @@ reconstructions of two of them stand beside these, and a loss over one holds abo
 
 
 class Part(NamedTuple):
-    """Samples as they were given: how many, their class numbers ``y`` (n,) or None, and the ``place`` they lie in, as one
+    """Samples as they were given: how many (``size``), their class numbers ``y`` (n,) or None, and the ``place`` they lie in, as one
     would call it (``x_train``, ``train/``)."""
 
-    count: int
+    size: int
     y: NDArray[Any] | None
     place: str
 
@@ -62,7 +62,7 @@ def allot(
     """
     if "train" not in given:
         raise ValueError(f"dataset '{name}': there is {' and '.join(given)} and no training part")
-    total = sum(part.count for part in given.values())
+    total = sum(part.size for part in given.values())
     if total < MINIMUM:
         raise ValueError(
             f"dataset '{name}': {total} {many} are too few for the judge and the neighbours; at least {MINIMUM}"
@@ -72,12 +72,12 @@ def allot(
         check_classes(name, np.concatenate([p.y for p in given.values() if p.y is not None]), classes, many)
     missing = [which for which in ("val", "test") if which not in given]
     shares = {0: (1.0,), 1: (1 - VALIDATION, VALIDATION), 2: SHARES}[len(missing)]
-    cut = parts(train.count, train.y, shares, numpy_rng(seed, "split")) if missing else [np.arange(train.count)]
+    cut = parts(train.size, train.y, shares, numpy_rng(seed, "split")) if missing else [np.arange(train.size)]
     rows = dict(zip(["train", *missing], cut, strict=True))
     out: dict[str, Piece] = {}
     for which in ("train", "val", "test"):
         of = "train" if which in rows else which
-        index = rows.get(which, np.arange(given[of].count))
+        index = rows.get(which, np.arange(given[of].size))
         out[which] = Piece(of, index, _origin(len(index), given[of]))
         if len(index) < LEAST:
             raise ValueError(f"dataset '{name}': the {which} split has {len(index)} {many}; at least {LEAST}")
@@ -85,13 +85,13 @@ def allot(
 
 
 def _origin(count: int, part: Part) -> Reason:
-    if count == part.count:
+    if count == part.size:
         return Reason.of("data.given", "all {count} of {place}, as given", count=count, place=part.place)
     return Reason.of(
         "data.cut",
         "{count} of the {whole} of {place}, drawn by the split seed",
         count=count,
-        whole=part.count,
+        whole=part.size,
         place=part.place,
     )
 
@@ -149,7 +149,7 @@ def streamed(
         )
     rows = torch.from_numpy(at["train"][pieces["train"].rows])
     return Dataset(
-        name, **by_name, classes=classes,
+        name, by_name["train"], by_name["val"], by_name["test"], classes,
         stream=Stream(pixels, rows, by_name["train"].x, sha256, torch.device("cpu")),
         whole={which: len(piece.rows) for which, piece in pieces.items()},
         origin={which: piece.origin for which, piece in pieces.items()},
