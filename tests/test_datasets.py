@@ -285,7 +285,7 @@ def test_files_that_are_no_npz_are_refused_in_one_line(tmp_path):
         "cut": "cannot be read",
         "damaged": "cannot be read",
         "foreign": "'x' is not an array",
-        "liar": "cannot be read",
+        "liar": "more than half of this machine.s memory",
         "absent": "no such file",
     }
     for name, words in expected.items():
