@@ -23,7 +23,7 @@ from torch import Tensor
 
 from latentbench.catalog import build_model
 from latentbench.config import Run
-from latentbench.datasets import folder
+from latentbench.datasets import folder, tree
 from latentbench.streaming import Stream, feed, real
 from latentbench.training.fit import Plan, fit, initialise
 
@@ -130,7 +130,7 @@ def main(count: int) -> None:
         started = time.perf_counter()
         whole = torch.cat(list(stream.blocks()))
         order = list(torch.randperm(len(stream)).split(BATCH))
-        files = folder._files(root)[1]
+        files = [file for branch in tree.look(root).branches.values() for file in branch.files]
         train = [files[i] for i in stream.rows.tolist()][:1000]
 
         def loader(**options: object) -> Iterator[Tensor]:

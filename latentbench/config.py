@@ -184,7 +184,9 @@ class Run(BaseModel):
 
     models: Names = Field(("ae", "vae"), min_length=1, description="model specs, comma-separated: ae, vae:beta=4, ...")
     dataset: str = Field(
-        "digits", min_length=1, description="digits, lines, shapes, mnist, fashion-mnist, npz:PATH or folder:PATH"
+        "digits",
+        min_length=1,
+        description="digits, lines, shapes, mnist, ..., or files: npz:PATH, folder:PATH, csv:PATH, ...",
     )
     latent_dim: int | None = Field(None, ge=1, le=4096, description="latent size d (digits: 8)")
     depth: int = Field(2, ge=0, le=16, description="hidden layers of encoder and decoder; 0 = linear")

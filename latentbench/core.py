@@ -91,8 +91,12 @@ class Dataset:
     whole: Mapping[str, int] = field(default_factory=dict)
     given_space: Space | None = None
     """What one sample is, where its shape does not tell all of it."""
-    origin: Mapping[str, Any] = field(default_factory=dict)
+    form: Mapping[str, Any] = field(default_factory=dict)
     """How data that was handed over was understood (its layout, its range, its labels), as a run's record holds it."""
+    origin: Mapping[str, Reason] = field(default_factory=dict)
+    """Where the samples of each split come from (``train``, ``val``, ``test``): given as they are, or cut from what."""
+    notes: tuple[Reason, ...] = ()
+    """What was done with the data while they were read, or seen in them, that one would want to know."""
 
     @cached_property
     def space(self) -> Space:

@@ -111,6 +111,15 @@ class Reason(str):
         """Whether code and values say all there is: not where one name stands for two values in different parts."""
         return all(p.values.items() <= self.values.items() for p in self.parts)
 
+    def to_json(self) -> dict[str, Any]:
+        """As a file holds it beside others."""
+        return {"text": str(self), "code": self.code, "values": dict(self.values)}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Reason:
+        """The inverse of `to_json`."""
+        return cls.recorded(str(row["text"]), str(row.get("code") or ""), dict(row.get("values") or {}))
+
     @classmethod
     def recorded(cls, text: str, code: str, values: Mapping[str, Any]) -> Reason:
         """The reason that a record's three fields hold."""

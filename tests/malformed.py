@@ -111,7 +111,10 @@ def _value(name: str) -> st.SearchStrategy[str]:
             st.sampled_from([
                 "digit", "digits:", "digits:x", "npz", "npz:", "npz:/nowhere.npz", "npz:~nobody-of-this-name/x.npz", "folder:~nobody-of-this-name/x", "npz:/dev/zero", "npz:{tmp}", "npz:{tmp}/fifo",
                 "npz:{tmp}/junk", "npz:{tmp}/bomb.npz", "npz:{tmp}/liar.npz", "npz:{tmp}/pickle.npz", "folder:", "folder:/nowhere",
-                "folder:{tmp}/junk", "folder:{tmp}/empty", ":", *BLANK, *JUNK,
+                "folder:{tmp}/junk", "folder:{tmp}/empty", ":", "npz:{tmp}/junk:x=", "npz:{tmp}/junk:z=a", "npz::x=a", "npy:{tmp}/junk", "npy:{tmp}/fifo",
+                "npy:{tmp}", "mat:{tmp}/junk", "mat:/dev/zero", "idx:{tmp}/junk", "idx:{tmp}", "csv:{tmp}/junk", "csv:{tmp}/fifo", "csv:/dev/zero",
+                "cifar:{tmp}", "cifar:/nowhere", "zip:{tmp}/junk", "zip:{tmp}/fifo", "tar:{tmp}/junk", "tar:/dev/zero", "h5:{tmp}/fifo", "hf:{tmp}",
+                "hf:{tmp}/absent", "arrow:{tmp}/fifo", "h5ad:{tmp}", "parquet:{tmp}/fifo", "folder:{tmp}/empty:size=0", "folder:{tmp}:size=8xx", *BLANK, *JUNK,
             ]), dirty,
         )  # fmt: skip
     return st.one_of(st.sampled_from(BLANK), dirty, st.just("x" * 5000))

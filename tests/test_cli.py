@@ -146,12 +146,11 @@ Y = np.arange(120) % 3
     ("arrays", "said"),
     [
         ({"x": np.where(np.arange(36).reshape(6, 6) == 7, np.nan, X)}, "NaN"),
-        ({"images": X}, "no array 'x'"),
-        ({"x": X[:, 0]}, "not images"),
-        ({"x": X * 2 - 1}, "[0, 1]"),
+        ({"one": X, "two": X}, "x=NAME"),
+        ({"x": X[:, :, :3, None]}, "not images"),
+        ({"x": X * 3 - 1}, "[0, 1]"),
         ({"x": X[:60], "y": Y[:60]}, "at least 120"),
-        ({"x": X, "y": Y * 0}, "single class"),
-        ({"x": X, "y": Y[1:]}, "one label an image"),
+        ({"x": X, "y": Y[1:]}, "one label a sample"),
         ({"x": np.full(120, None)}, "Python objects"),
     ],
 )

@@ -19,6 +19,7 @@ from latentbench.catalog import build_model, find_metrics
 from latentbench.config import Run, make_run
 from latentbench.core import Dataset
 from latentbench.datasets import decoded, folder
+from latentbench.datasets import images as image_files
 from latentbench.measuring import scoring
 from latentbench.metrics.memorisation import closest, closest_seen, seen_count
 from latentbench.report.sections.protocol import streamed_note
@@ -162,7 +163,7 @@ def test_a_run_says_what_it_streamed_and_what_was_measured_on_samples(tmp_path, 
     planned = plan.plan(run)
     assert "124 of 1,200 train" in next(w for w in planned.warnings if "streams" in w)
     # The workers take what the plan has laid down, and decode nothing.
-    monkeypatch.setattr(folder, "_pixels", lambda *a, **k: pytest.fail("decoded again"))
+    monkeypatch.setattr(image_files, "pixels", lambda *a, **k: pytest.fail("decoded again"))
     rows = {}
     for unit in planned.units:
         if unit.kind in ("train", "measure"):
@@ -218,24 +219,37 @@ def test_a_changed_folder_is_refused_by_a_worker_and_decoded_anew_by_a_plan(tmp_
 
 def test_a_folder_that_changes_while_it_is_decoded(tmp_path, monkeypatch):
     root = pictures(tmp_path / "own", COUNT, (SIDE, SIDE))
-    read = folder._pixels
+    read = image_files.pixels
 
-    def meddle(file: Path, mode: str, size: tuple[int, int]):
+    def meddle(file: Path, *how: object):
         if file.name == "00600.bmp":
             os.utime(root / "c0/00000.bmp", ns=(1, 1))
-        return read(file, mode, size)
+        return read(file, *how)
 
-    monkeypatch.setattr(folder, "_pixels", meddle)
+    monkeypatch.setattr(image_files, "pixels", meddle)
     with pytest.raises(ValueError, match="changed while they were being decoded"):
         load(root, tmp_path)
     assert left(tmp_path) == []
 
 
-def test_broken_and_equal_images_leave_nothing_behind(tmp_path):
+def test_a_broken_image_is_left_out_the_same_from_disk_and_in_memory(tmp_path):
     root = pictures(tmp_path / "own", COUNT, (SIDE, SIDE))
     whole = (root / "c1/00601.bmp").read_bytes()
     (root / "c1/00601.bmp").write_bytes(whole[: len(whole) - 20])
-    with pytest.raises(ValueError, match=r"c1/00601\.bmp: cannot be read as an image") as caught:
+    data, again, memory = load(root, tmp_path), load(root, tmp_path), folder.load(str(root), "", 0)
+    assert sum(data.whole.values()) == sum(len(s.x) for s in (memory.train, memory.val, memory.test)) == COUNT - 1
+    assert torch.equal(torch.cat(list(data.stream.blocks())), memory.train.x)
+    assert data.sha256 == again.sha256
+    assert data.notes == again.notes == memory.notes
+    assert "c1/00601.bmp" in data.notes[-1]
+
+
+def test_many_broken_and_equal_images_leave_nothing_behind(tmp_path):
+    root = pictures(tmp_path / "own", COUNT, (SIDE, SIDE))
+    whole = (root / "c1/00601.bmp").read_bytes()
+    for i in range(1, 43, 2):
+        (root / f"c1/{i:05}.bmp").write_bytes(whole[: len(whole) - 20])
+    with pytest.raises(ValueError, match=r"c1/00001\.bmp: cannot be read as an image.*21 of the 2000") as caught:
         load(root, tmp_path)
     assert "\n" not in str(caught.value)
     for file in root.rglob("*.bmp"):
@@ -245,7 +259,7 @@ def test_broken_and_equal_images_leave_nothing_behind(tmp_path):
     assert left(tmp_path) == []
 
 
-def test_images_of_other_sizes_get_the_size_of_the_first(tmp_path):
+def test_images_of_other_sizes_get_the_commonest_size(tmp_path):
     root = pictures(tmp_path / "own", COUNT, (SIDE, SIDE))
     Image.fromarray(np.full((31, 17), 7, np.uint8)).save(root / "c1/00601.bmp")
     whole = folder.load(str(root), "", 0)
@@ -282,16 +296,16 @@ def test_a_damaged_file_names_itself(images, tmp_path):
 
 LOAD = """
 import sys, time
-from latentbench.datasets import decoded, folder
+from latentbench.datasets import decoded, folder, images
 fill, fills = decoded._fill, []
 decoded._fill = lambda *a: fills.append(1) or fill(*a)
-read = folder._pixels
-def pixels(file, mode, size):
+read = images.pixels
+def pixels(file, *how):
     if sys.argv[3] == "hang" and file.name == "00700.bmp":
         print("in the middle", flush=True)
         time.sleep(600)
-    return read(file, mode, size)
-folder._pixels = pixels
+    return read(file, *how)
+images.pixels = pixels
 data = folder.load_within(sys.argv[1], sys.argv[2], 0, 480 * 1024, True)
 print(data.sha256, len(fills))
 """
@@ -324,7 +338,7 @@ import sys, threading, time
 import torch
 from latentbench.catalog import build_model
 from latentbench.config import Run
-from latentbench.datasets import folder
+from latentbench.datasets import folder, tree
 from latentbench.training.fit import Plan, fit, initialise
 
 torch.set_num_threads(1)
@@ -338,7 +352,7 @@ def train(images, val):
     fit(model, images, val, Plan(1, 0, 64, 1e-3), 0)
 
 train(torch.rand(128, 3, 8, 8), torch.rand(64, 3, 8, 8))
-folder._files(folder.Path(sys.argv[1]))  # Pillow and its plug-ins
+tree.look(folder.Path(sys.argv[1]))  # Pillow and its plug-ins
 base, peak, going = anonymous(), 0, True
 
 def watch():

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from latentbench.files.outputs import at_home
 from latentbench.files.plain_text import one_line
 
 
@@ -89,7 +90,7 @@ class Adapter:
 
 def folder(argument: str, *needed: str) -> Path:
     """The folder of this path, which holds files of these names. Raises ValueError for another."""
-    path = Path(argument).expanduser()
+    path = at_home("model", argument)
     if not path.is_dir():
         raise ValueError("there is no such folder" if not path.exists() else "is no folder")
     for name in needed:
@@ -101,7 +102,7 @@ def folder(argument: str, *needed: str) -> Path:
 
 def files(argument: str, least: int = 1, most: int = 2) -> list[Path]:
     """The files of a list with commas between them. Raises ValueError where one is not there or their number is another."""
-    paths = [Path(word.strip()).expanduser() for word in argument.split(",")]
+    paths = [at_home("model", word.strip()) for word in argument.split(",")]
     if not least <= len(paths) <= most:
         wanted = str(least) if least == most else f"{least} or {most}"
         raise ValueError(f"{len(paths)} files are named with commas between them; expected {wanted}")

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from latentbench.files.outputs import at_home
 from latentbench.adapters.adapted import Adapted, Adapter, Loading, folder
 from latentbench.refusals import unknown
 
@@ -34,7 +35,7 @@ CODE = ("encoder.pkl", "decoder.pkl")
 
 def load(argument: str, loading: Loading) -> Adapted:
     """The model of a folder; of a pipeline's output the one in ``final_model``."""
-    path = Path(argument).expanduser()
+    path = at_home("model", argument)
     inner = path / "final_model"
     path = folder(
         str(inner if inner.is_dir() and not (path / "model.pt").exists() else path), "model_config.json", "model.pt"

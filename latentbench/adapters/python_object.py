@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from latentbench.files.outputs import at_home
 from latentbench.catalog import look_here_too, own_error
 from latentbench.refusals import unknown
 
@@ -48,7 +49,7 @@ def from_module(owner: str, name: str) -> Any:
 def from_file(owner: str, name: str) -> Any:
     """The model ``name`` of a Python file, which is run; what lies beside it can be imported by it. Raises ValueError with
     the file's own error where it cannot be run, and for a name that it does not hold."""
-    spec, path = f"{owner}:{name}", Path(owner).expanduser()
+    spec, path = f"{owner}:{name}", at_home("model", owner)
     if not path.is_file():
         raise ValueError(f"model '{spec}': there is no file {path}")
     here = str(path.resolve().parent)

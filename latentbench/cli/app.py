@@ -211,6 +211,7 @@ def _save_config(run: Run, path: Path) -> None:
 
 def _dry_run(asked: Run, trained: Trained | None) -> None:
     from latentbench.running import executor, plan
+    from latentbench.running.understood import told, understood
 
     planned = plan.plan(asked, trained)
     there = executor.room(planned.executor)
@@ -228,9 +229,12 @@ def _dry_run(asked: Run, trained: Trained | None) -> None:
             "units": len(planned.units),
             **asdict(there),
             "expected_seconds": planned.expected_seconds / cores,
+            "data": understood(planned.dataset),
         }
         show(json.dumps(row, ensure_ascii=False))
         return
+    for line in told(planned.dataset):
+        show(line)
     for cell in cells:
         show(f"{cell['model']}\tseed {cell['seed']}")
     reused = f" ({len(planned.trained_before)} of them trained before)" if planned.trained_before else ""

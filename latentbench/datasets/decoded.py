@@ -2,14 +2,16 @@
 
 The file is ``NAME-KEY-SHA256.npy``: KEY says what it was made from, SHA256 what is in it, and both are known without
 opening it. It is written under another name, by one process at a time, and renamed when it is whole: what bears the name
-is never half a file, whoever was killed when, and a second run waits and then uses it.
+is never half a file, whoever was killed when, and a second run waits and then uses it. What was left out of it and why
+stands in a file of the same name that ends in ``.json``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -18,14 +20,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from latentbench import records
+
 FileShape = tuple[int, int, int, int]
 
 
 class Decoded(NamedTuple):
-    """A whole file of decoded images and the hex sha256 of its content."""
+    """A whole file of decoded images, the hex sha256 of its content, and what is to be known ``about`` the files it was made
+    from, which lies beside it."""
 
     path: Path
     sha256: str
+    about: Mapping[str, Any]
 
     def open(self) -> Tensor:
         """The images, uint8 (n, c, h, w), mapped: memory is the system's, which may take it back. Raises ValueError where
@@ -41,7 +47,11 @@ class Decoded(NamedTuple):
 def find(folder: Path, stem: str) -> Decoded | None:
     """The file made under this stem (NAME-KEY), if there is one."""
     for path in sorted(folder.glob(f"{_escaped(stem)}-*.npy")):
-        return Decoded(path, path.stem.rpartition("-")[2])
+        try:
+            about = json.loads(path.with_suffix(".json").read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        return Decoded(path, path.stem.rpartition("-")[2], about)
     return None
 
 
@@ -49,9 +59,15 @@ def _escaped(stem: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in stem)
 
 
-def write(folder: Path, stem: str, shape: FileShape, images: Iterable[NDArray[np.uint8]]) -> Decoded:
+def write(
+    folder: Path,
+    stem: str,
+    shape: FileShape,
+    images: Iterable[NDArray[np.uint8]],
+    about: Callable[[], Mapping[str, Any]] = dict,
+) -> Decoded:
     """Write ``images``, ``shape[0]`` of them, each uint8 (c, h, w), unless another process just did. They are asked for
-    one by one and none is kept. Raises ValueError, one line, where the disk has no room or refuses."""
+    one by one and none is kept; when all are written, what is to be known ``about`` them. Raises ValueError, one line, where the disk has no room or refuses."""
     from filelock import FileLock
 
     part = folder / f".{stem}.part"
@@ -63,7 +79,8 @@ def write(folder: Path, stem: str, shape: FileShape, images: Iterable[NDArray[np
             try:
                 with part.open("wb") as file:
                     sha256 = _fill(file, shape, images)
-                final = Decoded(folder / f"{stem}-{sha256}.npy", sha256)
+                final = Decoded(folder / f"{stem}-{sha256}.npy", sha256, about())
+                records.write_text(final.path.with_suffix(".json"), json.dumps(final.about, ensure_ascii=False) + "\n")
                 os.replace(part, final.path)
             finally:
                 part.unlink(missing_ok=True)

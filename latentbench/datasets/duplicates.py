@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from latentbench.core import Dataset, Split
-from latentbench.records import Record
+from latentbench.records import Reason, Record
 from latentbench.streaming import Stream
 
 LEAST = 20
@@ -90,7 +90,11 @@ def removed(dataset: Dataset) -> Dataset:
         train = _kept(dataset, "train", dataset.train, first)
     val, test = (_kept(dataset, name, getattr(dataset, name), first) for name in ("val", "test"))
     whole = dict(dataset.whole) | ({} if stream is None else {"train": len(stream)})
-    return replace(dataset, train=train, val=val, test=test, stream=stream, whole=whole)
+    before = len(dataset.images) + len(dataset.val.x) + len(dataset.test.x)
+    after = len(train.x if stream is None else stream) + len(val.x) + len(test.x)
+    note = Reason.of("data.deduped", "{count} copies are left out (--dedupe)", count=before - after)
+    notes = (*dataset.notes, note) if after < before else dataset.notes
+    return replace(dataset, train=train, val=val, test=test, stream=stream, whole=whole, notes=notes)
 
 
 def _first(found: list[bytes], before: set[bytes]) -> Tensor:

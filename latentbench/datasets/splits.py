@@ -8,8 +8,9 @@ neighbours can be told from ten that are none.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 from latentbench.core import Dataset, Split
 from latentbench.datasets.labels import NONE
 from latentbench.randomness import numpy_rng
+from latentbench.records import Reason
 from latentbench.spaces.known import space_of
 from latentbench.spaces.space import Scale
 from latentbench.streaming import Stream, real
@@ -26,9 +28,75 @@ from latentbench.streaming import Stream, real
 MINIMUM = 120
 CLASS_MINIMUM = 5
 SHARES = (0.6, 0.2, 0.2)
+VALIDATION = 1 / 6
+"""Share of a given training part that becomes a validation or a test split, where only that one is missing."""
+LEAST = 20
+"""Samples without which a given split is too small to measure anything on."""
 SAMPLE = 1 / 16
 """Share of the memory that each split's sample may take where the images are streamed. There are three, a model's
 reconstructions of two of them stand beside these, and a loss over one holds about five arrays of its size at once."""
+
+
+class Part(NamedTuple):
+    """Samples as they were given: how many (``size``), their class numbers ``y`` (n,) or None, and the ``place`` they lie in, as one
+    would call it (``x_train``, ``train/``)."""
+
+    size: int
+    y: NDArray[Any] | None
+    place: str
+
+
+class Piece(NamedTuple):
+    """A split: the ``rows`` of the part ``of`` that it is made of, ascending, and where they come ``from``."""
+
+    of: str
+    rows: NDArray[np.int64]
+    origin: Reason
+
+
+def allot(
+    name: str, given: Mapping[str, Part], seed: int, classes: tuple[str, ...] = (), many: str = "images"
+) -> dict[str, Piece]:
+    """The three splits of what was given as ``train`` and, where there are such, ``val`` and ``test``. What was given is used
+    as it is; what is missing is cut from train: `VALIDATION` of it for one of the two, 60 / 20 / 20 where both are missing.
+
+    Raises ValueError where there are fewer than `MINIMUM` samples in all or `LEAST` in a split, a class of fewer than
+    `CLASS_MINIMUM` or none but one, or nothing to train on.
+    """
+    if "train" not in given:
+        raise ValueError(f"dataset '{name}': there is {' and '.join(given)} and no training part")
+    total = sum(part.size for part in given.values())
+    if total < MINIMUM:
+        raise ValueError(
+            f"dataset '{name}': {total} {many} are too few for the judge and the neighbours; at least {MINIMUM}"
+        )
+    train = given["train"]
+    if train.y is not None:
+        check_classes(name, np.concatenate([p.y for p in given.values() if p.y is not None]), classes, many)
+    missing = [which for which in ("val", "test") if which not in given]
+    shares = {0: (1.0,), 1: (1 - VALIDATION, VALIDATION), 2: SHARES}[len(missing)]
+    cut = parts(train.size, train.y, shares, numpy_rng(seed, "split")) if missing else [np.arange(train.size)]
+    rows = dict(zip(["train", *missing], cut, strict=True))
+    out: dict[str, Piece] = {}
+    for which in ("train", "val", "test"):
+        of = "train" if which in rows else which
+        index = rows.get(which, np.arange(given[of].size))
+        out[which] = Piece(of, index, _origin(len(index), given[of]))
+        if len(index) < LEAST:
+            raise ValueError(f"dataset '{name}': the {which} split has {len(index)} {many}; at least {LEAST}")
+    return out
+
+
+def _origin(count: int, part: Part) -> Reason:
+    if count == part.size:
+        return Reason.of("data.given", "all {count} of {place}, as given", count=count, place=part.place)
+    return Reason.of(
+        "data.cut",
+        "{count} of the {whole} of {place}, drawn by the split seed",
+        count=count,
+        whole=part.size,
+        place=part.place,
+    )
 
 
 def stratified(name: str, x: NDArray[Any], y: NDArray[Any] | None, seed: int, classes: tuple[str, ...] = ()) -> Dataset:
@@ -36,8 +104,16 @@ def stratified(name: str, x: NDArray[Any], y: NDArray[Any] | None, seed: int, cl
 
     Raises ValueError where there are fewer than `MINIMUM` images, a class of fewer than `CLASS_MINIMUM`, or one class.
     """
-    train, val, test = _split(name, len(x), y, seed, classes)
-    return Dataset(name, pick(x, y, train), pick(x, y, val), pick(x, y, test), classes)
+    return divided(name, {"train": x}, {"train": Part(len(x), y, name)}, seed, classes)
+
+
+def divided(
+    name: str, x: Mapping[str, NDArray[Any]], given: Mapping[str, Part], seed: int, classes: tuple[str, ...] = ()
+) -> Dataset:
+    """A Dataset from images ``x`` (n, c, h, w), float32 in [0, 1] or uint8, of the parts that were ``given``; see `allot`."""
+    pieces = allot(name, given, seed, classes)
+    train, val, test = (pick(x[p.of], given[p.of].y, p.rows) for p in pieces.values())
+    return Dataset(name, train, val, test, classes, origin={k: p.origin for k, p in pieces.items()})
 
 
 def standardised(
@@ -56,30 +132,34 @@ def standardised(
     """
     values = torch.from_numpy(np.ascontiguousarray(raw, dtype=np.float64))
     space = space_of(values.shape[1:])
-    indices = _split(name, len(raw), y, seed, classes, space.many)
-    scale = Scale.of(values[indices[0]])
+    pieces = allot(name, {"train": Part(len(raw), y, name)}, seed, classes)
+    rows = [piece.rows for piece in pieces.values()]
+    scale = Scale.of(values[rows[0]])
     measured = scale.to_measured(values).float().numpy()
-    train, val, test = (pick(measured, y, index) for index in indices)
+    train, val, test = (pick(measured, y, index) for index in rows)
     if factors is not None:
         train, val, test = (
             split._replace(factors=torch.from_numpy(factors[index]))
-            for split, index in zip((train, val, test), indices, strict=True)
+            for split, index in zip((train, val, test), rows, strict=True)
         )
-    return Dataset(name, train, val, test, classes, given_space=replace(space, columns=columns, scale=scale))
+    space = replace(space, columns=columns, scale=scale)
+    origin = {which: piece.origin for which, piece in pieces.items()}
+    return Dataset(name, train, val, test, classes, given_space=space, origin=origin)
 
 
 def streamed(
     name: str,
     pixels: Tensor,
     sha256: str,
-    y: NDArray[Any] | None,
+    at: Mapping[str, NDArray[np.int64]],
+    given: Mapping[str, Part],
     seed: int,
     classes: tuple[str, ...],
     memory: int,
 ) -> Dataset:
-    """A Dataset like that of `stratified`, with the same images in each split, of ``pixels`` uint8 (n, c, h, w) that stay
-    on disk and have this ``sha256``. Its splits hold samples of at most `SAMPLE` of ``memory`` bytes each, drawn by the
-    seed and stratified.
+    """A Dataset like that of `divided`, with the same images in each split, of ``pixels`` uint8 (n, c, h, w) that stay
+    on disk and have this ``sha256``; ``at`` says in which rows of them each part lies. Its splits hold samples of at most
+    `SAMPLE` of ``memory`` bytes each, drawn by the seed and stratified.
 
     Raises ValueError also where that much memory holds too few images to measure anything on.
     """
@@ -90,28 +170,24 @@ def streamed(
             f"memory: {memory / 2**20:.4g} MiB is too little for '{name}': a sample of each split must hold {least} images "
             f"of {image / 2**10:.4g} KiB; at least {math.ceil(least * image / SAMPLE / 2**20)}MiB"
         )
-    splits = dict(zip(("train", "val", "test"), _split(name, len(pixels), y, seed, classes), strict=True))
+    pieces = allot(name, given, seed, classes)
     by_name: dict[str, Split] = {}
-    for which, index in splits.items():
-        share = min(1.0, most / len(index))
+    for which, piece in pieces.items():
+        share, y = min(1.0, most / len(piece.rows)), given[piece.of].y
+        labels = None if y is None else y[piece.rows]
         rng = numpy_rng(seed, f"sample of {which}")
-        drawn = parts(len(index), None if y is None else y[index], (share, 1 - share), rng)[0] if share < 1 else ...
-        by_name[which] = pick(pixels.numpy(), y, index[drawn])
-    stream = Stream(pixels, torch.from_numpy(splits["train"]), by_name["train"].x, sha256, torch.device("cpu"))
-    whole = {which: len(index) for which, index in splits.items()}
-    return Dataset(name, by_name["train"], by_name["val"], by_name["test"], classes, stream=stream, whole=whole)
-
-
-def _split(
-    name: str, n: int, y: NDArray[Any] | None, seed: int, classes: tuple[str, ...], many: str = "images"
-) -> list[NDArray[np.int64]]:
-    if n < MINIMUM:
-        raise ValueError(
-            f"dataset '{name}': {n} {many} are too few for the judge and the neighbours; at least {MINIMUM}"
+        drawn = parts(len(piece.rows), labels, (share, 1 - share), rng)[0] if share < 1 else np.arange(len(piece.rows))
+        sample = pick(pixels.numpy(), None, at[piece.of][piece.rows[drawn]])
+        by_name[which] = (
+            sample if labels is None else sample._replace(y=torch.from_numpy(labels[drawn].astype(np.int64)))
         )
-    if y is not None:
-        check_classes(name, y, classes, many)
-    return parts(n, y, SHARES, numpy_rng(seed, "split"))
+    rows = torch.from_numpy(at["train"][pieces["train"].rows])
+    return Dataset(
+        name, by_name["train"], by_name["val"], by_name["test"], classes,
+        stream=Stream(pixels, rows, by_name["train"].x, sha256, torch.device("cpu")),
+        whole={which: len(piece.rows) for which, piece in pieces.items()},
+        origin={which: piece.origin for which, piece in pieces.items()},
+    )  # fmt: skip
 
 
 def check_classes(name: str, y: NDArray[Any], classes: tuple[str, ...], many: str = "images") -> None:

@@ -22,12 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentbench.core import Dataset, DatasetEntry
-from latentbench.datasets.splits import parts, pick
+from latentbench.datasets.splits import Part, divided
 from latentbench.datasets.torchvision_guard import torchvision
 from latentbench.files.outputs import at_home
-from latentbench.randomness import numpy_rng
 
-VALIDATION = 1 / 6
 PATIENCE = 20.0
 """Seconds that a silent mirror is waited for."""
 
@@ -46,9 +44,9 @@ def load_family(kind: str, name: str, argument: str, data_root: str, seed: int) 
         (x, y), (x_test, y_test) = (_arrays(make(root, train=flag)) for flag in (True, False))
     except Exception as error:  # a damaged file can fail anywhere in the reading; its place is what helps
         raise ValueError(f"dataset '{name}': cannot read the files in {folder.absolute()}: {error}") from None
-    kept, val = parts(len(x), y, (1 - VALIDATION, VALIDATION), numpy_rng(seed, "split"))
     classes = tuple(str(c).partition(" - ")[0] for c in make.classes)
-    return Dataset(name, pick(x, y, kept), pick(x, y, val), pick(x_test, y_test, np.arange(len(x_test))), classes)
+    given = {"train": Part(len(x), y, "train-images"), "test": Part(len(x_test), y_test, "t10k-images")}
+    return divided(name, {"train": x, "test": x_test}, given, seed, classes)
 
 
 def _files(make: Any) -> list[str]:

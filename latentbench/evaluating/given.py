@@ -5,7 +5,7 @@
     values    range or scale -> measured values
     labels    of any kind -> classes, one mapping for all splits (`latentbench.datasets.labels`)
 
-What was understood is kept: in ``Dataset.origin``, which the run's record takes up, and as sentences in ``notes``.
+What was understood is kept: in ``Dataset.form``, which the run's record takes up, and as sentences in ``notes``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from latentbench.evaluating.layout import check_layout, find_layout, without_one
 from latentbench.evaluating.sources import Source, read
 from latentbench.evaluating.values import Range
 from latentbench.randomness import numpy_rng
+from latentbench.records import Reason
 from latentbench.spaces.image import Image
 from latentbench.spaces.space import Scale, Space
 
@@ -87,14 +88,13 @@ def given(
     splits = {which: _split(which, source, handed, classes) for which, source in sources.items()}
     notes += _of_labels(classes)
     dataset = _dataset(name, splits, seed, classes)
-    origin = {
+    form = {
         "layout": handed.layout.axes,
         "range": None if handed.range is None else list(handed.range),
         "type": str(handed.dtype).removeprefix("torch."),
         "labels": _labels_row(classes),
-        "notes": list(notes),
     }
-    dataset = replace(dataset, given_space=space, origin=origin)
+    dataset = replace(dataset, given_space=space, form=form, notes=tuple(Reason(note) for note in notes))
     validation = splits["val"].x if "val" in splits else None
     return Given(dataset, handed, splits.get("train"), validation, notes=tuple(notes))
 

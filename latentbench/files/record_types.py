@@ -214,6 +214,9 @@ DEFINITION: Mapping[str, Check] = {
 }  # fmt: skip
 """What a run says of a metric."""
 
+_SAID = holding({"text": text, "code": optional(label), "values": optional(mapped(either(text, number)))})
+"""A sentence that knows what it says (`records.Reason`)."""
+
 RUN: Mapping[str, Check] = {
     "config": optional(holding({
         "models": either(_NAMES, label), "epochs": optional(natural), "lang": optional(label), "dataset": label,
@@ -224,7 +227,7 @@ RUN: Mapping[str, Check] = {
     "version": optional(label),
     "dataset": optional(holding({
         "name": label, "sha256": optional(label), "shape": several(strict_positive), "classes": several(either(text, number)),
-        "sizes": mapped(natural), "splits": optional(_NAMES),
+        "sizes": mapped(natural), "splits": optional(_NAMES), "origin": optional(mapped(_SAID)), "notes": optional(several(_SAID)),
     })),
     "models": optional(mapped(optional(holding({
         "params": optional(holding({})), "parameters": optional(natural), "decoder_variance": _NUMBER,

@@ -73,7 +73,8 @@ def describe_run(
             "sizes": {n: dataset.whole.get(n, len(getattr(dataset, n).x)) for n in ("train", "val", "test")},
             **({"splits": [data.sha256 for data in splits]} if others else {}),
             **_streamed(dataset),
-            **dataset.origin,
+            **dataset.form,
+            **_read_as(dataset),
         },
         models=models,
         definitions=define(metrics),
@@ -86,6 +87,16 @@ def _streamed(dataset: Dataset) -> dict[str, Any]:
     if dataset.stream is None:
         return {}
     return {"streamed": {"samples": {n: len(getattr(dataset, n).x) for n in ("train", "val", "test")}}}
+
+
+def _read_as(dataset: Dataset) -> dict[str, Any]:
+    """Where the samples of each split come from, and what was done with the data while they were read."""
+    row: dict[str, Any] = {}
+    if dataset.origin:
+        row["origin"] = {name: reason.to_json() for name, reason in dataset.origin.items()}
+    if dataset.notes:
+        row["notes"] = [note.to_json() for note in dataset.notes]
+    return row
 
 
 def describe_environment(device: str) -> dict[str, Any]:

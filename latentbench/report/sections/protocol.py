@@ -39,6 +39,11 @@ JUDGES = marked({"judge": "judge", "judge:second": "second judge"})
 SPLITS = marked(("train", "validation", "test"))
 
 
+WHERE_FROM = marked({
+    "train": "training samples", "val": "validation samples", "test": "test samples",
+})  # fmt: skip
+
+
 class Protocol(NamedTuple):
     """How one run was made: everything needed to have it again, and its data."""
 
@@ -65,7 +70,9 @@ def protocol(run: RunFolder) -> Protocol:
         (say("run"), next((r.run for r in run.records if r.run), run.label)),
         (say("data"), say("{name}, images of {shape}", name=data.get("name", run.dataset), shape=shape)),
         (say("splits"), words.commas(splits)),
+        *((say(WHERE_FROM[name]), words.reason(reason)) for name, reason in _origin(data)),
         (say("streamed"), streamed_note(data)),
+        *((say("how the data were read"), words.reason(Reason.from_json(note))) for note in data.get("notes") or ()),
         (say("data, sha256"), str(data.get("sha256") or run.dataset_hash)),
         ("latentbench", str(detail.get("version") or say("not recorded"))),
         (say("git revision"), str(detail.get("git") or say("none"))),
@@ -80,6 +87,12 @@ def protocol(run: RunFolder) -> Protocol:
         [(k, words.plain(v)) for k, v in (detail.get("config") or {}).items()], versions, models,
         noticed(detail), judge, judges, _downloads(run),
     )  # fmt: skip
+
+
+def _origin(data: Mapping[str, Any]) -> list[tuple[str, Reason]]:
+    """Where the samples of each split come from, as the run's record says."""
+    origin = data.get("origin") or {}
+    return [(name, Reason.from_json(origin[name])) for name in WHERE_FROM if name in origin]
 
 
 def _counted(model: Any) -> Any:
