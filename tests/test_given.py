@@ -109,7 +109,7 @@ def test_floats_of_another_range_are_recognised_and_said():
         run = next(r for r in found.records if r.kind == "run")
         assert run.detail["dataset"]["range"] == [float(v) for v in span.split(",")]
         assert run.detail["dataset"]["layout"] == "n,c,h,w"
-        assert "measured in [0, 1]" in run.detail["dataset"]["notes"][0]
+        assert "measured in [0, 1]" in run.detail["dataset"]["notes"][0]["text"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert mse(flat, same, GREY * 6 - 3, range=(-3, 3)) == pytest.approx(0, abs=1e-12)
@@ -545,4 +545,4 @@ def test_samples_without_a_label_count_wherever_none_is_asked_for(monkeypatch):
         assert partly.value(metric) == pytest.approx(alone.value(metric), rel=1e-9)
     row = next(r for r in partly.records if r.kind == "run").detail["dataset"]
     assert row["labels"]["unlabelled"]["y_test"] == int((~known).sum())
-    assert "have no label" in row["notes"][0]
+    assert "have no label" in row["notes"][0]["text"]

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.files.outputs import at_home
 from latentbench.adapters.adapted import Adapted, Adapter, Loading, folder
+from latentbench.files.outputs import at_home
 from latentbench.refusals import unknown
 
 GAUSSIAN = frozenset(

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from latentbench.files.outputs import at_home
 from latentbench.catalog import look_here_too, own_error
+from latentbench.files.outputs import at_home
 from latentbench.refusals import unknown
 
 

@@ -18,12 +18,12 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
-from latentbench.files.outputs import at_home
 from latentbench.core import Dataset, DatasetEntry
 from latentbench.datasets.folder import DEFAULTS, OPTIONS, load_images
 from latentbench.datasets.pictures import sized
 from latentbench.datasets.tree import is_image
 from latentbench.datasets.where import regular, where
+from latentbench.files.outputs import at_home
 from latentbench.records import digest
 
 MEMBERS = 2_000_000

@@ -17,11 +17,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from latentbench.files.outputs import at_home
 from latentbench.datasets import images
 from latentbench.datasets.assemble import SMALLEST
 from latentbench.datasets.images import Broken, Head, Size, Source
 from latentbench.datasets.values import Range, of_bytes, of_floats, of_integers, told_range
+from latentbench.files.outputs import at_home
 from latentbench.records import Reason
 
 T = TypeVar("T")
