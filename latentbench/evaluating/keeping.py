@@ -109,7 +109,10 @@ class Keeper:
     def _stamped(self) -> list[Record]:
         sizes = {r.latent_dim for r in self._rows if r.latent_dim is not None}
         head = replace(self._described().to_record(), latent_dim=sizes.pop() if len(sizes) == 1 else None)
-        return [replace(r, run=self._id, environment=self._mark) for r in (head, *self._rows)]
+        run = (
+            self._id if self._files is not None else ""
+        )  # what is kept in memory may be put together with more of its kind
+        return [replace(r, run=run, environment=self._mark) for r in (head, *self._rows)]
 
 
 def _models(contenders: Sequence[tuple[Contender, Callables]]) -> dict[str, Any]:

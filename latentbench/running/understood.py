@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -59,7 +60,10 @@ def told(dataset: Dataset) -> list[str]:
 
 
 def _range(x: torch.Tensor) -> list[float]:
-    return [float(f"{float(v):.7g}") for v in (x.min(), x.max())]
+    """The least and the largest value, to what float32 leaves of them beside their difference."""
+    low, high = float(x.min()), float(x.max())
+    digits = 5 - math.floor(math.log10(high - low)) if high > low else 6
+    return [round(low, digits), round(high, digits)]
 
 
 def _count(split: Split, number: int) -> int:

@@ -69,15 +69,15 @@ when it was in place, where, by which process."""
 def _logged(unit: Unit) -> Iterator[None]:
     where = {"unit": unit.folder, "host": run_folder.host(), "pid": os.getpid(), "placement": machine.placement()}
 
-    def say(event: str) -> None:
+    def log(event: str) -> None:
         if named := os.environ.get(LOG):
             line = json.dumps({"time": time.time(), "event": event, **where})
             with open(named, "ab", buffering=0) as file:  # one write a line: no two processes mix theirs
                 file.write(f"{line}\n".encode())
 
-    say("begun")
+    log("begun")
     yield
-    say("in place")
+    log("in place")
 
 
 @cache
