@@ -8,8 +8,10 @@ from fakes import example, fake_encoding
 from proofs import proofs
 
 from latentbench.catalog import metrics
-from latentbench.core import Metric
+from latentbench.core import Metric, Value
+from latentbench.measuring import scoring
 from latentbench.metrics import decoding
+from latentbench.records import Record
 from latentbench.testing import METRIC_CHECKS, ContractBroken, check_metric
 from latentbench.testing.metrics import PRECISION, example_for, number, precision_hardly_matters, tensors
 
@@ -126,3 +128,12 @@ def test_a_device_changes_nothing(sigma):
         assert measure(metric, e) == pytest.approx(measure(metric, here), rel=1e-6, abs=1e-9), name
         if metric.references is not None:
             metric.references(e, **metric.params)
+
+
+def test_a_detail_that_is_no_finite_number_costs_no_record():
+    told = {"shares": (0.5, float("nan")), "nested": {"low": float("-inf")}, "count": 3, "name": "x"}
+    metric = Metric("latent.spread", lambda e: Value(1.0, detail=told), "none", (0.0, None), "u", "digits", "test")
+    [record] = scoring.score(fake_encoding(), [metric], Record())
+    assert record.value == 1.0
+    assert record.detail == {"count": 3, "name": "x", "not_finite": ["shares", "nested"]}
+    assert Record.from_json(record.to_json()).detail == record.detail

@@ -152,7 +152,22 @@ def _score(view: Encoding, metric: Metric, base: Record) -> Record:
         reason = Reason.of("failed.not_finite", "the value is {value}, not a finite number", value=value)
         return replace(base, status="failed", reason=reason)
     finite = None if samples is None or not all(map(math.isfinite, samples)) else tuple(map(float, samples))
-    return replace(base, value=float(value), samples=finite, detail={**detail, **_sampled(view, metric)})
+    return replace(base, value=float(value), samples=finite, detail={**_finite(detail), **_sampled(view, metric)})
+
+
+def _finite(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """Details as a record can hold them: an entry in which a number is not finite is left out, and named."""
+    lost = [name for name, value in detail.items() if not _is_finite(value)]
+    kept = {name: value for name, value in detail.items() if name not in lost}
+    return kept | ({"not_finite": lost} if lost else {})
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _seen_by(metric: Metric, view: Encoding) -> Encoding:
