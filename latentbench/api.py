@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentbench import catalog, records
-from latentbench.config import Run, make_run, parse_folders, with_study
+from latentbench.config import Run, make_run, with_study
 from latentbench.core import Dataset
+from latentbench.option_values import parse_folders
 from latentbench.records import Record
 from latentbench.run_folder import RunFiles
 from latentbench.run_info import RunInfo, find_run_info

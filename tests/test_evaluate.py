@@ -174,7 +174,9 @@ def test_copies_among_the_images_are_counted():
 def test_validation_images_are_the_datasets_own(monkeypatch):
     """Of arrays it is not known which were validated on: what is set apart for the judge is no validation split."""
     seen = []
-    monkeypatch.setattr(scoring, "score", lambda encoding, metrics, row: seen.append(encoding) or [])
+    monkeypatch.setattr(
+        scoring, "score", lambda encoding, metrics, row: (row.role == "model" and seen.append(encoding)) or []
+    )
     unjudged = {"y_test": None, "y_train": None, "metrics": "mse"}
     evaluate(lambda x: PCA.encode(x).mu, PCA.decode, **unjudged)
     evaluate(lambda x: PCA.encode(x).mu, PCA.decode, **unjudged, x_train=None)
