@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentbench import catalog, records
-from latentbench.config import Run, make_run, with_study
+from latentbench.config import Run, make_run, parse_folders
 from latentbench.core import Dataset
-from latentbench.option_values import parse_folders
 from latentbench.records import Record
 from latentbench.run_folder import RunFiles
 from latentbench.run_info import RunInfo, find_run_info
@@ -22,6 +21,7 @@ from latentbench.running import anew, execute, plan, worker
 from latentbench.running.assemble import Outcome
 from latentbench.spaces.known import space_from_json
 from latentbench.spaces.space import Space
+from latentbench.studies.presets import with_study
 
 if TYPE_CHECKING:
     import pandas

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from latentbench.config import make_run, studies, with_study
+from latentbench.config import make_run
 from latentbench.records import Record
 from latentbench.report.sections.published import beside, row
+from latentbench.studies.presets import studies, with_study
 
 NOTE = {
     "name": "s",

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from latentbench import config
-from latentbench.config import EXECUTION_OPTIONS, Run, execution_options, load_toml, make_run, parse_spec, with_study
+from latentbench.config import EXECUTION_OPTIONS, Run, execution_options, load_toml, make_run, parse_spec
+from latentbench.studies.presets import studies, with_study
 
 OPTIONS = [config.option_name(f) for f in Run.model_fields]
 
@@ -255,9 +256,9 @@ def test_settings_win_over_their_study():
     assert "summary" not in asked
 
 
-@pytest.mark.parametrize("study", config.studies())
+@pytest.mark.parametrize("study", studies())
 def test_every_study_is_a_run_and_says_what_it_is_for(study):
-    preset = config.studies()[study]
+    preset = studies()[study]
     assert isinstance(preset.summary, str)
     assert preset.summary
     run = make_run(with_study({"study": study}))

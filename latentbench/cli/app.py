@@ -34,10 +34,11 @@ from latentbench.cli.compare_and_gate import FINISHED, Action, compare, gate
 from latentbench.cli.console import rich_table, say_line, show
 from latentbench.cli.evaluate import evaluate
 from latentbench.cli.stopping import stopping
-from latentbench.config import EXECUTION_OPTIONS, Run, load_toml, make_run, option_name, overruled, studies, with_study
+from latentbench.config import EXECUTION_OPTIONS, Run, load_toml, make_run, option_name, overruled
 from latentbench.files.outputs import given as named
 from latentbench.files.plain_text import LONGEST, one_line
 from latentbench.refusals import unknown
+from latentbench.studies.presets import studies, with_study
 
 if TYPE_CHECKING:
     from latentbench.running.anew import Trained

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from latentbench import catalog
-from latentbench.config import studies
 from latentbench.measuring import scoring
 from latentbench.records import Kept, Reason, Record, digest
 from latentbench.run_folder import RunFiles, RunState, RunStatus, Seal
@@ -19,6 +18,7 @@ from latentbench.running.plan import Planned
 from latentbench.running.provenance import describe_environment, describe_run
 from latentbench.running.reuse import Reused
 from latentbench.running.unit import Part
+from latentbench.studies.presets import studies
 
 
 class Page(Protocol):

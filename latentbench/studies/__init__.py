@@ -1,0 +1,1 @@
+"""Studies: runs that answer a question, as presets."""
