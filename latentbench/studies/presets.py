@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from latentbench.config import Run, load_toml
+from latentbench.config import Run, load_toml, make_run
 from latentbench.refusals import unknown
 
 
