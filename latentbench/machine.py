@@ -89,13 +89,20 @@ def workers() -> int | None:
     return _number(WORKERS, os.environ[WORKERS], "workers") if WORKERS in os.environ else None
 
 
+WORDS = 200
+"""Most characters of a placement."""
 PLACEMENT = "LATENTBENCH_PLACEMENT"
 """Environment variable in which an executor tells a worker process where it was put, in words."""
 
 
 def placement() -> str | None:
-    """Where an executor put this worker: the node, and whether it is alone there; None where nobody said so."""
-    return os.environ.get(PLACEMENT) or None
+    """Where an executor put this worker: the node, and whether it is alone there; None where nobody said so. Raises ValueError
+    where the variable says it in more than `WORDS` characters, or in some that cannot be shown."""
+    words = os.environ.get(PLACEMENT)
+    if words is not None and not (words.isprintable() and 0 < len(words) <= WORDS):
+        shown = ascii(words[:40])[1:-1]
+        raise ValueError(f"{PLACEMENT}: '{shown}' is not allowed (allowed: 1 to {WORDS} characters that can be shown)")
+    return words
 
 
 def undisturbed(workers: int | None, load: float | None, threads: int) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from latentbench import machine
 from latentbench.cli import main
 from latentbench.machine import memory
-from latentbench.running import reuse
+from latentbench.running import reuse, unit_log
 
 GIB = 1 << 30
 V1_NONE = 9223372036854771712
@@ -75,6 +75,8 @@ VARIABLES = {
     machine.THREADS: ("0", "1025", "", "many", "1.5", "9" * 5000),
     machine.WORKERS: ("0", "1025", "", "many", "²", "9" * 5000),
     reuse.CACHE_VARIABLE: ("", " ", "a\x1bb", "x" * 5000, "/dev/null", "{tmp}/file", "{tmp}/file/below", "{tmp}/loop/below", "~nobody-of-this-name/x"),
+    machine.PLACEMENT: ("", "a\x1bb", "x" * 5000),
+    unit_log.LOG: ("", " ", "a\x1bb", "x" * 5000, "/dev/null", "{tmp}", "{tmp}/none/below", "~nobody-of-this-name/x"),
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ def test_records_come_back_as_they_were_written(tmp_path):
     assert not files.is_run
     files.write_records(ROWS)
     assert files.is_run
-    assert files.read_records("x") == ROWS
+    assert list(files.read_records("x")) == ROWS
 
 
 @pytest.mark.parametrize("kind", ["nowhere", "file", "empty", "unfinished"])

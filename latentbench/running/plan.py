@@ -29,6 +29,7 @@ from latentbench.running.manifest import Manifest
 from latentbench.running.parts import BLOCK, Parts
 from latentbench.running.reuse import Reused
 from latentbench.running.unit import Part, Unit, UnitKind
+from latentbench.running.unit_log import log_file
 from latentbench.spaces.space import Space
 
 
@@ -80,7 +81,7 @@ def plan(asked: Run, trained: Trained | None = None) -> Planned:
     Raises ValueError, one line, for an unknown model, field, dataset, metric or executor, data that cannot be used, a
     device that is not there, or a folder to reuse that holds no run.
     """
-    for variable in (machine.threads, machine.workers, reuse.cache_folder):
+    for variable in (machine.threads, machine.workers, machine.placement, reuse.cache_folder, log_file):
         variable()  # what the user's environment says is asked for before anything is begun
     entry, _ = catalog.find_dataset(asked.dataset)
     run = asked.resolve({"latent_dim": 16, "epochs": 50, "batch_size": 128, **entry.defaults})

@@ -17,9 +17,7 @@ import shutil
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -28,7 +26,7 @@ from typing import Any
 
 import torch
 
-from latentbench import catalog, machine, records, run_folder
+from latentbench import catalog, machine, records
 from latentbench.catalog import ModelSpec
 from latentbench.config import Run
 from latentbench.core import Dataset, Encoding, Metric
@@ -42,6 +40,7 @@ from latentbench.running import manifest
 from latentbench.running.manifest import Rows
 from latentbench.running.parts import BLOCK
 from latentbench.running.unit import Listen, Part, Unit, UnitKind
+from latentbench.running.unit_log import logged
 from latentbench.spaces.space import Space
 from latentbench.training.fit import Diverged, History, Plan, initialise
 from latentbench.training.stacking import fit_all
@@ -55,29 +54,9 @@ def perform(unit: Unit, listen: Listen) -> None:
     if unit.is_done:
         return
     shutil.rmtree(unit.path, ignore_errors=True)  # damaged, or it made do without what is there now
-    with _logged(unit), whole_or_not_at_all(unit.path) as folder:
+    with logged(unit), whole_or_not_at_all(unit.path) as folder:
         rows = KINDS[unit.kind](unit, folder, listen)
         manifest.write(folder, manifest.here("cpu" if unit.kind == "judge" else unit.device), rows)
-
-
-LOG = "LATENTBENCH_UNIT_LOG"
-"""Environment variable that names a file to which two lines of JSON are added for every unit computed: when it was begun and
-when it was in place, where, by which process."""
-
-
-@contextmanager
-def _logged(unit: Unit) -> Iterator[None]:
-    where = {"unit": unit.folder, "host": run_folder.host(), "pid": os.getpid(), "placement": machine.placement()}
-
-    def log(event: str) -> None:
-        if named := os.environ.get(LOG):
-            line = json.dumps({"time": time.time(), "event": event, **where})
-            with open(named, "ab", buffering=0) as file:  # one write a line: no two processes mix theirs
-                file.write(f"{line}\n".encode())
-
-    log("begun")
-    yield
-    log("in place")
 
 
 @cache
