@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -31,6 +32,10 @@ SMALL = {
 NOT_CALLABLE = 7
 
 
+ONE_AT_A_TIME = threading.Lock()
+"""Weights are drawn from torch's own generator, which the threads of a process share."""
+
+
 class InThisProcess:
     """Carries out units one after another where it stands; two may wait."""
 
@@ -55,7 +60,8 @@ class InThisProcess:
         unit = Unit.from_json(json.loads(self.waiting.pop(0)))
         self.carried_out.append(unit.folder)
         try:
-            worker.perform(unit, self.listen)
+            with ONE_AT_A_TIME:
+                worker.perform(unit, self.listen)
         except Exception as error:
             return unit, str(error)
         return unit, ""

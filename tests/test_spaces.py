@@ -12,7 +12,7 @@ from fakes import fake_encoding, normal
 
 from latentbench import catalog
 from latentbench.core import BOUNDS, Dataset
-from latentbench.datasets import tables, waves
+from latentbench.datasets import sklearn_tables, waves
 from latentbench.datasets.splits import standardised
 from latentbench.measuring.judge import train_judge
 from latentbench.metrics.reconstruction import explained_share, mean_squared_error
@@ -289,7 +289,7 @@ def test_a_linear_autoencoder_of_a_table_is_its_pca():
     from latentbench.config import make_run
     from latentbench.training.fit import Plan, fit, initialise
 
-    data = tables.BREAST_CANCER.load("", "", 0)
+    data = sklearn_tables.BREAST_CANCER.load("", "", 0)
     run = make_run({"models": "ae", "latent_dim": 6, "depth": 0})
     model = initialise(lambda: catalog.build_model("ae", run, data.space), 0)
     fit(model, data.train.x, data.val.x, Plan(300, 0, 64, 1e-2), 0)

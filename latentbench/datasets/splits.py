@@ -132,7 +132,7 @@ def standardised(
     """
     values = torch.from_numpy(np.ascontiguousarray(raw, dtype=np.float64))
     space = space_of(values.shape[1:])
-    pieces = allot(name, {"train": Part(len(raw), y, name)}, seed, classes)
+    pieces = allot(name, {"train": Part(len(raw), y, name)}, seed, classes, space.many)
     rows = [piece.rows for piece in pieces.values()]
     scale = Scale.of(values[rows[0]])
     measured = scale.to_measured(values).float().numpy()
