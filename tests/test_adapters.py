@@ -312,7 +312,7 @@ def test_scvi(here):
     saved = torch.load("bare/model.pt", weights_only=False)
     saved["attr_dict"]["more"] = Evil()
     torch.save(saved, "bare/model.pt")
-    with pytest.raises(ValueError, match=r"holds pickled objects \(pathlib.*\).*--trust"):
+    with pytest.raises(ValueError, match=r"holds pickled objects \(.*\).*--trust"):
         load("scvi:bare,100")
     assert not Path("touched").exists()
     cells.obs["lane"] = [str(k % 2) for k in range(len(x))]

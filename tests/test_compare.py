@@ -209,6 +209,28 @@ def test_references_and_the_judge_make_no_claim_but_the_judge_is_named():
     assert "judge:second quality" in note
 
 
+def test_another_judge_is_no_change_of_the_model():
+    """What a judge scores has its level from that judge: only what the same judge measured is better or worse. A metric that
+    needs none is compared as always, and so is one of a judge that is on both sides the same."""
+    names = ("validity", "validity.second_judge", "hole")
+    needs = {"validity": {"needs": ["judge"]}, "hole": {"needs": []}}
+
+    def side(level, first, second):
+        measured = [r for n in names for r in rows(noise(7) - level, metric=n, better="higher")]
+        judges = rows([first], model="judge", role="judge") + rows([second], model="judge:second", role="judge")
+        run = Record(kind="run", dataset="d", dataset_hash="aa", detail={"definitions": needs})
+        return [run, *measured, *(replace(r, seed=None) for r in judges)]
+
+    def verdicts(first, second):
+        found = compare_records(side(0.0, 0.9, 0.8), side(0.5, first, second))
+        return {c.metric: (c.verdict, c.reason_codes) for c in found.changes}
+
+    lost, other = ("worse", ()), ("unknown", ("judge differs",))
+    assert verdicts(0.9, 0.8) == dict.fromkeys(names, lost)
+    assert verdicts(0.91, 0.8) == {"validity": other, "validity.second_judge": lost, "hole": lost}
+    assert verdicts(0.9, 0.81) == {"validity": lost, "validity.second_judge": other, "hole": lost}
+
+
 def test_a_model_is_compared_whatever_its_name_begins_with():
     found = compare_records(*(rows(noise(k), model="judgement") + rows(noise(k), model="floor:mine") for k in (1, 2)))
     assert {c.subject for c in found.changes} == {"judgement", "floor:mine"}

@@ -26,7 +26,7 @@ from latentbench.comparing import benchmark_files
 from latentbench.comparing.change import FAMILYWISE, Change, amount, decide, finding
 from latentbench.comparing.matching import Key, Matched, alone, change, identity, is_claim, labels, measure, twins
 from latentbench.config import execution_options
-from latentbench.records import Kept, Record
+from latentbench.records import JUDGE, SECOND_JUDGE, Kept, Record
 from latentbench.refusals import unknown
 from latentbench.run_folder import RunFiles
 from latentbench.run_info import RunInfo, find_run_info
@@ -40,6 +40,10 @@ SESSIONS = (
     "Timings of two runs are one launch each, at different times, and get a verdict only where they differ several times "
     "over: `latentbench gate` runs both revisions in turns and can tell more."
 )
+
+
+BY_SECOND = ".second_judge"
+"""How the name of a metric ends that the second judge measured."""
 
 
 @dataclass(frozen=True)
@@ -134,14 +138,15 @@ def compare_records(
     if not b.keys() & h.keys():
         raise ValueError(f"compare: {names[0]} and {names[1]} measured nothing in common: {_apart(b, h)}")
     pairs = _matched(b, h, machine)
-    matched = {key: m for key, m in pairs.items() if m is not None}
+    definitions = (find_run_info(head) or RunInfo()).definitions
+    judges = _judges_that_differ(base, head)
+    matched = {key: _judged(m, judges, definitions) for key, m in pairs.items() if m is not None}
     asked = _with([replace(m.change, subject=label[key]) for key, m in matched.items()], thresholds or {})
     decided = [
         replace(c, verdict="worse") if m.lost else c
         for c, m in zip(decide(asked, alpha), matched.values(), strict=True)
     ]
     notes = [*_notes(base, head, b, h), *([SESSIONS] if any(c.relative for c in decided) else [])]
-    definitions = (find_run_info(head) or RunInfo()).definitions
     return Comparison(*names, tuple(decided), tuple(notes), definitions)
 
 
@@ -168,6 +173,29 @@ def _machines(base: Sequence[Record], head: Sequence[Record]) -> str:
             return "not recorded"
         described.append({name: info.environment.get(name) for name in MACHINE})
     return benchmark_files.difference(*described)
+
+
+def _checks_of_judges(side: Sequence[Record]) -> dict[str, float | None]:
+    """What was measured of each judge, by its name and the metric."""
+    return {f"{c.model} {c.metric}": c.values.get(None) for c in summarise(side) if c.role == "judge"}
+
+
+def _judges_that_differ(base: Sequence[Record], head: Sequence[Record]) -> frozenset[str]:
+    """The names of the judges that both sides have and that do not measure alike: trained anew from another seed or by other
+    code, or on a processor whose last digits are others."""
+    before, after = map(_checks_of_judges, (base, head))
+    return frozenset(key.partition(" ")[0] for key in before.keys() & after.keys() if before[key] != after[key])
+
+
+def _judged(m: Matched, judges: frozenset[str], definitions: Mapping[str, Mapping[str, Any]]) -> Matched:
+    """A change of what another judge measured says nothing of the model: the level of a valid share is the judge's own, and
+    between judges of two seeds it moves by a tenth, alike for every seed of the model."""
+    metric = m.change.metric
+    name = SECOND_JUDGE if metric.endswith(BY_SECOND) else JUDGE
+    about = definitions.get(metric.removesuffix(BY_SECOND), {})
+    if m.lost or m.change.harm is None or name not in judges or "judge" not in (about.get("needs") or ()):
+        return m
+    return Matched(m.change.barred("the judge differs, and with it what it scores", "judge differs"))
 
 
 def _apart(b: Mapping[Key, Cell], h: Mapping[Key, Cell]) -> str:
@@ -214,10 +242,6 @@ def _notes(base: Sequence[Record], head: Sequence[Record], b: Mapping[Key, Cell]
         out.append(f"config differs: {fields}")
     if fields := benchmark_files.difference(before.environment, after.environment):
         out.append(f"environment differs: {fields}")
-    judged = [
-        {f"{c.model} {c.metric}": c.values.get(None) for c in summarise(side) if c.role == "judge"}
-        for side in (base, head)
-    ]
-    if fields := benchmark_files.difference(*judged):
+    if fields := benchmark_files.difference(*map(_checks_of_judges, (base, head))):
         out.append(f"the judge differs, and with it what it scores: {fields}")
     return out

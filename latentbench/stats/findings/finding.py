@@ -58,6 +58,7 @@ CAVEATS = {
     "fails more": "the subject failed at more seeds than its rival, and what is left of it would flatter it",
     "protocol differs": "the two were measured in different ways: parameters, split, latent size, unit, direction or target",
     "machine differs": "the two were timed on different machines, or on ones that are not recorded",
+    "judge differs": "the two were judged by different judges, of which each sets another level",
     "zero time": "a time of 0 has no ratio",
     "reference moved": "the machine did not treat the two alike: a workload that is the same on both sides changed too",
     "one value": "a single value on a side allows no interval",
