@@ -481,6 +481,14 @@ def test_mean_and_half_width_share_their_decimals():
     assert words.spread(168_992.0, 12.0) == ("168\u202f992", "12")
 
 
+@pytest.mark.parametrize("shape", [(1, 64), (64, 1), (2, 90), (41, 1, 3), (300, 300)])
+def test_a_sprite_of_narrow_images_is_averaged_down_as_far_as_they_go(shape):
+    thumbs = np.full((7, *shape), 200, np.uint8)
+    sheet = images.sprite(thumbs)
+    assert max(sheet.tile_width, sheet.tile_height) <= images.THUMB
+    assert min(sheet.tile_width, sheet.tile_height) >= 1
+
+
 def test_sprite_tiles_stand_where_their_positions_say():
     rng = np.random.default_rng(0)
     thumbs = rng.integers(0, 256, (7, 5, 4), dtype=np.uint8)

@@ -94,8 +94,9 @@ def sprite(thumbs: Array) -> Sprite:
     """All thumbnails (m, h, w[, 3]) in one square-ish sheet, row by row."""
     factor = math.ceil(max(thumbs.shape[1:3]) / THUMB)
     if factor > 1:
-        h, w = (side // factor * factor for side in thumbs.shape[1:3])
-        blocks = thumbs[:, :h, :w].reshape(len(thumbs), h // factor, factor, w // factor, factor, *thumbs.shape[3:])
+        down, across = (min(factor, side) for side in thumbs.shape[1:3])  # a narrow image keeps its one row
+        h, w = thumbs.shape[1] // down * down, thumbs.shape[2] // across * across
+        blocks = thumbs[:, :h, :w].reshape(len(thumbs), h // down, down, w // across, across, *thumbs.shape[3:])
         thumbs = blocks.mean(axis=(2, 4)).round().astype(np.uint8)
     m, h, w = thumbs.shape[:3]
     columns = max(1, math.ceil(math.sqrt(m)))
