@@ -31,12 +31,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import binomtest
 
-from latentbench import records
+from latentbench import catalog, records
 from latentbench.comparing.change import Change, decide, of_verdict
 from latentbench.comparing.matching import between, identity, is_claim
 from latentbench.comparing.runs import compare_records
 from latentbench.records import Record
 from latentbench.running import manifest
+from latentbench.running.provenance import define
 from latentbench.running.unit import Unit
 from latentbench.stats.cells import Cell, Seed, summarise
 from latentbench.stats.intervals import t_interval
@@ -209,7 +210,8 @@ def finished(place: Path, seeds: Sequence[int]) -> list[Record] | None:
 
 def outcome(base: Sequence[Record], head: Sequence[Record]) -> dict[str, Any]:
     """Verdicts of one comparison, as `latentbench compare` gives them."""
-    found = compare_records(base, head).changes
+    about = Record(kind="run", detail={"definitions": define(catalog.metrics().values())})
+    found = compare_records([about, *base], [about, *head]).changes
     claims = [c for c in found if c.better != "none" and c.harm is not None]
     out: dict[str, Any] = {v: [told(c) for c in of_verdict(found, v)] for v in ("worse", "better")}
     return {**out, "claims": len(claims), "least_adjusted_p": min(c.adjusted for c in claims)}
