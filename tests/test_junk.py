@@ -80,7 +80,7 @@ def test_means_lie_between_the_images_that_they_are_made_of():
     spread = [float(made(k, count=200).samples.var(0).mean()) for k in ("average", "blend", "subset_mean")]
     assert spread == sorted(spread, reverse=True)
     torch.testing.assert_close(made("mean").samples[0], X.mean(0))
-    assert len(made("mean", count=1000).samples) == 1 + image.HALVES
+    assert len(made("mean", count=1000).samples) == 1 + junk.HALVES
 
 
 def test_what_is_made_and_is_real_after_all_is_left_out():

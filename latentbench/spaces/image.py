@@ -31,12 +31,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latentbench.randomness import randn
-from latentbench.spaces.junk import Kind, Made, pairs, some
+from latentbench.spaces.junk import Kind, Made, average, blend, mean, pairs, some
 from latentbench.spaces.networks import mlp
 from latentbench.spaces.space import Net, Networks, Space
 
-HALVES = 20
-"""Means of random halves beside the mean image."""
 GREYS = 99
 """Images of one grey each among the anchors."""
 SMALL = 1024
@@ -72,27 +70,9 @@ def _rows(x: Tensor, count: int, g: torch.Generator) -> Made:
     return Made(whole.gather(2, order), whole[None])
 
 
-def _blend(x: Tensor, count: int, g: torch.Generator) -> Made:
-    images = some(x, count * 8, g).view(count, 8, *x.shape[1:])
-    weights = torch.rand((count, 8, 1, 1, 1), generator=g) + 0.5
-    return Made((images * weights).sum(1) / weights.sum(1), images.transpose(0, 1))
-
-
 def _subset_mean(x: Tensor, count: int, g: torch.Generator) -> Made:
     sizes = (2 ** (4 + 4 * torch.rand(count, generator=g))).long().tolist()
     return Made(torch.stack([some(x, size, g).mean(0) for size in sizes]) if sizes else x[:0])
-
-
-def _mean(x: Tensor, count: int, g: torch.Generator) -> Made:
-    """The mean image and means of random halves, its own neighbourhood: so the floor is a share and not a coin."""
-    half = max(1, len(x) // 2)
-    halves = [x[torch.randperm(len(x), generator=g)[:half]].mean(0) for _ in range(min(count, HALVES))]
-    return Made(torch.stack([x.mean(0), *halves]))
-
-
-def _average(x: Tensor, count: int, g: torch.Generator) -> Made:
-    a, b = pairs(x, count, g)
-    return Made((a + b) / 2, torch.stack([a, b]))
 
 
 def _maximum(x: Tensor, count: int, g: torch.Generator) -> Made:
@@ -159,14 +139,14 @@ IMAGES: tuple[Kind, ...] = (
     Kind("noise", _noise, shown=True, floor=True),
     Kind("gaussian_noise", _gaussian_noise, shown=False, floor=True),
     Kind("shuffle", _shuffle, shown=True, floor=True),
-    Kind("mean", _mean, shown=False, floor=True),
+    Kind("mean", mean, shown=False, floor=True),
     Kind("black", _black, shown=True, floor=True, weight=0.25, single=True),
     Kind("white", _white, shown=True, floor=True, weight=0.25, single=True),
     Kind("constant", _constant, shown=True, floor=True, weight=0.5),
     Kind("rows", _rows, shown=False),
-    Kind("blend", _blend, shown=True),
+    Kind("blend", blend, shown=True),
     Kind("subset_mean", _subset_mean, shown=True),
-    Kind("average", _average, shown=False),
+    Kind("average", average, shown=False),
     Kind("maximum", _maximum, shown=True),
     Kind("halves", _halves, shown=True),
     Kind("sides", _sides, shown=False),

@@ -34,6 +34,8 @@ SAME = 0.01
 """Share of the data's variance below which two samples are one."""
 CANDIDATES = 4
 """Samples of which the one that is least like the first becomes the second of a pair."""
+HALVES = 20
+"""Means of random halves beside the mean sample."""
 FEW = 20
 """Samples below which a share of them says nothing."""
 
@@ -108,3 +110,23 @@ def pairs(x: Tensor, count: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
     first, others = some(x, count, g), some(x, count * CANDIDATES, g).view(CANDIDATES, count, *x.shape[1:])
     farthest = (others - first).flatten(2).square().sum(2).argmax(0)
     return first, others[farthest, torch.arange(count)]
+
+
+def blend(x: Tensor, count: int, g: torch.Generator) -> Made:
+    """Weighted means of eight samples each, with weights from .5 to 1.5."""
+    drawn = some(x, count * 8, g).view(count, 8, *x.shape[1:])
+    weights = torch.rand((count, 8, *[1] * (x.ndim - 1)), generator=g) + 0.5
+    return Made((drawn * weights).sum(1) / weights.sum(1), drawn.transpose(0, 1))
+
+
+def average(x: Tensor, count: int, g: torch.Generator) -> Made:
+    """The middle between two samples."""
+    a, b = pairs(x, count, g)
+    return Made((a + b) / 2, torch.stack([a, b]))
+
+
+def mean(x: Tensor, count: int, g: torch.Generator) -> Made:
+    """The mean sample and means of random halves, its own neighbourhood: so the floor is a share and not a coin."""
+    half = max(1, len(x) // 2)
+    halves = [x[torch.randperm(len(x), generator=g)[:half]].mean(0) for _ in range(min(count, HALVES))]
+    return Made(torch.stack([x.mean(0), *halves]))

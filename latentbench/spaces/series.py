@@ -31,12 +31,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latentbench.randomness import randn
-from latentbench.spaces.junk import Kind, Made, pairs, some
+from latentbench.spaces.junk import Kind, Made, average, blend, mean, pairs, some
 from latentbench.spaces.networks import mlp
 from latentbench.spaces.space import Net, Networks, Space
 
-HALVES = 20
-"""Means of random halves beside the mean of all."""
 BLOCKS = 8
 """Parts of the time that are shuffled as wholes."""
 REACH = 3.0
@@ -104,23 +102,6 @@ def _reversed(x: Tensor, count: int, g: torch.Generator) -> Made:
     return Made(whole.flip(1), whole[None])
 
 
-def _blend(x: Tensor, count: int, g: torch.Generator) -> Made:
-    drawn = some(x, count * 8, g).view(count, 8, *x.shape[1:])
-    weights = torch.rand((count, 8, 1, 1), generator=g) + 0.5
-    return Made((drawn * weights).sum(1) / weights.sum(1), drawn.transpose(0, 1))
-
-
-def _average(x: Tensor, count: int, g: torch.Generator) -> Made:
-    a, b = pairs(x, count, g)
-    return Made((a + b) / 2, torch.stack([a, b]))
-
-
-def _mean(x: Tensor, count: int, g: torch.Generator) -> Made:
-    half = max(1, len(x) // 2)
-    halves = [x[torch.randperm(len(x), generator=g)[:half]].mean(0) for _ in range(min(count, HALVES))]
-    return Made(torch.stack([x.mean(0), *halves]))
-
-
 def flat(x: Tensor, count: int, g: torch.Generator) -> Tensor:
     """``count`` series like ``x`` (n, t, c), each channel at one value all along, drawn between its extremes."""
     low, high = x.amin((0, 1)), x.amax((0, 1))
@@ -141,10 +122,10 @@ SERIES: tuple[Kind, ...] = (
     Kind("reversed", _reversed, shown=False),
     Kind("channels", _channels, shown=True),
     Kind("inverted", _inverted, shown=False),
-    Kind("blend", _blend, shown=True),
-    Kind("average", _average, shown=False),
+    Kind("blend", blend, shown=True),
+    Kind("average", average, shown=False),
     Kind("flat", _flat, shown=True, floor=True, weight=0.5),
-    Kind("mean", _mean, shown=False),
+    Kind("mean", mean, shown=False),
 )
 """The kinds that are tried on series."""
 

@@ -41,12 +41,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latentbench.randomness import randn
-from latentbench.spaces.junk import Kind, Made, pairs, some
+from latentbench.spaces.junk import Kind, Made, average, blend, mean, pairs, some
 from latentbench.spaces.networks import layers, mlp
 from latentbench.spaces.space import Net, Networks, Space
 
-HALVES = 20
-"""Means of random halves beside the mean of all."""
 REACH = 3.0
 """Standard deviations that the colours of a picture reach."""
 TALL = 64
@@ -89,12 +87,6 @@ def _halves(x: Tensor, count: int, g: torch.Generator) -> Made:
     return Made(torch.cat([a[:, :cut], b[:, cut:]], 1), torch.stack([a, b]))
 
 
-def _blend(x: Tensor, count: int, g: torch.Generator) -> Made:
-    drawn = some(x, count * 8, g).view(count, 8, *x.shape[1:])
-    weights = torch.rand((count, 8, 1), generator=g) + 0.5
-    return Made((drawn * weights).sum(1) / weights.sum(1), drawn.transpose(0, 1))
-
-
 def _permuted(x: Tensor, count: int, g: torch.Generator) -> Made:
     whole = some(x, count, g)
     order = torch.rand(whole.shape, generator=g).argsort(1)
@@ -107,17 +99,6 @@ def _constant(x: Tensor, count: int, g: torch.Generator) -> Made:
     return Made(values[:, None].expand(-1, *x.shape[1:]))
 
 
-def _average(x: Tensor, count: int, g: torch.Generator) -> Made:
-    a, b = pairs(x, count, g)
-    return Made((a + b) / 2, torch.stack([a, b]))
-
-
-def _mean(x: Tensor, count: int, g: torch.Generator) -> Made:
-    half = max(1, len(x) // 2)
-    halves = [x[torch.randperm(len(x), generator=g)[:half]].mean(0) for _ in range(min(count, HALVES))]
-    return Made(torch.stack([x.mean(0), *halves]))
-
-
 VECTORS: tuple[Kind, ...] = (
     Kind("noise", _noise, shown=True, floor=True),
     Kind("gaussian_noise", _gaussian_noise, shown=False, floor=True),
@@ -125,10 +106,10 @@ VECTORS: tuple[Kind, ...] = (
     Kind("some_columns", _some_columns, shown=False),
     Kind("halves", _halves, shown=True),
     Kind("permuted", _permuted, shown=False),
-    Kind("average", _average, shown=False),
-    Kind("blend", _blend, shown=True),
+    Kind("average", average, shown=False),
+    Kind("blend", blend, shown=True),
     Kind("constant", _constant, shown=True, weight=0.5),
-    Kind("mean", _mean, shown=False),
+    Kind("mean", mean, shown=False),
 )
 """The kinds that are tried on vectors."""
 
