@@ -49,7 +49,9 @@ class Results:
         self.declared = (head.detail.get("definitions") or {}) if head else {}
         self.names = {phrase(m, self.declared): m for m in dict.fromkeys(seeded.metric)}
         whole = pd.read_csv(io.StringIO(results_csv(found)), keep_default_na=False)
-        self.every = whole[(whole.role == "model") & (whole.seed != "") & (whole.value != "")]
+        # A time that was taken while other work ran claims nothing; that stands in no column.
+        idle = ~whole.metric.isin([r.metric for r in found if r.detail.get("rankable") is False])
+        self.every = whole[(whole.role == "model") & (whole.seed != "") & (whole.value != "") & idle]
 
     def mean(self, model, metric):
         return self.seeds[model, metric].mean() if (model, metric) in self.seeds else self.anchors[model, metric]

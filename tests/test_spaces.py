@@ -347,7 +347,7 @@ def test_a_run_is_whole(name, tmp_path):
     assert {r.status for r in rows} <= {"ok", "skipped"}
     assert all(r.reason for r in rows if r.status == "skipped")
     measured = {r.metric for r in rows if r.model == "vae" and r.status == "ok" and r.kind == "value"}
-    assert {"r2", "kl", "hole", "path.tortuosity", "memorisation", "probe.linear", "elbo"} <= measured
+    assert {"r2", "kl", "hole", "path.tortuosity", "probe.linear", "elbo"} <= measured
     page = (tmp_path / "run" / "report.html").read_text("utf-8")
     assert 'id="columns"' in page
     assert "Not drawn" not in page
