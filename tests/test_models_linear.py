@@ -49,8 +49,8 @@ def view(model, x):
     return scoring.encode(model, Dataset("linear", *(Split(x, None) for _ in range(3))), 0, torch.device("cpu"))
 
 
-def check_probabilistic_pca(epochs, batch, tolerance):
-    x = pictures()
+def check_probabilistic_pca(epochs, batch, tolerance, shape=(1, 3, 4)):
+    x = pictures().view(-1, *shape)
     model = train("vae", x, epochs, lr=3e-2, batch=batch)
     e = view(model, x)
     bound = value("elbo", e, images=len(x))
@@ -65,8 +65,9 @@ def check_probabilistic_pca(epochs, batch, tolerance):
     assert sum(found) == pytest.approx(sum(KL), abs=tolerance)
 
 
-def test_linear_vae_with_learned_variance_is_probabilistic_pca():
-    check_probabilistic_pca(epochs=600, batch=1000, tolerance=0.02)
+@pytest.mark.parametrize("shape", [(1, 3, 4), (12,), (6, 2)], ids=["image", "vector", "series"])
+def test_linear_vae_with_learned_variance_is_probabilistic_pca(shape):
+    check_probabilistic_pca(epochs=600, batch=1000, tolerance=0.02, shape=shape)
 
 
 @pytest.mark.slow
