@@ -14,18 +14,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from latentbench.core import Dataset, Split
+from latentbench.core import Dataset
 from latentbench.datasets.labels import NONE, classes_of
-from latentbench.datasets.splits import CLASS_MINIMUM, Part, allot, divided
+from latentbench.datasets.splits import CLASS_MINIMUM, Part, divided, standardised_parts
 from latentbench.datasets.values import finite, measured
 from latentbench.records import Reason
 from latentbench.refusals import unknown
-from latentbench.spaces.series import Series
-from latentbench.spaces.space import Scale, Space
-from latentbench.spaces.vector import Vector
+from latentbench.spaces.space import Scale
 
 CHANNELS = (1, 3, 4)
 SMALLEST = 4
@@ -264,22 +261,13 @@ def _standardised(
         finite(read.place, given[split].place, a)
         if "range" in read.options:
             raise ValueError(f"{read.place}: range is for images; columns are standardised")
-    kind: type[Space] = Vector if x["train"].ndim == 2 else Series
-    pieces = allot(read.name, given, seed, classes, "rows" if kind is Vector else "series")
-    raw = {s: torch.from_numpy(np.ascontiguousarray(a, dtype=np.float64)) for s, a in x.items()}
-    scale = Scale.of(raw["train"][torch.from_numpy(pieces["train"].rows)])
-    splits = {}
-    for which, piece in pieces.items():
-        index, y = torch.from_numpy(piece.rows), given[piece.of].y
-        labels = None if y is None else torch.from_numpy(y[piece.rows].astype(np.int64))
-        splits[which] = Split(scale.to_measured(raw[piece.of][index]).float(), labels)
-    if bool((splits["train"].x == splits["train"].x[:1]).all()):
+    many = "rows" if x["train"].ndim == 2 else "series"
+    dataset = standardised_parts(read.name, x, given, seed, classes, read.columns, many=many)
+    if bool((dataset.train.x == dataset.train.x[:1]).all()):
         raise ValueError(f"{read.place}: all training rows are the same: there is nothing to learn")
-    space = kind(tuple(raw["train"].shape[1:]), columns=read.columns, scale=scale)
-    return Dataset(
-        read.name, splits["train"], splits["val"], splits["test"], classes, given_space=space,
-        origin={which: piece.origin for which, piece in pieces.items()}, notes=(*read.notes, *_of_columns(x, scale)),
-    )  # fmt: skip
+    scale = dataset.space.scale
+    assert scale is not None
+    return replace(dataset, notes=(*read.notes, *_of_columns(x, scale)))
 
 
 def _of_columns(x: Mapping[str, NDArray[Any]], scale: Scale) -> tuple[Reason, ...]:

@@ -125,23 +125,38 @@ def standardised(
     columns: tuple[str, ...] = (),
     factors: NDArray[Any] | None = None,
 ) -> Dataset:
-    """A Dataset from vectors (n, f) or series (n, t, c) of real values, split like those of `stratified` and measured after
-    standardising each column by its mean and standard deviation on the training split; the space's scale leads back.
+    """A Dataset from vectors (n, f) or series (n, t, c) of real values, split like those of `stratified`; see
+    `standardised_parts`. Raises ValueError like `stratified`."""
+    return standardised_parts(name, {"train": raw}, {"train": Part(len(raw), y, name)}, seed, classes, columns, factors)
 
-    Raises ValueError like `stratified`.
+
+def standardised_parts(
+    name: str,
+    raw: Mapping[str, NDArray[Any]],
+    given: Mapping[str, Part],
+    seed: int,
+    classes: tuple[str, ...] = (),
+    columns: tuple[str, ...] = (),
+    factors: NDArray[Any] | None = None,
+    many: str = "",
+) -> Dataset:
+    """A Dataset from vectors (n, f) or series (n, t, c) of real values, of the parts that were ``given`` (see `allot`), measured
+    after standardising each column by its mean and standard deviation on the training split; the space's scale leads back.
+    ``factors`` are those of the samples of ``train``, where that is all there is; ``many`` is what samples are called in
+    refusals, by default as their space calls them.
+
+    Raises ValueError like `allot`.
     """
-    values = torch.from_numpy(np.ascontiguousarray(raw, dtype=np.float64))
-    space = space_of(values.shape[1:])
-    pieces = allot(name, {"train": Part(len(raw), y, name)}, seed, classes, space.many)
-    rows = [piece.rows for piece in pieces.values()]
-    scale = Scale.of(values[rows[0]])
-    measured = scale.to_measured(values).float().numpy()
-    train, val, test = (pick(measured, y, index) for index in rows)
+    values = {part: torch.from_numpy(np.ascontiguousarray(x, dtype=np.float64)) for part, x in raw.items()}
+    space = space_of(values["train"].shape[1:])
+    pieces = allot(name, given, seed, classes, many or space.many)
+    scale = Scale.of(values["train"][torch.from_numpy(pieces["train"].rows)])
+    measured = {part: scale.to_measured(x).float().numpy() for part, x in values.items()}
+    splits = [pick(measured[p.of], given[p.of].y, p.rows) for p in pieces.values()]
     if factors is not None:
-        train, val, test = (
-            split._replace(factors=torch.from_numpy(factors[index]))
-            for split, index in zip((train, val, test), rows, strict=True)
-        )
+        rows = [torch.from_numpy(factors[p.rows]) for p in pieces.values()]
+        splits = [split._replace(factors=known) for split, known in zip(splits, rows, strict=True)]
+    train, val, test = splits
     space = replace(space, columns=columns, scale=scale)
     origin = {which: piece.origin for which, piece in pieces.items()}
     return Dataset(name, train, val, test, classes, given_space=space, origin=origin)
