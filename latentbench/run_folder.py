@@ -22,6 +22,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -35,6 +36,7 @@ ARTIFACTS = "artifacts"
 EVALUATION = f"{ARTIFACTS}/evaluate"
 """Where the pictures of a model that was not trained here lie."""
 MAKING = ".making-"
+SHARD_LOCKS = ".shard-*-of-*.lock"
 
 RunStatus = Literal["unfinished", "finished"]
 
@@ -135,7 +137,7 @@ class RunFiles:
     @property
     def shard_locks(self) -> list[Path]:
         """Those of them that there are."""
-        return sorted(self.path.glob(".shard-*-of-*.lock"))
+        return sorted(self.path.glob(SHARD_LOCKS))
 
     @property
     def is_run(self) -> bool:
@@ -255,9 +257,15 @@ class RunFiles:
             return True
         if not self.path.is_dir():
             return False
-        left = {self.lock, *self.shard_locks, self.units, *durable.half_written(self.path, self.written)}
+        # By names alone: others may be at work here, and what they make and remove comes and goes between two looks.
+        names = [p.name for p in self.path.iterdir() if p != self.units]
         units = self.units.iterdir() if self.units.is_dir() else ()
-        return set(self.path.iterdir()) <= left and all(p.name.startswith(MAKING) for p in units)
+        return all(self._is_left(name) for name in names) and all(p.name.startswith(MAKING) for p in units)
+
+    def _is_left(self, name: str) -> bool:
+        """Whether a file of this name is one that a killed run leaves before it has anything."""
+        half = any(name.startswith(f".{written}.") for written in self.written)
+        return half or name == self.lock.name or fnmatchcase(name, SHARD_LOCKS)
 
 
 def unused(folder: Path) -> Path:

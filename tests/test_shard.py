@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import warnings
 from pathlib import Path
 from typing import ClassVar
@@ -183,6 +184,39 @@ def test_one_is_at_work_on_a_shard_and_nobody_on_a_run_whose_shards_are(tmp_path
     files.shard_lock(2, 2).touch()  # of one that was killed
     assert not at_work.is_held(files.shard_lock(2, 2))
     assert Counting.handed == []
+
+
+def test_who_looks_while_others_come_and_go_sees_neither_a_run_nor_somebody_at_work(tmp_path):
+    """Shards of a batch system start at once: one's lock appears while another looks at what lies in the folder."""
+    files, over = RunFiles(tmp_path), threading.Event()
+    files.make()
+    left = files.shard_lock(3, 3)
+    left.touch()  # of one that was killed, and looked at by two
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            for number in (1, 2):
+                files.shard_lock(number, 3).touch()
+                (tmp_path / f".run.json.{number}").touch()
+            for number in (1, 2):
+                files.shard_lock(number, 3).unlink()
+                (tmp_path / f".run.json.{number}").unlink()
+
+    def look() -> None:
+        while not over.is_set():
+            at_work.is_held(left)
+            time.sleep(0.002)
+
+    others = [threading.Thread(target=one, daemon=True) for one in (come_and_go, look)]
+    for other in others:
+        other.start()
+    try:
+        assert [k for k in range(500) if not files.is_blank] == []
+        assert [k for k in range(500) if at_work.is_held(left)] == []
+    finally:
+        over.set()
+        for other in others:
+            other.join()
 
 
 def unfinished(planned: Planned):

@@ -15,6 +15,8 @@ from latentbench.run_folder import RunFiles
 
 PATIENCE = 5.0
 """Seconds in which whoever only looks at a lock has let go of it."""
+GLANCE = 0.2
+"""The same, where nothing is lost by taking one who looks again and again for one at work."""
 
 
 @contextlib.contextmanager
@@ -39,12 +41,12 @@ def one_shard(files: RunFiles, number: int, of: int) -> Iterator[None]:
 
 
 def is_held(lock: Path) -> bool:
-    """Whether a process holds a lock."""
+    """Whether a process holds a lock, and not only looks at it as this one does."""
     if not lock.exists():
         return False
     one = FileLock(lock)
     try:
-        one.acquire(timeout=0)
+        one.acquire(timeout=GLANCE, poll_interval=GLANCE / 10)
     except Timeout:
         return True
     except OSError:

@@ -75,12 +75,15 @@ def _own_state(planned: Planned) -> RunState | None:
     where another one lies there."""
     folder, files = planned.folder, RunFiles(planned.folder)
     state = files.read_state()
-    if state is None:
-        if not files.is_blank:
+    if state is None and not files.is_blank:
+        state = files.read_state()  # another shard may have begun the run between the two looks
+        if state is None:
             same_run(planned)
-    elif state.id != planned.run.id:
+    if state is None:
+        return None
+    if state.id != planned.run.id:
         raise ValueError(f"out: {folder} holds another run ({state.id}); choose a new folder")
-    elif state.dataset_sha256 not in (None, planned.dataset.sha256):
+    if state.dataset_sha256 not in (None, planned.dataset.sha256):
         raise ValueError(
             f"out: {folder} holds this run on other data: {planned.run.dataset} has changed; choose a new folder"
         )
