@@ -30,6 +30,7 @@ from latentbench.config import Run, make_run
 from latentbench.records import Reason, Record
 from latentbench.report import page
 from latentbench.report.exports import console, tables
+from latentbench.report.templates import beside
 from latentbench.report.wording import language, words
 from latentbench.report.wording.language import plural, recognised, say, speaking
 from latentbench.stats.cells import summarise
@@ -306,12 +307,16 @@ def test_templates_say_only_what_stands_in_them():
             assert all(isinstance(t, nodes.Const) for t in texts), f"{path.name}, line {call.lineno}"
 
 
-def test_the_page_script_says_only_what_it_is_given():
-    script = (REPORT / "page.js").read_text("utf-8")
-    used = set(re.findall(r'say\((?:done \? )?"(\w+)"', script)) | set(
-        re.findall(r'say\(done \? "\w+" : "(\w+)"', script)
-    )
-    assert used == page.SCRIPT_TEXTS.keys()
+def test_scripts_say_only_what_their_sections_give_them():
+    every = [name for section in page.SECTIONS for name in section.texts]
+    assert len(every) == len(set(every))
+    for section in page.SECTIONS:
+        script = "".join(beside(section.template, "js"))
+        used = set(re.findall(r'say\((?:\w+ \? )?"(\w+)"', script)) | set(
+            re.findall(r'say\([^()]*\? "\w+" : "(\w+)"', script)
+        )
+        assert used == section.texts.keys(), section.id
+    assert not re.search(r"\bsay\(", (REPORT / "page.js").read_text("utf-8"))
 
 
 # --- what a reader gets ---

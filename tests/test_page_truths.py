@@ -17,8 +17,9 @@ from latentbench.report import folder as folders
 from latentbench.report.exports.comparison import value as compared
 from latentbench.report.exports.console import console_table
 from latentbench.report.exports.tables import summary_md
+from latentbench.report.page import SECTIONS
 from latentbench.report.page import html as html_of
-from latentbench.report.templates import source
+from latentbench.report.templates import beside, source
 from latentbench.report.wording import words
 from latentbench.run_folder import RunFiles
 from latentbench.running import worker
@@ -52,7 +53,9 @@ def test_shortened_names_stay_distinct(names, most):
 
 def test_nothing_is_cut_where_the_browser_would_cut_it():
     """What the style sheet shortened nobody could hold apart."""
-    assert "text-overflow" not in source("style.css")
+    sheets = [source("style.css"), *(sheet for section in SECTIONS for sheet in beside(section.template, "css"))]
+    assert len(sheets) > 10
+    assert not any("text-overflow" in sheet for sheet in sheets)
 
 
 @pytest.fixture(scope="module")

@@ -20,21 +20,11 @@ from latentbench.report.folder import RunFolder
 from latentbench.report.head import facts, title
 from latentbench.report.page_view import page_view
 from latentbench.report.section import Context, Section, discover
-from latentbench.report.templates import environment, source
-from latentbench.report.wording.language import marked, say, spoken
+from latentbench.report.templates import beside, environment, source
+from latentbench.report.wording.language import say, spoken
 
 SECTIONS = discover(sections)
 """The sections of the page, from the first to the last."""
-
-SCRIPT_TEXTS = marked({
-    "copy": "Copy",
-    "copied": "Copied",
-    "press": "Press Ctrl-C",
-    "image": "test image {index}, {name}",
-    "pinned": "Pinned images appear here.",
-    "many": "The first 24 of {n} chosen images.",
-})  # fmt: skip
-"""What the page's own script says, by the names it knows it by."""
 
 
 def html(runs: Sequence[RunFolder]) -> str:
@@ -46,12 +36,18 @@ def html(runs: Sequence[RunFolder]) -> str:
     return templates.get_template("page.html.jinja").render(
         title=title(runs),
         language=spoken(),
-        texts=json.dumps({name: say(text) for name, text in SCRIPT_TEXTS.items()}, ensure_ascii=False),
+        texts=json.dumps({name: say(text) for s in shown for name, text in s.texts.items()}, ensure_ascii=False),
         facts=facts(runs, view.columns),
         navigation=[s for s in shown if s.title],
         pieces=[_piece(s, shown, contexts, templates) for s in shown if not s.within],
-        styles=[source("style.css"), *(style for s in shown for style in s.styles(contexts[s.id]))],
-        scripts=[*(script for s in shown for script in s.scripts(contexts[s.id])), source("page.js")],
+        styles=[
+            source("style.css"),
+            *(x for s in shown for x in (*s.styles(contexts[s.id]), *beside(s.template, "css"))),
+        ],
+        scripts=[
+            source("page.js"),
+            *(x for s in shown for x in (*s.scripts(contexts[s.id]), *beside(s.template, "js"))),
+        ],
     )
 
 

@@ -7,7 +7,8 @@ To add one, put two files into ``report/sections/`` and touch no other. ``echo.p
 
     SECTION = Section("echo", marked("Echo"), "echo.html.jinja", _context, order=350)
 
-and ``echo.html.jinja`` beside it prints that, in an element whose id is the section's. The page scans the modules of
+and ``echo.html.jinja`` beside it prints that, in an element whose id is the section's. Where there are files ``echo.css`` and
+``echo.js`` beside the piece, they stand in the head and at the foot of every page that shows the section. The page scans the modules of
 the package for `Section` objects and sorts them by ``order``: the package's own stand a hundred apart, so that one
 between two others needs no new number for them. The piece may not be named like a file of the page itself
 (``page.html.jinja``, ``history.html.jinja``, ``macros.html.jinja``).
@@ -18,7 +19,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -42,7 +43,8 @@ class Section:
     there. ``make`` gathers what its ``template``, a file beside its module, prints; None where a page has nothing of it
     to show. ``order`` is its place. A section ``within`` another (the other's id) stands where that one's piece prints
     ``inner``, the pieces within it. ``styles`` and ``scripts`` make of its context what the page's head and foot hold
-    for it.
+    for it before the files beside its template. ``texts``, `marked`: what its script says, by the names that
+    ``latentbench.say`` knows it by; no two sections give a name two texts.
     """
 
     id: str
@@ -53,6 +55,7 @@ class Section:
     within: str = ""
     styles: Callable[[Context], Sequence[Markup]] = _nothing
     scripts: Callable[[Context], Sequence[Markup]] = _nothing
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 def discover(package: ModuleType) -> tuple[Section, ...]:

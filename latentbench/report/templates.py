@@ -32,6 +32,12 @@ def source(name: str) -> Markup:
     return Markup((HERE / name).read_text("utf-8"))
 
 
+def beside(template: str, kind: str) -> list[Markup]:
+    """The style sheet (``css``) or script (``js``) that lies beside a section's piece; none where there is none."""
+    name = f"{template.removesuffix('.html.jinja')}.{kind}"
+    return [Markup(file.read_text("utf-8")) for place in sections.__path__ if (file := Path(place) / name).is_file()]
+
+
 def _say(text: str, /, **places: object) -> Markup:
     """`say` for the sentences of the template: they may hold tags, what fills their places is escaped. A text that does
     not stand in the template itself is never given to this but to ``translation``, whose answer is escaped."""

@@ -107,4 +107,11 @@ def _scripts(context: Context) -> list[Markup]:
     return [Markup(maps.library())] if any(m.maps for m in context["maps"]) else []
 
 
-SECTION = Section("maps", marked("Maps"), "maps.html.jinja", _context, order=600, styles=_styles, scripts=_scripts)
+TEXTS = marked({
+    "image": "test image {index}, {name}",
+    "pinned": "Pinned images appear here.",
+    "many": "The first 24 of {n} chosen images.",
+})  # fmt: skip
+SECTION = Section(
+    "maps", marked("Maps"), "maps.html.jinja", _context, order=600, styles=_styles, scripts=_scripts, texts=TEXTS
+)

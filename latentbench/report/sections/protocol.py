@@ -211,4 +211,5 @@ def _context(view: PageView) -> Context:
     return {"protocols": [protocol(run) for run in view.runs], "several": view.several}
 
 
-SECTION = Section("protocol", marked("Protocol"), "protocol.html.jinja", _context, order=1400)
+TEXTS = marked({"copy": "Copy", "copied": "Copied", "press": "Press Ctrl-C"})
+SECTION = Section("protocol", marked("Protocol"), "protocol.html.jinja", _context, order=1400, texts=TEXTS)
