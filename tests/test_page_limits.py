@@ -1,0 +1,106 @@
+"""What a page of a run must keep to, in a real Chromium: its length on screen and on paper, its size, accessibility, nothing cut.
+
+The page of the committed example is looked at, and the one that ``LATENTBENCH_PAGE`` names, a run's report.html: CI names
+that of the default run it has just made."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from test_report_browser import Visit, browser, pytestmark  # noqa: F401
+
+HERE = Path(__file__).parent
+EXAMPLE = HERE.parent / "reports" / "example" / "report.html"
+VARIABLE = "LATENTBENCH_PAGE"
+
+TALLEST, MOST_WORDS, MOST_SHEETS, MOST_BYTES, LEAST_TARGET = 9000, 9000, 18, 5_000_000, 24
+"""Of a page: pixels at 1280 as it opens, words in the file, A4 sheets, bytes; and the pixels of what can be clicked."""
+
+SIZES = ((1280, 800), (390, 844))
+
+
+def pages() -> list[Path]:
+    return [EXAMPLE, *([Path(named)] if (named := os.environ.get(VARIABLE)) else [])]
+
+
+@pytest.fixture(scope="module", params=pages(), ids=lambda p: p.parent.name)
+def page_file(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def opened(browser, page_file):  # noqa: F811
+    visit = Visit(browser, page_file, viewport={"width": 1280, "height": 800})
+    yield visit
+    visit.close()
+
+
+def test_length_size_and_words(opened, page_file):
+    height = opened.page.evaluate("() => document.documentElement.scrollHeight")
+    words = opened.page.evaluate(
+        """() => { const copy = document.body.cloneNode(true);
+        copy.querySelectorAll('script, style').forEach(e => e.remove()); return copy.textContent.split(/\\s+/).length; }"""
+    )
+    assert height <= TALLEST
+    assert words <= MOST_WORDS
+    assert page_file.stat().st_size <= MOST_BYTES
+
+
+def test_sheets_of_paper(opened):
+    printed = opened.page.pdf(format="A4")
+    assert 1 < len(re.findall(rb"/Type\s*/Page\b", printed)) <= MOST_SHEETS
+
+
+def test_one_request_and_no_complaint(opened, page_file):
+    opened.page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
+    opened.page.wait_for_timeout(300)
+    assert [u for u in opened.requests if not u.startswith(("data:", "blob:"))] == [page_file.as_uri()]
+    assert opened.complaints == []
+
+
+AXE = """() => axe.run(document, {resultTypes: ['violations'], rules: {'target-size': {enabled: true}}}).then(found =>
+  found.violations.map(v => [v.id, v.help, v.nodes.slice(0, 5).map(n => n.target.join(' ') + ' ' + n.failureSummary)]))"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES, ids=["desktop", "phone"])
+def test_axe_finds_nothing(browser, page_file, size, scheme):  # noqa: F811
+    visit = Visit(browser, page_file, viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    # Everything that is folded is looked at too.
+    visit.page.evaluate("() => document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    visit.page.wait_for_timeout(300)
+    visit.page.evaluate((HERE / "axe-core" / "axe.min.js").read_text("utf-8"))
+    found = visit.page.evaluate(AXE)
+    visit.close()
+    assert found == []
+
+
+CUT = """() => {
+  const wide = e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== 'visible';
+  const beyond = e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1;
+  return [...document.querySelectorAll('body *')].filter(e => e.checkVisibility() && !e.closest('nav.contents, .skip, .unseen, .bk-Figure')
+    && !(e instanceof SVGElement && e.tagName !== 'svg') && (beyond(e) || wide(e))).map(e => e.tagName + '.' + e.className + ' in ' + e.closest('section, header')?.id);
+}"""
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["desktop", "phone"])
+def test_nothing_is_cut_as_the_page_opens(browser, page_file, size):  # noqa: F811
+    visit = Visit(browser, page_file, viewport={"width": size[0], "height": size[1]})
+    assert visit.page.evaluate("() => document.documentElement.scrollWidth") <= size[0]
+    cut = visit.page.evaluate(CUT)
+    visit.close()
+    assert cut == []
+
+
+SMALL = """least => [...document.querySelectorAll('button, summary, input, select, [role=button], [role=tab], nav a, label:has(input)')]
+  .filter(e => e.checkVisibility() && !(e.matches('input') && e.closest('label'))).map(e => [e, e.getBoundingClientRect()])
+  .filter(([e, b]) => b.width && (b.width < least || b.height < least))
+  .map(([e, b]) => e.tagName + '.' + e.className + ' ' + b.width.toFixed(0) + ' x ' + b.height.toFixed(0) + ' ' + e.textContent.trim().slice(0, 30))"""
+
+
+def test_what_can_be_clicked_is_large_enough(opened):
+    opened.page.evaluate("() => document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    assert opened.page.evaluate(SMALL, LEAST_TARGET) == []
