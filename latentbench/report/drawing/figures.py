@@ -110,7 +110,7 @@ def _apart(names: Sequence[tuple[float, str]], place: Callable[[float], float]) 
     taken: list[tuple[float, float]] = []
     out = []
     for value, name in names:
-        half = sum(6.7 if ord(c) < 0x2E80 else 12.0 for c in name) / 2
+        half = sum(7.2 if ord(c) < 0x2E80 else 12.0 for c in name) / 2
         at = min(max(place(value), half), AXIS - half)
         if all(at + half + 8 < a or at - half - 8 > b for a, b in taken):
             taken.append((at - half, at + half))

@@ -408,7 +408,7 @@ def _headline(m: Measure, columns: Sequence[Column]) -> Headline:
     if noun == m.metric:
         noun = (say(str(definition.get("summary", ""))) or words.own_definition(m.metric)).partition(";")[0]
     plot = _axis_of(m, drawn, columns, noun or m.metric)
-    return Headline(m.row, noun, plot, drawn, len(columns) - len(drawn), list(dict.fromkeys(notes)))
+    return Headline(m.row, noun[:1].upper() + noun[1:], plot, drawn, len(columns) - len(drawn), list(dict.fromkeys(notes)))
 
 
 def _axis_of(m: Measure, drawn: Sequence[int], columns: Sequence[Column], name: str) -> Markup:
