@@ -286,27 +286,38 @@ def kl_bars(kl: Array, active: Array, m: int, label: str) -> Markup:
 
 
 def training(
-    train: Mapping[int | None, Sequence[float]], val: Mapping[int | None, Sequence[float]], m: int, label: str
-) -> Markup:
+    train: Mapping[int | None, Sequence[float]], val: Mapping[int | None, Sequence[float]],
+    best: Mapping[int | None, int], ends: Sequence[tuple[float, str]], m: int, label: str,
+) -> Markup:  # fmt: skip
     """Loss over epochs, a line a seed: training dashed, validation solid. The steep first tenth may leave the frame,
-    so that where the curves end can be told apart."""
-    width, height, left, top, bottom = 440, 230, 44, 24, 192
+    so that where the curves end can be told apart. A mark stands at the ``best`` epoch of each seed; ``ends`` are epochs
+    with the words that stand at the line drawn there, the earliest first."""
+    width, height, left, top, bottom = 400, 216, 40, 24, 180
     curves = [c for c in (*train.values(), *val.values()) if len(c)]
     longest = max((len(c) for c in curves), default=1)
     after = longest // 10
     shown = [v for c in curves for v in (list(c[after:]) or list(c))]
     low, high = svg.span(shown, 0.06)
-    x, y = Axis(1, max(longest, 2), left, width - 4), Axis(low, high, bottom, top)
+    x, y = Axis(1, max(longest, 2), left, width - 6), Axis(low, high, bottom, top)
     parts = []
     for curve, style in [*((c, "dashed") for c in train.values()), *((c, "") for c in val.values())]:
         ys = y.many(np.asarray(curve, float))
         inside = ys >= top - 40
         xs = x.many(np.arange(1, len(curve) + 1))
         parts.append(polyline(xs[inside], ys[inside], f"line thin {style} {model_class(m)}"))
+    kept = [(x(epoch), y(val[seed][epoch - 1])) for seed, epoch in best.items() if 0 < epoch <= len(val.get(seed, ()))]
+    if kept:
+        xs, ys = np.array(kept).T
+        parts.append(marks(xs, ys, "circle", 3.2, f"open {model_class(m)}"))
     body = clipped(label, (left, top - 4, width - left, bottom - top + 5), *parts)
-    return drawing(
-        width, height, svg.y_axis(y, left, width, say("loss")), *body, svg.x_axis(x, bottom, say("epoch")), label=label
-    )
+    marked_at = []
+    for k, (epoch, name) in enumerate(ends):
+        at, level = x(min(max(epoch, 1.0), float(max(longest, 2)))), top + 9 + 15 * k
+        marked_at.append(line(at, level - 9, at, bottom, "stop"))
+        before = at - left > 7.2 * len(name) + 8
+        marked_at.append(text(at + (-5 if before else 5), level, name, "tick halo-thin", "end" if before else None))
+    axes = svg.y_axis(y, left, width, say("loss")), svg.x_axis(x, bottom, say("epoch"))
+    return drawing(width, height, *axes, *body, *marked_at, label=label)
 
 
 class SpeedPoint(NamedTuple):
