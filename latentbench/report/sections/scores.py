@@ -397,12 +397,13 @@ def _headline(m: Measure, columns: Sequence[Column]) -> Headline:
         valued = sorted((c.badness(c.interval.mean), k) for k, c in m.by_column.items() if c.interval)
         drawn = sorted(k for _, k in valued[:LINES])
     notes = [say("self-check failed, ranks nobody: {why}", why=m.row.unproven)] if m.row.unproven else []
-    for place in drawn:
-        score = m.row.scores[place]
+    without: dict[str, list[str]] = {}
+    for score in (m.row.scores[place] for place in drawn):
         if score.kind in ("skipped", "failed"):
-            notes.append(say("{model}: {why}", model=score.label, why=score.reason))
+            without.setdefault(score.reason, []).append(score.label)
         elif score.note:
             notes.append(score.note)
+    notes += [say("{model}: {why}", model=words.commas(models), why=why) for why, models in without.items()]
     definition = _defined(columns, m.metric)
     noun = say(TITLES[m.metric]) if m.metric in TITLES else phrases.phrase(m.metric, {m.metric: definition}).noun
     if noun == m.metric:
