@@ -59,7 +59,7 @@ class AxisMark(NamedTuple):
     value: float
 
 
-AXIS, LINE = 430, 20
+AXIS, LINE = 400, 20
 """Width of the axis that models share, and the height of each one's line."""
 
 

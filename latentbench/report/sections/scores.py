@@ -453,6 +453,7 @@ def _context(view: PageView) -> Context:
         "tables": every,
         "several": view.several,
         "splits": min(dealt, default=0),
+        "judged": any(r.role == "judge" for run in view.runs for r in run.records),
         "open_tables": OPEN_TABLES if len(every) <= OPEN_TABLES else 1,
     }
 
