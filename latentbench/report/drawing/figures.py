@@ -7,7 +7,7 @@ T the frames of a path. A model keeps its number ``m`` (colour and marker) on th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,30 +42,80 @@ def marker(i: int) -> str:
     return svg.MARKERS[(i + i // svg.CLASS_COLOURS) % len(svg.MARKERS)]
 
 
-def interval_bar(
-    mean: float, low: float | None, high: float | None, axis: tuple[float, float], floors: Sequence[float],
-    ceilings: Sequence[float], baselines: Sequence[float], m: int,
-) -> Markup:  # fmt: skip
-    """One score on the scale of its row: dotted ticks are floors, solid ticks ceilings, hollow triangles baselines;
-    the band is the interval and the marker the mean. The number stands beside it, so it is hidden from readers."""
-    width, height = 180, 18
-    x = Axis(*axis, 4, width - 4)
+class ScoreLine(NamedTuple):
+    """One model on the axis of a measure: its number, mean and interval; None where it has no value."""
+
+    m: int
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+class AxisMark(NamedTuple):
+    """What the models are read against on an axis: a floor, a null value, a baseline or a ceiling, with its name."""
+
+    role: str
+    name: str
+    value: float
+
+
+AXIS, LINE = 400, 20
+"""Width of the axis that models share, and the height of each one's line."""
+
+
+def score_lines(lines: Sequence[ScoreLine], axis: tuple[float, float], beside: Sequence[AxisMark], label: str) -> Markup:
+    """All models on one axis, a line each: the band is the interval, the marker the mean. Dotted: floors and null values,
+    solid: ceilings, dashed under a hollow triangle: baselines; of the floors the highest is named."""
+    top, bottom = 5.0, 5.0 + LINE * len(lines)
+    x = Axis(*axis, 6, AXIS - 6)
 
     def place(value: float) -> float:
-        return min(max(x(value), 1.0), width - 1.0)
+        return min(max(x(value), 1.0), AXIS - 1.0)
 
-    parts = [line(0, 9, width, 9, "track")]
-    parts += [line(place(v), 2, place(v), 16, "floor") for v in floors]
-    parts += [line(place(v), 2, place(v), 16, "ceiling") for v in ceilings]
-    parts += [marks(np.array([place(v)]), np.array([4.0]), "inverted_triangle", 3.2, "baseline") for v in baselines]
-    if low is not None and high is not None:
-        a, b = place(low), place(high)
-        parts.append(tag("rect", x=a, y=5.5, width=max(b - a, 1.0), height=7, rx=2, class_=f"band {model_class(m)}"))
-    parts.append(marks(np.array([place(mean)]), np.array([9.0]), marker(m), 3.6, f"dot {model_class(m)}"))
-    body = Markup("").join(parts)
-    return tag(
-        "svg", body, class_="bar", viewBox=f"0 0 {width} {height}", width=width, height=height, aria_hidden="true"
-    )
+    parts = []
+    for mark in beside:
+        style = {"ceiling": "ceiling", "baseline": "baseline"}.get(mark.role, "floor")
+        at = place(mark.value)
+        parts.append(line(at, top - 3, at, bottom, style))
+        if style == "baseline":
+            parts.append(marks(np.array([at]), np.array([top]), "inverted_triangle", 3.6, "baseline"))
+    for k, one in enumerate(lines):
+        y = top + LINE * (k + 0.5)
+        parts.append(line(0, y, AXIS, y, "track"))
+        if one.low is not None and one.high is not None:
+            a, b = place(one.low), place(one.high)
+            parts.append(tag("rect", x=a, y=y - 4, width=max(b - a, 1.0), height=8, rx=2, class_=f"band {model_class(one.m)}"))
+        if one.mean is not None:
+            parts.append(marks(np.array([place(one.mean)]), np.array([y]), marker(one.m), 4.2, f"dot {model_class(one.m)}"))
+    names = _axis_names(axis, beside)
+    parts += [text(at, bottom + 13, name, "tick", "middle") for at, name in _apart(names, place)]
+    return drawing(AXIS, bottom + 17, *parts, label=label, class_="score-axis")
+
+
+def _axis_names(axis: tuple[float, float], beside: Sequence[AxisMark]) -> list[tuple[float, str]]:
+    """What may be written under an axis, the most needed first: the highest floor, ceilings, baselines, the ends."""
+    floors = [m for m in beside if m.role not in ("ceiling", "baseline")]
+    rest = [m for role in ("ceiling", "baseline") for m in beside if m.role == role]
+    named = [max(floors, key=lambda m: m.value), *rest] if floors else rest
+    step = (axis[1] - axis[0]) / 4
+    zero = [0.0] if axis[0] < 0 < axis[1] else []
+    return [
+        *((m.value, f"{m.name} {words.tidy(m.value)}") for m in named),
+        *((v, svg.tick_label(v, step) if v else "0") for v in (*zero, *axis)),
+    ]
+
+
+def _apart(names: Sequence[tuple[float, str]], place: Callable[[float], float]) -> list[tuple[float, str]]:
+    """Where names stand under an axis, those left out that would run into an earlier one: (middle, name)."""
+    taken: list[tuple[float, float]] = []
+    out = []
+    for value, name in names:
+        half = sum(7.2 if ord(c) < 0x2E80 else 12.0 for c in name) / 2
+        at = min(max(place(value), half), AXIS - half)
+        if all(at + half + 8 < a or at - half - 8 > b for a, b in taken):
+            taken.append((at - half, at + half))
+            out.append((at, name))
+    return out
 
 
 def step_curve(steps: Array, fade_steps: Array | None, m: int, label: str) -> Markup:
@@ -236,27 +286,38 @@ def kl_bars(kl: Array, active: Array, m: int, label: str) -> Markup:
 
 
 def training(
-    train: Mapping[int | None, Sequence[float]], val: Mapping[int | None, Sequence[float]], m: int, label: str
-) -> Markup:
+    train: Mapping[int | None, Sequence[float]], val: Mapping[int | None, Sequence[float]],
+    best: Mapping[int | None, int], ends: Sequence[tuple[float, str]], m: int, label: str,
+) -> Markup:  # fmt: skip
     """Loss over epochs, a line a seed: training dashed, validation solid. The steep first tenth may leave the frame,
-    so that where the curves end can be told apart."""
-    width, height, left, top, bottom = 440, 230, 44, 24, 192
+    so that where the curves end can be told apart. A mark stands at the ``best`` epoch of each seed; ``ends`` are epochs
+    with the words that stand at the line drawn there, the earliest first."""
+    width, height, left, top, bottom = 400, 216, 40, 24, 180
     curves = [c for c in (*train.values(), *val.values()) if len(c)]
     longest = max((len(c) for c in curves), default=1)
     after = longest // 10
     shown = [v for c in curves for v in (list(c[after:]) or list(c))]
     low, high = svg.span(shown, 0.06)
-    x, y = Axis(1, max(longest, 2), left, width - 4), Axis(low, high, bottom, top)
+    x, y = Axis(1, max(longest, 2), left, width - 6), Axis(low, high, bottom, top)
     parts = []
     for curve, style in [*((c, "dashed") for c in train.values()), *((c, "") for c in val.values())]:
         ys = y.many(np.asarray(curve, float))
         inside = ys >= top - 40
         xs = x.many(np.arange(1, len(curve) + 1))
         parts.append(polyline(xs[inside], ys[inside], f"line thin {style} {model_class(m)}"))
+    kept = [(x(epoch), y(val[seed][epoch - 1])) for seed, epoch in best.items() if 0 < epoch <= len(val.get(seed, ()))]
+    if kept:
+        xs, ys = np.array(kept).T
+        parts.append(marks(xs, ys, "circle", 3.2, f"open {model_class(m)}"))
     body = clipped(label, (left, top - 4, width - left, bottom - top + 5), *parts)
-    return drawing(
-        width, height, svg.y_axis(y, left, width, say("loss")), *body, svg.x_axis(x, bottom, say("epoch")), label=label
-    )
+    marked_at = []
+    for k, (epoch, name) in enumerate(ends):
+        at, level = x(min(max(epoch, 1.0), float(max(longest, 2)))), top + 9 + 15 * k
+        marked_at.append(line(at, level - 9, at, bottom, "stop"))
+        before = at - left > 7.2 * len(name) + 8
+        marked_at.append(text(at + (-5 if before else 5), level, name, "tick halo-thin", "end" if before else None))
+    axes = svg.y_axis(y, left, width, say("loss")), svg.x_axis(x, bottom, say("epoch"))
+    return drawing(width, height, *axes, *body, *marked_at, label=label)
 
 
 class SpeedPoint(NamedTuple):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import gzip
+import shlex
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from latentbench import __version__
+from latentbench.config import EXECUTION_OPTIONS, Run
 from latentbench.records import Reason
 from latentbench.report.exports import tables
 from latentbench.report.folder import RunFolder
@@ -17,7 +20,7 @@ from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 from latentbench.run_folder import RunFiles
-from latentbench.stats.cells import Cell, summarise
+from latentbench.stats.cells import summarise
 
 ATTACHED = 500_000
 """Bytes up to which the packed records travel inside the page; beyond them the page points to the run folder."""
@@ -26,10 +29,10 @@ CHUNK = 1 << 20
 
 
 JUDGE_ROWS = marked({
-    "judge.accuracy": ("Accuracy on real test images", "how well it tells the classes apart"),
-    "judge.pass.real": ("Accepts of real test images", "the ceiling of every validity"),
-    "judge.junk_shown": ("Largest share accepted of a kind shown to its training", "of the kinds tried; more cannot be said"),
-    "judge.junk_unseen": ("Largest share accepted of a kind never shown to it", "what it makes of junk it has not seen"),
+    "judge.accuracy": ("accuracy on real test images", "how well it tells the classes apart"),
+    "judge.pass.real": ("real test images", "the ceiling of every validity"),
+    "judge.junk_shown": ("most accepted of a kind shown to its training", "of the kinds tried; more cannot be said"),
+    "judge.junk_unseen": ("most accepted of a kind never shown to it", "what it makes of junk it has not seen"),
 })  # fmt: skip
 
 
@@ -44,17 +47,32 @@ WHERE_FROM = marked({
 })  # fmt: skip
 
 
+class JudgeRow(NamedTuple):
+    """A line of the judge's self-check: what was shown, ``about`` what it stands for, the share each judge accepts, in
+    percent; of a kind of junk whether it is a ``floor``, and whether the judge was ``shown`` it in training."""
+
+    title: str
+    about: str
+    values: Sequence[str]
+    floor: bool = False
+    shown: bool = False
+
+
 class Protocol(NamedTuple):
-    """How one run was made: everything needed to have it again, and its data."""
+    """How one run was made: everything needed to have it again, and its data. ``trained``: the run trained its models, which
+    were not brought from elsewhere; ``differing``: its options that are not at their defaults, None where that is not
+    known."""
 
     run: RunFolder
     command: str
+    trained: bool
     facts: Sequence[tuple[str, str]]
+    differing: Sequence[tuple[str, str]] | None
     settings: Sequence[tuple[str, str]]
     versions: Sequence[tuple[str, str]]
     models: Sequence[tuple[str, str]]
     notes: Sequence[tuple[str, str]]
-    judge: Sequence[tuple[str, str, Sequence[str]]]
+    judge: Sequence[JudgeRow]
     judges: Sequence[str]
     downloads: Sequence[tuple[str, str, str]]
 
@@ -82,11 +100,42 @@ def protocol(run: RunFolder) -> Protocol:
     versions = [(k, words.plain(v)) for k, v in _flat(environment)]
     models = [(str(m), words.plain(_counted(d))) for m, d in (detail.get("models") or {}).items()]
     judge, judges = _judge(run)
+    config = detail.get("config") or {}
     return Protocol(
-        run, str(detail.get("command") or ""), [(k, v) for k, v in facts if v],
-        [(k, words.plain(v)) for k, v in (detail.get("config") or {}).items()], versions, models,
-        noticed(detail), judge, judges, _downloads(run),
+        run, str(detail.get("command") or ""), "lr" in config, [(k, v) for k, v in facts if v], differing(detail),
+        _settings(config), versions, models, noticed(detail), judge, judges, _downloads(run),
     )  # fmt: skip
+
+
+def _settings(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Every option that changes a number, and of the others those that are not at their defaults."""
+    kept = (k for k, v in config.items() if k not in EXECUTION_OPTIONS or not _is_default(k, v))
+    return [(k, words.plain(config[k])) for k in kept if config[k] not in (False, [], None)]
+
+
+def _is_default(option: str, value: Any) -> bool:
+    default = Run.model_fields[option].get_default()
+    return bool(value == (list(default) if isinstance(default, tuple) else default))
+
+
+def differing(detail: Mapping[str, Any]) -> list[tuple[str, str]] | None:
+    """The options of a run that change a number and are not at their defaults. What a data set has a default of its own for
+    (latent size, epochs) is one where the command asks for it. None where it is not known what the defaults were: the run
+    is of another version, or took options from a file or a study, or trained nothing."""
+    config, command = detail.get("config") or {}, str(detail.get("command") or "")
+    if detail.get("version") != __version__ or "lr" not in config:
+        return None
+    try:
+        parts = shlex.split(command)
+    except ValueError:
+        parts = command.split()
+    asked = {p.partition("=")[0].lstrip("-").replace("-", "_") for p in parts if p.startswith("--")}
+    if not command or asked & {"config", "study"}:
+        return None
+    numbers = [k for k in Run.model_fields if k in config and k not in EXECUTION_OPTIONS]
+    left_open = {k for k in numbers if Run.model_fields[k].get_default() is None}
+    changed = [k for k in numbers if (k in asked if k in left_open else not _is_default(k, config[k]))]
+    return [(k, words.plain(config[k])) for k in changed]
 
 
 def _origin(data: Mapping[str, Any]) -> list[tuple[str, Reason]]:
@@ -138,45 +187,32 @@ def _flat(environment: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return out
 
 
-def _judge(run: RunFolder) -> tuple[list[tuple[str, str, list[str]]], list[str]]:
+def _judge(run: RunFolder) -> tuple[list[JudgeRow], list[str]]:
     """The self-check: a row a quantity, a column a judge."""
     rows = [c for c in summarise(run.records) if c.role == "judge"]
     judges = list(dict.fromkeys(c.model for c in rows))
     out = []
     for metric in dict.fromkeys(c.metric for c in rows):
         by_judge = {c.model: c for c in rows if c.metric == metric}
+        values = [_judge_value(by_judge.get(j)) for j in judges]
         if metric in JUDGE_ROWS:
-            title, about = map(say, JUDGE_ROWS[metric])
-        else:
-            title, about = _junk_row(metric, by_judge.values())
-        out.append((title, about, [_judge_value(by_judge.get(j)) for j in judges]))
+            out.append(JudgeRow(*map(say, JUDGE_ROWS[metric]), values))
+            continue
+        detail = {k: v for c in by_judge.values() for d in c.details.values() for k, v in d.items()}
+        title = words.junk(metric.removeprefix("judge.pass."))
+        out.append(JudgeRow(title, "", values, bool(detail.get("floor", True)), bool(detail.get("shown"))))
     return out, [say(JUDGES.get(j, j)) for j in judges]
 
 
-def _junk_row(metric: str, cells: Iterable[Cell]) -> tuple[str, str]:
-    """Title and purpose of the row of one kind of junk."""
-    detail = {k: v for c in cells for d in c.details.values() for k, v in d.items()}
-    title = say("Accepts of {junk}", junk=words.junk(metric.removeprefix("judge.pass.")))
-    if detail.get("floor", True):
-        about = say("a floor; above 5 % the self-check fails")
-    else:
-        about = ""
-    if "shown" in detail:
-        shown = say("shown to its training") if detail["shown"] else say("never shown to its training")
-        about = words.commas(filter(None, (shown, about)))
-    return title, about
-
-
 def _judge_value(cell: Any) -> str:
+    """A share in percent, without the sign."""
     if cell is None:
         return "—"
     if cell.interval is None:
         return say("{status}: {why}", status=say(cell.status), why=words.reason(cell.reason))
-    return (
-        words.percent(cell.interval.mean)
-        if cell.unit in ("share", "accuracy", "")
-        else words.number(cell.interval.mean)
-    )
+    if cell.unit in ("share", "accuracy", ""):
+        return words.percent(cell.interval.mean).removesuffix(f"{words.THIN}%")
+    return words.number(cell.interval.mean)
 
 
 def _downloads(run: RunFolder) -> list[tuple[str, str, str]]:

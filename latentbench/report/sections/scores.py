@@ -1,7 +1,8 @@
-"""The score table: a row a measure, a column a model, grouped by family; every score between its floor and ceiling.
+"""The scores: ten headline measures with all models on one axis each, then every measure in dense tables, a family each.
 
-A row's scale is its own: from 0 to 1 for a share, otherwise over everything the row shows. Best and tied come from the
+A row's axis is its own: from 0 to 1 for a share, otherwise over everything the row shows. Best and shared come from the
 claims of `latentbench.stats.findings`; a model that collapsed is never best; runs are not ranked against one another.
+What no model has a value for is not in the tables: it is named in one list, by reason.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from latentbench.report.drawing import figures, svg
 from latentbench.report.folder import RunFolder
 from latentbench.report.page_view import PageView
 from latentbench.report.section import Context, Section
-from latentbench.report.wording import words
+from latentbench.report.wording import phrases, words
 from latentbench.report.wording.language import marked, plural, say
 from latentbench.run_info import split_hashes
 from latentbench.stats.cells import Cell, Interval
@@ -43,10 +44,6 @@ STATUSES = {
     "skipped": marked("{n} of {of} skipped"),
 }
 
-
-BARS = 8
-"""Columns up to which every score has its bar: beside more of them there is no room for one."""
-
 APPROXIMATE = marked(
     (
         "the values lie close to a bound of the measure, where they are skewed",
@@ -55,22 +52,53 @@ APPROXIMATE = marked(
 )
 """Why an interval is approximate, in the words of `latentbench.stats.intervals`."""
 
+HEADLINES = (
+    ("r2", "mse"),
+    ("path.validity_gain", "midpoint.validity_gain"),
+    ("path.tortuosity",),
+    ("validity.normal", "uniqueness"),
+    ("validity.mixture", "validity.gaussian"),
+    ("hole", "prior.mmd"),
+    ("active_units",),
+    ("kl", "elbo"),
+    ("memorisation", "data_copying"),
+    ("train.seconds", "cost.parameters"),
+)
+"""What the findings of the page rest on, a row each: the first of these names that was measured."""
+ROWS = 10
+"""Measures that stand open, each with an axis."""
+LINES = 12
+"""Models drawn on one axis; of more, those whose means are best."""
+OPEN_TABLES = 2
+"""Datasets and latent sizes up to which each shows its headline measures; more are folded whole, but for the first."""
+
+TITLES = marked({
+    "kl": "KL of the posterior from N(0, I)",
+    "elbo": "lower bound on log p(x)",
+    "active_units": "active latent dimensions",
+    "memorisation": "memorisation (.5 = none, 1 = copies)",
+    "prior.mmd": "kernel distance of the codes from N(0, I)",
+    "train.seconds": "time of one training",
+    "cost.parameters": "trained weights",
+})  # fmt: skip
+"""Headline measures whose definitions declare no noun."""
+
 
 class Score(NamedTuple):
     """One cell. ``kind`` is value, skipped, failed or absent; ``reason`` says why there is no value; ``note`` adds
-    what else to know (seeds that failed, a single seed); ``again``: the model's row above gave the same reason."""
+    what else to know (seeds that failed, a single seed); ``ref``: the number under which the table's notes say either, 0
+    where there is nothing to say."""
 
     kind: str
     label: str
-    m: int
     mean: str = ""
     half: str = ""
     standing: str = ""
-    bar: Markup = Markup("")
     reason: str = ""
     note: str = ""
     title: str = ""
-    again: bool = False
+    value: float | None = None
+    ref: int = 0
 
 
 class Anchor(NamedTuple):
@@ -88,32 +116,69 @@ class Row(NamedTuple):
     unit: str
     arrow: str
     direction: str
-    summary: str
-    source: str
-    params: str
     scores: Sequence[Score]
     anchors: Sequence[Anchor]
     anchor_id: str
     unproven: str = ""
+    ref: int = 0
 
 
 class Group(NamedTuple):
-    """A family of measures with its rows."""
+    """A family of measures with its rows, and what these have to note, each said once."""
 
     key: str
     title: str
     about: str
     rows: Sequence[Row]
+    notes: Sequence[str]
+
+
+class Headline(NamedTuple):
+    """A headline measure: its row, its name in words, all models on one axis (empty where there is nothing to compare),
+    the places of those models that are drawn, how many are not, and what to note."""
+
+    row: Row
+    title: str
+    plot: Markup
+    drawn: Sequence[int]
+    more: int
+    notes: Sequence[str]
+
+
+class LeftOut(NamedTuple):
+    """Measures that no model has a value for, all for one ``reason``: skipped, or ``status`` failed."""
+
+    names: Sequence[str]
+    status: str
+    reason: str
 
 
 class Scores(NamedTuple):
-    """The table of one dataset and latent size; ``size`` is that size where the page has tables of several, else 0."""
+    """The table of one dataset and latent size; ``size`` is that size where the page has tables of several, else 0.
+    ``left`` measures have a value for no model: they are ``left_out``."""
 
     dataset: str
     size: int
     columns: Sequence[Column]
+    headlines: Sequence[Headline]
     groups: Sequence[Group]
     seeds: int
+    left_out: Sequence[LeftOut]
+
+    @property
+    def left(self) -> int:
+        """How many measures are left out."""
+        return sum(len(reason.names) for reason in self.left_out)
+
+
+class Measure(NamedTuple):
+    """A row before it is written out: its cells by the place of their model, and its references by role and name."""
+
+    metric: str
+    split: str
+    by_column: Mapping[int, Cell]
+    beside: Mapping[tuple[Role, str], Mapping[str, float]]
+    row: Row
 
 
 def tables(every: Sequence[Column]) -> list[Scores]:
@@ -152,25 +217,28 @@ def _cells(run: RunFolder, family: Family) -> CellsView:
 def _table(
     dataset: str, size: int, columns: Sequence[Column], cells: Mapping[int, CellsView]
 ) -> Scores:  # fmt: skip
-    rows: dict[tuple[str, str, str], dict[int, Cell]] = {}
+    by_key: dict[tuple[str, str, str], dict[int, Cell]] = {}
     seeds: dict[int, int] = {}
-    for column in columns:
+    for place, column in enumerate(columns):
         for cell in cells[id(column.run)].of_model.get(column.model, ()):
             if cell.metric.startswith("throughput."):
                 continue
             key = (cell.metric, cell.split, words.plain(dict(cell.metric_params)))
-            rows.setdefault(key, {})[column.m] = cell
+            by_key.setdefault(key, {})[place] = cell
             seeds[id(column.run)] = max(seeds.get(id(column.run), 0), len(cell.values))
+    valued = {k: row for k, row in by_key.items() if any(c.interval for c in row.values())}
+    measures = [_measure(key[0], key[1], row, columns, cells, seeds) for key, row in valued.items()]
     families: dict[str, list[Row]] = {}
-    for key, by_column in rows.items():
-        family = words.family(key[0], _defined(columns, key[0]))
-        families.setdefault(family.key, []).append(_row(key, by_column, columns, cells, seeds))
+    for m in measures:
+        families.setdefault(words.family(m.metric, _defined(columns, m.metric)).key, []).append(m.row)
     groups = [
-        Group(f.key, say(f.title), say(f.about), _unrepeated(sorted(families[f.key], key=lambda r: r.split == "train")))
+        _group(f, sorted(families[f.key], key=lambda r: r.split == "train"))
         for f in (*words.FAMILIES, words.OTHER)
         if f.key in families
     ]
-    return Scores(dataset, size, columns, groups, max(seeds.values(), default=0))
+    left = _left_out({k: row for k, row in by_key.items() if k not in valued})
+    most = max(seeds.values(), default=0)
+    return Scores(dataset, size, columns, _headlines(measures, columns), groups, most, left)
 
 
 def _defined(columns: Sequence[Column], metric: str) -> Mapping[str, Any]:
@@ -178,15 +246,31 @@ def _defined(columns: Sequence[Column], metric: str) -> Mapping[str, Any]:
     return next((d for c in columns if (d := (c.run.detail.get("definitions") or {}).get(metric))), {})
 
 
-def _unrepeated(rows: Sequence[Row]) -> list[Row]:
-    """Rows in which a reason that the model's row above already gave is marked as such."""
-    out: list[Row] = []
+def _group(family: words.FamilyText, rows: Sequence[Row]) -> Group:
+    """A family whose rows refer to its notes by number."""
+    notes: list[str] = []
+
+    def number(text: str) -> int:
+        if text and text not in notes:
+            notes.append(text)
+        return notes.index(text) + 1 if text else 0
+
+    out = []
     for row in rows:
-        last = out[-1].scores if out else [None] * len(row.scores)
-        alike = [a is not None and bool(s.reason) and (a.kind, a.reason) == (s.kind, s.reason)
-                 for a, s in zip(last, row.scores, strict=True)]  # fmt: skip
-        out.append(row._replace(scores=[s._replace(again=x) for s, x in zip(row.scores, alike, strict=True)]))
-    return out
+        ref = number(row.unproven and say("self-check failed, ranks nobody: {why}", why=row.unproven))
+        scores = [s._replace(ref=number(s.note or (s.reason if s.kind != "absent" else ""))) for s in row.scores]
+        out.append(row._replace(ref=ref, scores=scores))
+    return Group(family.key, say(family.title), say(family.about), out, notes)
+
+
+def _left_out(by_key: Mapping[tuple[str, str, str], Mapping[int, Cell]]) -> list[LeftOut]:
+    """The measures without any value, those of one reason together."""
+    out: dict[tuple[str, str], dict[str, None]] = {}
+    for (metric, split, _), row in by_key.items():
+        for status, reason in dict.fromkeys((c.status, words.reason(c.reason)) for c in row.values()):
+            name = metric if split in ("", "test") else f"{metric} ({say(split)})"
+            out.setdefault((status, reason), {})[name] = None
+    return [LeftOut(list(names), status, reason) for (status, reason), names in out.items()]
 
 
 def _beside(
@@ -201,56 +285,47 @@ def _beside(
     return out
 
 
-def _row(
-    key: tuple[str, str, str],
+def _measure(
+    metric: str,
+    split: str,
     by_column: Mapping[int, Cell],
     columns: Sequence[Column],
     cells: Mapping[int, CellsView],
     seeds: Mapping[int, int],
-) -> Row:
-    metric, split, params = key
+) -> Measure:
     one = next(iter(by_column.values()))
     beside = _beside(columns, cells, metric, split)
-    intervals = [c.interval for c in by_column.values() if c.interval]
+    decimals = words.decimals_for(c.interval.half for c in by_column.values() if c.interval and c.interval.half)
     best, tied = _leading(by_column, columns)
-    context = RowContext(
-        _scale(one, intervals, [v for by_run in beside.values() for v in by_run.values()]),
-        words.decimals_for(i.half for i in intervals if i.half),
-        beside,
-        best,
-        tied,
-        seeds,
-        len(columns) > BARS,
-    )
-    definition = _defined(columns, metric)
     arrow, direction = ARROWS.get(one.better, ARROWS["none"])
     if one.better == "target" and one.target is not None:
         arrow, direction = f"→{words.THIN}{one.target:g}", say("{target} is best", target=f"{one.target:g}")
-    return Row(
-        metric,
-        split,
-        say(one.unit),
-        arrow,
-        say(direction),
-        say(str(definition.get("summary", ""))) or words.own_definition(metric),
-        str(definition.get("source", "")),
-        params,
-        [_score(c, by_column.get(c.m), context) for c in columns],
-        _anchors(beside),
-        f"def-{metric}",
-        next((words.reason(c.unproven) for c in by_column.values() if c.unproven), ""),
-    )
+    scores = [
+        _score(
+            column,
+            by_column.get(place),
+            "best" if place in best else "tied" if place in tied else "",
+            decimals,
+            seeds.get(id(column.run), 0),
+        )
+        for place, column in enumerate(columns)
+    ]
+    unproven = next((words.reason(c.unproven) for c in by_column.values() if c.unproven), "")
+    row = Row(
+        metric, split, say(one.unit), arrow, say(direction), scores, _anchors(beside), f"def-{metric}", unproven
+    )  # fmt: skip
+    return Measure(metric, split, by_column, beside, row)
 
 
 def _leading(by_column: Mapping[int, Cell], columns: Sequence[Column]) -> tuple[frozenset[int], frozenset[int]]:
-    """Numbers of the models that are best in their run, and of those that share that place; what bars a model from being
-    called better bars it from both."""
+    """Places of the models that are best in their run, and of those that share that place; what bars a model from being
+    called better bars it from both, and nobody is best without a rival."""
     best: set[int] = set()
     tied: set[int] = set()
     for run in dict.fromkeys(c.run for c in columns):
-        here = [c for c in columns if c.run is run and c.m in by_column]
-        names = leaders([by_column[c.m] for c in here])
-        (best if len(names) == 1 else tied).update(c.m for c in here if c.model in names)
+        here = {place: by_column[place] for place, c in enumerate(columns) if c.run is run and place in by_column}
+        names = leaders(list(here.values()))
+        (best if len(names) == 1 else tied).update(place for place, c in here.items() if c.model in names)
     return frozenset(best), frozenset(tied)
 
 
@@ -269,51 +344,17 @@ def _anchors(references: Mapping[tuple[Role, str], Mapping[str, float]]) -> list
     return out
 
 
-def _scale(one: Cell, intervals: Sequence[Interval], anchors: Sequence[float]) -> tuple[float, float] | None:
-    """The range of a row's bars; None where a row holds a single number, which has nothing to be compared with."""
-    if tuple(one.bounds) == (0, 1):
-        return 0.0, 1.0
-    shown = [v for i in intervals for v in (i.mean, i.low, i.high) if v is not None]
-    if len({*shown, *anchors}) < 2 or (len(intervals) < 2 and not anchors):
-        return None
-    low, high = svg.span([*shown, *anchors], 0.08)
-    bottom, top = one.bounds
-    return max(low, bottom if bottom is not None else -math.inf), min(high, top if top is not None else math.inf)
-
-
-class RowContext(NamedTuple):
-    """What the cells of a row share: the bars' range, decimals, references by run, who leads, the most seeds of each run,
-    and whether there are too many models for bars."""
-
-    scale: tuple[float, float] | None
-    decimals: int | None
-    beside: Mapping[tuple[Role, str], Mapping[str, float]]
-    best: frozenset[int]
-    tied: frozenset[int]
-    seeds: Mapping[int, int]
-    crowded: bool
-
-
-def _score(column: Column, cell: Cell | None, context: RowContext) -> Score:
+def _score(column: Column, cell: Cell | None, standing: str, decimals: int | None, seeds: int) -> Score:
+    """One model's score; ``decimals`` are those of its row, ``seeds`` the most that its run has for any measure."""
     if cell is None:
-        return Score("absent", column.label, column.m, reason=say("not measured"))
+        return Score("absent", column.label, reason=say("not measured"))
     if cell.interval is None:
-        return Score(cell.status, column.label, column.m, reason=words.reason(cell.reason))
+        return Score(cell.status, column.label, reason=words.reason(cell.reason))
     i = cell.interval
-    mean, half = words.spread(i.mean, i.half, context.decimals) if i.half else (words.quantity(i.mean, cell.unit), "")
+    mean, half = words.spread(i.mean, i.half, decimals) if i.half else (words.quantity(i.mean, cell.unit), "")
     half = f"{half or 0} ≈" if i.approximate else half
-    standing = "best" if column.m in context.best else "tied" if column.m in context.tied else ""
-    return Score(
-        "value",
-        column.label,
-        column.m,
-        mean,
-        half,
-        standing,
-        _bar(column, i, context),
-        note=_note(cell, i.n, context.seeds[id(column.run)]),
-        title=_title(column, cell, i),
-    )
+    note, title = _note(cell, i.n, seeds), _title(column, cell, i)
+    return Score("value", column.label, mean, half, standing, note=note, title=title, value=i.mean)
 
 
 def _title(column: Column, cell: Cell, i: Interval) -> str:
@@ -324,17 +365,6 @@ def _title(column: Column, cell: Cell, i: Interval) -> str:
         return text
     text += say(", 95 % interval {low} to {high}", low=words.number(i.low), high=words.number(i.high))
     return text + (say(", approximate: {why}", why=say(i.approximate)) if i.approximate else "")
-
-
-def _bar(column: Column, i: Interval, context: RowContext) -> Markup:
-    if context.scale is None or context.crowded:
-        return Markup("")
-    label = column.run.label
-    here = [(role, by_run[label]) for (role, _), by_run in context.beside.items() if label in by_run]
-    floors, ceilings, baselines = (
-        [v for role, v in here if role in roles] for roles in (("floor", "null"), ("ceiling",), ("baseline",))
-    )
-    return figures.interval_bar(i.mean, i.low, i.high, context.scale, floors, ceilings, baselines, column.m)
 
 
 def _note(cell: Cell, n: int, seeds: int) -> str:
@@ -348,9 +378,85 @@ def _note(cell: Cell, n: int, seeds: int) -> str:
     return say("{n} of {of} seeds", n=n, of=seeds) if 1 < n < seeds else ""
 
 
+def _headlines(measures: Sequence[Measure], columns: Sequence[Column]) -> list[Headline]:
+    """The headline measures of those that were measured on held-out images; where these are few, the others that the
+    run's definitions count among the headlines, and where none is, the first there are."""
+    first: dict[str, Measure] = {}
+    for m in measures:
+        if m.split in ("test", ""):
+            first.setdefault(m.metric, m)
+    chosen = [m for names in HEADLINES if (m := next((first[n] for n in names if n in first), None))]
+    declared = [m for m in first.values() if _defined(columns, m.metric).get("headline") and m not in chosen]
+    chosen = [*chosen, *declared][:ROWS] or list(first.values())[:ROWS] or list(measures)[:ROWS]
+    return [_headline(m, columns) for m in chosen]
+
+
+def _headline(m: Measure, columns: Sequence[Column]) -> Headline:
+    drawn = list(range(len(columns)))
+    if len(columns) > LINES:
+        valued = sorted((c.badness(c.interval.mean), k) for k, c in m.by_column.items() if c.interval)
+        drawn = sorted(k for _, k in valued[:LINES])
+    notes = [say("self-check failed, ranks nobody: {why}", why=m.row.unproven)] if m.row.unproven else []
+    without: dict[str, list[str]] = {}
+    for score in (m.row.scores[place] for place in drawn):
+        if score.kind in ("skipped", "failed"):
+            without.setdefault(score.reason, []).append(score.label)
+        elif score.note:
+            notes.append(score.note)
+    notes += [say("{model}: {why}", model=words.commas(models), why=why) for why, models in without.items()]
+    definition = _defined(columns, m.metric)
+    noun = say(TITLES[m.metric]) if m.metric in TITLES else phrases.phrase(m.metric, {m.metric: definition}).noun
+    if noun == m.metric:
+        noun = (say(str(definition.get("summary", ""))) or words.own_definition(m.metric)).partition(";")[0]
+    plot = _axis_of(m, drawn, columns, noun or m.metric)
+    return Headline(m.row, noun[:1].upper() + noun[1:], plot, drawn, len(columns) - len(drawn), list(dict.fromkeys(notes)))
+
+
+def _axis_of(m: Measure, drawn: Sequence[int], columns: Sequence[Column], name: str) -> Markup:
+    """All drawn models on the axis of their measure; empty where there is a single number, with nothing to compare."""
+    marks = []
+    for (role, reference), by_run in m.beside.items():
+        for value in dict.fromkeys(by_run.values()):
+            marks.append(figures.AxisMark(role, words.reference(reference), value))
+    cells = [(k, m.by_column.get(k)) for k in drawn]
+    intervals = [c.interval for _, c in cells if c and c.interval]
+    scale = _scale(next(iter(m.by_column.values())), intervals, [mark.value for mark in marks])
+    if scale is None:
+        return Markup("")
+    lines = [
+        figures.ScoreLine(columns[k].m, c.interval.mean, c.interval.low, c.interval.high)
+        if c and c.interval
+        else figures.ScoreLine(columns[k].m, None, None, None)
+        for k, c in cells
+    ]
+    beside = words.commas(say("{name} {value}", name=x.name, value=words.tidy(x.value)) for x in marks)
+    label = say("{measure} on an axis from {low} to {high}", measure=name, low=words.tidy(scale[0]), high=words.tidy(scale[1]))
+    return figures.score_lines(lines, scale, marks, label + (say("; marked: {marks}", marks=beside) if beside else ""))
+
+
+def _scale(one: Cell, intervals: Sequence[Interval], anchors: Sequence[float]) -> tuple[float, float] | None:
+    """The range of a row's axis; None where a row holds a single number, which has nothing to be compared with."""
+    shown = [v for i in intervals for v in (i.mean, i.low, i.high) if v is not None]
+    if tuple(one.bounds) == (0, 1):
+        return min(0.0, *shown, *anchors), max(1.0, *shown, *anchors)
+    if len({*shown, *anchors}) < 2 or (len(intervals) < 2 and not anchors):
+        return None
+    low, high = svg.span([*shown, *anchors], 0.08)
+    bottom, top = one.bounds
+    return max(low, bottom if bottom is not None else -math.inf), min(high, top if top is not None else math.inf)
+
+
 def _context(view: PageView) -> Context:
     dealt = [len(split_hashes(c.run.detail)) for c in view.columns]
-    return {"tables": tables(view.columns), "several": view.several, "splits": min(dealt, default=0)}
+    every = tables(view.columns)
+    return {
+        "tables": every,
+        "several": view.several,
+        "splits": min(dealt, default=0),
+        "judged": any(r.role == "judge" for run in view.runs for r in run.records),
+        "open_tables": OPEN_TABLES if len(every) <= OPEN_TABLES else 1,
+    }
 
 
-SECTION = Section("scores", marked("Scores"), "scores.html.jinja", _context, order=300)
+TEXTS = marked({"measures_shown": "{n} of {all} measures", "measures_all": "{all} measures"})
+SECTION = Section("scores", marked("Scores"), "scores.html.jinja", _context, order=300, texts=TEXTS)

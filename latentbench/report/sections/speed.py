@@ -15,6 +15,10 @@ from latentbench.report.page_view import PageView
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
+from latentbench.stats.cells import Cell
+from latentbench.stats.findings.claims import leaders
+from latentbench.stats.findings.table import claims_together
+from latentbench.stats.findings.table import tables as measured
 
 KINDS = marked({
     "encode": ("Encode", "images to posteriors"),
@@ -33,6 +37,8 @@ CONDITIONS = (
 
 
 UNKNOWN = marked("as its record names it")
+BESIDE = 6
+"""Models up to which their speeds stand side by side in the open."""
 
 
 class SpeedRow(NamedTuple):
@@ -50,22 +56,32 @@ class SpeedRow(NamedTuple):
     rankable: bool
 
 
+class Fastest(NamedTuple):
+    """One kind of work at one batch size: what each model makes of it a second, and who is best in its run."""
+
+    work: str
+    batch: int
+    rates: Sequence[tuple[str, bool]]
+
+
 class Speeds(NamedTuple):
-    """Throughput: a figure for each kind of work and device, the models ``drawn`` in them, the table of all, who cannot be
-    ranked, and what it ran on."""
+    """Throughput: a figure for each kind of work and device, the models ``drawn`` in them, the table of all, how many of
+    these can be ranked, who cannot, what it ran on, and, where there is something to rank, who is fastest."""
 
     plots: Sequence[tuple[str, str, Markup]]
     drawn: Sequence[Column]
     rows: Sequence[SpeedRow]
+    rankable: int
     unranked: Sequence[str]
     conditions: str
+    fastest: Sequence[Fastest]
 
 
 def speeds(columns: Sequence[Column], pictured: Sequence[Column]) -> Speeds:
     """Samples per second of every model, the ``pictured`` ones drawn. Raises Absent where no run measured any."""
     numbers = {(id(c.run), c.model): c for c in columns}
     by_work: dict[tuple[str, str], list[figures.SpeedPoint]] = {}
-    drawn: set[int] = set()
+    drawn: set[Column] = set()
     rows, unranked, details = [], [], []
     for run in dict.fromkeys(c.run for c in columns):
         for r in run.records:
@@ -78,7 +94,7 @@ def speeds(columns: Sequence[Column], pictured: Sequence[Column]) -> Speeds:
             times = np.asarray([s for s in (r.samples or (r.value,)) if s and s > 0] or [max(r.value, 1e-9)])
             low, high = (float(q) for q in np.quantile(times, (0.25, 0.75)))
             if column in pictured:
-                drawn.add(column.m)
+                drawn.add(column)
                 point = figures.SpeedPoint(column.m, batch, r.value, low, high, ok)
                 by_work.setdefault((kind, device), []).append(point)
             title = say(KINDS.get(kind, (kind, ""))[0])
@@ -96,8 +112,7 @@ def speeds(columns: Sequence[Column], pictured: Sequence[Column]) -> Speeds:
         title, about = map(say, KINDS.get(kind, (kind, UNKNOWN)))
         best = max(every, key=lambda s: s.median)
         label = say(
-            "{work} on {device}: samples per second over batch sizes {batches}; highest {best}. The table below holds the "
-            "numbers.",
+            "{work} on {device}: samples per second over batch sizes {batches}; highest {best}.",
             work=title,
             device=device,
             batches=words.commas(str(b) for b in sorted({s.batch for s in every})),
@@ -107,7 +122,44 @@ def speeds(columns: Sequence[Column], pictured: Sequence[Column]) -> Speeds:
     if len(unranked) > 6:
         text = marked("{some} of {n} timings, named in the table below")
         unranked = [say(text, some=len(unranked), n=len(rows))]
-    return Speeds(plots, [c for c in columns if c.m in drawn], rows, unranked, _conditions(details))
+    rankable = sum(r.rankable for r in rows)
+    fastest = fastest_of(columns) if rankable and len(columns) <= BESIDE else []
+    return Speeds(
+        plots, [c for c in columns if c in drawn], rows, rankable, unranked, _conditions(details), fastest
+    )  # fmt: skip
+
+
+def fastest_of(columns: Sequence[Column]) -> list[Fastest]:
+    """Each kind of work on each device at the largest batch that all models were timed at, where one of the runs has a
+    leader; what cannot be ranked leads nowhere."""
+    runs = dict.fromkeys(c.run for c in columns)
+    family = claims_together(run.records for run in runs)
+    cells: dict[tuple[str, str], dict[int, dict[int, Cell]]] = {}
+    for run in runs:
+        here = {c.model: place for place, c in enumerate(columns) if c.run is run}
+        for table in measured(run.records, family):
+            for c in table.every:
+                if c.metric.startswith("throughput.") and c.model in here and c.interval:
+                    work = c.metric, str(c.metric_params.get("device", ""))
+                    batch = int(c.metric_params.get("batch") or 0)
+                    cells.setdefault(work, {}).setdefault(batch, {})[here[c.model]] = c
+    out = []
+    for (metric, device), by_batch in cells.items():
+        whole = [batch for batch, row in by_batch.items() if len(row) == len(columns)]
+        if not whole:
+            continue
+        row = by_batch[max(whole)]
+        best = set()
+        for run in runs:
+            of_run = {place: row[place] for place, c in enumerate(columns) if c.run is run}
+            lead = leaders(list(of_run.values()))
+            best |= {place for place, c in of_run.items() if len(lead) == 1 and c.model in lead}
+        kind = metric.removeprefix("throughput.")
+        title = say(KINDS.get(kind, (kind, ""))[0])
+        rates = [(words.engineering(c.interval.mean if c.interval else None), place in best) for place, c in sorted(row.items())]
+        if best:
+            out.append(Fastest(f"{title} ({device})" if device else title, max(whole), rates))
+    return out
 
 
 def _speed_row(
@@ -148,10 +200,10 @@ def peaks(runs: Sequence[RunFolder]) -> list[str]:
 
 def _context(view: PageView) -> Context:
     try:
-        measured, missing = speeds(view.columns, view.pictured), ""
+        found, missing = speeds(view.columns, view.pictured), ""
     except Absent as reason:
-        measured, missing = None, str(reason)
-    return {"speeds": measured, "missing": missing, "peaks": peaks(view.runs)}
+        found, missing = None, str(reason)
+    return {"speeds": found, "missing": missing, "peaks": peaks(view.runs), "columns": view.columns, "beside": BESIDE}
 
 
 SECTION = Section("speed", marked("Speed"), "speed.html.jinja", _context, order=1300)
