@@ -42,7 +42,7 @@ def test_depths_are_those_that_the_measure_reads():
 
 def test_the_farthest_draws_are_decoded_from_the_farthest_on():
     e = empty_middle()
-    arrays, detail = atlas(e)
+    arrays, _ = atlas(e)
     assert arrays["worst"].shape == (WORST, 1, 2, 2)
     assert (arrays["worst_depth"].diff() <= 0).all()
     assert float(arrays["worst_depth"][0]) == float(arrays["draw_depth"].max()) > 1

@@ -48,7 +48,7 @@ class Depths(NamedTuple):
 def depths(e: Encoding) -> Depths:
     """The depths of the draws of N(0, I) and of the held-out codes that the measure ``hole`` reads. Raises Undefined
     without training codes."""
-    found, p = _found(e), hole.params
+    found, p = found_holes(e), hole.params
     draws = e.once(prior_codes, sampler="normal", count=p["draws"])
     held_out = subsample(e.z, p["held_out"], e.generator("held-out codes"))
     deep = (found.depth(points, p["k"]).clamp(max=DEEPEST) for points in (draws, held_out))
@@ -60,7 +60,7 @@ def atlas(e: Encoding) -> tuple[dict[str, Tensor], dict[str, Any]]:
     the `WORST` draws from the deepest on, decoded (``worst``), each with its depth, its distance from the origin
     (``worst_norm``) and the judge's word. Details: the ``share`` that ``hole`` reads, what normal codes leave (``null``), of
     which ``part`` the holes are and its ``radius`` in latent units. Raises Undefined without training codes."""
-    found, (draws, of_draws, of_codes) = _found(e), e.once(depths)
+    found, (draws, of_draws, of_codes) = found_holes(e), e.once(depths)
     detail: dict[str, Any] = {
         "share": found.shares.worst, "null": found.null.worst, "part": found.worst, "radius": found.radius,
         "k": hole.params["k"], "draws": len(draws), "codes": len(of_codes),
@@ -77,7 +77,7 @@ def atlas(e: Encoding) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return out, detail
 
 
-def _found(e: Encoding) -> Holes:
+def found_holes(e: Encoding) -> Holes:
     """The holes under N(0, I) as the measure ``hole`` found them."""
     return e.once(holes, **{k: v for k, v in hole.params.items() if k != "part"})
 
@@ -88,7 +88,7 @@ def plane(e: Encoding) -> tuple[dict[str, Tensor], dict[str, Any]]:
     images with their ``label_of``. Raises Undefined for another latent size."""
     if e.mu.shape[1] != 2:
         raise Undefined("a plane needs 2 latent dimensions, there are {d}", "undefined.plane", d=e.mu.shape[1])
-    found, k = _found(e), hole.params["k"]
+    found, k = found_holes(e), hole.params["k"]
     reach = min(FAR, max(REACH, float(e.mu.abs().quantile(0.98)) * 1.05))
     fine, coarse = _lattice(reach, FINE, e.mu), _lattice(reach * (1 - 1 / GRID), GRID, e.mu)
     images = decode(e, coarse)

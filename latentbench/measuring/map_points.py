@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 
 from latentbench.core import TRAIN, Encoding
 from latentbench.geometry.neighbours import flat, nearest
-from latentbench.measuring.hole_atlas import depths
+from latentbench.measuring.hole_atlas import depths, found_holes
 from latentbench.metrics.decoding import verdicts
 from latentbench.metrics.memorisation import closest_seen, memorisation, near_radius, seen_count
 from latentbench.metrics.prior_holes import hole
@@ -34,7 +34,7 @@ def points(e: Encoding, index: Tensor) -> tuple[dict[str, Tensor], dict[str, Any
     ``error``, mean squared, of the decoded posterior mean; the judge's ``valid`` and ``confidence`` for it; whether it is
     ``copied``, as good as a seen image and nearer to this than to its own (`near_radius`); ``kl`` in nats; how many ``draws`` of N(0, I) have this code as their
     nearest, and how many of these lie ``in_holes``. Where d <= 2 some draws at their places too. Details: how many ``draws``,
-    and the share of them in holes, ``beyond``."""
+    and the share of the prior in holes as the measure ``hole`` reads it, ``beyond``."""
     index = index.to(e.mu.device)
     out, detail = _returned(e, index), dict[str, Any]()
     if e.log_var is not None:
@@ -49,7 +49,7 @@ def points(e: Encoding, index: Tensor) -> tuple[dict[str, Tensor], dict[str, Any
     if e.train is not None:
         lost = e.once(depths).of_draws > 1
         out["in_holes"] = torch.bincount(beside[lost], minlength=len(index)).int()
-        detail["beyond"] = float(lost.double().mean())
+        detail["beyond"] = found_holes(e).shares.worst
         if plane:
             out["draws_in_holes"] = lost[:DRAWS_SHOWN]
     return out, detail

@@ -117,7 +117,7 @@ def _figure(
         x_range=Range1d(middle[0] - half, middle[0] + half),
         y_range=Range1d(middle[1] - half, middle[1] + half),
         sizing_mode="stretch_width", aspect_ratio=1, min_width=200, tools=[], toolbar_location=None, output_backend="canvas",
-        background_fill_alpha=0, border_fill_alpha=0, outline_line_color="#8a8f98", outline_line_alpha=0.45,
+        background_fill_alpha=0, border_fill_alpha=0, outline_line_color=None,
     )  # fmt: skip
     plot.axis.visible = False
     plot.grid.visible = False

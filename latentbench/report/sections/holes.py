@@ -175,7 +175,7 @@ def _context(view: PageView) -> Context:
     return {
         "cards": made,
         "drawn": any(card.content and card.content.drawing for card in made),
-        "older": any(card.content and card.content.sheet for card in made),
+        "judged": any(w.ruling for card in made if card.content for w in card.content.worst),
     }
 
 

@@ -228,8 +228,8 @@
       const known = ["error", "valid", "confidence", "kl"].map((name) => told(i, name, k)).filter(Boolean);
       if (values[i].copied && values[i].copied[k]) known.push(say("copied"));
       if (values[i].draws) known.push(say("draws", { n: values[i].draws[k] }));
-      return known.length ? say("of_model", { model, values: known.join(", ") }) : "";
-    }).filter(Boolean)].join(". ");
+      return known.length ? say("of_model", { model, values: known.join(say("comma")) }) : "";
+    }).filter(Boolean)].join(say("semicolon"));
     let here = null;
     let active = 0;
     const move = (k) => {

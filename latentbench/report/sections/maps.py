@@ -34,12 +34,13 @@ TOOLS = marked({"box": "Box", "lasso": "Lasso", "pan": "Pan", "zoom": "Wheel zoo
 
 
 class MapView(NamedTuple):
-    """One map: its still drawing and its caption's numbers."""
+    """One map: its still drawing, its caption's numbers, and whether it is the latent space ``itself``."""
 
     column: Column
     still: Markup
     trust: str
     n: int
+    itself: bool
 
 
 class RunMaps(NamedTuple):
@@ -77,15 +78,16 @@ def run_maps(run: RunFolder, columns: Sequence[Column], number: int) -> RunMaps:
         except Absent as reason:
             missing.append(str(reason))
             continue
-        trust = artifact.detail.get("trustworthiness")
+        itself = _is_space(artifact)
+        trust = None if itself else artifact.detail.get("trustworthiness")
         trusted = say(", trustworthiness {trust}", trust=words.number(trust, 3)) if trust is not None else ""
         text = marked("UMAP of the latent space of {model}: {n} held-out images{trust}.")
-        if _is_space(artifact):
-            text = marked("The latent space of {model} itself: {n} held-out images{trust}.")
+        if itself:
+            text = marked("The latent space of {model} itself: {n} held-out images.")
         name = say(text, model=column.label, n=len(xy), trust=trusted)
         middle = classes.centres(xy, label, names)
         still = figures.still_map(xy, label, names, middle, name)
-        views.append(MapView(column, still, words.number(trust, 3) if trust is not None else "", len(xy)))
+        views.append(MapView(column, still, words.number(trust, 3) if trust is not None else "", len(xy), itself))
         points = Points.of(run, column, artifact, len(thumbs))
         known.append(points)
         live.append(maps.Map(column.model, xy, name, points.places, points.lost))
@@ -164,7 +166,7 @@ def _overlay(columns: Sequence[Column], known: Sequence[Points]) -> str:
         nearest = points.values["draws"]
         facts = [say("{some} of {n} codes are the nearest of any", some=int((nearest > 0).sum()), n=len(nearest))]
         if points.beyond is not None:
-            facts.append(say("{share} of the draws lie in holes", share=words.percent(points.beyond)))
+            facts.append(say("{share} of the prior lies in holes", share=words.percent(points.beyond)))
         if points.places is not None and not all(own):
             facts.append(say("drawn where they fall"))
         told.append(say("{model}: {facts}", model=column.label, facts=words.commas(facts)))
@@ -180,27 +182,44 @@ def _overlay(columns: Sequence[Column], known: Sequence[Points]) -> str:
             "{count} draws from N(0, I), each counted at the nearest code shown (UMAP has no inverse); the more of them, the larger its ring."
         )
         start = say(text, count=count)
-    return say("{first} {then}", first=start, then=f"{words.clauses(told)}{say('.')}")
+    return say("{first} {then}.", first=start, then=words.clauses(told))
 
 
 def _about(run: RunFolder, views: Sequence[MapView], labelled: bool) -> str:
     """What the points are, of which seed, and what is said by the numbers above the maps."""
-    text = marked("{n} held-out images; codes of seed {seed}.")
-    if not labelled:
-        text = marked("{n} held-out images, without labels; codes of seed {seed}.")
-    drawn = run.artifact("map", views[0].column.model)
-    seed = drawn.seed if drawn.seed is not None else say("not told")
-    said = [say(text, n=views[0].n, seed=seed)]
+    drawn = [run.artifact("map", v.column.model) for v in views]
+    seeds = {d.seed for d in drawn}
+    seed = (
+        say("codes of seed {seed}", seed=seeds.pop())
+        if len(seeds) == 1 and None not in seeds
+        else say("codes of one seed each")
+    )
+    points = (
+        say("{n} held-out images", n=views[0].n)
+        if labelled
+        else say("{n} held-out images, without labels", n=views[0].n)
+    )
+    said = [say("{first}; {then}.", first=points, then=seed)]
     if any(v.trust for v in views):
-        k = drawn.detail.get("k")
-        said.append(say("Trustworthiness (k = {k}) says how far neighbours on the map are neighbours in latent space: 1 is faithful.", k=k)
-                    if k else say("Trustworthiness says how far neighbours on the map are neighbours in latent space: 1 is faithful."))  # fmt: skip
+        k = next((d.detail["k"] for d, v in zip(drawn, views, strict=True) if v.trust and d.detail.get("k")), None)
+        text = marked(
+            "Trustworthiness (k = {k}) says how far neighbours on the map are neighbours in latent space: 1 is faithful."
+        )
+        if k is None:
+            text = marked(
+                "Trustworthiness says how far neighbours on the map are neighbours in latent space: 1 is faithful."
+            )
+        said.append(say(text, k=k))
     return say(" ").join(said)
 
 
 def _context(view: PageView) -> Context:
+    made = [run_maps(run, view.pictured_of(run), i) for i, run in enumerate(view.runs)]
+    every = [v for one in made for v in one.maps]
     return {
-        "maps": [run_maps(run, view.pictured_of(run), i) for i, run in enumerate(view.runs)],
+        "maps": made,
+        "umap": any(not v.itself for v in every) or not every,
+        "itself": [v.column.label for v in every if v.itself],
         "unpictured": [c.label for c in view.unpictured],
         "several": view.several,
         "tools": [(key, say(text)) for key, text in TOOLS.items()],
@@ -218,6 +237,8 @@ def _scripts(context: Context) -> list[Markup]:
 
 
 TEXTS = marked({
+    "map_comma": ", ",
+    "map_semicolon": "; ",
     "map_image": "test image {index}, class {name}",
     "map_unnamed": "test image {index}",
     "map_of_model": "{model}: {values}",
