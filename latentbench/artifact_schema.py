@@ -15,7 +15,9 @@ from typing import Any, Literal, Protocol
 SCHEMA = 1
 """Number of the layout this version writes, and the highest that it reads."""
 
-ArtifactRole = Literal["data", "map", "strips", "samples", "posterior", "reconstructions", "atlas", "plane", "columns"]
+ArtifactRole = Literal[
+    "data", "map", "points", "strips", "samples", "posterior", "reconstructions", "atlas", "plane", "columns"
+]
 
 SAMPLERS = ("normal", "gaussian", "mixture")
 """Priors that samples are drawn from, as they begin the names of their arrays."""
@@ -29,6 +31,10 @@ IMAGES, ROWS_OF_IMAGES = (3, 4), (4, 5)
 ARRAYS: Mapping[ArtifactRole, Mapping[str, tuple[int, ...]]] = {
     "data": {"thumbs": IMAGES, "index": (1,), "label": (1,), "eigenvalues": (1,)},
     "map": {"xy": (2,)},
+    "points": {
+        "error": (1,), "valid": (1,), "confidence": (1,), "kl": (1,), "copied": (1,), "draws": (1,), "in_holes": (1,),
+        "draws_at": (2,), "draws_in_holes": (1,),
+    },
     "strips": {
         "frames": ROWS_OF_IMAGES, "fade": ROWS_OF_IMAGES, "steps": (2,), "fade_steps": (2,), "label": (2,),
         **{f"{row}_{word}": (2,) for row in ("frame", "fade") for word in ("valid", "label", "confidence")},
@@ -43,6 +49,9 @@ ARRAYS: Mapping[ArtifactRole, Mapping[str, tuple[int, ...]]] = {
     },
     "reconstructions": {"x": IMAGES, "x_hat": IMAGES, "label": (1,)},
     "atlas": {
+        "draw_depth": (1,), "code_depth": (1,), "worst": IMAGES, "worst_depth": (1,), "worst_norm": (1,),
+        **{f"worst_{word}": (1,) for word in ("valid", "label", "confidence")},
+        # Of runs made before there were distances: regions of holes.
         "mass": (1,), "depth": (1,), "centre": (2,), "pictures": ROWS_OF_IMAGES, "beside": (2,),
         "valid": (2,), "label": (2,), "confidence": (2,), "valid_share": (1,),
     },

@@ -7,6 +7,7 @@ fill the prior. Images are digits from a 5 x 7 bitmap font on a small canvas, ji
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -388,6 +389,7 @@ def _artifacts(spec: Synthetic, folder: Path) -> Iterator[Record]:
     for model in spec.models:
         for role, make in (
             ("map", _map),
+            ("points", _points),
             ("strips", _strips),
             ("samples", _samples),
             ("posterior", _posterior),
@@ -477,25 +479,6 @@ def _samples(spec: Synthetic, model: str, _: np.ndarray) -> tuple[dict[str, Any]
     return arrays, {}
 
 
-def _atlas(spec: Synthetic, model: str, label: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
-    rng = _rng("atlas", model)
-    if is_vae(model) and len(spec.models) > 2:
-        return {}, {"share": 0.018, "null": 0.019, "part": "dimension", "draws": 4000}
-    k, p = 3, 6
-    arrays: dict[str, Any] = {
-        "mass": np.array([0.3, 0.12, 0.04]), "depth": np.array([1.9, 1.5, 1.2]), "centre": rng.normal(0, 1, (k, spec.latent_dim)),
-        "pictures": np.stack([glyphs(rng.integers(0, max(1, len(spec.classes)), p), spec.shape, rng) for _ in range(k)]),
-        "beside": rng.integers(0, len(label), (k, 5)),
-    }  # fmt: skip
-    if spec.judge:
-        arrays |= {
-            "valid": rng.uniform(size=(k, p)) < 0.3,
-            "label": np.zeros((k, p), int),
-            "valid_share": rng.uniform(0, 0.5, k),
-        }
-    return arrays, {"share": 0.46, "null": 0.019, "part": "outside", "draws": 4000}
-
-
 def _posterior(spec: Synthetic, model: str, _: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
     rng = _rng("posterior", model)
     d, m = spec.latent_dim, 120
@@ -512,3 +495,79 @@ def _posterior(spec: Synthetic, model: str, _: np.ndarray) -> tuple[dict[str, An
         kl = 0.5 * (scale**2 + centre**2 + (sigma**2).mean(0) - 1 - np.log(sigma**2).mean(0))
         arrays |= {"sigma_mean": mean, "kl": kl, "variance_law": (sigma**2).mean(0) + scale**2, "sigma": sigma}
     return arrays, {}
+
+
+def _points(spec: Synthetic, model: str, label: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
+    rng, m = _rng("points", model), len(label)
+    draws = rng.multinomial(4000, rng.dirichlet(np.full(m, 0.3)))
+    share = hole_share(spec, model)
+    arrays: dict[str, Any] = {
+        "error": rng.gamma(4, 0.003, m).astype(np.float32), "copied": rng.uniform(size=m) < 0.02,
+        "draws": draws.astype(np.int32), "in_holes": rng.binomial(draws, share).astype(np.int32),
+    }  # fmt: skip
+    if is_vae(model):
+        arrays["kl"] = rng.normal(17.9, 2, m).astype(np.float32)
+    if spec.judge:
+        arrays["confidence"] = np.clip(rng.beta(8, 1, m), 0, 1).astype(np.float32)
+        arrays["valid"] = arrays["confidence"] > 0.7
+    if spec.latent_dim <= 2:
+        arrays["draws_at"] = rng.normal(0, 1, (400, 2)).astype(np.float32)
+        arrays["draws_in_holes"] = rng.uniform(size=400) < share
+    return arrays, {"draws": 4000, "beyond": share}
+
+
+def hole_share(spec: Synthetic, model: str) -> float:
+    """The score ``hole`` of the first seed, as `_values` makes it."""
+    mean, spread = METRICS["hole"][5][is_vae(model)], METRICS["hole"][6]
+    assert mean is not None
+    return mean + spec.shift * spread + spread * float(_rng("hole", model, 0).normal())
+
+
+def _atlas(spec: Synthetic, model: str, _: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
+    rng, share, k = _rng("atlas", model), hole_share(spec, model), 6
+    normal = statistics.NormalDist()
+    levels = np.array([normal.inv_cdf((i + 0.5) / 4000) for i in range(4000)])
+    # Exactly this share of the draws lies beyond the radius, and 1 % of the held-out codes.
+    draws = np.exp(0.2 * (levels + normal.inv_cdf(share)))
+    codes = np.exp(0.2 * (levels[::11] + normal.inv_cdf(0.01)))
+    arrays: dict[str, Any] = {
+        "draw_depth": rng.permutation(draws).astype(np.float32), "code_depth": codes.astype(np.float32),
+        "worst": glyphs(rng.integers(0, max(1, len(spec.classes)), k), spec.shape, rng),
+        "worst_depth": np.sort(draws)[: -k - 1 : -1].astype(np.float32), "worst_norm": rng.uniform(3, 5, k),
+    }  # fmt: skip
+    if spec.judge:
+        arrays |= {
+            "worst_valid": rng.uniform(size=k) < 0.3,
+            "worst_label": rng.integers(0, max(1, len(spec.classes)), k),
+            "worst_confidence": rng.uniform(0, 1, k),
+        }
+    detail = {
+        "share": share,
+        "null": 0.019,
+        "part": "outside",
+        "radius": 1.9,
+        "k": 5,
+        "draws": 4000,
+        "codes": len(codes),
+    }
+    return arrays, detail
+
+
+def older_atlas(spec: Synthetic, model: str, label: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What runs held of their holes before there were distances: regions."""
+    rng = _rng("atlas", model)
+    if is_vae(model) and len(spec.models) > 2:
+        return {}, {"share": 0.018, "null": 0.019, "part": "dimension", "draws": 4000}
+    k, p = 3, 6
+    arrays: dict[str, Any] = {
+        "mass": np.array([0.3, 0.12, 0.04]), "depth": np.array([1.9, 1.5, 1.2]), "centre": rng.normal(0, 1, (k, spec.latent_dim)),
+        "pictures": np.stack([glyphs(rng.integers(0, max(1, len(spec.classes)), p), spec.shape, rng) for _ in range(k)]),
+        "beside": rng.integers(0, len(label), (k, 5)),
+    }  # fmt: skip
+    if spec.judge:
+        arrays |= {
+            "valid": rng.uniform(size=(k, p)) < 0.3,
+            "label": np.zeros((k, p), int),
+            "valid_share": rng.uniform(0, 0.5, k),
+        }
+    return arrays, {"share": 0.46, "null": 0.019, "part": "outside", "draws": 4000}

@@ -1,4 +1,4 @@
-"""Holes are found where they are, ranked by their mass, and the same every time."""
+"""Holes are shown where the measure finds them, ranked by distance, and the same every time."""
 
 import math
 from dataclasses import replace
@@ -10,7 +10,8 @@ from fakes import fake_encoding, latent_encoding, normal, value
 
 from latentbench.core import Undefined
 from latentbench.geometry.neighbours import nearest
-from latentbench.measuring.hole_atlas import FINE, GRID, atlas, plane, regions, spectrum
+from latentbench.measuring.hole_atlas import FINE, GRID, WORST, atlas, plane, spectrum
+from latentbench.metrics.samplers import prior_codes
 
 
 def ring(n, purpose):
@@ -24,53 +25,69 @@ def empty_middle():
     return replace(e, decode=lambda z: z.sum(1).view(-1, 1, 1, 1).expand(-1, 1, 2, 2))
 
 
-def test_the_regions_lie_in_the_hole_and_hold_its_mass():
+def test_depths_are_those_that_the_measure_reads():
     e = empty_middle()
-    arrays, detail = atlas(e, e.mu[:200])
+    arrays, detail = atlas(e)
     # Along the first axis codes keep to 2.58 of their deviations of .1 about +-2: the rest of a normal's mass is a hole.
     held = (math.erf(2.258 / math.sqrt(2)) - math.erf(1.742 / math.sqrt(2))) / 2
     assert detail["share"] == pytest.approx(1 - 2 * held, abs=0.02)
     assert detail["share"] == value("hole", e) > detail["null"]
     assert detail["part"] == "dimension"
-    assert float(arrays["mass"].sum()) == pytest.approx(detail["share"], abs=1e-6)
-    assert (arrays["mass"].diff() <= 0).all()
-    # Wherever a region is drawn there is no code: its middle is farther from them than they are from each other.
-    assert float(nearest(arrays["centre"], e.train.z).distance.min()) > 0.1
-    assert (arrays["depth"] > 1).all()
-    assert arrays["pictures"].shape[:2] == (len(arrays["mass"]), 6)
-    # Each picture's first is the decoded medoid.
-    assert torch.allclose(arrays["pictures"][:, 0, 0, 0, 0].double(), arrays["centre"].double().sum(1), atol=1e-5)
-    assert arrays["beside"].shape == (len(arrays["mass"]), 5)
-    again, _ = atlas(empty_middle(), e.mu[:200])
+    # A share along one direction is an integral; the draws come near it.
+    assert float((arrays["draw_depth"] > 1).double().mean()) == pytest.approx(detail["share"], abs=0.03)
+    assert len(arrays["draw_depth"]) == detail["draws"] == 4000
+    assert len(arrays["code_depth"]) == detail["codes"] == 1000
+    assert float((arrays["code_depth"] > 1).double().mean()) == pytest.approx(0.01, abs=0.01)
+
+
+def test_the_farthest_draws_are_decoded_from_the_farthest_on():
+    e = empty_middle()
+    arrays, _ = atlas(e)
+    assert arrays["worst"].shape == (WORST, 1, 2, 2)
+    assert (arrays["worst_depth"].diff() <= 0).all()
+    assert float(arrays["worst_depth"][0]) == float(arrays["draw_depth"].max()) > 1
+    draws = e.once(prior_codes, sampler="normal", count=4000)
+    first = draws[arrays["draw_depth"].argmax()]
+    # In the middle between the two sides, at most a little off the place that is as far from both.
+    assert abs(float(first[0])) < 0.3
+    assert torch.allclose(arrays["worst"][0].double(), first.sum().double().expand(1, 2, 2), atol=1e-5)
+    assert float(arrays["worst_norm"][0]) == pytest.approx(float(first.norm()), rel=1e-5)
+    again, _ = atlas(empty_middle())
     assert all(torch.equal(arrays[k], again[k]) for k in arrays)
 
 
-def test_no_hole_no_region():
+def test_no_hole_no_share():
     e = latent_encoding(normal((3000, 2), "train"), normal((1000, 2), "test"))
-    e = replace(e, decode=lambda z: z.sum(1).view(-1, 1, 1, 1))
-    arrays, detail = atlas(e, e.mu[:50])
+    arrays, detail = atlas(e)
     assert detail["share"] < 0.03
-    assert regions(normal((100, 2), "few"), torch.zeros(100), 0) == []
-    assert set(arrays) <= {"mass", "depth", "centre", "pictures", "beside"}
+    assert set(arrays) == {"draw_depth", "code_depth"}, "without a decoder there is no picture"
 
 
 @pytest.mark.parametrize(("scale", "part"), [(0.3, "outside"), (4.0, "sparse")])
 def test_the_atlas_shows_holes_of_the_kind_that_the_measure_reads(scale, part):
-    """Codes far too wide once had no hole and now have one; what is mapped is what is measured."""
+    """Codes far too wide once had no hole and now have one; what is shown is what is measured."""
     e = latent_encoding(scale * normal((1078, 8), "train"), scale * normal((360, 8), "test"))
-    e = replace(e, decode=lambda z: z.sum(1).view(-1, 1, 1, 1))
-    arrays, detail = atlas(e, e.mu[:50])
+    arrays, detail = atlas(e)
     assert (detail["part"], detail["share"]) == (part, value("hole", e))
-    assert float(arrays["mass"].sum()) == pytest.approx(detail["share"], abs=1e-6)
-    assert (arrays["depth"] > 1).all()
+    assert float((arrays["draw_depth"] > 1).double().mean()) == detail["share"]
+    # Depth is distance over the radius that stands beside it.
+    nearby = nearest(e.once(prior_codes, sampler="normal", count=4000)[:50], e.train.z, 5).distance[:, -1]
+    assert torch.allclose(arrays["draw_depth"][:50].double() * detail["radius"], nearby, rtol=1e-5)
+
+
+def test_codes_on_one_place_have_finite_depths():
+    e = latent_encoding(torch.zeros(500, 2).double(), torch.zeros(200, 2).double())
+    arrays, _ = atlas(e)
+    assert all(bool(a.isfinite().all()) for a in arrays.values())
 
 
 def test_the_judge_rules_on_every_picture():
     e = fake_encoding(None)
     far = replace(e, train=replace(e.train, z=e.train.z + 9), z=e.z + 9)
-    arrays, _ = atlas(far, far.mu)
-    assert arrays["valid"].shape == arrays["label"].shape == arrays["pictures"].shape[:2]
-    assert ((arrays["valid_share"] >= 0) & (arrays["valid_share"] <= 1)).all()
+    arrays, _ = atlas(far)
+    assert arrays["worst_valid"].shape == arrays["worst_label"].shape == arrays["worst_confidence"].shape == (WORST,)
+    judged = far.judge(far.space.clip(arrays["worst"]))
+    assert torch.equal(arrays["worst_valid"], judged.valid)
 
 
 def test_the_plane_is_decoded_from_the_top_left_and_its_holes_are_marked():

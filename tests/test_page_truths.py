@@ -78,7 +78,7 @@ def section(page: str, name: str) -> str:
 
 def test_names_of_a_hundred_classes_differ_wherever_they_are_shown(page):
     shown = {
-        "maps": re.findall(r'<button [^>]*title="show or hide ([^"]*)"[^>]*>.*?<span>([^<]*)</span>', section(page, "maps")),
+        "maps": re.findall(r'<button [^>]*title="show only ([^"]*)"[^>]*>.*?<span>([^<]*)</span>', section(page, "maps")),
         "samples": re.findall(r'title="[^"]*reads ([^",]*), conf[^"]*"><img.*?</b> ([^<]*)</span>', section(page, "samples")),
         "paths": re.findall(r'title="reads (\S*) for [^"]*">([^<]*)</span>', section(page, "paths")),
     }  # fmt: skip

@@ -1,7 +1,7 @@
 """Exhibits: what the page shows, measured here and written as arrays; the report only draws.
 
 Each role is a function from an Encoding to named arrays (and small details): ``data`` and ``map`` (held-out points and
-their UMAP coordinates), ``strips`` (interpolations beside their cross-fades), ``samples`` (from each prior, judged),
+their UMAP coordinates), ``points`` (what is known of each of them), ``strips`` (interpolations beside their cross-fades), ``samples`` (from each prior, judged),
 ``posterior`` (sigma and mu), ``reconstructions``. Images are uint8, (k, h, w) or (k, h, w, 3). They reuse what the
 metrics computed on the same Encoding, so a picture shows the very samples that were scored. What the arrays are called is
 declared in `latentbench.artifact_schema`.
@@ -29,6 +29,7 @@ from latentbench.measuring.columns import columns as columns_of
 from latentbench.measuring.hole_atlas import atlas as holes_of
 from latentbench.measuring.hole_atlas import plane as latent_plane
 from latentbench.measuring.hole_atlas import spectrum
+from latentbench.measuring.map_points import points as map_points
 from latentbench.measuring.scoring import caught
 from latentbench.metrics import decoded_continuity as continuity
 from latentbench.metrics import divergence, posterior, representation
@@ -45,7 +46,7 @@ RECONSTRUCTIONS = 16
 NEIGHBOURS = 15
 UNLABELLED = "?"
 """What samples without a label are called beside the classes."""
-PICTURES = frozenset({"pictures", "grid", "draws", "nearest"})
+PICTURES = frozenset({"worst", "grid", "draws", "nearest"})
 """Tensors of samples among those of the atlas, the plane and the columns."""
 
 
@@ -184,9 +185,15 @@ def reconstructions(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
     return arrays | _named(e, torch.arange(len(e.x))[first]), {}
 
 
+def points(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
+    """What is known of every point on the map."""
+    tensors, detail = map_points(e, map_index(len(e.mu)))
+    return {k: v.cpu().numpy() for k, v in tensors.items()}, detail
+
+
 def atlas(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
-    """The regions of N(0, I) that no code supports, ranked, with what the decoder emits there."""
-    tensors, detail = holes_of(e, e.mu[map_index(len(e.mu)).to(e.mu.device)])
+    """How far the draws of N(0, I) lie from the codes, and what the decoder emits at the farthest."""
+    tensors, detail = holes_of(e)
     return _arrays(e, tensors), detail
 
 
@@ -208,6 +215,7 @@ def _arrays(e: Encoding, tensors: Mapping[str, Tensor]) -> Arrays:
 
 
 ROLES: dict[ArtifactRole, Callable[[Encoding], tuple[Arrays, dict[str, Any]]]] = {
+    "points": points,
     "strips": strips,
     "samples": samples,
     "posterior": posteriors,
@@ -217,12 +225,15 @@ ROLES: dict[ArtifactRole, Callable[[Encoding], tuple[Arrays, dict[str, Any]]]] =
     "columns": columns,
 }
 
+OF_CODES: frozenset[ArtifactRole] = frozenset({"points", "posterior", "atlas"})
+"""What can be shown without a decoder."""
+
 
 def exhibit(e: Encoding, folder: Path, prefix: str, row: Record, stem: str) -> list[Record]:
     """Write every role of `ROLES` that this encoding can show into ``folder``; their artifact records."""
     out = []
     for role, make in ROLES.items():
-        if e.decode is None and role != "posterior":
+        if e.decode is None and role not in OF_CODES:
             continue
         out += attempt(partial(make, e), folder, prefix, row, role, f"{role}-{stem}")
     return out

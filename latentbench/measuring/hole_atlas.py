@@ -1,15 +1,14 @@
-"""The hole atlas and the latent plane: *where* the prior's mass meets no posterior, and what the decoder emits there.
+"""The hole atlas and the latent plane: *how far* the prior's mass lies from the codes, and what the decoder emits there.
 
-What a *hole* is the measure ``hole`` says (`latentbench.metrics.prior_holes`): the atlas shows holes of its worst part on
-this encoding, outside, sparse or dimension, and as much of them as it reads. It gathers the draws in holes into regions (k-means, for any latent size d),
-ranks the regions by the prior mass they hold, and decodes each at its *medoid*, the draw nearest to its centre, and at
-some of its other draws; the judge rules on every picture. Where d = 2 the whole plane can be drawn: decoded on a grid,
-with the holes marked on a finer one.
+What a *hole* is the measure ``hole`` says (`latentbench.metrics.prior_holes`): the atlas shows its worst part on this
+encoding, outside, sparse or dimension, at the very draws that the measure reads. The *depth* of a point is its distance to
+the codes over the radius of that part: above 1 it lies in a hole. Held-out codes stand beside the draws, and the draws that
+lie deepest are decoded; the judge rules on every picture. Where d = 2 the whole plane can be drawn: decoded on a grid, with
+the holes marked on a finer one.
 """
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,18 +18,14 @@ from torch import Tensor
 
 from latentbench.core import Encoding, Undefined
 from latentbench.geometry.neighbours import nearest
-from latentbench.metrics.decoding import decode, verdicts
+from latentbench.metrics.decoding import decode, subsample, verdicts
 from latentbench.metrics.prior_holes import Holes, hole, holes
 from latentbench.metrics.samplers import prior_codes
 
-REGIONS = 8
-"""Regions in an atlas, at most."""
-PICTURES = 6
-"""Draws shown of each region, its medoid first."""
-FEW = 20
-"""Fewer draws than this in holes are gathered into no region."""
-CLEAR = 2.0
-"""Holes are gathered into regions where they hold more than so many times what codes from N(0, I) leave."""
+WORST = 6
+"""Draws shown decoded: those that lie deepest in holes."""
+DEEPEST = 1e6
+"""Depths are cut off here: codes heaped on one place have hardly a radius."""
 GRID = 15
 """Decoded images along each side of the latent plane."""
 FINE = 61
@@ -41,74 +36,48 @@ FAR = 60.0
 """The largest: codes farther out are cut off."""
 
 
-class Region(NamedTuple):
-    """One part of the holes: ``members`` (m,) indices of draws, the medoid first, then by closeness to it; ``mass`` the
-    share of all draws; ``depth`` the median over members of how deep in a hole they lie (> 1)."""
+class Depths(NamedTuple):
+    """How deep in holes points lie, distance over radius, above 1 in one: the prior's ``draws`` (m, d) with theirs,
+    ``of_draws`` (m,), and those of held-out codes, ``of_codes`` (h,); float64."""
 
-    members: Tensor
-    mass: float
-    depth: float
-
-
-def regions(points: Tensor, depth: Tensor, seed: int, most: int = REGIONS) -> list[Region]:
-    """The regions of those ``points`` (m, d) whose ``depth`` (m,), their distance to the codes over the radius of the codes'
-    support, exceeds 1, by falling mass; none where there are fewer than `FEW` such points. Deterministic for a seed."""
-    from sklearn.cluster import KMeans
-
-    empty = torch.nonzero(depth > 1).flatten()
-    if len(empty) < FEW:
-        return []
-    inside = points[empty].double()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # fewer distinct points than clusters is still a clustering
-        fitted = KMeans(min(most, len(empty) // (FEW // 2)), n_init=2, random_state=seed).fit(inside.cpu().numpy())
-    label = torch.from_numpy(fitted.labels_).long()
-    out = []
-    for k in range(int(label.max()) + 1):
-        cluster = torch.nonzero(label == k).flatten().to(inside.device)
-        if not len(cluster):
-            continue
-        from_centre = (inside[cluster] - inside[cluster].mean(0)).norm(dim=1)
-        medoid = inside[cluster[from_centre.argmin()]]
-        order = (inside[cluster] - medoid).norm(dim=1).argsort(stable=True)
-        members = empty[cluster[order]]
-        out.append(Region(members, len(members) / len(points), float(depth[members].median())))
-    return sorted(out, key=lambda r: (-r.mass, int(r.members[0])))
+    draws: Tensor
+    of_draws: Tensor
+    of_codes: Tensor
 
 
-def atlas(e: Encoding, map_codes: Tensor) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The encoding's holes under N(0, I): per region ``mass``, ``depth``, ``centre`` (the medoid's coordinates, (k, d)),
-    the decoded ``pictures`` (k, p, c, h, w) with the judge's ``valid``, ``label`` and ``confidence`` (k, p), the region's
-    ``valid_share``, and ``beside`` (k, 5), which of the points on the map lie nearest; the masses add up to the measure.
-    Details: the ``share`` that ``hole`` reads, what normal codes leave (``null``), and of which ``part`` the holes are.
-    No region where the share is not above the null value, `CLEAR`. Raises Undefined without training codes or a decoder."""
-    found, k = _found(e), hole.params["k"]
-    points = e.once(prior_codes, sampler="normal", count=hole.params["draws"])
-    share, null = found.shares.worst, found.null.worst
-    detail: dict[str, Any] = {"share": share, "null": null, "part": found.worst, "draws": len(points)}
-    gathered = regions(points, found.depth(points, k), e.seed) if share > CLEAR * null else []
-    if not gathered:
-        return {}, detail
-    medoids = torch.stack([r.members[0] for r in gathered])
-    shown = [r.members[torch.linspace(0, len(r.members) - 1, PICTURES).round().long()] for r in gathered]
-    pictures = [decode(e, points[rows]) for rows in shown]
-    mass = torch.tensor([r.mass for r in gathered], dtype=torch.float64)
-    out = {
-        "mass": mass * share / mass.sum(),  # `dimension` is an integral; its draws come near it
-        "depth": torch.tensor([r.depth for r in gathered]),
-        "centre": points[medoids],
-        "pictures": torch.stack(pictures),
-        "beside": nearest(points[medoids], map_codes, min(5, len(map_codes))).indices,
-    }
+def depths(e: Encoding) -> Depths:
+    """The depths of the draws of N(0, I) and of the held-out codes that the measure ``hole`` reads. Raises Undefined
+    without training codes."""
+    found, p = found_holes(e), hole.params
+    draws = e.once(prior_codes, sampler="normal", count=p["draws"])
+    held_out = subsample(e.z, p["held_out"], e.generator("held-out codes"))
+    deep = (found.depth(points, p["k"]).clamp(max=DEEPEST) for points in (draws, held_out))
+    return Depths(draws, *deep)
+
+
+def atlas(e: Encoding) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The encoding's holes under N(0, I): ``draw_depth`` and ``code_depth``, see `Depths`, and, where there is a decoder,
+    the `WORST` draws from the deepest on, decoded (``worst``), each with its depth, its distance from the origin
+    (``worst_norm``) and the judge's word. Details: the ``share`` that ``hole`` reads, what normal codes leave (``null``), of
+    which ``part`` the holes are and its ``radius`` in latent units. Raises Undefined without training codes."""
+    found, (draws, of_draws, of_codes) = found_holes(e), e.once(depths)
+    detail: dict[str, Any] = {
+        "share": found.shares.worst, "null": found.null.worst, "part": found.worst, "radius": found.radius,
+        "k": hole.params["k"], "draws": len(draws), "codes": len(of_codes),
+    }  # fmt: skip
+    out = {"draw_depth": of_draws.float(), "code_depth": of_codes.float()}
+    if e.decode is None:
+        return out, detail
+    deepest = of_draws.argsort(descending=True, stable=True)[:WORST]
+    images = decode(e, draws[deepest])
+    out |= {"worst": images, "worst_depth": of_draws[deepest].float(), "worst_norm": draws[deepest].norm(dim=1).float()}
     if e.judge is not None:
-        judged = [verdicts(e, images) for images in pictures]
-        out |= {name: torch.stack([getattr(v, name) for v in judged]) for name in ("valid", "label", "confidence")}
-        whole = [verdicts(e, decode(e, points[r.members])).valid.double().mean() for r in gathered]
-        out["valid_share"] = torch.stack(whole)
+        word = verdicts(e, images)
+        out |= {f"worst_{name}": getattr(word, name) for name in ("valid", "label", "confidence")}
     return out, detail
 
 
-def _found(e: Encoding) -> Holes:
+def found_holes(e: Encoding) -> Holes:
     """The holes under N(0, I) as the measure ``hole`` found them."""
     return e.once(holes, **{k: v for k, v in hole.params.items() if k != "part"})
 
@@ -119,7 +88,7 @@ def plane(e: Encoding) -> tuple[dict[str, Tensor], dict[str, Any]]:
     images with their ``label_of``. Raises Undefined for another latent size."""
     if e.mu.shape[1] != 2:
         raise Undefined("a plane needs 2 latent dimensions, there are {d}", "undefined.plane", d=e.mu.shape[1])
-    found, k = _found(e), hole.params["k"]
+    found, k = found_holes(e), hole.params["k"]
     reach = min(FAR, max(REACH, float(e.mu.abs().quantile(0.98)) * 1.05))
     fine, coarse = _lattice(reach, FINE, e.mu), _lattice(reach * (1 - 1 / GRID), GRID, e.mu)
     images = decode(e, coarse)

@@ -210,14 +210,18 @@ def nearest_seen(e: Encoding, sampler: str, count: int) -> NearestImages:
     return closest_seen(e.once(new_images, sampler=sampler, count=count), e)
 
 
-def _near_copies(e: Encoding, distance: Tensor, count: int) -> float:
-    """Share of samples within `NEAR` of the held-out images' median distance to the nearest other of them; 0 where there
-    is one of these only."""
+def near_radius(e: Encoding, count: int) -> float:
+    """How near to an image another one is the same image, or as good as: `NEAR` of the held-out images' median distance to
+    the nearest other of them; 0 where there is one of these only."""
     if len(e.x) < 2:
         return 0.0
     held_out = subsample(e.x, count, e.generator("near copies"))
-    radius = NEAR * float(closest(held_out, e.x, 2).distance[:, 1].median())
-    return float((distance <= radius).double().mean())
+    return NEAR * float(closest(held_out, e.x, 2).distance[:, 1].median())
+
+
+def _near_copies(e: Encoding, distance: Tensor, count: int) -> float:
+    """Share of samples within `near_radius`; 0 where there is a single held-out image."""
+    return float((distance <= e.once(near_radius, count=count)).double().mean()) if len(e.x) > 1 else 0.0
 
 
 def _memorisation(e: Encoding, sampler: str, count: int) -> Value:

@@ -64,15 +64,19 @@ class Holes(NamedTuple):
     sparse: float
     gap: Gap
 
+    @property
+    def radius(self) -> float:
+        """That of the worst part: farther from the codes than this a point lies in a hole."""
+        return {"outside": self.outside, "sparse": self.sparse, "dimension": self.gap.radius}[self.worst]
+
     def depth(self, points: Tensor, k: int) -> Tensor:
         """How deep in holes of the worst part ``points`` (m, d) lie: distance to the codes over the radius, (m,) float64;
         above 1 they are in one."""
         if self.worst == "dimension":
             line = self.gap.direction.to(points.device)
             place, held = ((x.double() @ line)[:, None] for x in (points, self.codes))
-            return nearest(place, held, k).distance[:, -1] / max(self.gap.radius, 1e-300)
-        radius = self.outside if self.worst == "outside" else self.sparse
-        return nearest(points, self.codes, k).distance[:, -1] / max(radius, 1e-300)
+            return nearest(place, held, k).distance[:, -1] / max(self.radius, 1e-300)
+        return nearest(points, self.codes, k).distance[:, -1] / max(self.radius, 1e-300)
 
 
 def hole_share(points: Tensor, codes: Tensor, held_out: Tensor, k: int, quantile: float) -> float:

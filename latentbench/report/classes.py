@@ -70,7 +70,7 @@ def centres(xy: Array, label: Array, names: Sequence[str]) -> list[figures.Centr
     shown = [k for k in range(len(names)) if bool((label == k).any())]
     places = {k: _central(xy[label == k]) for k in shown}
     short = short_names(names, LEGEND)
-    return [figures.Centre(float(p[0]), float(p[1]), short[k]) for k, p in places.items()]
+    return [figures.Centre(float(p[0]), float(p[1]), short[k], k) for k, p in places.items()]
 
 
 def _central(points: Array) -> Array:

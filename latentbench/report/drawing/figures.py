@@ -137,31 +137,19 @@ def step_curve(steps: Array, fade_steps: Array | None, m: int, label: str) -> Ma
 
 
 class Centre(NamedTuple):
-    """Where a class sits on a map: its most central point, and its name."""
+    """Where a class sits on a map: its most central point, its name and its number."""
 
     x: float
     y: float
     name: str
+    number: int = 0
 
 
-class Marked(NamedTuple):
-    """A place on a map that is spoken of elsewhere: its name there, and its ``weight`` in [0, 1], shown as size."""
-
-    x: float
-    y: float
-    name: str
-    weight: float
-
-
-def still_map(
-    xy: Array, classes: Array, names: Sequence[str], centres: Sequence[Centre], label: str,
-    places: Sequence[Marked] = (),
-) -> Markup:  # fmt: skip
+def still_map(xy: Array, classes: Array, names: Sequence[str], centres: Sequence[Centre], label: str) -> Markup:
     """The map without interaction, for print and for browsers without JavaScript: (m, 2) points in class colours and
-    shapes, each class named at its most central point, and ``places`` ringed with their names."""
+    shapes, each class named at its most central point."""
     size = 460
-    shown = np.concatenate([xy, [(p.x, p.y) for p in places]]) if places else xy
-    low, high = shown.min(0), shown.max(0)
+    low, high = xy.min(0), xy.max(0)
     half = float((high - low).max()) / 2 * 1.06 or 1.0
     middle = (high + low) / 2
     x = Axis(middle[0] - half, middle[0] + half, 4, size - 4)
@@ -172,9 +160,6 @@ def still_map(
         of_class = classes == k
         parts.append(marks(x.many(xy[of_class, 0]), y.many(xy[of_class, 1]), marker(k), r, f"point {class_class(k)}"))
     parts += [text(x(c.x), y(c.y) + 5, c.name, "halo", "middle") for c in centres]
-    for p in places:
-        parts.append(tag("circle", cx=x(p.x), cy=y(p.y), r=9 + 40 * math.sqrt(p.weight), class_="hole-ring"))
-        parts.append(text(x(p.x), y(p.y) + 5, p.name, "halo", "middle"))
     return drawing(size, size, *parts, label=label, class_="square")
 
 

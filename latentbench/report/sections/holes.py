@@ -1,9 +1,8 @@
-"""The hole atlas on the page: where N(0, I) has mass and no code is near, ranked, with what the decoder emits there.
+"""Holes on the page: how far draws of N(0, I) lie from the training codes, beside held-out codes, and what the decoder emits
+at the farthest.
 
-A *region* gathers draws of the prior that lie in holes. It has a place in latent space: its medoid's coordinates, whose
-length tells how far out it lies. On a map it has one only where the map is the latent space itself, of one or two
-dimensions; UMAP is made of codes alone and has no inverse, so that every place on it is near some code and a hole, which
-is near none, cannot stand anywhere.
+Of each model the picture is of one seed, and so is the number on it; the mean over seeds, which the scores show, stands
+beside it. Models whose radii differ share one axis: distances over the radius, so that 1 is the edge of a hole for all.
 """
 
 from __future__ import annotations
@@ -17,128 +16,167 @@ from markupsafe import Markup
 from latentbench.report import classes
 from latentbench.report.cards import cards
 from latentbench.report.columns import Column
-from latentbench.report.drawing import figures, sheets
-from latentbench.report.folder import Absent, Array, Artifact
+from latentbench.report.drawing import distances, images, sheets
+from latentbench.report.folder import Absent, Artifact
 from latentbench.report.page_view import PageView
+from latentbench.report.ruling import Ruling
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
-from latentbench.stats.cells import summarise
+from latentbench.stats.cells import Cell, summarise
 
-
-class RegionView(NamedTuple):
-    """One region: its ``rank``, what there is to say ``about`` it, the ``coordinates`` of its medoid, and its pictures."""
-
-    rank: int
-    about: str
-    coordinates: str
-    drawing: Markup
-
+WORST = 6
+"""Draws shown decoded."""
 
 KINDS = marked({
     "outside": "farther from the training codes than 99 % of held-out codes are",
     "sparse": "with fewer training codes around than 99 % of the prior's own draws have",
     "dimension": "in a gap between the training codes along one direction",
 })  # fmt: skip
-"""What kind of hole the atlas shows, by the part of the measure that is the worst."""
+"""What kind of hole is shown, by the part of the measure that is the worst."""
+
+
+class Worst(NamedTuple):
+    """One draw, decoded: how far it lies and what the judge says."""
+
+    picture: images.Picture
+    distance: str
+    ruling: Ruling | None
+    alt: str
 
 
 class Atlas(NamedTuple):
-    """One model's holes: ``about`` in sentences, the regions by falling mass, and the map they are marked on, or why there
-    is none (``unmapped``)."""
+    """One model's holes: ``about`` in sentences, the histogram, the worst draws with what there is to say of them; of an
+    older run a ``sheet`` of regions instead."""
 
     about: Sequence[str]
-    regions: Sequence[RegionView]
     drawing: Markup | None = None
-    unmapped: str = ""
+    worst: Sequence[Worst] = ()
+    judged: str = ""
+    sheet: Markup | None = None
 
 
-def atlas(column: Column) -> Atlas:
-    """The atlas of one model. Raises Absent where the run holds none."""
-    artifact, names = column.run.artifact("atlas", column.model), classes.names_of(column.run)
+def atlas(column: Column, over: distances.Span | None = None) -> Atlas:
+    """One model's holes, on the axis ``over`` (None: its own). Raises Absent where the run holds nothing of them."""
+    artifact = column.run.artifact("atlas", column.model)
     about = _about(column, artifact)
-    if "mass" not in artifact:
-        return Atlas([*about, say("Nothing stands out that could be mapped.")], [])
-    mass, depth, centre = artifact.need("mass"), artifact.need("depth"), artifact.need("centre")
-    pictures, beside = artifact.need("pictures"), artifact.need("beside").astype(int)
-    label = _labels(column, int(beside.max()) + 1)
-    ranked = []
-    for k in range(len(mass)):
-        valid = artifact.arrays["valid"][k] if "valid" in artifact else None
-        title = say("Hole {rank} of {model}: what the decoder emits at its middle (first) and around it",
-                    rank=k + 1, model=column.label)  # fmt: skip
-        facts = [
-            say("{mass} of the prior", mass=words.percent(float(mass[k]))),
-            say("{depth} support radii from the codes", depth=words.number(float(depth[k]), 1)),
-            say("{length} from the origin", length=words.number(float(np.linalg.norm(centre[k])), 1)),
-        ]
-        if "valid_share" in artifact:
-            facts.append(say("{share} valid", share=words.percent(float(artifact.arrays["valid_share"][k]))))
-        if label is not None:
-            near = [classes.class_name(names, int(c)) for c in dict.fromkeys(label[beside[k]].tolist())]
-            facts.append(say("nearest codes: {classes}", classes=words.listed(near)))
-        coordinates = words.commas([words.number(float(v), 1) for v in centre[k][:16]])
-        drawing = sheets.sheet(pictures[k], valid, title, columns=6)
-        ranked.append(RegionView(k + 1, words.clauses(facts), coordinates, drawing))
-    about.append(say("These draws are gathered into {n} regions below, the heaviest first.", n=len(ranked)))
-    if centre.shape[1] > 2:
-        return Atlas(about, ranked, unmapped=say(
-            "On no map: maps of more than two latent dimensions are made of codes alone, so every place on them is near a code."
-        ))  # fmt: skip
-    return Atlas(about, ranked, _map(column, artifact, centre, mass))
+    if "draw_depth" not in artifact:
+        return Atlas(about, sheet=_regions(column, artifact))
+    draws, codes = artifact.need("draw_depth"), artifact.need("code_depth")
+    if not len(draws) or not (np.isfinite(draws).all() and np.isfinite(codes).all()):
+        raise Absent(say("Not drawn: the distances of {model} are not finite.", model=column.label))
+    share = words.percent(share_of(column, artifact))
+    text = marked(
+        "Distances to the training codes of {model}, over the hole radius: {share} of the draws from N(0, I) lie beyond it"
+    )
+    picture = distances.histogram(
+        draws, codes, over or distances.span([draws, codes]), column.m,
+        say("{share} in holes", share=share), say(text, model=column.label, share=share),
+    )  # fmt: skip
+    if len(codes):
+        about.append(
+            say("Of held-out codes {share} lie beyond it too.", share=words.percent(float((codes > 1).mean())))
+        )
+    worst = _worst(column, artifact) if "worst" in artifact else []
+    rulings = [w.ruling for w in worst if w.ruling]
+    judged = say("not judged") if worst else ""
+    if rulings:
+        judged = say("{some} of these {n} valid", some=sum(r.valid for r in rulings), n=len(rulings))
+    return Atlas(about, picture, worst, judged)
+
+
+def share_of(column: Column, artifact: Artifact) -> float:
+    """The share of N(0, I) in holes at the seed that is shown: the score itself, where the run holds it."""
+    cell = _cell(column)
+    scored = None if cell is None else cell.values.get(artifact.seed)
+    return float(artifact.detail.get("share", 0.0)) if scored is None else scored
+
+
+def _cell(column: Column) -> Cell | None:
+    rows = [r for r in column.run.of_model.get(column.model, ()) if r.metric == "hole"]
+    return next((c for c in summarise(rows) if c.interval is not None), None)
 
 
 def _about(column: Column, artifact: Artifact) -> list[str]:
-    """How much of the prior lies in holes, at which seed the atlas was made and what the others say, and what would be
-    there by chance."""
-    found = {"share": words.percent(float(artifact.detail.get("share", 0.0))),
-             "kind": say(KINDS[artifact.detail.get("part", "outside")])}  # fmt: skip
-    rows = [r for r in column.run.of_model.get(column.model, ()) if r.metric == "hole"]
-    cell = next((c for c in summarise(rows) if c.interval is not None and len(c.values) > 1), None)
-    if cell is None or cell.interval is None:
-        about = [say("{share} of N(0, I) lies in holes: {kind}.", **found)]
+    """How much of the prior lies in holes, at which seed that was found and what all of them say, and what would be there by
+    chance."""
+    kind = artifact.detail.get("part", "outside")
+    found = {"share": words.percent(share_of(column, artifact)), "kind": say(KINDS.get(kind, KINDS["outside"]))}
+    cell = _cell(column)
+    if cell is None or cell.interval is None or len(cell.values) < 2:
+        about = [say("{share} of the prior lies in holes: {kind}.", **found)]
     else:
-        text = marked(
-            "At seed {seed}, which is shown here, {share} of N(0, I) lies in holes: {kind}. The mean over {n} seeds is {mean}."
-        )
-        mean, n = words.percent(cell.interval.mean), len(cell.values)
-        about = [say(text, seed=artifact.seed, n=n, mean=mean, **found)]
+        about = [say("At seed {seed}, {share} of the prior lies in holes: {kind}.", seed=artifact.seed, **found)]
+        mean = words.percent(cell.interval.mean)
+        if cell.interval.half:
+            mean = f"{mean} ± {words.percent(cell.interval.half)}"
+        about.append(say("Mean over {n} seeds: {mean}.", n=len(cell.values), mean=mean))
     if "null" in artifact.detail:
         null = words.percent(float(artifact.detail["null"]))
         about.append(say("Codes drawn from N(0, I) themselves would leave {null}.", null=null))
     return about
 
 
-def _labels(column: Column, at_least: int) -> np.ndarray | None:
-    try:
-        label = column.run.artifact("data").need("label")
-    except Absent:
-        return None
-    return label if len(label) >= at_least else None
+def _worst(column: Column, artifact: Artifact) -> list[Worst]:
+    """The farthest draws, decoded, from the farthest on."""
+    names = classes.names_of(column.run)
+    short = classes.short_names(names, classes.NARROW)
+    depth, shown = artifact.need("worst_depth"), artifact.need("worst")[:WORST]
+    if len(depth) < len(shown):
+        raise Absent(
+            say(
+                "Not drawn: the arrays of {model} do not fit together ({error}).",
+                model=column.label,
+                error="worst_depth",
+            )
+        )
+    out = []
+    for k, picture in enumerate(images.singles(shown)):
+        distance, ruling = words.number(float(depth[k])), None
+        alt = say("draw {n}, {distance} hole radii from the codes", n=k + 1, distance=distance)
+        if "worst_valid" in artifact:
+            sure, read = artifact.arrays.get("worst_confidence"), int(artifact.need("worst_label")[k])
+            confidence = f"{float(sure[k]):.2f}" if sure is not None else ""
+            label = classes.class_name(names, read)
+            ruling = Ruling(bool(artifact.need("worst_valid")[k]), label, confidence, classes.class_name(short, read))
+            alt = say("{what}: {verdict}", what=alt, verdict=ruling.words)
+        out.append(Worst(picture, distance, ruling, alt))
+    return out
 
 
-def _map(column: Column, artifact: Artifact, centre: Array, mass: Array) -> Markup | None:
-    """The latent space of one or two dimensions with each region's number at its medoid; None without a map of the same
-    trained model."""
-    try:
-        drawn = column.run.artifact("map", column.model)
-        xy = np.asarray(drawn.need("xy"), float)
-        label, names = classes.classes_of(column.run, len(xy))
-    except Absent:
+def _regions(column: Column, artifact: Artifact) -> Markup | None:
+    """What an older run holds: the middles of its holes' regions, the heaviest first, decoded."""
+    if "mass" not in artifact or "pictures" not in artifact:
         return None
-    if drawn.seed != artifact.seed:
-        return None
-    places = np.pad(np.asarray(centre, float), ((0, 0), (0, 2 - centre.shape[1])))
-    marks = [
-        figures.Marked(float(p[0]), float(p[1]), str(k + 1), float(m))
-        for k, (p, m) in enumerate(zip(places, mass, strict=True))
-    ]
-    title = say("The latent space of {model} with its {n} holes by rank", model=column.label, n=len(mass))
-    return figures.still_map(xy, label, names, [], title, marks)
+    pictures = artifact.need("pictures")[:WORST, 0]
+    valid = artifact.need("valid")[:WORST, 0] if "valid" in artifact else None
+    title = say(
+        "What the decoder of {model} emits in the middle of its {n} largest holes", model=column.label, n=len(pictures)
+    )
+    return sheets.sheet(pictures, valid, title, columns=WORST)
+
+
+def common_axis(columns: Sequence[Column]) -> distances.Span | None:
+    """One axis for all models whose distances are known; None where there are none."""
+    depths = []
+    for column in columns:
+        try:
+            artifact = column.run.artifact("atlas", column.model)
+        except Absent:
+            continue
+        found = [artifact.arrays[name] for name in ("draw_depth", "code_depth") if name in artifact]
+        depths += [np.asarray(d, float) for d in found if d.ndim == 1 and len(d) and np.isfinite(d).all()]
+    return distances.span(depths) if depths else None
 
 
 def _context(view: PageView) -> Context:
-    return {"cards": cards(view.pictured, atlas)}
+    over = common_axis(view.pictured)
+    made = cards(view.pictured, lambda column: atlas(column, over))
+    return {
+        "cards": made,
+        "drawn": any(card.content and card.content.drawing for card in made),
+        "judged": any(w.ruling for card in made if card.content for w in card.content.worst),
+    }
 
 
 SECTION = Section("holes", marked("Holes"), "holes.html.jinja", _context, order=900)
