@@ -28,7 +28,19 @@ STRIPS, SAMPLES = 6, 40
 DECODER_WEIGHTS = 400_000
 """Weights of a decoder up to which it is kept in an artifact, to be computed by whoever reads that."""
 
-ACTIVATIONS = ("identity", "relu", "leaky_relu", "elu", "selu", "silu", "gelu", "gelu_tanh", "tanh", "sigmoid", "softplus")
+ACTIVATIONS = (
+    "identity",
+    "relu",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "silu",
+    "gelu",
+    "gelu_tanh",
+    "tanh",
+    "sigmoid",
+    "softplus",
+)
 """Functions between the layers of a decoder that is kept, as whoever computes it knows them."""
 
 IMAGES, ROWS_OF_IMAGES = (3, 4), (4, 5)

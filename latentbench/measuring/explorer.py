@@ -52,7 +52,9 @@ def explorer(e: Encoding, index: Tensor, modules: Sequence[nn.Module] = ()) -> t
     if len(e.mu) < 2:
         raise Undefined("a walk needs two codes, there is {n}", "undefined.walk_codes", n=len(e.mu))
     d = e.mu.shape[1]
-    rows = index[torch.linspace(0, len(index) - 1, min(len(index), max(2, NUMBERS // d))).round().long()].to(e.mu.device)
+    rows = index[torch.linspace(0, len(index) - 1, min(len(index), max(2, NUMBERS // d))).round().long()].to(
+        e.mu.device
+    )
     codes = e.mu[rows]
     mean, spread = e.mu.double().mean(0), e.mu.double().std(0, correction=0)
     out = {"index": rows, "codes": codes.float(), "mean": mean.float(), "spread": spread.float()}
@@ -121,5 +123,9 @@ def _decoder(e: Encoding, modules: Sequence[nn.Module], width: float) -> tuple[d
     if kept is None:
         return {}, {"weights": min(chain.weights for chain in found)} if found else {}
     arrays = {"weight": kept.weight, "scale": kept.scale, "bias": kept.bias}
-    told = {"activations": [list(a) for a in kept.activations], "output": list(kept.output), "weights": len(kept.weight)}
+    told = {
+        "activations": [list(a) for a in kept.activations],
+        "output": list(kept.output),
+        "weights": len(kept.weight),
+    }
     return {"sizes": torch.tensor(kept.sizes), **{k: torch.from_numpy(v) for k, v in arrays.items()}}, told

@@ -100,7 +100,9 @@ def chains(modules: Iterable[nn.Module], d: int, values: int) -> list[Chain]:
     return found
 
 
-def plain(found: Sequence[Chain], decode: Callable[[Tensor], Tensor], points: Tensor, width: float) -> PlainDecoder | None:
+def plain(
+    found: Sequence[Chain], decode: Callable[[Tensor], Tensor], points: Tensor, width: float
+) -> PlainDecoder | None:
     """The first of some chains of at most `DECODER_WEIGHTS` weights that, with one of `OUTPUTS`, gives what ``decode`` gives
     at latent ``points`` (n, d), to `NEAR` of ``width``, the range of values; None where none does."""
     few = [chain for chain in found if chain.weights <= DECODER_WEIGHTS]
@@ -165,7 +167,8 @@ def _quantised(chain: Chain, output: tuple[str, float, float]) -> PlainDecoder:
         scale = torch.where(most > 0, most / STEPS, torch.ones_like(most)).float()
         weights.append((rows / scale.double()[:, None]).round().clamp(-STEPS, STEPS).to(torch.int16).flatten())
         scales.append(scale)
-        biases.append(torch.zeros(len(rows)) if layer.bias is None else layer.bias.detach().cpu().float())
+        bias = dict(layer.named_parameters()).get("bias")
+        biases.append(torch.zeros(len(rows)) if bias is None else bias.detach().cpu().float())
     sizes = (chain.layers[0].in_features, *(layer.out_features for layer in chain.layers))
     return PlainDecoder(
         sizes, torch.cat(weights).numpy(), torch.cat(scales).numpy(), torch.cat(biases).numpy(), tuple(chain.activations), output

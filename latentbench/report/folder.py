@@ -28,7 +28,7 @@ Array = NDArray[Any]
 LARGEST = 256 << 20
 """Most bytes that the arrays of an artifact may take; those of a run take some megabytes."""
 
-ROLES = marked(("data", "strips", "samples", "posterior", "reconstructions", "map", "plane", "columns"))
+ROLES = marked(("data", "strips", "samples", "posterior", "reconstructions", "map", "plane", "columns", "explorer"))
 """Artifacts that the page draws."""
 
 
