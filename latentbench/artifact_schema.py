@@ -16,7 +16,17 @@ SCHEMA = 1
 """Number of the layout this version writes, and the highest that it reads."""
 
 ArtifactRole = Literal[
-    "data", "map", "points", "strips", "samples", "posterior", "reconstructions", "atlas", "plane", "columns"
+    "data",
+    "map",
+    "points",
+    "strips",
+    "samples",
+    "posterior",
+    "reconstructions",
+    "atlas",
+    "plane",
+    "columns",
+    "explorer",
 ]
 
 SAMPLERS = ("normal", "gaussian", "mixture")
@@ -24,6 +34,24 @@ SAMPLERS = ("normal", "gaussian", "mixture")
 
 STRIPS, SAMPLES = 6, 40
 """Rows of frames in an artifact, and images of each prior, as many as the page shows."""
+
+DECODER_WEIGHTS = 400_000
+"""Weights of a decoder up to which it is kept in an artifact, to be computed by whoever reads that."""
+
+ACTIVATIONS = (
+    "identity",
+    "relu",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "silu",
+    "gelu",
+    "gelu_tanh",
+    "tanh",
+    "sigmoid",
+    "softplus",
+)
+"""Functions between the layers of a decoder that is kept, as whoever computes it knows them."""
 
 IMAGES, ROWS_OF_IMAGES = (3, 4), (4, 5)
 """Axes of n images, and of p rows of n images, grey or in colour."""
@@ -61,6 +89,11 @@ ARRAYS: Mapping[ArtifactRole, Mapping[str, tuple[int, ...]]] = {
     "columns": {
         "real": (2,), "reconstructions": (2,), **dict.fromkeys(SAMPLERS, (2,)), "raw": (2,), "index": (1,),
         "draws": IMAGES, "nearest": IMAGES, "distance": (1,),
+    },
+    "explorer": {
+        "index": (1,), "codes": (2,), "x": (2,), "mean": (1,), "spread": (1,), "sigma": (1,), "kl": (1,), "order": (1,),
+        "grid": ROWS_OF_IMAGES, "sizes": (1,), "weight": (1,), "scale": (1,), "bias": (1,),
+        **{f"{prior}_{part}": axes for prior in SAMPLERS[1:] for part, axes in {"weight": (1,), "mean": (2,), "root": (2, 3)}.items()},
     },
 }  # fmt: skip
 """Role -> array -> how many axes it may have."""

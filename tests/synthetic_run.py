@@ -394,6 +394,7 @@ def _artifacts(spec: Synthetic, folder: Path) -> Iterator[Record]:
             ("samples", _samples),
             ("posterior", _posterior),
             ("atlas", _atlas),
+            ("explorer", _explorer),
         ):
             arrays, detail = make(spec, model, label)
             yield from _save(spec, folder, role, model, arrays, detail)
@@ -571,3 +572,28 @@ def older_atlas(spec: Synthetic, model: str, label: np.ndarray) -> tuple[dict[st
             "valid_share": rng.uniform(0, 0.5, k),
         }
     return arrays, {"share": 0.46, "null": 0.019, "part": "outside", "draws": 4000}
+
+
+def _explorer(spec: Synthetic, model: str, label: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A decoder of random weights, 4 units wide, with codes and a fitted Gaussian."""
+    rng, d, (c, h, w) = _rng("explorer", model), spec.latent_dim, spec.shape
+    n, side = min(len(label), 100), 15 if d > 1 else 1
+    sizes = np.array([d, 4, c * h * w])
+    weight = rng.integers(-32767, 32768, int((sizes[:-1] * sizes[1:]).sum())).astype(np.int16)
+    codes = rng.normal(0, 1 if is_vae(model) else 4, (n, d)).astype(np.float32)
+    order = np.arange(d)
+    shade = np.linspace(0, 255, 15 * side).astype(np.uint8).reshape(side, 15, 1, 1, *[1] * (c > 1))
+    arrays: dict[str, Any] = {
+        "index": np.arange(n), "codes": codes, "mean": codes.mean(0), "spread": codes.std(0), "order": order,
+        "grid": np.tile(shade, (1, 1, h, w, *[3] * (c > 1))), "sizes": sizes, "weight": weight,
+        "scale": np.full(int(sizes[1:].sum()), 2e-5, np.float32), "bias": np.zeros(int(sizes[1:].sum()), np.float32),
+        "gaussian_weight": np.ones(1), "gaussian_mean": codes.mean(0)[None], "gaussian_root": np.eye(d)[None],
+    }  # fmt: skip
+    if is_vae(model):
+        arrays |= {"kl": np.linspace(3, 1, d), "sigma": np.full(d, 0.3)}
+    detail = {
+        "space": "image", "shape": [c, h, w], "low": 0.0, "high": 1.0, "radius": 1.5, "of": len(label),
+        "dims": order[:2].tolist(), "steps": np.linspace(-2.8, 2.8, 15).round(6).tolist(), "weights": len(weight),
+        "activations": [["relu", 0.0], ["identity", 0.0]], "output": ["sigmoid", 1.0, 0.0],
+    }  # fmt: skip
+    return arrays, detail

@@ -128,7 +128,7 @@ class _Evaluation:
                 rows += scoring.references(encoding, self.metrics, reference)
             self.keeper.keep(rows)
             if self.keeper.place is not None:
-                self.keeper.keep(_pictures(encoding, self.keeper.place, row, str(number)))
+                self.keeper.keep(_pictures(encoding, model, self.keeper.place, row, str(number)))
         return None
 
 
@@ -207,9 +207,9 @@ def _linear(given: Given, metrics: Sequence[Metric], device: torch.device, size:
     return scoring.score(encoding, some, replace(row, model=ANCHOR, role="baseline"))
 
 
-def _pictures(encoding: Encoding, place: Path, row: Record, stem: str) -> list[Record]:
+def _pictures(encoding: Encoding, model: Callables, place: Path, row: Record, stem: str) -> list[Record]:
     """The artifact records of a model's pictures and of the map of its latent space."""
-    rows = artifacts.exhibit(encoding, place, EVALUATION, row, stem)
+    rows = artifacts.exhibit(encoding, place, EVALUATION, row, stem, model.modules)
     if len(encoding.mu) > artifacts.NEIGHBOURS:
         shown = encoding.mu[artifacts.map_index(len(encoding.mu))]
         draw = partial(artifacts.latent_map, shown, encoding.seed)

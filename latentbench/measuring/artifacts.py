@@ -2,7 +2,7 @@
 
 Each role is a function from an Encoding to named arrays (and small details): ``data`` and ``map`` (held-out points and
 their UMAP coordinates), ``points`` (what is known of each of them), ``strips`` (interpolations beside their cross-fades), ``samples`` (from each prior, judged),
-``posterior`` (sigma and mu), ``reconstructions``. Images are uint8, (k, h, w) or (k, h, w, 3). They reuse what the
+``posterior`` (sigma and mu), ``reconstructions``, ``explorer`` (decoder and codes). Images are uint8, (k, h, w) or (k, h, w, 3). They reuse what the
 metrics computed on the same Encoding, so a picture shows the very samples that were scored. What the arrays are called is
 declared in `latentbench.artifact_schema`.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from latentbench.artifact_schema import SAMPLERS, SAMPLES, SCHEMA, STRIPS, ArtifactRole, check
 from latentbench.core import DECODER, Dataset, Encoding, Undefined
 from latentbench.geometry.neighbours import nearest
 from latentbench.measuring.columns import columns as columns_of
+from latentbench.measuring.explorer import explorer as walk_of
 from latentbench.measuring.hole_atlas import atlas as holes_of
 from latentbench.measuring.hole_atlas import plane as latent_plane
 from latentbench.measuring.hole_atlas import spectrum
@@ -47,7 +48,7 @@ NEIGHBOURS = 15
 UNLABELLED = "?"
 """What samples without a label are called beside the classes."""
 PICTURES = frozenset({"worst", "grid", "draws", "nearest"})
-"""Tensors of samples among those of the atlas, the plane and the columns."""
+"""Tensors of samples among those of the atlas, the plane, the columns and the explorer."""
 
 
 def map_index(n: int) -> Tensor:
@@ -209,12 +210,18 @@ def columns(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
     return _arrays(e, tensors), detail
 
 
+def explorer(e: Encoding, modules: Sequence[nn.Module] = ()) -> tuple[Arrays, dict[str, Any]]:
+    """What a reader needs to walk through the latent space; the decoder itself is looked for among ``modules``."""
+    tensors, detail = walk_of(e, map_index(len(e.mu)), modules)
+    return _arrays(e, tensors), detail
+
+
 def _arrays(e: Encoding, tensors: Mapping[str, Tensor]) -> Arrays:
     """Tensors as arrays, samples as pictures."""
     return {k: e.space.pictures(v) if k in PICTURES else v.cpu().numpy() for k, v in tensors.items()}
 
 
-ROLES: dict[ArtifactRole, Callable[[Encoding], tuple[Arrays, dict[str, Any]]]] = {
+ROLES: dict[ArtifactRole, Callable[..., tuple[Arrays, dict[str, Any]]]] = {
     "points": points,
     "strips": strips,
     "samples": samples,
@@ -223,19 +230,24 @@ ROLES: dict[ArtifactRole, Callable[[Encoding], tuple[Arrays, dict[str, Any]]]] =
     "atlas": atlas,
     "plane": plane,
     "columns": columns,
+    "explorer": explorer,
 }
 
 OF_CODES: frozenset[ArtifactRole] = frozenset({"points", "posterior", "atlas"})
 """What can be shown without a decoder."""
 
 
-def exhibit(e: Encoding, folder: Path, prefix: str, row: Record, stem: str) -> list[Record]:
-    """Write every role of `ROLES` that this encoding can show into ``folder``; their artifact records."""
+def exhibit(
+    e: Encoding, folder: Path, prefix: str, row: Record, stem: str, modules: Sequence[nn.Module] = ()
+) -> list[Record]:
+    """Write every role of `ROLES` that this encoding can show into ``folder``; their artifact records. ``modules`` are those
+    that the encoding's model is made of."""
     out = []
     for role, make in ROLES.items():
         if e.decode is None and role not in OF_CODES:
             continue
-        out += attempt(partial(make, e), folder, prefix, row, role, f"{role}-{stem}")
+        given = {"modules": modules} if role == "explorer" else {}
+        out += attempt(partial(make, e, **given), folder, prefix, row, role, f"{role}-{stem}")
     return out
 
 

@@ -29,7 +29,19 @@ LARGEST = 256 << 20
 """Most bytes that the arrays of an artifact may take; those of a run take some megabytes."""
 
 ROLES = marked(
-    ("data", "strips", "samples", "posterior", "reconstructions", "map", "points", "atlas", "plane", "columns")
+    (
+        "data",
+        "strips",
+        "samples",
+        "posterior",
+        "reconstructions",
+        "map",
+        "points",
+        "atlas",
+        "plane",
+        "columns",
+        "explorer",
+    )
 )
 """Artifacts that the page draws."""
 

@@ -249,7 +249,8 @@ def _measure(unit: Unit, folder: Path, listen: Listen) -> Rows:
         encoding = scoring.encode(training.model, dataset, seed, device, judge, missing)
         for part in parts:
             if not part.metric:
-                out.append((part, artifacts.exhibit(encoding, folder, unit.folder, row, f"seed-{seed}")))
+                modules = [training.model]
+                out.append((part, artifacts.exhibit(encoding, folder, unit.folder, row, f"seed-{seed}", modules)))
                 continue
             rows = scoring.score(encoding, [metrics[part.metric]], row)
             if second is not None and part.metric == TWICE_JUDGED:

@@ -409,7 +409,9 @@ def _headline(m: Measure, columns: Sequence[Column]) -> Headline:
     if noun == m.metric:
         noun = (say(str(definition.get("summary", ""))) or words.own_definition(m.metric)).partition(";")[0]
     plot = _axis_of(m, drawn, columns, noun or m.metric)
-    return Headline(m.row, noun[:1].upper() + noun[1:], plot, drawn, len(columns) - len(drawn), list(dict.fromkeys(notes)))
+    return Headline(
+        m.row, noun[:1].upper() + noun[1:], plot, drawn, len(columns) - len(drawn), list(dict.fromkeys(notes))
+    )
 
 
 def _axis_of(m: Measure, drawn: Sequence[int], columns: Sequence[Column], name: str) -> Markup:
@@ -430,7 +432,9 @@ def _axis_of(m: Measure, drawn: Sequence[int], columns: Sequence[Column], name: 
         for k, c in cells
     ]
     beside = words.commas(say("{name} {value}", name=x.name, value=words.tidy(x.value)) for x in marks)
-    label = say("{measure} on an axis from {low} to {high}", measure=name, low=words.tidy(scale[0]), high=words.tidy(scale[1]))
+    label = say(
+        "{measure} on an axis from {low} to {high}", measure=name, low=words.tidy(scale[0]), high=words.tidy(scale[1])
+    )
     return figures.score_lines(lines, scale, marks, label + (say("; marked: {marks}", marks=beside) if beside else ""))
 
 
