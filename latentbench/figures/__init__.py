@@ -60,12 +60,9 @@ def draw(folder: Path, name: str, width: str = WIDTH, style: str = "paper") -> F
     touched. Raises ValueError, one line, for an unknown name, width or style, and for a figure that cannot be drawn of this
     run, with the reason."""
     _known(name)
-    from latentbench.report import folder as folders
-
-    (run,) = folders.load([Path(folder)])
     from latentbench.figures import writing
 
-    return writing.draw(run, name, width, style).figure
+    return writing.draw(writing.read(Path(folder)), name, width, style).figure
 
 
 def draw_records(records: Sequence[Record], name: str, width: str = WIDTH, style: str = "paper") -> Figure:

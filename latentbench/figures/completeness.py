@@ -11,6 +11,7 @@ from latentbench.figures.drawn import CELL_FIELDS, Drawn, PaperFigure, Subject, 
 from latentbench.figures.look import Look
 from latentbench.figures.scores import interval
 from latentbench.report.folder import Absent
+from latentbench.report.wording import words
 
 SAMPLERS = (("normal", "N(0, I)", "o"), ("gaussian", "fitted Gaussian", "s"), ("mixture", "fitted mixture", "D"))
 """Where latent points are drawn from, each with its mark."""
@@ -26,8 +27,9 @@ def draw(subject: Subject, look: Look) -> Drawn:
     ]
     sure = [found for found in cells if not found[2].unproven]
     if not sure:
-        why = "the judge failed its self-check on these data" if cells else "this run measured no validity"
-        raise Absent(f"Not drawn: {why}.")
+        reasons = [words.reason(why) for t in subject.tables for why in t.reasons("validity.normal")]
+        why = "a measure failed its self-check on these data" if cells else "this run measured no validity"
+        raise Absent(f"Not drawn: {reasons[0] if reasons else why}.")
     rows = [row for row in subject.rows if any(row is r for r, *_ in sure)]
     used = [s for s in SAMPLERS if any(s[0] == sampler for _, sampler, _ in sure)]
     table = [cell_row(cell, row.table) for row, _, cell in sure]
@@ -65,7 +67,10 @@ def draw(subject: Subject, look: Look) -> Drawn:
     axes.spines[["top", "right", "left"]].set_visible(False)
     looks.legend(figure, look, handles)
     caption = sentences(
-        "Valid draws by where they are drawn from.", subject.protocol, intervals([c for *_, c in sure]), caveats(subject)
+        "Valid draws by where they are drawn from.",
+        subject.protocol,
+        intervals([c for *_, c in sure]),
+        caveats(subject),
     )
     fields: tuple[Any, ...] = CELL_FIELDS
     return Drawn(figure, caption, fields, table)

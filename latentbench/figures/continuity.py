@@ -55,8 +55,9 @@ def draw(subject: Subject, look: Look) -> Drawn:
             grid[k, p].set_title(title, color=looks.model_colour(subject.number(model)))
             table += _rows(model, artifact, p, ends)
         _curves(grid[-1, p], shown, subject, p, look)
+    longest = max(float(np.nan_to_num(a.need("steps")[:pairs]).max(initial=0.0)) for _, a in shown)
+    grid[-1, 0].set_ylim(0, longest * 1.08 or 1.0)
     grid[-1, 0].set_ylabel("share of path")
-    figure.align_ylabels()
     looks.legend(figure, look, handles)
     return Drawn(figure, _caption(subject, shown, left, pairs), FIELDS, table)
 
@@ -109,7 +110,6 @@ def _curves(axes: Axes, shown: list[tuple[str, Artifact]], subject: Subject, p: 
             markeredgewidth=0, legend=False, errorbar=None,
         )  # fmt: skip
     axes.axhline(1 / max(longest, 1), color=looks.MUTED, linestyle=":", linewidth=look.points * 0.12)
-    axes.set_ylim(0, None)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.yaxis.set_major_locator(looks.few(3))
     axes.set_xticks(sorted({1, *range(5, longest + 1, 5)}), labels=None)
@@ -135,10 +135,13 @@ def _caption(subject: Subject, shown: list[tuple[str, Artifact]], left: list[str
     seeds = sorted({str(a.seed) for _, a in shown})
     judged = [(m, a.need("frame_valid")[:pairs]) for m, a in shown if "frame_valid" in a]
     counted = ", ".join(f"{int(v.astype(bool).sum())} of {v.size} for {m}" for m, v in judged)
+    data = subject.run.detail.get("dataset") or {}
+    columns = (data.get("shape") or [0])[0] if data.get("space") == "vector" else 0
     what = "pair" if pairs == 1 else f"{pairs} pairs"
     return sentences(
         f"Decoded straight lines between the codes of {'a' if pairs == 1 else 'each of'} {what} of held-out samples, {frames} "
         f"frames, and the share of the path in each step.",
+        f"A frame shows the {columns} columns of the data, from top to bottom." if columns else "",
         subject.protocol,
         f"One path is an example, of seed {', '.join(seeds)}; the measures are means over 500 pairs and all seeds."
         if _pairs(subject) == 500

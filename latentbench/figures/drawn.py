@@ -148,5 +148,3 @@ def caveats(subject: Subject, only: Iterable[str] | None = None) -> str:
 def sentences(*parts: str) -> str:
     """A caption of these sentences; empty ones are left out."""
     return " ".join(part for part in parts if part)
-
-

@@ -8,7 +8,17 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from latentbench.figures import look as looks
-from latentbench.figures.drawn import CELL_FIELDS, Drawn, PaperFigure, Row, Subject, caveats, cell_row, intervals, sentences
+from latentbench.figures.drawn import (
+    CELL_FIELDS,
+    Drawn,
+    PaperFigure,
+    Row,
+    Subject,
+    caveats,
+    cell_row,
+    intervals,
+    sentences,
+)
 from latentbench.figures.look import Look
 from latentbench.report.folder import Absent
 from latentbench.stats.cells import Cell
@@ -30,13 +40,17 @@ def draw(subject: Subject, look: Look) -> Drawn:
     several = len({row.table.latent_dim for row in subject.rows}) > 1
     models = list(dict.fromkeys(row.model for _, found in panels for row, _, _ in found))
     handles = [looks.dot(looks.model_colour(n := subject.number(m)), looks.mark(n), subject.names[m]) for m in models]
-    figure = looks.new(look, lines * min(22 * look.em, look.width / columns * 0.85) + looks.legend_height(look, handles))
+    figure = looks.new(
+        look, lines * min(22 * look.em, look.width / columns * 0.85) + looks.legend_height(look, handles)
+    )
     grid = figure.subplots(lines, columns, squeeze=False)
     table: list[list[Any]] = []
     for axes, ((_, x, _, y), found) in zip(grid.flat, panels, strict=False):
         _panel(axes, found, look, several)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
+        if len(panels) == 1 and look.ems > 45:
+            axes.set_box_aspect(0.7)
         table += [cell_row(cell, row.table) for row, a, b in found for cell in (a, b)]
     looks.legend(figure, look, handles)
     cells = [cell for _, found in panels for _, a, b in found for cell in (a, b)]
@@ -71,9 +85,9 @@ def _panel(axes: Axes, found: Sequence[tuple[Row, Cell, Cell]], look: Look, seve
         assert x is not None
         assert y is not None
         colour = looks.model_colour(row.number)
-        if x.low is not None:
+        if x.low is not None and x.high is not None:
             axes.plot([x.low, x.high], [y.mean, y.mean], color=colour, linewidth=look.points * 0.14, zorder=2)
-        if y.low is not None:
+        if y.low is not None and y.high is not None:
             axes.plot([x.mean, x.mean], [y.low, y.high], color=colour, linewidth=look.points * 0.14, zorder=2)
         open_ = bool(x.approximate or y.approximate)
         axes.plot(

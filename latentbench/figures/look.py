@@ -15,11 +15,13 @@ from typing import Any
 
 import matplotlib as mpl
 import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from latentbench.refusals import unknown
 
@@ -29,7 +31,7 @@ CLASSES = (
 )  # fmt: skip
 """The page's colours of models and of classes, on white paper: both are told apart by the colour-blind, and each has its own
 mark besides."""
-MARKS = ("o", "s", "^", "D", "v", "*", "h", "P", (3, 1, 0), (4, 1, 45))
+MARKS: tuple[Any, ...] = ("o", "s", "^", "D", "v", "*", "h", "P", (3, 1, 0), (4, 1, 45))
 """The page's marks, as matplotlib names them."""
 INK, MUTED, RULE = "#1d2127", "#5b636e", "#dfe3e7"
 
@@ -111,7 +113,7 @@ def drawing(look: Look) -> Iterator[None]:
         "xtick.labelcolor": INK, "ytick.labelcolor": INK, "text.color": INK, "axes.labelcolor": INK,
         "grid.color": RULE, "grid.linewidth": size * 0.08,
         "legend.frameon": False, "legend.handlelength": 1.6, "legend.handletextpad": 0.5, "legend.columnspacing": 1.4,
-        "figure.constrained_layout.h_pad": look.em * 0.3, "figure.constrained_layout.w_pad": look.em * 0.4,
+        "figure.constrained_layout.h_pad": look.em * 0.45, "figure.constrained_layout.w_pad": look.em * 0.4,
         "savefig.dpi": DPI, "pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "latentbench",
     }  # fmt: skip
     with mpl.rc_context({**shipped, **own}):
@@ -137,6 +139,15 @@ def few(most: int, whole: bool = False) -> MaxNLocator:
     return MaxNLocator(most, steps=[1, 2, 5, 10], integer=whole)
 
 
+def decades(axis: Axis) -> None:
+    """Ticks of a logarithmic axis: powers of ten, and 2 and 5 between them where there are few; as plain numbers."""
+    low, high = axis.get_view_interval()
+    few_ = high < low * 50
+    axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if few_ else (1.0,), numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
 def model_colour(m: int) -> str:
     """The colour of a run's model number m."""
     return MODELS[m % len(MODELS)]
@@ -147,7 +158,12 @@ def mark(i: int) -> Any:
     return MARKS[i % len(MARKS)]
 
 
-def dot(colour: str, marker: Any, label: str = "", filled: bool = True, line: str = "none") -> Line2D:
+def area(i: int) -> float:
+    """How much larger the mark of number i is drawn than a circle to look as large."""
+    return {"*": 2.0, "h": 1.15, "P": 1.25, "D": 0.85}.get(MARKS[i % len(MARKS)], 1.0 if i % len(MARKS) < 8 else 2.6)
+
+
+def dot(colour: str, marker: Any, label: str = "", filled: bool = True, line: Any = "none") -> Line2D:
     """An entry of a legend."""
     return Line2D(
         [], [], color=colour, marker=marker, linestyle=line, label=label, markerfacecolor=colour if filled else "white",
@@ -155,7 +171,7 @@ def dot(colour: str, marker: Any, label: str = "", filled: bool = True, line: st
     )  # fmt: skip
 
 
-def legend(figure: Figure, look: Look, handles: Sequence[Line2D]) -> float:
+def legend(figure: Figure, look: Look, handles: Sequence[Artist]) -> float:
     """Entries below the figure, as many a row as their words leave room for; returns the height to allow for them."""
     if not handles:
         return 0.0
@@ -165,7 +181,7 @@ def legend(figure: Figure, look: Look, handles: Sequence[Line2D]) -> float:
     return legend_height(look, handles)
 
 
-def legend_height(look: Look, handles: Sequence[Line2D]) -> float:
+def legend_height(look: Look, handles: Sequence[Artist]) -> float:
     """The height that `legend` takes."""
     if not handles:
         return 0.0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import seaborn as sns
 
@@ -41,7 +39,7 @@ def draw(subject: Subject, look: Look) -> Drawn:
         for k in shown or [0]:
             at = xy[label == k] if shown else xy
             sns.scatterplot(
-                x=at[:, 0], y=at[:, 1], ax=axes, color=_colour(k), marker=_solid(k), s=max(size, 1.2), linewidth=0.12,
+                x=at[:, 0], y=at[:, 1], ax=axes, color=_colour(k), marker=looks.mark(k), s=max(size, 1.2) * looks.area(k), linewidth=0.12,
                 edgecolor="white", legend=False,
             )  # fmt: skip
         axes.set_title(subject.names[model], color=looks.model_colour(subject.number(model)))
@@ -79,10 +77,6 @@ def _found(subject: Subject) -> tuple[list[tuple[str, Artifact, Array]], list[st
 
 def _colour(k: int) -> str:
     return looks.CLASSES[k % len(looks.CLASSES)]
-
-
-def _solid(k: int) -> Any:
-    return looks.mark(k)
 
 
 def _caption(subject: Subject, found: list[tuple[str, Artifact, Array]], missing: list[str], classes: int) -> str:

@@ -59,6 +59,7 @@ def draw(subject: Subject, look: Look) -> Drawn:
             axes.set_xlabel("dimension, by spread")
     for axes in grid[:, 0]:
         axes.set_ylabel("standard deviation")
+        looks.decades(axes.yaxis)
     looks.legend(figure, look, handles)
     return Drawn(figure, _caption(subject, found), FIELDS, table)
 

@@ -9,7 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from latentbench.figures import look as looks
-from latentbench.figures.drawn import CELL_FIELDS, Drawn, PaperFigure, Row, Subject, caveats, cell_row, intervals, sentences
+from latentbench.figures.drawn import (
+    CELL_FIELDS,
+    Drawn,
+    PaperFigure,
+    Row,
+    Subject,
+    caveats,
+    cell_row,
+    intervals,
+    sentences,
+)
 from latentbench.figures.look import Look
 from latentbench.report.folder import Absent
 from latentbench.stats.cells import Cell
@@ -73,7 +83,9 @@ def draw(subject: Subject, look: Look) -> Drawn:
         table += _references(rows, metric, anchors)
     looks.legend(figure, look, handles)
     every = [c for found in cells.values() for c in found.values()]
-    left_out = f"Left out, as the measure failed its self-check on these data: {', '.join(unproven)}." if unproven else ""
+    left_out = (
+        f"Left out, as the measure failed its self-check on these data: {', '.join(unproven)}." if unproven else ""
+    )
     caption = sentences(
         "Headline measures on held-out data.", subject.protocol, intervals(every), left_out, caveats(subject)
     )

@@ -92,13 +92,13 @@ def _panel(axes: Axes, val: Curves, kept: Mapping[int | None, int], number: int,
 
 
 def _rows(model: str, curves: Mapping[str, Curves], kept: Mapping[int | None, int]) -> list[list[Any]]:
-    train = curves["loss.train"]
-    return [
-        [model, seed, k + 1, (train.get(seed) or [None] * (k + 1))[k] if k < len(train.get(seed) or ()) else None, v,
-         "yes" if kept.get(seed) == k + 1 else ""]
-        for seed, curve in curves["loss.val"].items()
-        for k, v in enumerate(curve)
-    ]  # fmt: skip
+    out: list[list[Any]] = []
+    for seed, curve in curves["loss.val"].items():
+        train = dict(enumerate(curves["loss.train"].get(seed, ())))
+        out += [
+            [model, seed, k + 1, train.get(k), v, "yes" if kept.get(seed) == k + 1 else ""] for k, v in enumerate(curve)
+        ]
+    return out
 
 
 def _caption(subject: Subject, found: Mapping[str, Mapping[str, Curves]], cut: bool) -> str:

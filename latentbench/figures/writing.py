@@ -11,7 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from latentbench import records
-from latentbench.figures import FORMATS, NAMES, completeness, continuity, frontier, maps, posterior, scores, training
+from latentbench.figures import (
+    FORMATS,
+    NAMES,
+    completeness,
+    continuity,
+    frontier,
+    holes,
+    maps,
+    posterior,
+    scores,
+    training,
+)
 from latentbench.figures import look as looks
 from latentbench.figures.drawn import Drawn, Subject
 from latentbench.figures.look import Look
@@ -21,12 +32,13 @@ from latentbench.refusals import unknown
 from latentbench.report import folder as folders
 from latentbench.report.folder import Absent, RunFolder
 from latentbench.report.wording import language, subject
-from latentbench.run_folder import unused
+from latentbench.run_folder import RunFiles, unused
 
 FIGURES = {
     f.name: f.draw
     for f in (
-        scores.FIGURE, continuity.FIGURE, completeness.FIGURE, maps.FIGURE, posterior.FIGURE, frontier.FIGURE, training.FIGURE,
+        scores.FIGURE, continuity.FIGURE, completeness.FIGURE, holes.FIGURE, maps.FIGURE, posterior.FIGURE, frontier.FIGURE,
+        training.FIGURE,
     )
 }  # fmt: skip
 CAPTIONS = "captions.md"
@@ -54,13 +66,13 @@ def write(
     for name in names:
         if name not in NAMES:
             raise unknown("figure", name, NAMES)
-    (run,) = folders.load([Path(folder)])
+    run = read(folder)
     place = unused(Path(out) if out is not None else run.path / "figures")
     made, left_out = _draw_all(run, look, names)
     if not made:
         name, why = next(iter(left_out.items()))
         raise ValueError(f"figures: nothing of {folder} can be drawn: {name}: {why}")
-    contents = {}
+    contents: dict[str, bytes] = {}
     with looks.drawing(look):
         for name, drawn in made.items():
             contents |= {f"{name}.{format_}": looks.encode(drawn.figure, format_) for format_ in dict.fromkeys(formats)}
@@ -70,6 +82,13 @@ def write(
     for name, content in contents.items():
         (place / name).write_bytes(content)
     return Written(place, [place / name for name in contents], left_out)
+
+
+def read(folder: Path) -> RunFolder:
+    """A run folder. Raises ValueError, one line, where it is none."""
+    RunFiles(Path(folder)).read_records("figures")
+    (run,) = folders.load([Path(folder)])
+    return run
 
 
 def _draw_all(run: RunFolder, look: Look, names: Sequence[str]) -> tuple[dict[str, Drawn], dict[str, str]]:
@@ -96,8 +115,6 @@ def draw(run: RunFolder, name: str, width: str, style: str) -> Drawn:
 
 
 def _draw(of: Subject, name: str, look: Look) -> Drawn:
-    if name not in FIGURES:
-        raise Absent("Not drawn: this version does not draw it yet.")
     with (
         language.speaking(language.ENGLISH.code),
         subject.about(subject.of_data([of.run.detail])),
