@@ -62,7 +62,7 @@ def draw(subject: Subject, look: Look) -> Drawn:
     axes.set_yticks(range(len(rows)), [row.label for row in rows])
     axes.tick_params(axis="y", length=0)
     axes.set_xlim(-0.02, 1.02)
-    axes.set_xlabel("share of draws that the judge accepts")
+    axes.set_xlabel("valid share of draws")
     axes.grid(axis="x")
     axes.spines[["top", "right", "left"]].set_visible(False)
     looks.legend(figure, look, handles)

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     from latentbench.figures.look import Look
 
-NAME = 26
-"""Letters of a model's name that a figure has room for."""
+NAME, SHORT = 26, 14
+"""Letters of a model's name that a figure has room for, and a narrow one."""
+NARROW = 30
+"""Ems below which a figure is narrow."""
 
 
 class Row(NamedTuple):
@@ -33,9 +35,10 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A run as the figures read it."""
+    """A run as the figures read it; ``letters``: of a model's name, at most."""
 
     run: RunFolder
+    letters: int = NAME
 
     @cached_property
     def tables(self) -> list[Table]:
@@ -45,7 +48,7 @@ class Subject:
     @cached_property
     def names(self) -> dict[str, str]:
         """The models, each with its name as a figure has room for it."""
-        return dict(zip(self.run.models, short_names(self.run.models, NAME), strict=True))
+        return dict(zip(self.run.models, short_names(self.run.models, self.letters), strict=True))
 
     def number(self, model: str) -> int:
         """Which of the run's models it is, as on the page."""

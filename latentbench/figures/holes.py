@@ -42,28 +42,30 @@ def draw(subject: Subject, look: Look) -> Drawn:
         Line2D([], [], color=looks.INK, label="held-out codes"),
         Line2D([], [], color=looks.MUTED, linestyle="--", label="radius: a hole lies beyond"),
     ]
-    figure = looks.new(look, lines * 12 * look.em + 1.8 * look.em + looks.legend_height(look, handles))
+    figure = looks.new(look, lines * 13 * look.em + 1.8 * look.em + looks.legend_height(look, handles))
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True)
-    every = np.concatenate([values for _, _, *both in found for values in both])
-    bins = np.logspace(np.log10(every.min()), np.log10(max(every.max(), every.min() * 2)), BINS)
+    every = np.log10(np.concatenate([values for _, _, *both in found for values in both]))
+    low, high = float(every.min()), float(max(every.max(), every.min() + 0.3))
+    bins = np.linspace(low, high, BINS)
     for k, axes in enumerate(grid.flat):
         if k >= len(found):
             axes.set_visible(False)
             continue
         model, _, draws, codes = found[k]
         colour = looks.model_colour(subject.number(model))
-        axes.set_xscale("log")
         kind: dict[str, Any] = {"ax": axes, "bins": bins, "stat": "probability", "legend": False}
-        sns.histplot(x=draws, color=colour, alpha=0.55, linewidth=0, element="bars", **kind)
-        sns.histplot(x=codes, color=looks.INK, fill=False, element="step", linewidth=look.points * 0.13, **kind)
-        axes.axvline(1, color=looks.MUTED, linestyle="--", linewidth=look.points * 0.12)
-        axes.set_title(f"{subject.names[model]}:  {percent(_beyond(draws))} beyond", color=colour)
+        sns.histplot(x=np.log10(draws), color=colour, alpha=0.55, linewidth=0, element="bars", **kind)
+        sns.histplot(
+            x=np.log10(codes), color=looks.INK, fill=False, element="step", linewidth=look.points * 0.13, **kind
+        )
+        axes.axvline(0, color=looks.MUTED, linestyle="--", linewidth=look.points * 0.12)
+        axes.set_title(f"{subject.names[model]}\n{percent(_beyond(draws))} beyond", color=colour)
         axes.set(ylabel="share" if k % columns == 0 else "", xlabel="")
         axes.yaxis.set_major_locator(looks.few(3))
+        axes.set_xticks(*_ticks(low, high))
         if k + columns >= len(found):
-            axes.set_xlabel("distance from the codes / radius")
+            axes.set_xlabel("distance / radius")
             axes.tick_params(labelbottom=True)
-            looks.decades(axes.xaxis)
         sns.despine(ax=axes)
     looks.legend(figure, look, handles)
     table = [
@@ -73,6 +75,18 @@ def draw(subject: Subject, look: Look) -> Drawn:
         for value in values
     ]
     return Drawn(figure, _caption(subject, found), FIELDS, table)
+
+
+def _ticks(low: float, high: float) -> tuple[list[float], list[str]]:
+    """At most four plain numbers along an axis of logarithms."""
+    powers = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+    inside: list[float] = []
+    for steps in ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,)):
+        places = [float(np.log10(m * 10.0**p)) for p in powers for m in steps]
+        inside = [x for x in places if low <= x <= high]
+        if len(inside) <= 4:
+            break
+    return inside, [f"{10**x:.3g}" for x in inside]
 
 
 def _sound(depth: Array) -> Array:

@@ -127,6 +127,13 @@ def new(look: Look, height: float) -> Figure:
     return figure
 
 
+def settle(figure: Figure) -> None:
+    """Lay the figure out, once and for all: each drawing would move it a little, and the files would hang on their order."""
+    for _ in range(2):
+        figure.canvas.draw()
+    figure.set_layout_engine("none")
+
+
 def encode(figure: Figure, format_: str) -> bytes:
     """A figure as the bytes of a file; inside `drawing`."""
     out = io.BytesIO()

@@ -24,7 +24,7 @@ from latentbench.figures import (
     training,
 )
 from latentbench.figures import look as looks
-from latentbench.figures.drawn import Drawn, Subject
+from latentbench.figures.drawn import NAME, NARROW, SHORT, Drawn, Subject
 from latentbench.figures.look import Look
 from latentbench.files.plain_text import in_spreadsheet, one_line
 from latentbench.records import Kept, Record
@@ -94,7 +94,7 @@ def read(folder: Path) -> RunFolder:
 def _draw_all(run: RunFolder, look: Look, names: Sequence[str]) -> tuple[dict[str, Drawn], dict[str, str]]:
     """What can be drawn, and why the rest cannot. Raises ValueError for one that was asked for by name."""
     made, left_out = dict[str, Drawn](), dict[str, str]()
-    of = Subject(run)
+    of = _subject(run, look)
     for name in dict.fromkeys(names or NAMES):
         try:
             made[name] = _draw(of, name, look)
@@ -109,9 +109,13 @@ def draw(run: RunFolder, name: str, width: str, style: str) -> Drawn:
     """One figure. Raises ValueError where it cannot be drawn."""
     look = looks.look(width, style)
     try:
-        return _draw(Subject(run), name, look)
+        return _draw(_subject(run, look), name, look)
     except Absent as reason:
         raise ValueError(f"figure '{name}': {_why(reason)}") from None
+
+
+def _subject(run: RunFolder, look: Look) -> Subject:
+    return Subject(run, SHORT if look.ems < NARROW else NAME)
 
 
 def _draw(of: Subject, name: str, look: Look) -> Drawn:
@@ -121,7 +125,7 @@ def _draw(of: Subject, name: str, look: Look) -> Drawn:
         looks.drawing(look),
     ):
         drawn = FIGURES[name](of, look)
-        drawn.figure.canvas.draw()  # what is laid out on drawing is laid out with these settings
+        looks.settle(drawn.figure)
     return drawn
 
 
