@@ -24,6 +24,7 @@ from latentbench.spaces.space import Space
 from latentbench.studies.presets import with_study
 
 if TYPE_CHECKING:
+    import matplotlib.figure
     import pandas
 
 
@@ -98,6 +99,19 @@ class Result:
                     f"metric '{metric}' has values of several {hint[0]}: {_named(found.values())}; {hint[1]}"
                 )
         return float(np.mean(numbers))
+
+    def figure(self, name: str, width: str = "6.75in", style: str = "paper") -> matplotlib.figure.Figure:
+        """A figure for a paper or a talk (``paper``, ``talk``) as matplotlib has it: ``scores``, ``continuity``,
+        ``completeness``, ``holes``, ``maps``, ``posterior``, ``frontier`` or ``training``, ``width`` wide. No display is
+        needed; ``latentbench figures`` writes all of them as files.
+
+        Raises ValueError, one line, for an unknown name, width or style, and for a figure that cannot be drawn of this
+        result, with the reason: pictures lie in a run folder, so what needs them cannot be drawn without one."""
+        from latentbench import figures
+
+        if self.folder is not None:
+            return figures.draw(self.folder, name, width, style)
+        return figures.draw_records(self.records, name, width, style)
 
 
 SEVERAL = {

@@ -33,6 +33,7 @@ from latentbench.cli import results
 from latentbench.cli.compare_and_gate import FINISHED, Action, compare, gate
 from latentbench.cli.console import rich_table, say_line, show
 from latentbench.cli.evaluate import evaluate
+from latentbench.cli.figures import figures
 from latentbench.cli.stopping import stopping
 from latentbench.config import EXECUTION_OPTIONS, Run, load_toml, make_run, option_name, overruled
 from latentbench.files.outputs import given as named
@@ -312,6 +313,7 @@ def _render(folders: Sequence[Path], out: Path | None, open_report: bool, lang: 
     return FINISHED
 
 
+app.command("figures")(figures)
 app.command("evaluate")(evaluate)
 app.command("compare")(compare)
 app.command("gate")(gate)
