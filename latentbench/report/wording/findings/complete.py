@@ -37,7 +37,8 @@ def complete(completeness: Completeness) -> Statement:
         )
     out += _variety(completeness)
     metrics = (*METRICS, "valid_label_tv")
-    return Statement("complete", say("Complete? {answer}", answer=_headline(completeness)), tuple(out), metrics)
+    made = (*completeness.shares, *completeness.variety_of_draws, *completeness.emptiness)
+    return Statement("complete", say("Complete? {answer}", answer=_headline(completeness)), tuple(out), metrics, made)
 
 
 def _headline(completeness: Completeness) -> str:

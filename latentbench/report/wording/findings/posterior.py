@@ -12,6 +12,8 @@ from latentbench.stats.findings.diagnosis import Advice, Diagnosis, dimensions
 from latentbench.stats.findings.posterior import METRICS, Posteriors, Purchase
 from latentbench.stats.findings.table import Table
 
+ROUNDING = 1e-6
+"""Share of a KL by which its halves may miss it and still make it up."""
 PRICE = {
     0: marked("; no difference in R² that matters is shown"),
     1: marked("; R² is {size} higher"),
@@ -37,7 +39,8 @@ def posterior(posteriors: Posteriors) -> Statement:
     out = [s for m, kind in posteriors.diagnoses.items() if (s := _pays(posteriors.table, m, kind))]
     out += map(advice, posteriors.advice)
     out += [*map(_bought, posteriors.bought), *sentences(posteriors.overlap, posteriors.table.definitions)]
-    return Statement("posterior", say("Why mu and sigma? {answer}", answer=_headline(posteriors)), tuple(out), METRICS)
+    answer = say("Why mu and sigma? {answer}", answer=_headline(posteriors))
+    return Statement("posterior", answer, tuple(out), METRICS, posteriors.overlap)
 
 
 def advice(given: Advice) -> str:
@@ -54,10 +57,11 @@ def _headline(posteriors: Posteriors) -> str:
         empty = {m: table.get(m, "hole") for m in (points, *(p.clouds for p in posteriors.bought))}
         share = {m: words.percent(i.mean) for m, i in empty.items() if i}
         clouds = [
-            say("{share} for the clouds of {model}", share=share[p.clouds], model=p.clouds) for p in posteriors.bought
+            say("{share} of it from every code of {model}", share=share[p.clouds], model=p.clouds)
+            for p in posteriors.bought
         ]
         return say(
-            "So that the prior is not empty: of N(0, I), {share} is holes for the points of {points}, {clouds}, {where}.",
+            "So that the prior is not empty: {share} of N(0, I) is far from every code of {points}, {clouds}, {where}.",
             share=share[points],
             points=points,
             clouds=words.listed(clouds),
@@ -75,7 +79,8 @@ def _headline(posteriors: Posteriors) -> str:
 def _in_words(table: Table, model: str, kind: Diagnosis) -> str:
     if kind == "collapsed":
         return say("collapsed ({why})", why=collapsed(table.collapse[model]))
-    if kind == "punctual" and not table.get(model, "kl"):
+    index = table.get(model, "punctual_index")
+    if kind == "punctual" and not table.get(model, "kl") and index and not index.mean:
         return say("punctual (its codes are points without a sigma)")
     if kind in CLAUSES and kind not in MEANING:
         number = table.get(model, RESTS_ON[kind])
@@ -92,13 +97,13 @@ def _pays(table: Table, model: str, kind: Diagnosis) -> str:
     index, law, units = (table.get(model, m) for m in ("punctual_index", "variance_law", "active_units"))
     if kl:
         if mean and rest and kind != "collapsed":
-            text = marked(
-                "it pays a KL of {kl} nats, {mean} for where the means lie and {rest} for how narrow sigma is"
-            )
+            whole = abs(kl.mean - mean.mean - rest.mean) <= ROUNDING * max(1.0, abs(kl.mean))
+            text = marked("KL {kl} nats = {mean} (means) + {rest} (variances)" if whole else
+                          "KL {kl} nats, means {mean}, variances {rest}")  # fmt: skip
             parts.append(say(text, kl=value(kl), mean=value(mean), rest=value(rest)))
         else:
-            parts.append(say("it pays a KL of {kl} nats", kl=value(kl)))
-    if kl and index:
+            parts.append(say("KL {kl} nats", kl=value(kl)))
+    if index and (kl or index.mean):
         parts.append(say("sigma is {index} of the spread of the means (0 = a point)", index=value(index)))
     elif index:
         parts.append(say("sigma is 0 and there is no KL to say where codes may lie"))
@@ -107,7 +112,10 @@ def _pays(table: Table, model: str, kind: Diagnosis) -> str:
     if units:
         parts.append(_active(table, model, value(units)))
     if (variance := table.get(model, "decoder_variance")) and kl:
-        parts.append(say("its loss implies a decoder variance of {variance}", variance=words.number(variance.mean)))
+        params = table.params.get(model, {})
+        learned = params.get("beta") == 1.0 and params.get("sigma") is None
+        text = marked("learned decoder variance {variance}" if learned else "decoder variance {variance} by its loss")
+        parts.append(say(text, variance=words.number(variance.mean)))
     if not parts:
         return ""
     return say("{model} is {kind}: {told}.", model=model, kind=say(KINDS[kind]), told=words.clauses(parts))

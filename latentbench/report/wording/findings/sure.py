@@ -6,6 +6,7 @@ from latentbench.records import JUNK_LIMIT
 from latentbench.report.wording import words
 from latentbench.report.wording.findings.claims import Statement
 from latentbench.report.wording.findings.tables import reasons, where
+from latentbench.report.wording.intervals import NAMED
 from latentbench.report.wording.language import marked, plural, say
 from latentbench.stats.findings.sure import Certainty, Failure, JudgeCheck
 from latentbench.stats.findings.table import STEPS, Table
@@ -175,18 +176,28 @@ def _second(certainty: Certainty) -> list[str]:
     """Whether a second judge, trained apart, tells the models apart in the same way."""
     out = []
     if same := [m for m, agrees in certainty.second.items() if agrees]:
-        text = marked("A second judge, trained apart, says the same of {models} under N(0, I).")
+        text = marked("An independently trained second judge agrees on {models} under N(0, I).")
         out.append(say(text, models=words.listed([certainty.first, *same])))
     if other := [m for m, agrees in certainty.second.items() if not agrees]:
         out.append(
             say(
-                "A second judge, trained apart, does not say the same of {models} against {first} under N(0, I): that "
+                "An independently trained second judge does not agree on {models} against {first} under N(0, I): that "
                 "verdict hangs on the judge.",
                 models=words.listed(other),
                 first=certainty.first,
             )
         )
     return out
+
+
+def second_opinion(certainty: Certainty) -> list[str]:
+    """Whether a second judge agrees, in a clause; nothing where there was none."""
+    if not certainty.second:
+        return []
+    if other := [m for m, agrees in certainty.second.items() if not agrees]:
+        text = marked("an independently trained second judge does not agree on {models}")
+        return [say(text, models=words.listed(other) if len(other) <= NAMED else say("{n} models", n=len(other)))]
+    return [say("an independently trained second judge agrees")]
 
 
 def _failure(failure: Failure) -> str:
