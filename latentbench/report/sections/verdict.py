@@ -13,11 +13,12 @@ from latentbench.report.drawing.images import Picture
 from latentbench.report.folder import Absent, Array, RunFolder
 from latentbench.report.page_view import PageView
 from latentbench.report.section import Context, Section
+from latentbench.report.wording import words
 from latentbench.report.wording.findings import answers as of_models
 from latentbench.report.wording.findings import statements
 from latentbench.report.wording.findings.choices import Brief, briefs
-from latentbench.report.wording.findings.claim_tables import ClaimTable, claim_table
-from latentbench.report.wording.findings.claims import Statement, sentences
+from latentbench.report.wording.findings.claim_tables import ClaimTable, by_measure, by_model, signs
+from latentbench.report.wording.findings.claims import Definitions, Statement, sentences
 from latentbench.report.wording.findings.next_step import Step, step
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.findings.finding import ASKED
@@ -64,21 +65,24 @@ class RowView(NamedTuple):
     column: Column | None
     cells: Sequence[of_models.Cell]
     thumbs: Thumbs | None
+    flags: Sequence[str]
 
 
 class GridView(NamedTuple):
-    """One run's grid: ``rows`` that stand open, the ``rest``, the reasons (``why``), and the seeds of the pictures."""
+    """One run's grid: ``rows`` that stand open, the ``rest``, the reasons (``why``), the seeds of the pictures, and whether
+    a judge ruled on these (``judged``)."""
 
     run: str
     rows: Sequence[RowView]
     rest: Sequence[RowView]
     why: Sequence[str]
     seeds: str
+    judged: bool
 
 
 class AnswerView(NamedTuple):
-    """One question with its answer in a sentence, the sentences that carry the numbers, and a ``table`` of claims that
-    stands for some of them where there are many models."""
+    """One question with its answer in a sentence, a ``table`` of the claims it rests on, and sentences that say the rest;
+    of one model alone, of which nothing is claimed, these carry the numbers."""
 
     key: str
     question: str
@@ -98,23 +102,23 @@ class BriefView(NamedTuple):
 
 
 def answers(runs: Sequence[RunFolder], tabled: bool = False) -> list[AnswerView]:
-    """Every run's answers, in the order of `QUESTIONS`; ``tabled``: claims stand in tables."""
+    """Every run's answers, in the order of `QUESTIONS`; ``tabled``: tables have a row a model."""
     out, family = [], claims_together(run.records for run in runs)
     for run in runs:
         definitions = run.detail.get("definitions") or {}
         for v in statements(run.records, family):
             question, meaning = map(say, QUESTIONS.get(v.question, (v.question.capitalize(), "")))
             headline = _capital(v.parts[1], run.models)
-            table = claim_table(v.claims, definitions) if tabled else None
-            told = _without(v, definitions) if table else v.sentences
+            table = (by_model if tabled else by_measure)(v.claims, definitions)
+            told = _without(v, definitions)
             out.append(AnswerView(v.question, question, meaning, headline, told, table, run.label))
     order = list(QUESTIONS)
     return sorted(out, key=lambda a: order.index(a.key) if a.key in order else len(order))
 
 
-def _without(v: Statement, definitions: Mapping[str, Mapping[str, object]]) -> list[str]:
-    """The sentences that are no claim."""
-    told = set(sentences((c for c in v.claims if c.comparisons), definitions))
+def _without(v: Statement, definitions: Definitions) -> list[str]:
+    """The sentences that are no claim of several models, and that the lines above do not say in short."""
+    told = {*sentences((c for c in v.claims if c.comparisons), definitions), *v.brief}
     return [s for s in v.sentences if s not in told]
 
 
@@ -133,15 +137,16 @@ def grids(view: PageView) -> list[GridView]:
         for k, row in enumerate(of_models.rows(run.records)):
             column = columns.get(row.model)
             shown = (id(run), row.model) in pictured and k < SENTENCES
-            rows.append(RowView(row.name, column, row.cells, thumbs(column) if shown and column else None))
+            rows.append(RowView(row.name, column, row.cells, thumbs(column) if shown and column else None, row.flags))
             if shown and column:
                 seeds |= {s for role in ("samples", "strips") if (s := _seed(column, role)) is not None}
         if rows:
             why = [sentence for row in of_models.rows(run.records) for sentence in row.why]
             some = len(rows) if len(rows) <= OPEN + 2 else OPEN
-            seen = any(row.thumbs and row.thumbs.of for row in rows)
-            label = say(", ").join(map(str, sorted(seeds))) if seen else ""
-            out.append(GridView(run.label, rows[:some], rows[some:], why, label))
+            seen = [t for row in rows if row.thumbs for pictures in row.thumbs.of.values() for t in pictures]
+            label = words.commas(map(str, sorted(seeds))) if seen else ""
+            judged = any(t.mark for t in seen)
+            out.append(GridView(run.label, rows[:some], rows[some:], why, label, judged))
     return out
 
 
@@ -167,7 +172,7 @@ def thumbs(column: Column) -> Thumbs:
 
 def _has_pictures(column: Column) -> bool:
     """Whether a sample of the run's data is a picture."""
-    return (column.run.detail.get("dataset") or {}).get("space", "image") == "image"
+    return bool((column.run.detail.get("dataset") or {}).get("space", "image") == "image")
 
 
 def _frames(column: Column) -> list[Thumb]:
@@ -209,16 +214,17 @@ def _briefs(runs: Sequence[RunFolder]) -> list[BriefView]:
 def _context(view: PageView) -> Context:
     made = grids(view)
     many = sum(len(grid.rows) + len(grid.rest) for grid in made) > SENTENCES
-    told = _briefs(view.runs)
+    lines, told = _briefs(view.runs), answers(view.runs, tabled=many)
     return {
-        "answers": answers(view.runs, tabled=many),
+        "answers": told,
+        "signs": signs([claim for run in view.runs for v in statements(run.records) for claim in v.claims]),
         "grids": made,
         "headers": of_models.headers()[1:],
         "asked": ASKED,
         "many": many,
         "legend": of_models.LEGEND,
-        "briefs": told,
-        "folded": sum(len(b.briefs) for b in told) > BRIEFS,
+        "briefs": lines,
+        "folded": sum(len(b.briefs) for b in lines) > BRIEFS,
         "several": view.several,
     }
 

@@ -22,7 +22,7 @@ rule asks a finding.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from latentbench.records import Record
@@ -50,7 +50,8 @@ class NextStep:
     """The step's ``code``, the ``table`` and the ``model`` that it is about (empty: none), and the numbers it rests on:
     the model's ``own``, what that is read ``beside``, and the value to ``give`` an option. ``why`` tells cases of one code
     apart: the option to set, the change that `latentbench.stats.findings.diagnosis` advises, or what is missing.
-    ``others``: of two models that are not told apart, the second. ``loadable``: trained weights were kept."""
+    ``others``: of two models that are not told apart, the second; ``more``: to how many other models the same is to be done.
+    ``loadable``: trained weights were kept."""
 
     code: Code
     table: Table
@@ -61,6 +62,7 @@ class NextStep:
     why: str = ""
     others: str = ""
     metric: str = ""
+    more: int = 0
     loadable: bool = False
 
 
@@ -78,8 +80,10 @@ def _train_longer(table: Table, records: Sequence[Record]) -> NextStep | None:
     short = [m for m in table.models if m in table.undertrained and m not in table.copies]
     if not short:
         return None
-    model = min(short, key=lambda m: i.mean if (i := table.get(m, "r2")) else 0.0)
-    return _step("train longer", table, model, "r2", give=None, why=_limit(table, model))
+    # What a collapsed model lacks is not time alone, where others lack it too.
+    able = [m for m in short if m not in table.collapse] or short
+    model = min(able, key=lambda m: i.mean if (i := table.get(m, "r2")) else 0.0)
+    return replace(_step("train longer", table, model, "r2", why=_limit(table, model)), more=len(short) - 1)
 
 
 def _limit(table: Table, model: str) -> str:
@@ -181,9 +185,7 @@ RULES: tuple[Callable[[Table, Sequence[Record]], NextStep | None], ...] = (
 )  # fmt: skip
 
 
-def _step(
-    code: Code, table: Table, model: str, metric: str, give: float | None = None, why: str = ""
-) -> NextStep:
+def _step(code: Code, table: Table, model: str, metric: str, give: float | None = None, why: str = "") -> NextStep:
     """A step about R², with PCA's beside it."""
     own = table.get(model, metric)
     beside = table.reference(metric, "baseline:pca")

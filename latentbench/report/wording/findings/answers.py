@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from latentbench.records import Record
@@ -28,9 +28,16 @@ MARKS: dict[Word, str] = {"yes": "●", "partly": "◐", "no": "○", "not told"
 """A shape for each answer, for whoever sees no colour."""
 WHAT = marked({
     "path.validity_gain": "valid frames beyond a cross-fade's",
+    "path.validity_gain.real": "valid frames beyond a real cross-fade's",
+    "midpoint.validity_gain": "valid midpoints beyond a cross-fade's",
     "path.tortuosity": "path over chord",
+    "path.jump": "largest step beyond an even share",
+    "path.refinement": "largest step with twice the frames (1/2 = continuous)",
     "validity.normal": "valid draws from N(0, I)",
+    "validity.gaussian": "valid draws from a fitted Gaussian",
+    "validity.mixture": "valid draws from a fitted mixture",
     "hole": "share of N(0, I) far from every code",
+    "hole.gaussian": "share of a fitted Gaussian far from every code",
     "r2": "R²",
     "mse": "mean squared error",
     "punctual_index": "sigma over the spread of mu",
@@ -43,6 +50,10 @@ LEGEND = marked(
     "over the spread of mu. Mean over seeds ± half of the 95 % t-interval."
 )
 """What the numbers of the table are, where a measure was not made another one stands in its place under its own name."""
+
+
+FLAGS = marked({"collapsed": "collapsed", "copies": "copies", "undertrained": "undertrained"})
+"""What stands beneath a model's name where its numbers are not what they seem."""
 
 
 class Cell(NamedTuple):
@@ -67,13 +78,14 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A model's ``name`` in the table, its spec (``model``), its ``cells`` in the order of `ASKED`, and a sentence ``why``
-    for each answer that is not a bare yes."""
+    """A model's ``name`` in the table, its spec (``model``), its ``cells`` in the order of `ASKED`, a sentence ``why`` for
+    each answer that is not a bare yes, and what it is flagged as (``flags``)."""
 
     name: str
     model: str
     cells: tuple[Cell, ...]
     why: tuple[str, ...]
+    flags: tuple[str, ...] = ()
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -101,8 +113,15 @@ def _of_table(table: Table, several: bool) -> list[Row]:
     for model, given in found.items():
         name = say("{model}, {place}", model=model, place=place(table)) if several else model
         why = tuple(_why(table, name, a) for a in given if a.reasons)
-        out.append(Row(name, model, tuple(_cell(table, a) for a in given), why))
+        out.append(Row(name, model, tuple(_cell(table, a) for a in given), why, _flags(table, model)))
     return out
+
+
+def _flags(table: Table, model: str) -> tuple[str, ...]:
+    known: dict[str, Container[str]] = {
+        "collapsed": table.collapse, "copies": table.copies, "undertrained": table.undertrained,
+    }  # fmt: skip
+    return tuple(say(FLAGS[code]) for code, which in known.items() if model in which)
 
 
 def _cell(table: Table, answer: Answer) -> Cell:
@@ -132,7 +151,7 @@ def kl_in_halves(table: Table, model: str) -> str:
     if means is not None and rest is not None:
         for decimals in (1, 2, 3):
             units = [round(i.mean * 10**decimals) for i in (kl, means, rest)]
-            if units[0] == units[1] + units[2]:
+            if units[0] == units[1] + units[2] > 0:
                 whole, of_means, of_variances = (_fixed(i, decimals) for i in (kl, means, rest))
                 text = marked("KL {kl} = {means} (means) + {rest} (variances)")
                 return say(text, kl=whole, means=of_means, rest=of_variances)

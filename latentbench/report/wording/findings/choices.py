@@ -102,9 +102,9 @@ def _cost(table: Table) -> str:
     if found.r2:
         beside = say(" (PCA {value})", value=words.tidy(found.pca)) if found.pca is not None else ""
         ahead = standing(found.standing)
-        out.append(say("R² {means}", means=means(found.r2)) + beside + (f", {ahead}" if ahead else ""))
+        out.append(say("R² {means}", means=means(found.r2)) + beside + (say(", {ahead}", ahead=ahead) if ahead else ""))
     if found.parameters:
-        out.append(say("{counts} parameters", counts=_listed(found.parameters, words.count)))
+        out.append(say("parameters {counts}", counts=_listed(found.parameters, words.count)))
     if found.seconds:
         out.append(training_times(found))
     return words.clauses(out)

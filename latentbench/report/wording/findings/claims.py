@@ -42,13 +42,15 @@ BARS = marked({
 @dataclass(frozen=True)
 class Statement:
     """One question's answer in words: ``headline`` in a sentence that opens with the question, ``sentences`` with the
-    numbers, ``metrics`` it rests on; ``claims`` are those that have a sentence each among these."""
+    numbers, ``metrics`` it rests on; ``claims`` are those that have a sentence each among these, and ``brief`` the sentences
+    that `latentbench.report.wording.findings.choices` says in short."""
 
     question: str
     headline: str
     sentences: tuple[str, ...]
     metrics: tuple[str, ...]
     claims: tuple[Claim, ...] = ()
+    brief: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[str, str]:

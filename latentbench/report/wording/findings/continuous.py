@@ -90,7 +90,7 @@ def _blur(continuity: Continuity) -> list[str]:
     )
     out = [
         say(
-            "A straight path alone proves nothing: a pixel cross-fade scores a perfect 1, and blur helps. {beside}",
+            "A straight path alone proves nothing, a cross-fade of pixels is perfectly straight. {beside}",
             beside=beside,
         )
     ]

@@ -24,9 +24,12 @@ def cost(costs: Cost) -> Statement:
         *_against_pca(costs),
         *sentences(costs.error, definitions),
     ]
-    out += [*_sizes(costs), *_speeds(costs)]
+    sizes = _sizes(costs)
+    out += [*sizes, *_speeds(costs)]
     made = (*costs.reconstruction, *costs.error)
-    return Statement("cost", say("What did it cost? {answer}", answer=_headline(costs)), tuple(out), METRICS, made)
+    return Statement(
+        "cost", say("What did it cost? {answer}", answer=_headline(costs)), tuple(out), METRICS, made, tuple(sizes)
+    )
 
 
 def _headline(costs: Cost) -> str:
@@ -81,7 +84,9 @@ def training_times(costs: Cost) -> str:
     """What one training took, in a clause, and whether that ranks anybody."""
     times = of_models(costs.seconds, lambda i: say("{seconds} s", seconds=words.number(i.mean)))
     alone = all(c.rankable for c in costs.seconds)
-    return say("one training {times}" if alone else "one training {times} beside other work, which ranks nobody", times=times)
+    return say(
+        "one training {times}" if alone else "one training {times} beside other work, which ranks nobody", times=times
+    )
 
 
 def _speeds(costs: Cost) -> list[str]:

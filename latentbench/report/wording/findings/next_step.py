@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from latentbench.report.wording import words
-from latentbench.report.wording.language import marked, say
+from latentbench.report.wording.language import marked, plural, say
 from latentbench.report.wording.phrases import phrase
 from latentbench.stats.findings.next_step import NextStep
 from latentbench.stats.findings.table import Table
 
 SENTENCES = marked({
-    "train longer": "Train longer: {model} is undertrained{beside}.",
+    "train longer": "Train longer: {model} is undertrained{beside}{more}.",
     "one half": "Give {model} both halves of the KL: its loss has one alone.",
     "smaller beta": "Try a smaller beta for {model}: {why}{beside}.",
     "larger beta": "Try a larger beta for {model}: {why}.",
@@ -83,6 +83,7 @@ def _sentence(found: NextStep) -> str:
         other=number(found.beside),
         why=why,
         beside=_beside(found),
+        more=plural(", and so is {n} more", ", and so are {n} more", found.more) if found.more else "",
         seeds=words.number(found.give),
         least=words.tidy(found.beside),
         noun=phrase(found.metric, found.table.definitions).noun if found.metric else "",
