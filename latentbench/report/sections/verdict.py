@@ -19,10 +19,9 @@ from latentbench.report.wording.findings import statements
 from latentbench.report.wording.findings.choices import Brief, briefs
 from latentbench.report.wording.findings.claim_tables import ClaimTable, by_measure, by_model, signs
 from latentbench.report.wording.findings.claims import Definitions, Statement, sentences
-from latentbench.report.wording.findings.next_step import Step, step
+from latentbench.report.wording.findings.next_step import Step, following
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.findings.finding import ASKED
-from latentbench.stats.findings.next_step import next_step
 from latentbench.stats.findings.table import claims_together
 
 QUESTIONS = marked({
@@ -205,9 +204,8 @@ def _thumbs(pictures: Array, valid: Array | None, alt: str) -> list[Thumb]:
 def _briefs(runs: Sequence[RunFolder]) -> list[BriefView]:
     out = []
     for run in runs:
-        found = next_step(run.records)
         if lines := briefs(run.records):
-            out.append(BriefView(run.label, lines, step(found) if found else None))
+            out.append(BriefView(run.label, lines, following(run.records)))
     return out
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from latentbench.records import Record
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, plural, say
 from latentbench.report.wording.phrases import phrase
-from latentbench.stats.findings.next_step import NextStep
+from latentbench.stats.findings.next_step import NextStep, next_step
 from latentbench.stats.findings.table import Table
 
 SENTENCES = marked({
@@ -60,6 +62,17 @@ class Step(NamedTuple):
     sentence: str
     setting: str
     code: str
+
+    @property
+    def line(self) -> str:
+        """The sentence with what to set, in a line."""
+        return f"{self.sentence} `{self.setting}`" if self.setting else self.sentence
+
+
+def following(records: Sequence[Record]) -> Step | None:
+    """The next step for the records of a run, in words; None where no model was measured."""
+    found = next_step(records)
+    return step(found) if found else None
 
 
 def step(found: NextStep) -> Step:
