@@ -11,7 +11,6 @@ from latentbench.report.wording.findings.reasons import because
 from latentbench.report.wording.findings.tables import place
 from latentbench.report.wording.intervals import value
 from latentbench.report.wording.language import marked, say
-from latentbench.stats.cells import Interval
 from latentbench.stats.findings.answers import of_table
 from latentbench.stats.findings.choices import HINGES, hinge
 from latentbench.stats.findings.finding import ASKED, Answer, Word
@@ -152,14 +151,10 @@ def kl_in_halves(table: Table, model: str) -> str:
         for decimals in (1, 2, 3):
             units = [round(i.mean * 10**decimals) for i in (kl, means, rest)]
             if units[0] == units[1] + units[2] > 0:
-                whole, of_means, of_variances = (_fixed(i, decimals) for i in (kl, means, rest))
+                whole, of_means, of_variances = (words.number(n / 10**decimals, decimals) for n in units)
                 text = marked("KL {kl} = {means} (means) + {rest} (variances)")
                 return say(text, kl=whole, means=of_means, rest=of_variances)
     return say("KL {kl} nats", kl=words.tidy(kl.mean))
-
-
-def _fixed(i: Interval, decimals: int) -> str:
-    return words.number(i.mean, decimals)
 
 
 def _why(table: Table, name: str, answer: Answer) -> str:

@@ -90,7 +90,7 @@ def _blur(continuity: Continuity) -> list[str]:
     )
     out = [
         say(
-            "A straight path alone proves nothing, a cross-fade of pixels is perfectly straight. {beside}",
+            "A straight path alone proves nothing: a cross-fade of pixels is perfectly straight, and blur helps. {beside}",
             beside=beside,
         )
     ]

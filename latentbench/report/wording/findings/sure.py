@@ -147,7 +147,7 @@ def _failed(judge: JudgeCheck) -> str:
 def _passed(judge: JudgeCheck) -> str:
     """What junk the judge accepts, none of it too much."""
     text = marked(
-        "The judge passed its self-check: it accepts at most {share} of the {n} kinds of junk that any judge must refuse "
+        "The judge passed its self-check: it accepts at most {share} of each of the {n} kinds of junk that any judge must refuse "
         "(allowed: {most})."
     )
     out = say(text, n=judge.floors.kinds, share=words.percent(judge.floors.share), most=_most())
