@@ -323,7 +323,7 @@ def test_differences_say_what_was_asked_otherwise_and_what_became_of_it(two):
     lines = [*found.lines, *found.rest]
     assert lines
     for line in lines:
-        change = changes[line.model, line.metric]
+        change = changes.get((line.model, line.metric)) or changes[f"{line.model} (test)", line.metric]
         assert line.verdict == change.verdict
         if change.difference:
             assert float(line.difference.split(" ")[0].replace("−", "-")) == pytest.approx(

@@ -377,7 +377,7 @@ FORMS = (
     (r"The sampler decides too: a mixture fitted to the codes instead of N\(0, I\) adds to the valid share (.*)\.", _mixture),
     (r"Nothing asked [^\d]* to fill N\(0, I\), [^\d]*\.", _nothing),
     (rf"Classes of valid N\(0, I\) draws, distance from those of the training labels \(0 = same shares\): (.*); real images ({N})\.", _classes),
-    (rf"Why mu and sigma\? So that the prior is not empty: ({N}) % of N\(0, I\) is far from every code of (\S+), ({N}) % of it from every code of (\S+), on \S+ at d = \d+\.", _purchase),
+    (rf"Why mu and sigma\? So that the prior is not empty: ({N}) % of N\(0, I\) is far from every code of (\S+), ({N}) % from every code of (\S+), on \S+ at d = \d+\.", _purchase),
     (r"(\S+) is (?:regular|punctual|[a-z ]+): (.*)\.", _paid),
     (rf"What mu and sigma buy (\S+) over the points of (\S+): ({N}) less of N\(0, I\) is empty(?:; R² is ({N}) (?:higher|lower)|; no difference in R² (?:is told|that matters is shown))?\.", _buys),
     (rf"What did it cost\? Reconstruction of held-out images, R² (.*?) \(PCA of the same size ({N})\)(?:: .*)?, on \S+ at d = \d+\.", _rebuilt),

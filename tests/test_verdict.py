@@ -184,7 +184,7 @@ def test_straightness_never_stands_without_its_warning(demo):
 
 def test_why_mu_and_sigma_names_what_is_bought_and_what_is_paid(demo):
     answer = ask(demo, "posterior")
-    assert "74 % of N(0, I) is far from every code of ae, 14 % of it from every code of vae" in answer.headline
+    assert "74 % of N(0, I) is far from every code of ae, 14 % from every code of vae" in answer.headline
     told = " ".join(answer.sentences)
     assert "ae is punctual" in told
     assert "vae is regular" in told

@@ -176,7 +176,7 @@ def _line(c: Change, definitions: Mapping[str, Mapping[str, Any]], columns: Mapp
     why = next((say(WHY[code]) for code in _codes(c) if code in WHY), "") if c.verdict == "unknown" else ""
     model = next((m for m in columns if c.subject == m or c.subject.startswith(f"{m} (")), c.subject)
     return Line(
-        c.subject,
+        model if c.subject == f"{model} (test)" else c.subject,
         columns.get(model),
         say(WHAT[c.metric]) if c.metric in WHAT else phrase(c.metric, definitions).noun,
         c.metric,

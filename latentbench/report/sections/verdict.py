@@ -68,19 +68,20 @@ class RowView(NamedTuple):
 
 
 class GridView(NamedTuple):
-    """One run's grid: ``rows`` that stand open, the ``rest``, the reasons (``why``), the seeds of the pictures, and whether
-    a judge ruled on these (``judged``)."""
+    """One run's grid: ``rows`` that stand open, the ``rest``, the reasons (``why``), the seeds of the pictures, whether a
+    judge ruled on these (``judged``), and what all rows are flagged as."""
 
     run: str
     rows: Sequence[RowView]
     rest: Sequence[RowView]
     why: Sequence[str]
-    seeds: str
+    seeds: frozenset[int]
     judged: bool
+    flags: Sequence[str] = ()
 
 
 class AnswerView(NamedTuple):
-    """One question with its answer in a sentence, a ``table`` of the claims it rests on, and sentences that say the rest;
+    """One question with its answer in a sentence, ``tables`` of the claims it rests on, and sentences that say the rest;
     of one model alone, of which nothing is claimed, these carry the numbers."""
 
     key: str
@@ -88,7 +89,7 @@ class AnswerView(NamedTuple):
     meaning: str
     headline: str
     sentences: Sequence[str]
-    table: ClaimTable | None
+    tables: Sequence[ClaimTable]
     run: str
 
 
@@ -109,8 +110,10 @@ def answers(runs: Sequence[RunFolder], tabled: bool = False) -> list[AnswerView]
             question, meaning = map(say, QUESTIONS.get(v.question, (v.question.capitalize(), "")))
             headline = _capital(v.parts[1], run.models)
             table = (by_model if tabled else by_measure)(v.claims, definitions)
+            found = [t for t in (v.values if tabled else None, table) if t is not None]
             told = _without(v, definitions)
-            out.append(AnswerView(v.question, question, meaning, headline, told, table, run.label))
+            told = [s for s in told if s not in v.instead] if tabled and v.values else told
+            out.append(AnswerView(v.question, question, meaning, headline, told, found, run.label))
     order = list(QUESTIONS)
     return sorted(out, key=lambda a: order.index(a.key) if a.key in order else len(order))
 
@@ -141,11 +144,16 @@ def grids(view: PageView) -> list[GridView]:
                 seeds |= {s for role in ("samples", "strips") if (s := _seed(column, role)) is not None}
         if rows:
             why = [sentence for row in of_models.rows(run.records) for sentence in row.why]
+            shared = [flag for flag in rows[0].flags if all(flag in row.flags for row in rows)] if len(rows) > 1 else []
+            rows = [row._replace(flags=[flag for flag in row.flags if flag not in shared]) for row in rows]
             some = len(rows) if len(rows) <= OPEN + 2 else OPEN
             seen = [t for row in rows if row.thumbs for pictures in row.thumbs.of.values() for t in pictures]
-            label = words.commas(map(str, sorted(seeds))) if seen else ""
             judged = any(t.mark for t in seen)
-            out.append(GridView(run.label, rows[:some], rows[some:], why, label, judged))
+            out.append(
+                GridView(
+                    run.label, rows[:some], rows[some:], why, frozenset(seeds) if seen else frozenset(), judged, shared
+                )
+            )
     return out
 
 
@@ -220,6 +228,8 @@ def _context(view: PageView) -> Context:
         "headers": of_models.headers()[1:],
         "asked": ASKED,
         "many": many,
+        "seeds": words.commas(map(str, sorted(frozenset().union(*(grid.seeds for grid in made))))),
+        "judged": any(grid.judged for grid in made),
         "legend": of_models.LEGEND,
         "briefs": lines,
         "folded": sum(len(b.briefs) for b in lines) > BRIEFS,

@@ -70,6 +70,11 @@ class Cell(NamedTuple):
     usual: bool
 
     @property
+    def about(self) -> str:
+        """What the number is and what is read beside it."""
+        return words.clauses(part for part in (self.what, self.beside) if part)
+
+    @property
     def brief(self) -> str:
         """The answer with its number in a line: ``● yes 0.316 ± 0.020``."""
         number = self.number if self.usual or not self.number else f"{self.number} ({self.what})"
@@ -131,7 +136,7 @@ def _cell(table: Table, answer: Answer) -> Cell:
         return Cell(*head, "", "", "", True)
     usual = found.metric == HINGES[answer.question][0][0]
     beside = _beside(answer.question, found.metric, found.beside)
-    if answer.question == "posterior":
+    if answer.question == "posterior" and found.metric != "kl":
         beside = kl_in_halves(table, answer.model)
     return Cell(*head, value(found.interval), say(WHAT[found.metric]), beside, usual)
 
@@ -150,7 +155,7 @@ def kl_in_halves(table: Table, model: str) -> str:
     if means is not None and rest is not None:
         for decimals in (1, 2, 3):
             units = [round(i.mean * 10**decimals) for i in (kl, means, rest)]
-            if units[0] == units[1] + units[2] > 0:
+            if units[0] == units[1] + units[2] and min(units) > 0:
                 whole, of_means, of_variances = (words.number(n / 10**decimals, decimals) for n in units)
                 text = marked("KL {kl} = {means} (means) + {rest} (variances)")
                 return say(text, kl=whole, means=of_means, rest=of_variances)

@@ -12,13 +12,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from latentbench.report.wording import words
 from latentbench.report.wording.intervals import NAMED, between, value
 from latentbench.report.wording.language import marked, say
 from latentbench.report.wording.phrases import phrase
 from latentbench.stats.findings.claims import CellComparison, Claim, Standing
+
+if TYPE_CHECKING:
+    from latentbench.report.wording.findings.claim_tables import ClaimTable
 
 Definitions = Mapping[str, Mapping[str, Any]]
 """What a run declares of its metrics, by name."""
@@ -43,7 +46,8 @@ BARS = marked({
 class Statement:
     """One question's answer in words: ``headline`` in a sentence that opens with the question, ``sentences`` with the
     numbers, ``metrics`` it rests on; ``claims`` are those that have a sentence each among these, and ``brief`` the sentences
-    that `latentbench.report.wording.findings.choices` says in short."""
+    that the headlines, `latentbench.report.wording.findings.choices` or a section of the page say already. ``values`` may
+    stand for the sentences ``instead`` where there are many models."""
 
     question: str
     headline: str
@@ -51,6 +55,8 @@ class Statement:
     metrics: tuple[str, ...]
     claims: tuple[Claim, ...] = ()
     brief: tuple[str, ...] = ()
+    values: ClaimTable | None = None
+    instead: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[str, str]:

@@ -24,11 +24,11 @@ def cost(costs: Cost) -> Statement:
         *_against_pca(costs),
         *sentences(costs.error, definitions),
     ]
-    sizes = _sizes(costs)
-    out += [*sizes, *_speeds(costs)]
+    elsewhere = [*_sizes(costs), *_speeds(costs)]
+    out += elsewhere
     made = (*costs.reconstruction, *costs.error)
     return Statement(
-        "cost", say("What did it cost? {answer}", answer=_headline(costs)), tuple(out), METRICS, made, tuple(sizes)
+        "cost", say("What did it cost? {answer}", answer=_headline(costs)), tuple(out), METRICS, made, tuple(elsewhere)
     )
 
 
