@@ -36,6 +36,20 @@ class Result:
     folder: Path | None = None
     report: Path | None = None
 
+    def __repr__(self) -> str:
+        """One line: which models, on what data, how many records, where."""
+        models = list(dict.fromkeys(r.model for r in self.records if r.is_model))
+        data = list(dict.fromkeys(r.dataset for r in self.records if r.dataset))
+        named = ", ".join(models[:4]) + (f" and {len(models) - 4} more" if len(models) > 4 else "")
+        parts = [named or "no model", *([f"on {', '.join(data)}"] if data else []), f"({len(self.records)} records)"]
+        return f"<Result: {' '.join(parts)}{f' in {self.folder}' if self.folder else ''}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: each model's answers with the numbers they hang on, and the next step."""
+        from latentbench.report.exports import notebook
+
+        return notebook.answers_html(self.records)
+
     @property
     def frame(self) -> pandas.DataFrame:
         """A DataFrame with the columns of results.csv: one row a metric, seed and split, and the aggregates."""

@@ -146,9 +146,9 @@ def test_training_cut_short_is_said():
 def test_answers_stand_in_a_table_with_a_shape_and_a_word():
     found = beside(uniqueness=0.2)
     table = {row.name: row.answers for row in of_models.rows(found)}
-    assert of_models.headers() == ["model", "continuous?", "complete?", "reconstructs?", "regular posterior?"]
-    assert table["cheat"][1] == "○ no"
-    assert table["fair"][2] == "● yes"
+    assert of_models.headers() == ["model", "interpolate?", "sample?", "reconstruct?", "regular posterior?"]
+    assert table["cheat"][1].startswith("○ no 0.")
+    assert table["fair"][2].startswith("● yes 0.")
     twice = [*found, *(replace(r, dataset="mnist") for r in found)]
     assert [row.name for row in of_models.rows(twice)][:3] == [
         "fair, digits at d = 8", "cheat, digits at d = 8", "fair, mnist at d = 8",

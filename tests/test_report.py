@@ -20,6 +20,8 @@ from latentbench.report.drawing import images, svg
 from latentbench.report.templates import script_data
 from latentbench.report.wording import words
 from latentbench.report.wording.findings import statements
+from latentbench.report.wording.findings.claims import of_claim
+from latentbench.report.wording.intervals import between
 
 VOID = {"meta", "link", "img", "br", "col", "input", "hr"}
 HOSTILE = "<script>alert(1)</script>"
@@ -151,7 +153,10 @@ def test_verdict_comes_first_and_in_words(folder, page):
     for v in statements(records.read(folder / "records.jsonl")):
         answer = re.sub(r"\s+", " ", v.headline.partition("? ")[2] or v.headline)
         assert answer[1:] in words_
-        assert all(re.sub(r"\s+", " ", s) in words_ for s in v.sentences)
+        claimed = {s for c in v.claims if c.comparisons for s in of_claim(c, {})}
+        assert all(re.sub(r"\s+", " ", s) in words_ for s in v.sentences if s not in claimed and s not in v.brief)
+        for c in (c for c in v.claims if c.comparisons):  # the page has a table of them
+            assert re.sub(r"\s+", " ", between(c.comparisons[0].difference)) in words_
 
 
 def row(page: str, metric: str) -> str:

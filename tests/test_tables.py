@@ -139,7 +139,7 @@ def test_the_summary_begins_with_the_verdict(demo):
 
 def test_the_summary_marks_best_and_tied_and_shows_what_to_read_against(demo):
     table = [line for line in lines(demo) if line.startswith("|")]
-    assert table[0].startswith("| model | continuous? | complete? |")  # the answers stand before the scores
+    assert table[0].startswith("| model | interpolate? | sample? |")  # the answers stand before the scores
     table = table[4:]
     head = [c.strip() for c in table[0].split("|")[1:-1]]
     body = {

@@ -13,15 +13,21 @@ if TYPE_CHECKING:
 
 
 def show_verdict(records: Sequence[Record], lang: str) -> None:
-    """The answers, the headlines, the score table and, beside published figures, what was measured."""
+    """The answers with the numbers they hang on, the next step, the headlines, the score table and, beside published
+    figures, what was measured."""
     from latentbench.report.exports import console
     from latentbench.report.sections import published
     from latentbench.report.wording import language, subject
     from latentbench.report.wording.findings import answers, statements
+    from latentbench.report.wording.findings.next_step import following
     from latentbench.report.wording.language import say
 
     with language.speaking(lang), subject.about(subject.of_records(records)):
-        print_table(answers.headers(), [[row.name, *row.answers] for row in answers.rows(records)])
+        if rows := answers.rows(records):
+            print_table(answers.headers(), [[row.name, *row.answers] for row in rows])
+            show(say(answers.LEGEND))
+        if advice := following(records):
+            show(f"\n{say('Next step')}: {advice.line}")
         show("")
         for statement in statements(records):
             show(statement.headline)

@@ -14,8 +14,9 @@ from latentbench.stats.findings import tables
 
 
 class Column(NamedTuple):
-    """One model of one run: ``m`` is its number on the page, ``latent_dim`` its latent size, ``collapse`` how it
-    collapsed and ``copies`` how it copies, if it does: neither is ranked."""
+    """One model of one run: ``m`` is its number on the page, of no other column; its colour hangs on the model alone, its
+    marker on the run too. ``latent_dim`` is its latent size, ``collapse`` how it collapsed and ``copies`` how it copies,
+    if it does: neither is ranked."""
 
     run: RunFolder
     model: str
@@ -29,14 +30,21 @@ class Column(NamedTuple):
 
 def columns(runs: Sequence[RunFolder]) -> list[Column]:
     """Every model of every run, numbered once for the whole page; the run's label stands before it where there are
-    several runs."""
+    several runs.
+
+    A model has the same colour in every run: the numbers of its columns are a multiple of the colours apart, and with them
+    markers differ.
+    """
     out: list[Column] = []
-    for run in runs:
+    models = dict.fromkeys(model for run in runs for model in run.models)
+    every = {model: m for m, model in enumerate(models)}
+    stride = -(-len(every) // svg.MODEL_COLOURS) * svg.MODEL_COLOURS
+    for k, run in enumerate(runs):
         by_dataset = tables(run.records)
         collapse = {model: collapsed(how) for table in by_dataset for model, how in table.collapse.items()}
         copies = {model: copying(share) for table in by_dataset for model, share in table.copies.items()}
         for model in run.models:
-            m = len(out)
+            m = every[model] + stride * k
             label = f"{run.label} / {model}" if len(runs) > 1 else model
             mark = svg.swatch(figures.marker(m), f"dot {figures.model_class(m)}")
             fallen = collapse.get(model, ""), copies.get(model, "")

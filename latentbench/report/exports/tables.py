@@ -13,6 +13,7 @@ from latentbench.report.sections import published
 from latentbench.report.wording import words
 from latentbench.report.wording.findings import Statement, statements
 from latentbench.report.wording.findings import answers as of_models
+from latentbench.report.wording.findings.next_step import following
 from latentbench.report.wording.findings.tables import place
 from latentbench.report.wording.intervals import value as spread
 from latentbench.report.wording.language import marked, plural, say
@@ -125,7 +126,13 @@ def summary_md(records: Sequence[Record]) -> str:
     parts += [*(f"- **{v.headline}**" for v in answers), ""] if answers else [say("No model was measured."), ""]
     rows = of_models.rows(records)
     if rows:
-        parts += [markdown_table(of_models.headers(), [[r.name, *r.answers] for r in rows]), ""]
+        parts += [
+            markdown_table(of_models.headers(), [[r.name, *r.answers] for r in rows]),
+            "",
+            say(of_models.LEGEND),
+            "",
+        ]
+        parts += [f"**{say('Next step')}**: {advice.line}", ""] if (advice := following(records)) else []
     for table in measured(records):
         parts += [_scores(table), ""]
     parts += [say(NOTE), ""] if answers else []

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from latentbench.report.wording import words
 from latentbench.report.wording.language import say
 from latentbench.stats.cells import Cell, Interval
+
+NAMED = 3
+"""Models up to which each is named with its number in a sentence; of more, tables tell each."""
 
 
 def value(i: Interval, unit: str = "") -> str:
@@ -31,10 +34,21 @@ def of(number: str, model: str) -> str:
 
 
 def means(cells: Iterable[Cell]) -> str:
-    """``0.82 for ae and 0.803 for vae``."""
-    return words.listed([of(words.tidy(c.interval.mean), c.model) for c in cells if c.interval])
+    """``0.82 for ae and 0.803 for vae``; of more than `NAMED` models the least and the most."""
+    return of_models(cells, lambda i: words.tidy(i.mean))
 
 
 def shares(cells: Iterable[Cell]) -> str:
-    """``9.3 % for ae and 46 % for vae``."""
-    return words.listed([of(words.percent(c.interval.mean), c.model) for c in cells if c.interval])
+    """``9.3 % for ae and 46 % for vae``; of more than `NAMED` models the least and the most."""
+    return of_models(cells, lambda i: words.percent(i.mean))
+
+
+def of_models(cells: Iterable[Cell], told: Callable[[Interval], str]) -> str:
+    """What is ``told`` of each model; of more than `NAMED` models of the least and of the most:
+    ``2.0 % (ae) to 64 % (vae)``."""
+    found = [(c.interval, c.model) for c in cells if c.interval]
+    if len(found) <= NAMED:
+        return words.listed([of(told(i), model) for i, model in found])
+    ends = [end(found, key=lambda one: one[0].mean) for end in (min, max)]
+    low, high = (say("{number} ({model})", number=told(i), model=model) for i, model in ends)
+    return say("{low} to {high}", low=low, high=high)

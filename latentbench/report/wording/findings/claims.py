@@ -12,13 +12,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from latentbench.report.wording import words
-from latentbench.report.wording.intervals import between, value
+from latentbench.report.wording.intervals import NAMED, between, value
 from latentbench.report.wording.language import marked, say
 from latentbench.report.wording.phrases import phrase
 from latentbench.stats.findings.claims import CellComparison, Claim, Standing
+
+if TYPE_CHECKING:
+    from latentbench.report.wording.findings.claim_tables import ClaimTable
 
 Definitions = Mapping[str, Mapping[str, Any]]
 """What a run declares of its metrics, by name."""
@@ -42,12 +45,18 @@ BARS = marked({
 @dataclass(frozen=True)
 class Statement:
     """One question's answer in words: ``headline`` in a sentence that opens with the question, ``sentences`` with the
-    numbers, ``metrics`` it rests on."""
+    numbers, ``metrics`` it rests on; ``claims`` are those that have a sentence each among these, and ``brief`` the sentences
+    that the headlines, `latentbench.report.wording.findings.choices` or a section of the page say already. ``values`` may
+    stand for the sentences ``instead`` where there are many models."""
 
     question: str
     headline: str
     sentences: tuple[str, ...]
     metrics: tuple[str, ...]
+    claims: tuple[Claim, ...] = ()
+    brief: tuple[str, ...] = ()
+    values: ClaimTable | None = None
+    instead: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[str, str]:
@@ -58,21 +67,28 @@ class Statement:
 
 
 def standing(ranking: Standing | None) -> str:
-    """Who leads one metric, in words: "vae is better than ae", "no difference that matters is shown between ae
-    and vae", "ae and vae are equivalent", "undecided with one seed"; empty where there is nothing to rank."""
+    """Who leads one metric, in words: "vae is better than ae", "ae and vae cannot be told apart", "ae and vae are
+    equivalent", "undecided with one seed"; empty where there is nothing to rank."""
     if ranking is None:
         return ""
     if ranking.open:
         return say("undecided with one seed")
-    names, rest = words.listed(list(ranking.ahead)), words.listed(list(ranking.rest))
+    names, rest = _some(ranking.ahead), _some(ranking.rest, others=bool(ranking.ahead))
     if not ranking.ahead:
-        return say(
-            "{names} are equivalent" if ranking.equivalent else "no difference that matters is shown between {names}",
-            names=rest,
-        )
+        if ranking.equivalent:
+            return say("{names} are equivalent", names=rest)
+        # Of three and more nobody leads, although the first may well be told from the last.
+        return say("{names} cannot be told apart" if len(ranking.rest) == 2 else "none of {names} leads", names=rest)
     if len(ranking.ahead) == 1:
         return say("{first} is better than {other}", first=names, other=rest)
     return say("{names} are better than {other}, and not all told apart from one another", names=names, other=rest)
+
+
+def _some(models: Sequence[str], others: bool = False) -> str:
+    """Models by name; more than `NAMED` by their number."""
+    if len(models) <= NAMED:
+        return words.listed(list(models))
+    return say("the other {n}" if others else "{n} models", n=len(models))
 
 
 def sentences(claims: Iterable[Claim], definitions: Definitions) -> list[str]:
@@ -118,6 +134,14 @@ def versus(comparison: CellComparison, definitions: Definitions) -> str:
             "within ± {least}.",
             noun=says.noun,
             least=words.tidy(comparison.threshold),
+            **numbers,
+        )
+    if comparison.outcome == "not told apart" and d.side == 0:
+        return say(
+            "{other} and {first} cannot be told apart in {noun}: {its} and {own}, paired difference {difference} over {n} "
+            "seeds{more}.",
+            noun=says.noun,
+            more=_seeds_needed([comparison], marked("; {more}")),
             **numbers,
         )
     if comparison.outcome == "not told apart":

@@ -30,14 +30,15 @@ def complete(completeness: Completeness) -> Statement:
     if completeness.unasked:
         out.append(
             say(
-                "Nothing asked {models} to fill N(0, I): the holes there are partly a matter of scale, so read those under "
-                "a Gaussian fitted to the codes beside them.",
+                "Nothing asked {models} to fill N(0, I), and scale alone makes holes there: read those under a fitted Gaussian "
+                "too.",
                 models=words.listed(list(completeness.unasked)),
             )
         )
     out += _variety(completeness)
     metrics = (*METRICS, "valid_label_tv")
-    return Statement("complete", say("Complete? {answer}", answer=_headline(completeness)), tuple(out), metrics)
+    made = (*completeness.shares, *completeness.variety_of_draws, *completeness.emptiness)
+    return Statement("complete", say("Complete? {answer}", answer=_headline(completeness)), tuple(out), metrics, made)
 
 
 def _headline(completeness: Completeness) -> str:
@@ -77,14 +78,14 @@ def _scale(completeness: Completeness) -> list[str]:
         return []
     real = words.percent(completeness.real)
     if completeness.junk is None:
-        return [say("The same judge accepts {real} of real held-out images: read every share between.", real=real)]
+        return [say("Read every share beside {real}, what the judge accepts of real held-out images.", real=real)]
     of_images = marked(
-        "The same judge accepts {real} of real held-out images and at most {junk} of what any judge must refuse (noise, "
-        "shuffled pixels, images of one grey): read every share between."
+        "Read every share between {real}, what the judge accepts of real held-out images, and {junk}, at most, of noise, "
+        "shuffled pixels and images of one grey."
     )
     of_others = marked(
-        "The same judge accepts {real} of real held-out images and at most {junk} of what any judge must refuse (noise "
-        "above all): read every share between."
+        "Read every share between {real}, what the judge accepts of real held-out images, and {junk}, at most, of what any "
+        "judge must refuse (noise above all)."
     )
     text = of_images if subject() == IMAGE else of_others
     return [say(text, real=real, junk=words.percent(completeness.junk))]
@@ -96,8 +97,7 @@ def _sampler(completeness: Completeness) -> list[str]:
         return []
     return [
         say(
-            "The sampler decides too: drawing from a mixture fitted to the codes instead of N(0, I) adds to the valid share "
-            "{gains}.",
+            "The sampler decides too: a mixture fitted to the codes instead of N(0, I) adds to the valid share {gains}.",
             gains=words.listed([of(between(gain), model) for model, gain in completeness.gains]),
         )
     ]
@@ -111,8 +111,7 @@ def _variety(completeness: Completeness) -> list[str]:
         beside = say("; real images {value}", value=words.tidy(real)) if real is not None else ""
         out.append(
             say(
-                "How far the classes of valid N(0, I) draws are from the training labels (0 = same shares, 1 = nothing in "
-                "common): {means}{beside}.",
+                "Classes of valid N(0, I) draws, distance from those of the training labels (0 = same shares): {means}{beside}.",
                 means=means(completeness.variety),
                 beside=beside,
             )

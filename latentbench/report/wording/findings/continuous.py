@@ -6,7 +6,7 @@ from latentbench.report.wording import words
 from latentbench.report.wording.findings.claims import Statement, sentences, standing
 from latentbench.report.wording.findings.reasons import flag, flagged
 from latentbench.report.wording.findings.tables import excluded, flags, reasons, where
-from latentbench.report.wording.intervals import means, of, value
+from latentbench.report.wording.intervals import NAMED, means, of, value
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.findings.continuous import METRICS, Continuity
 
@@ -26,7 +26,11 @@ def continuous(continuity: Continuity) -> Statement:
     if continuity.lengths:
         out += _blur(continuity)
     return Statement(
-        "continuous", say("Continuous? {answer}", answer=_headline(continuity)), tuple(out), (*METRICS, "r2")
+        "continuous",
+        say("Continuous? {answer}", answer=_headline(continuity)),
+        tuple(out),
+        (*METRICS, "r2"),
+        (*continuity.gain, *continuity.others),
     )
 
 
@@ -47,7 +51,7 @@ def _headline(continuity: Continuity) -> str:
         )
     undecided = OPEN if continuity.beyond or continuity.below else NEITHER
     sides = ((BEYOND, continuity.beyond), (BELOW, continuity.below), (undecided, continuity.undecided))
-    clauses = words.clauses(say(text, models=words.listed(list(names))) for text, names in sides if names)
+    clauses = words.clauses(say(text, models=_some(continuity, names)) for text, names in sides if names)
     ahead = standing(continuity.standing)
     return say(
         "The images between two codes are {told}{ahead}, {where}.",
@@ -57,11 +61,23 @@ def _headline(continuity: Continuity) -> str:
     )
 
 
+def _some(continuity: Continuity, models: tuple[str, ...]) -> str:
+    """Models by name; of many, their number of all that were judged."""
+    if len(models) <= NAMED:
+        return words.listed(list(models))
+    every = len(continuity.beyond) + len(continuity.below) + len(continuity.undecided)
+    return say("all {n} models", n=every) if len(models) == every else say("{k} of {n} models", k=len(models), n=every)
+
+
 def _between_classes(continuity: Continuity) -> list[str]:
     """The gain on pairs of two classes alone."""
     if not continuity.apart:
         return []
-    gains = words.listed([of(value(gain), model) for model, gain in continuity.apart])
+    gains = words.listed([of(value(gain), model) for model, gain in continuity.apart[:NAMED]])
+    if len(continuity.apart) > NAMED:
+        ends = [end(continuity.apart, key=lambda one: one[1].mean) for end in (min, max)]
+        low, high = (say("{number} ({model})", number=value(gain), model=model) for model, gain in ends)
+        gains = say("{low} to {high}", low=low, high=high)
     return [say("Between images of two different classes alone, that gain is {gains}.", gains=gains)]
 
 
@@ -74,7 +90,7 @@ def _blur(continuity: Continuity) -> list[str]:
     )
     out = [
         say(
-            "A straight path alone proves nothing: a pixel cross-fade scores a perfect 1, and blur helps. {beside}",
+            "A straight path alone proves nothing: a cross-fade of pixels is perfectly straight, and blur helps. {beside}",
             beside=beside,
         )
     ]

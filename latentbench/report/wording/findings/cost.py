@@ -5,7 +5,7 @@ from __future__ import annotations
 from latentbench.report.wording import words
 from latentbench.report.wording.findings.claims import Statement, sentences, standing
 from latentbench.report.wording.findings.tables import reasons, where
-from latentbench.report.wording.intervals import means, of, value
+from latentbench.report.wording.intervals import means, of_models, value
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.findings.cost import METRICS, Cost, Rate, Speed
 
@@ -24,8 +24,12 @@ def cost(costs: Cost) -> Statement:
         *_against_pca(costs),
         *sentences(costs.error, definitions),
     ]
-    out += [*_sizes(costs), *_speeds(costs)]
-    return Statement("cost", say("What did it cost? {answer}", answer=_headline(costs)), tuple(out), METRICS)
+    elsewhere = [*_sizes(costs), *_speeds(costs)]
+    out += elsewhere
+    made = (*costs.reconstruction, *costs.error)
+    return Statement(
+        "cost", say("What did it cost? {answer}", answer=_headline(costs)), tuple(out), METRICS, made, tuple(elsewhere)
+    )
 
 
 def _headline(costs: Cost) -> str:
@@ -67,13 +71,22 @@ def _sizes(costs: Cost) -> list[str]:
     """Sizes and training times, as they are."""
     out = []
     if costs.parameters:
-        counts = words.listed([of(words.count(c.interval.mean), c.model) for c in costs.parameters if c.interval])
+        counts = of_models(costs.parameters, lambda i: words.count(i.mean))
         out.append(say("Parameters: {told}.", told=counts))
     if costs.seconds:
-        times = words.listed([of(f"{value(c.interval)} s", c.model) for c in costs.seconds if c.interval])
+        times = of_models(costs.seconds, lambda i: f"{value(i)} s")
         alone = all(c.rankable for c in costs.seconds)
         out.append(say(ALONE if alone else BESIDE, told=times))
     return out
+
+
+def training_times(costs: Cost) -> str:
+    """What one training took, in a clause, and whether that ranks anybody."""
+    times = of_models(costs.seconds, lambda i: say("{seconds} s", seconds=words.number(i.mean)))
+    alone = all(c.rankable for c in costs.seconds)
+    return say(
+        "one training {times}" if alone else "one training {times} beside other work, which ranks nobody", times=times
+    )
 
 
 def _speeds(costs: Cost) -> list[str]:

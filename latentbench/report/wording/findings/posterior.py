@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 from latentbench.report.wording import words
+from latentbench.report.wording.findings.claim_tables import ClaimTable
 from latentbench.report.wording.findings.claims import Statement, sentences
 from latentbench.report.wording.findings.reasons import CLAUSES, KINDS, RESTS_ON
 from latentbench.report.wording.findings.tables import collapsed, reasons, where
-from latentbench.report.wording.intervals import value
+from latentbench.report.wording.intervals import NAMED, value
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.findings.diagnosis import Advice, Diagnosis, dimensions
 from latentbench.stats.findings.posterior import METRICS, Posteriors, Purchase
 from latentbench.stats.findings.table import Table
 
+COLUMNS = marked({
+    "kl": "KL in nats",
+    "kl.mean_part": "means",
+    "kl.variance_part": "variances",
+    "punctual_index": "sigma over the spread of mu",
+    "variance_law": "variance of the codes",
+    "active_units": "active dimensions",
+})  # fmt: skip
+"""What a posterior costs, by measure, as the columns of a table."""
+ROUNDING = 1e-6
+"""Share of a KL by which its halves may miss it and still make it up."""
 PRICE = {
     0: marked("; no difference in R² that matters is shown"),
     1: marked("; R² is {size} higher"),
@@ -34,10 +49,23 @@ CHANGES = marked({
 
 def posterior(posteriors: Posteriors) -> Statement:
     """The answer from the diagnosis of each model, the halves of its KL, and holes against R²."""
-    out = [s for m, kind in posteriors.diagnoses.items() if (s := _pays(posteriors.table, m, kind))]
-    out += map(advice, posteriors.advice)
-    out += [*map(_bought, posteriors.bought), *sentences(posteriors.overlap, posteriors.table.definitions)]
-    return Statement("posterior", say("Why mu and sigma? {answer}", answer=_headline(posteriors)), tuple(out), METRICS)
+    paid = [s for m, kind in posteriors.diagnoses.items() if (s := _pays(posteriors.table, m, kind))]
+    bought = [*map(_bought, posteriors.bought)]
+    out = [*paid, *map(advice, posteriors.advice), *bought]
+    out += sentences(posteriors.overlap, posteriors.table.definitions)
+    answer = say("Why mu and sigma? {answer}", answer=_headline(posteriors))
+    values = _values(posteriors.table, posteriors.diagnoses)
+    said = tuple(bought) if posteriors.basis == "purchase" else ()
+    return Statement("posterior", answer, tuple(out), METRICS, posteriors.overlap, said, values, tuple(paid))
+
+
+def _values(table: Table, diagnoses: Mapping[str, Diagnosis]) -> ClaimTable:
+    """A row a model: its diagnosis, and what its posterior costs."""
+    rows = []
+    for model, kind in diagnoses.items():
+        cells = [value(i) if (i := table.get(model, metric)) else "–" for metric in COLUMNS]
+        rows.append((model, [say(KINDS[kind]), *cells]))
+    return ClaimTable([say("model"), say("diagnosis"), *map(say, COLUMNS.values())], rows, True)
 
 
 def advice(given: Advice) -> str:
@@ -54,10 +82,11 @@ def _headline(posteriors: Posteriors) -> str:
         empty = {m: table.get(m, "hole") for m in (points, *(p.clouds for p in posteriors.bought))}
         share = {m: words.percent(i.mean) for m, i in empty.items() if i}
         clouds = [
-            say("{share} for the clouds of {model}", share=share[p.clouds], model=p.clouds) for p in posteriors.bought
+            say("{share} from every code of {model}", share=share[p.clouds], model=p.clouds)
+            for p in posteriors.bought
         ]
         return say(
-            "So that the prior is not empty: of N(0, I), {share} is holes for the points of {points}, {clouds}, {where}.",
+            "So that the prior is not empty: {share} of N(0, I) is far from every code of {points}, {clouds}, {where}.",
             share=share[points],
             points=points,
             clouds=words.listed(clouds),
@@ -69,13 +98,17 @@ def _headline(posteriors: Posteriors) -> str:
         why = reasons(table.reasons("punctual_index", "kl"))
         return say("Not measured, {where}: {why}.", where=place, why=why)
     kinds = words.clauses(f"{m} {_in_words(table, m, kind)}" for m, kind in posteriors.diagnoses.items())
+    if len(posteriors.diagnoses) > NAMED:
+        count = Counter(posteriors.diagnoses.values())
+        kinds = words.commas(f"{n} {say(KINDS[kind])}" for kind, n in count.items())
     return say("Diagnosis: {told}, {where}.", told=kinds, where=place)
 
 
 def _in_words(table: Table, model: str, kind: Diagnosis) -> str:
     if kind == "collapsed":
         return say("collapsed ({why})", why=collapsed(table.collapse[model]))
-    if kind == "punctual" and not table.get(model, "kl"):
+    index = table.get(model, "punctual_index")
+    if kind == "punctual" and not table.get(model, "kl") and index and not index.mean:
         return say("punctual (its codes are points without a sigma)")
     if kind in CLAUSES and kind not in MEANING:
         number = table.get(model, RESTS_ON[kind])
@@ -92,22 +125,25 @@ def _pays(table: Table, model: str, kind: Diagnosis) -> str:
     index, law, units = (table.get(model, m) for m in ("punctual_index", "variance_law", "active_units"))
     if kl:
         if mean and rest and kind != "collapsed":
-            text = marked(
-                "it pays a KL of {kl} nats, {mean} for where the means lie and {rest} for how narrow sigma is"
-            )
+            whole = abs(kl.mean - mean.mean - rest.mean) <= ROUNDING * max(1.0, abs(kl.mean))
+            text = marked("KL {kl} nats = {mean} (means) + {rest} (variances)" if whole else
+                          "KL {kl} nats, means {mean}, variances {rest}")  # fmt: skip
             parts.append(say(text, kl=value(kl), mean=value(mean), rest=value(rest)))
         else:
-            parts.append(say("it pays a KL of {kl} nats", kl=value(kl)))
-    if kl and index:
-        parts.append(say("sigma is {index} of the spread of the means (0 = a point)", index=value(index)))
+            parts.append(say("KL {kl} nats", kl=value(kl)))
+    if index and (kl or index.mean):
+        parts.append(say("sigma is {index} of the spread of the means", index=value(index)))
     elif index:
-        parts.append(say("sigma is 0 and there is no KL to say where codes may lie"))
+        parts.append(say("sigma is 0 and there is no KL"))
     if law:
         parts.append(say("the codes have variance {variance} (N(0, I): 1)", variance=value(law)))
     if units:
         parts.append(_active(table, model, value(units)))
     if (variance := table.get(model, "decoder_variance")) and kl:
-        parts.append(say("its loss implies a decoder variance of {variance}", variance=words.number(variance.mean)))
+        params = table.params.get(model, {})
+        learned = params.get("beta") == 1.0 and params.get("sigma") is None
+        text = marked("learned decoder variance {variance}" if learned else "decoder variance {variance} by its loss")
+        parts.append(say(text, variance=words.number(variance.mean)))
     if not parts:
         return ""
     return say("{model} is {kind}: {told}.", model=model, kind=say(KINDS[kind]), told=words.clauses(parts))

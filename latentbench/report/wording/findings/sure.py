@@ -6,6 +6,7 @@ from latentbench.records import JUNK_LIMIT
 from latentbench.report.wording import words
 from latentbench.report.wording.findings.claims import Statement
 from latentbench.report.wording.findings.tables import reasons, where
+from latentbench.report.wording.intervals import NAMED
 from latentbench.report.wording.language import marked, plural, say
 from latentbench.stats.findings.sure import Certainty, Failure, JudgeCheck
 from latentbench.stats.findings.table import STEPS, Table
@@ -70,21 +71,19 @@ def _cover(splits: int) -> list[str]:
     if splits:
         return [
             say(
-                "Intervals are 95 % t-intervals over the means of {n} random splits of the data, those of differences between "
-                "equal seeds, each for one comparison on its own; they cover the split, its judge and the training seed, "
-                "not what other data would give.",
+                "Intervals are 95 % t-intervals over the means of {n} random splits of the data, paired by seed for differences, "
+                "each for one comparison; they cover the split, its judge and the training seed, not other data.",
                 n=splits,
             )
         ]
     return [
         say(
-            "Intervals are 95 % t-intervals, those of differences between equal seeds, each for one comparison on its own; "
-            "they tell how much the training seed matters, not what other data or another judge would give."
+            "Intervals are 95 % t-intervals, paired by seed for differences, each for one comparison; they cover the training "
+            "seed, not other data or another judge."
         ),
         say(
-            "Levels hold for this split of the data: over three splits of digits they moved by about five half-widths (the "
-            "VAE's valid share of N(0, I) was .535, .424 and .417), while the signs of the differences stayed; run with "
-            "--splits 3 or more for intervals that cover it."
+            "Levels hold for this split of the data: over three splits of digits they moved by about five half-widths, signs "
+            "of differences did not change; --splits 3 covers it."
         ),
     ]
 
@@ -94,10 +93,9 @@ def _intervals(certainty: Certainty) -> list[str]:
     if certainty.claims:
         out.append(
             say(
-                "Better, worse, higher and lower are said where p, adjusted for all claims of the page (Holm: {headline} of "
-                "the headlines, {every} in all), is at most 5 %, and the difference exceeds the least one that matters in "
-                "the measure; how many seeds it takes to see that one is said for a chance of 80 %, at 5 % over the number "
-                "of claims.",
+                "Better, worse, higher and lower: p, adjusted for all claims of the page (Holm: {headline} of the headlines, "
+                "{every} in all), is at most 5 %, and the difference exceeds the least that matters; seeds needed are for 80 % "
+                "power.",
                 headline=certainty.claims[0],
                 every=certainty.claims[1],
             )
@@ -149,15 +147,15 @@ def _failed(judge: JudgeCheck) -> str:
 def _passed(judge: JudgeCheck) -> str:
     """What junk the judge accepts, none of it too much."""
     text = marked(
-        "The judge passed its self-check: of the {n} kinds of junk that any judge must refuse it accepts at most {share} "
+        "The judge passed its self-check: it accepts at most {share} of each of the {n} kinds of junk that any judge must refuse "
         "(allowed: {most})."
     )
     out = say(text, n=judge.floors.kinds, share=words.percent(judge.floors.share), most=_most())
     if judge.shown is None or judge.unseen is None:
         return out
     return out + say(
-        " Of the kinds of junk tried, {shown} were shown to its training: of these it accepts at most {share} ({kind}); "
-        "{unseen} never were: of these at most {other} ({worst}).",
+        " Of {shown} kinds shown to its training it accepts at most {share} ({kind}), of {unseen} never shown at most {other} "
+        "({worst}).",
         shown=judge.shown.kinds,
         share=words.percent(judge.shown.share),
         kind=words.junk(judge.shown.worst),
@@ -175,18 +173,28 @@ def _second(certainty: Certainty) -> list[str]:
     """Whether a second judge, trained apart, tells the models apart in the same way."""
     out = []
     if same := [m for m, agrees in certainty.second.items() if agrees]:
-        text = marked("A second judge, trained apart, says the same of {models} under N(0, I).")
+        text = marked("An independently trained second judge agrees on {models} under N(0, I).")
         out.append(say(text, models=words.listed([certainty.first, *same])))
     if other := [m for m, agrees in certainty.second.items() if not agrees]:
         out.append(
             say(
-                "A second judge, trained apart, does not say the same of {models} against {first} under N(0, I): that "
+                "An independently trained second judge does not agree on {models} against {first} under N(0, I): that "
                 "verdict hangs on the judge.",
                 models=words.listed(other),
                 first=certainty.first,
             )
         )
     return out
+
+
+def second_opinion(certainty: Certainty) -> list[str]:
+    """Whether a second judge agrees, in a clause; nothing where there was none."""
+    if not certainty.second:
+        return []
+    if other := [m for m, agrees in certainty.second.items() if not agrees]:
+        text = marked("an independently trained second judge does not agree on {models}")
+        return [say(text, models=words.listed(other) if len(other) <= NAMED else say("{n} models", n=len(other)))]
+    return [say("an independently trained second judge agrees")]
 
 
 def _failure(failure: Failure) -> str:
