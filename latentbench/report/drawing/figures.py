@@ -71,13 +71,13 @@ def interval_bar(
 def step_curve(steps: Array, fade_steps: Array | None, m: int, label: str) -> Markup:
     """Each step's share of its path's length, (T-1,), above the frames it leads between; dashed: the cross-fade's of its ends.
     A flat line is an even pace, a spike a jump."""
-    width, height, top, bottom = 480, 98, 34, 92
+    width, height, top, bottom = 480, 54, 15, 50
     t = len(steps)
     top_value = max(float(np.max(steps)), 2.0 / t, float(np.max(fade_steps)) if fade_steps is not None else 0.0)
     y = Axis(0, top_value * 1.05, bottom, top)
     xs = (np.arange(t) + 1.0) * width / (t + 1)
     peak = int(np.argmax(steps))
-    parts = [line(0, y(0), width, y(0), "rule"), text(0, 11, say("length of each step, share of the path"), "axis")]
+    parts = [line(0, y(0), width, y(0), "rule")]
     if fade_steps is not None:
         parts.append(polyline(xs, y.many(fade_steps), "line dashed muted"))
     parts.append(polyline(xs, y.many(steps), f"line {model_class(m)}"))
