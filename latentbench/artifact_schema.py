@@ -36,12 +36,13 @@ ARRAYS: Mapping[ArtifactRole, Mapping[str, tuple[int, ...]]] = {
     "samples": {
         **{f"{prior}_images": IMAGES for prior in SAMPLERS},
         **{f"{prior}_{word}": (1,) for prior in SAMPLERS for word in ("valid", "label", "confidence", "distance")},
+        "normal_depth": (1,),
     },
     "posterior": {
         "mu_mean": (1,), "mu_sd": (1,), "active": (1,), "mu": (2,),
         "sigma": (2,), "sigma_mean": (1,), "kl": (1,), "variance_law": (1,),
     },
-    "reconstructions": {"x": IMAGES, "x_hat": IMAGES, "label": (1,)},
+    "reconstructions": {"x": IMAGES, "x_hat": IMAGES, "label": (1,), "error": (1,)},
     "atlas": {
         "mass": (1,), "depth": (1,), "centre": (2,), "pictures": ROWS_OF_IMAGES, "beside": (2,),
         "valid": (2,), "label": (2,), "confidence": (2,), "valid_share": (1,),
