@@ -131,6 +131,7 @@ def _context(view: PageView) -> Context:
     seeds = {a.seed for c in view.pictured if (a := _strips(c)) is not None and a.seed is not None}
     return {
         "pairs": pairs, "missing": missing, "shown": shown, "seeds": words.commas(map(str, sorted(seeds))),
+        "judged": any(path.film.rulings for _, members in pairs for _, path in members),
         "rest": words.commas(title for title, _ in pairs[shown:]),
     }  # fmt: skip
 

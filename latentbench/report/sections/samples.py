@@ -114,6 +114,7 @@ def _context(view: PageView) -> Context:
         "cards": made,
         "real": _real(view) if any(d.counted for d in every) else "",
         "seeds": words.commas(map(str, sorted(seeds))),
+        "shares": any("±" in d.share for d in every),
         "folded": sum(len(d.rest) for d in every),
     }
 
