@@ -19,7 +19,7 @@ from latentbench.metrics.decoding import decode, verdicts
 from latentbench.metrics.prior_holes import Holes, hole, holes
 from latentbench.metrics.samplers import prior_codes
 
-GRID = 15
+GRID = 9
 """Decoded images along each side."""
 FINE = 45
 """Points along each side at which holes are marked, `GRID` a whole number of times."""

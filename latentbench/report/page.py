@@ -33,13 +33,15 @@ def html(runs: Sequence[RunFolder]) -> str:
     contexts = {s.id: context for s in SECTIONS if (context := s.make(view)) is not None}
     shown = [s for s in SECTIONS if s.id in contexts and (not s.within or s.within in contexts)]
     templates = environment()
+    stories = contexts.get("story", {}).get("stories")
     return templates.get_template("page.html.jinja").render(
-        title=title(runs),
+        title=stories[0].title if stories else title(runs),
         language=spoken(),
         texts=json.dumps({name: say(text) for s in shown for name, text in s.texts.items()}, ensure_ascii=False),
         facts=facts(runs, view.columns),
         navigation=[s for s in shown if s.title],
-        pieces=[_piece(s, shown, contexts, templates) for s in shown if not s.within],
+        is_story=bool(stories),
+        pieces=[(s, _piece(s, shown, contexts, templates)) for s in shown if not s.within],
         styles=[
             source("style.css"),
             *(x for s in shown for x in (*s.styles(contexts[s.id]), *beside(s.template, "css"))),

@@ -158,7 +158,9 @@ def kl_bars(p: Posterior, m: int, top: float, label: str) -> Markup:
         if not p.active[i]:
             parts.append(marks(np.array([x(i + 1)]), np.array([up - 8]), "x", 3.6, "dot muted"))
     if p.kl is None:
-        parts.append(text((LEFT + width) / 2, (TOP + BOTTOM) / 2, say("KL is not defined."), "axis halo-thin", "middle"))
+        parts.append(
+            text((LEFT + width) / 2, (TOP + BOTTOM) / 2, say("KL is not defined."), "axis halo-thin", "middle")
+        )
     parts.append(line(LEFT, BOTTOM, width, BOTTOM, "rule"))
     return drawing(width, height, *parts, _dimensions(x, d), label=label)
 

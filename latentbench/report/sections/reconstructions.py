@@ -34,12 +34,12 @@ class Row(NamedTuple):
 
 class ReconstructionGroup(NamedTuple):
     """Held-out images above what each model makes of them. ``ranks`` are (title, columns) where they are chosen by error
-    out of ``count`` images."""
+    out of the ``known`` images."""
 
     rows: Sequence[Row]
     size: tuple[int, int]
     ranks: Sequence[tuple[str, int]]
-    count: int
+    known: int
 
 
 def reconstructions(columns: Sequence[Column]) -> tuple[list[ReconstructionGroup], list[str]]:
@@ -83,7 +83,9 @@ def _group(members: Sequence[tuple[Column, Artifact]]) -> ReconstructionGroup:
         rows.append(Row(column.label, column.swatch, images.singles(artifact.arrays["x_hat"][picked]), told))
     titles = (say("best"), say("median"), say("worst"))
     ranks = [(title, len(part)) for title, part in zip(titles, ranked, strict=True)] if ranked else []
-    return ReconstructionGroup(rows, images.shown_size(*originals.shape[1:3], 42), ranks, len(originals))
+    return ReconstructionGroup(
+        rows, images.shown_size(originals.shape[1], originals.shape[2], 42), ranks, len(originals)
+    )
 
 
 def _context(view: PageView) -> Context:

@@ -77,7 +77,9 @@ def draws(column: Column) -> list[Draws]:
             samples.append(Sample(picture, ruling, alt))
         shown, rest = samples[:OPEN], samples[OPEN:]
         cell = shares.get(f"validity.{key}")
-        out.append(Draws(key, title, about, shown, rest, _counted(shown), _counted(samples), _share(cell), artifact.seed))
+        out.append(
+            Draws(key, title, about, shown, rest, _counted(shown), _counted(samples), _share(cell), artifact.seed)
+        )
     if not out:
         raise Absent(say("Not drawn: the samples of {model} hold no images.", model=column.model))
     return out
