@@ -70,12 +70,13 @@ ARRAYS: Mapping[ArtifactRole, Mapping[str, tuple[int, ...]]] = {
     "samples": {
         **{f"{prior}_images": IMAGES for prior in SAMPLERS},
         **{f"{prior}_{word}": (1,) for prior in SAMPLERS for word in ("valid", "label", "confidence", "distance")},
+        "normal_depth": (1,),
     },
     "posterior": {
         "mu_mean": (1,), "mu_sd": (1,), "active": (1,), "mu": (2,),
         "sigma": (2,), "sigma_mean": (1,), "kl": (1,), "variance_law": (1,),
     },
-    "reconstructions": {"x": IMAGES, "x_hat": IMAGES, "label": (1,)},
+    "reconstructions": {"x": IMAGES, "x_hat": IMAGES, "label": (1,), "error": (1,)},
     "atlas": {
         "draw_depth": (1,), "code_depth": (1,), "worst": IMAGES, "worst_depth": (1,), "worst_norm": (1,),
         **{f"worst_{word}": (1,) for word in ("valid", "label", "confidence")},

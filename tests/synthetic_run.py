@@ -401,6 +401,7 @@ def _artifacts(spec: Synthetic, folder: Path) -> Iterator[Record]:
         some = slice(0, 12)
         x_hat = (blur(blur(thumbs[some].astype(float), 0.4), 0.3)).astype(np.uint8)
         arrays = {"x": thumbs[some], "x_hat": x_hat, "label": label[some]}
+        arrays["error"] = ((thumbs[some] - x_hat.astype(float)) ** 2).reshape(12, -1).mean(1) / 255**2
         yield from _save(spec, folder, "reconstructions", model, arrays, {})
 
 

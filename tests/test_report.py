@@ -80,10 +80,10 @@ def test_page_nests_and_has_every_section_in_order(page):
     outline = Outline(page)
     order = [
         "verdict",
+        "samples",
         "scores",
         "maps",
         "paths",
-        "samples",
         "posterior",
         "reconstructions",
         "training",
@@ -249,9 +249,10 @@ def test_map_shows_trustworthiness_and_a_still_drawing(page):
 
 def test_every_frame_and_sample_carries_the_verdict_without_colour(page):
     paths = section(page, "paths")
-    frames = re.findall(r'<li class="(ok|no)" title="frame[^>]*><b aria-hidden="true">(.)</b>', paths)
+    frames = re.findall(r'<li class="(ok|no)" title="frame \d+: (valid|refused), reads [^"]*" data-word="(.) ', paths)
     assert len(frames) == 2 * 4 * 16 * 2
-    assert {(c, m) for c, m in frames} == {("ok", "✓"), ("no", "×")}
+    assert set(frames) == {("ok", "valid", "✓"), ("no", "refused", "×")}
+    assert paths.count('aria-label="The judge on each frame: 1') == 2 * 4 * 2
     samples = section(page, "samples")
     said = re.findall(r'<li class="(ok|no)" title="[^"]*: (valid|refused), reads \d, confidence \d\.\d\d">', samples)
     assert len(said) == 2 * 3 * 24

@@ -92,7 +92,7 @@ def test_the_order_of_the_page():
     orders = [s.order for s in page.SECTIONS]
     assert orders == sorted(orders)
     assert len(set(orders)) == len(orders)
-    assert [s.id for s in page.SECTIONS][:3] == ["story", "verdict", "scores"]
+    assert [s.id for s in page.SECTIONS][:4] == ["story", "verdict", "samples", "scores"]
 
 
 def test_the_navigation_is_made_of_the_sections_that_are_shown(runs):
@@ -114,7 +114,7 @@ def test_a_section_is_added_by_two_files(runs, elsewhere, monkeypatch):
     assert "alert(1)" in piece
     assert '<li><a href="#echo">Echo &amp; co</a></li>' in text
     assert text.index('id="scores"') < text.index('id="echo"') < text.index('id="maps"')
-    assert links(text) == [*(shown := links(before))[:2], "echo", *shown[2:]]
+    assert links(text) == [*(shown := links(before))[:3], "echo", *shown[3:]]
     # All else is as before.
     rest = text.replace('<li><a href="#echo">Echo &amp; co</a></li>', "").replace(piece + "</section>", "")
     assert re.sub(r"\s+", " ", rest) == re.sub(r"\s+", " ", before)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def show_verdict(records: Sequence[Record], lang: str) -> None:
-    """The answers with the numbers they hang on, the next step, the headlines, the score table and, beside published
-    figures, what was measured."""
-    from latentbench.report.exports import console
+    """A study's claims; the answers with the numbers they hang on, the next step, the headlines, the score table and, beside
+    published figures, what was measured."""
+    from latentbench.report.exports import claims, console
     from latentbench.report.sections import published
     from latentbench.report.wording import language, subject
     from latentbench.report.wording.findings import answers, statements
@@ -23,6 +23,8 @@ def show_verdict(records: Sequence[Record], lang: str) -> None:
     from latentbench.report.wording.language import say
 
     with language.speaking(lang), subject.about(subject.of_records(records)):
+        for line in claims.for_terminal(records):
+            show(line)
         if rows := answers.rows(records):
             print_table(answers.headers(), [[row.name, *row.answers] for row in rows])
             show(say(answers.LEGEND))

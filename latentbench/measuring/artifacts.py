@@ -9,6 +9,7 @@ declared in `latentbench.artifact_schema`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,7 @@ from latentbench.measuring.explorer import explorer as walk_of
 from latentbench.measuring.hole_atlas import atlas as holes_of
 from latentbench.measuring.hole_atlas import plane as latent_plane
 from latentbench.measuring.hole_atlas import spectrum
+from latentbench.measuring.latent_cuts import cut, depth_of_draws
 from latentbench.measuring.map_points import points as map_points
 from latentbench.measuring.scoring import caught
 from latentbench.metrics import decoded_continuity as continuity
@@ -43,7 +45,9 @@ Arrays = dict[str, NDArray[Any]]
 
 MAP_POINTS = 1000
 FRAMES = 16
-RECONSTRUCTIONS = 16
+RECONSTRUCTIONS, MOST_RECONSTRUCTIONS, RECONSTRUCTION_BYTES = 16, 300, 1 << 17
+"""Held-out images beside what comes back of them: the first ones, at least and at most so many, as many as these bytes hold.
+The page shows those of least, middling and largest error among them."""
 NEIGHBOURS = 15
 UNLABELLED = "?"
 """What samples without a label are called beside the classes."""
@@ -152,6 +156,9 @@ def samples(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
             word = verdicts(e, images)
             for field in ("valid", "label", "confidence", "distance"):
                 arrays[f"{sampler}_{field}"] = getattr(word, field).cpu().numpy()
+    if e.train is not None:
+        with contextlib.suppress(Undefined):
+            arrays["normal_depth"] = depth_of_draws(e, SAMPLE_COUNT, SAMPLES).cpu().numpy()
     return arrays, {"count": SAMPLES}
 
 
@@ -178,12 +185,15 @@ def posteriors(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
 
 
 def reconstructions(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
-    """Held-out images above what comes back."""
+    """Held-out images above what comes back, with the mean squared error of each."""
     if e.x_hat is None:
         raise Undefined(e.lack(DECODER))
-    first = slice(0, RECONSTRUCTIONS)
-    arrays: Arrays = {"x": e.space.pictures(e.x[first]), "x_hat": e.space.pictures(e.x_hat[first])}
-    return arrays | _named(e, torch.arange(len(e.x))[first]), {}
+    size = max(1, e.space.pictures(e.x[:1]).nbytes)
+    count = min(len(e.x), MOST_RECONSTRUCTIONS, max(RECONSTRUCTIONS, RECONSTRUCTION_BYTES // size))
+    x, x_hat = e.x[:count], e.x_hat[:count]
+    error = (x.double() - x_hat.double()).square().flatten(1).mean(1)
+    arrays: Arrays = {"x": e.space.pictures(x), "x_hat": e.space.pictures(x_hat), "error": error.cpu().numpy()}
+    return arrays | _named(e, torch.arange(count)), {}
 
 
 def points(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
@@ -199,8 +209,8 @@ def atlas(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
 
 
 def plane(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
-    """The whole latent plane of a model with two latent dimensions."""
-    tensors, detail = latent_plane(e)
+    """The whole latent plane of a model with two latent dimensions; of one with more, a plane through three codes."""
+    tensors, detail = latent_plane(e) if e.mu.shape[1] <= 2 else cut(e)
     return _arrays(e, tensors), detail
 
 

@@ -40,7 +40,8 @@ def html(runs: Sequence[RunFolder]) -> str:
         texts=json.dumps({name: say(text) for s in shown for name, text in s.texts.items()}, ensure_ascii=False),
         facts=facts(runs, view.columns),
         navigation=[s for s in shown if s.title],
-        pieces=[_piece(s, shown, contexts, templates) for s in shown if not s.within],
+        is_story=bool(stories),
+        pieces=[(s, _piece(s, shown, contexts, templates)) for s in shown if not s.within],
         styles=[
             source("style.css"),
             *(x for s in shown for x in (*s.styles(contexts[s.id]), *beside(s.template, "css"))),

@@ -6,7 +6,6 @@ T the frames of a path. A model keeps its number ``m`` (colour and marker) on th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -19,12 +18,6 @@ from latentbench.report.drawing.svg import Axis, drawing, line, marks, polyline,
 from latentbench.report.folder import Array
 from latentbench.report.wording import words
 from latentbench.report.wording.language import say
-
-PANEL = (300, 270)
-"""Width and height of the four drawings of a posterior, side by side."""
-
-POINTS = 1200
-"""Points drawn at most in one scatter; more are thinned evenly."""
 
 
 def model_class(m: int) -> str:
@@ -127,13 +120,13 @@ def _apart(names: Sequence[tuple[float, str]], place: Callable[[float], float]) 
 def step_curve(steps: Array, fade_steps: Array | None, m: int, label: str) -> Markup:
     """Each step's share of its path's length, (T-1,), above the frames it leads between; dashed: the cross-fade's of its ends.
     A flat line is an even pace, a spike a jump."""
-    width, height, top, bottom = 480, 98, 34, 92
+    width, height, top, bottom = 480, 54, 15, 50
     t = len(steps)
     top_value = max(float(np.max(steps)), 2.0 / t, float(np.max(fade_steps)) if fade_steps is not None else 0.0)
     y = Axis(0, top_value * 1.05, bottom, top)
     xs = (np.arange(t) + 1.0) * width / (t + 1)
     peak = int(np.argmax(steps))
-    parts = [line(0, y(0), width, y(0), "rule"), text(0, 11, say("length of each step, share of the path"), "axis")]
+    parts = [line(0, y(0), width, y(0), "rule")]
     if fade_steps is not None:
         parts.append(polyline(xs, y.many(fade_steps), "line dashed muted"))
     parts.append(polyline(xs, y.many(steps), f"line {model_class(m)}"))
@@ -169,32 +162,6 @@ def still_map(xy: Array, classes: Array, names: Sequence[str], centres: Sequence
     return drawing(size, size, *parts, label=label, class_="square")
 
 
-def clouds(mu: Array, sigma: Array | None, dims: tuple[int, int], m: int, label: str, count: int = 80) -> Markup:
-    """Posteriors of some images in two latent dimensions: an ellipse of radii sigma around each mean, (n, d) arrays;
-    without sigma, points. Dashed circles: the prior at one and two standard deviations."""
-    width, height = PANEL
-    a, b = dims
-    mu = mu[:count]
-    reach = max(2.6, 1.06 * float(np.quantile(np.abs(mu[:, [a, b]]), 0.99)))
-    aside = reach * width / height
-    x, y = Axis(-aside, aside, 0, width), Axis(-reach, reach, height, 0)
-    unit = x(1) - x(0)
-    parts = [tag("rect", x=0.5, y=0.5, width=width - 1, height=height - 1, class_="frame")]
-    if sigma is not None:
-        parts += [
-            tag("ellipse", cx=x(float(p[a])), cy=y(float(p[b])), rx=max(0.4, unit * float(s[a])), ry=max(0.4, unit * float(s[b])),
-                class_=f"cloud {model_class(m)}")
-            for p, s in zip(mu, sigma[:count], strict=True)
-        ]  # fmt: skip
-    parts.append(
-        marks(x.many(mu[:, a]), y.many(mu[:, b]), "circle", 1.5 if sigma is not None else 2.4, f"dot {model_class(m)}")
-    )
-    parts += [tag("circle", cx=x(0), cy=y(0), r=unit * r, class_="prior") for r in (1, 2)]
-    names = text(width - 8, height - 10, say("dimension {n}", n=a + 1), "axis halo-thin", "end")
-    names += text(8, 20, say("dimension {n}", n=b + 1), "axis halo-thin")
-    return drawing(width, height, *clipped(label, (0, 0, width, height), *parts), names, label=label)
-
-
 def clipped(label: str, box: tuple[float, float, float, float], *parts: object) -> tuple[Markup, Markup]:
     """Drawings cut off at a box (x, y, width, height). The id comes from the figure's label alone, so that it differs
     between figures and not between renderings."""
@@ -202,78 +169,6 @@ def clipped(label: str, box: tuple[float, float, float, float], *parts: object) 
     name = f"clip-{digest(label)}"
     clip = tag("clipPath", tag("rect", x=x, y=y, width=width, height=height), id=name)
     return clip, tag("g", *parts, clip_path=f"url(#{name})")
-
-
-def widths(mu_sd: Array, sigma: Array | None, active: Array, m: int, label: str) -> Markup:
-    """Per dimension, (d,): how far the means spread (filled) and how wide one posterior is (open). Where the open
-    mark lies far below the filled one the posterior is a point; where it reaches 1 and the means have no spread, the
-    dimension is unused (cross). Logarithmic unless a width is zero."""
-    d = len(mu_sd)
-    (width, height), left, top, bottom = PANEL, 36, 24, 232
-    values = [*mu_sd.tolist(), *([] if sigma is None else sigma.tolist()), 1.0]
-    positive = [v for v in values if v > 0]
-    low, high = max(min(positive) / 1.5, 1e-4), max(positive) * 1.5
-    y = Axis(low, high, bottom - (18 if sigma is None else 0), top, log=True)
-    x = Axis(0.5, d + 0.5, left, width - 4)
-    parts = [svg.y_axis(y, left, width, say("width in latent units")), line(left, y(1), width, y(1), "prior")]
-    for i in range(d):
-        sd = float(np.clip(mu_sd[i], low, high))
-        s = bottom if sigma is None else y(float(np.clip(sigma[i], low, high)))
-        parts.append(line(x(i + 1), y(sd), x(i + 1), s, "stem"))
-        kind = "circle" if active[i] else "x"
-        parts.append(marks(np.array([x(i + 1)]), np.array([y(sd)]), kind, 4.2, f"dot {model_class(m)}"))
-        parts.append(marks(np.array([x(i + 1)]), np.array([s]), "diamond", 4.4, f"open {model_class(m)}"))
-    if sigma is None:
-        parts += [line(left, bottom, width, bottom, "rule"), text(left - 6, bottom + 4, "0", anchor="end")]
-    parts.append(text(left + 4, y(1) - 5, say("prior: 1"), "axis halo-thin"))
-    every = max(1, math.ceil(d / 16))
-    ticks = [float(i) for i in range(1, d + 1, every)]
-    parts.append(svg.x_axis(x, bottom + 4, say("dimension"), ticks, [str(int(t)) for t in ticks]))
-    return drawing(width, height, *parts, label=label)
-
-
-def sigma_against_mu(mu: Array, sigma: Array | None, m: int, label: str) -> Markup:
-    """Every posterior of some images in every dimension: its mean across, its width upwards."""
-    (width, height), left, top, bottom = PANEL, 36, 24, 232
-    flat_mu = mu.ravel()
-    flat_sigma = np.zeros_like(flat_mu) if sigma is None else sigma.ravel()
-    keep = np.arange(0, len(flat_mu), max(1, math.ceil(len(flat_mu) / POINTS)))
-    reach = max(2.5, float(np.abs(flat_mu[keep]).max()) * 1.05)
-    x = Axis(-reach, reach, left, width - 4)
-    y = Axis(0, max(1.15, float(flat_sigma[keep].max()) * 1.08), bottom, top)
-    parts = [svg.y_axis(y, left, width, "sigma"), line(left, y(1), width, y(1), "prior")]
-    parts.append(text(left + 4, y(1) - 5, say("prior: 1"), "axis halo-thin"))
-    parts.append(marks(x.many(flat_mu[keep]), y.many(flat_sigma[keep]), "circle", 1.7, f"faint {model_class(m)}"))
-    parts.append(svg.x_axis(x, bottom, "mu"))
-    return drawing(width, height, *parts, label=label)
-
-
-def kl_bars(kl: Array, active: Array, m: int, label: str) -> Markup:
-    """KL of each dimension in nats, (d,); a cross marks a dimension that is not used."""
-    d = len(kl)
-    (width, height), left, top, bottom = PANEL, 36, 24, 232
-    x, y = Axis(0.5, d + 0.5, left, width - 4), Axis(0, max(float(kl.max()) * 1.08, 0.1), bottom, top)
-    step = x(2) - x(1) if d > 1 else 120.0
-    wide = min(step * 0.62, 40.0)
-    parts = [svg.y_axis(y, left, width, say("KL, nats"))]
-    for i, value in enumerate(kl):
-        up = y(max(float(value), 0.0))
-        parts.append(
-            tag(
-                "rect",
-                x=x(i + 1) - wide / 2,
-                y=up,
-                width=wide,
-                height=max(bottom - up, 0.6),
-                class_=f"fill {model_class(m)}",
-            )
-        )
-        if not active[i]:
-            parts.append(marks(np.array([x(i + 1)]), np.array([up - 9]), "x", 4, "dot muted"))
-    every = max(1, math.ceil(d / 16))
-    ticks = [float(i) for i in range(1, d + 1, every)]
-    parts.append(svg.x_axis(x, bottom, say("dimension"), ticks, [str(int(t)) for t in ticks]))
-    return drawing(width, height, line(left, bottom, width, bottom, "rule"), *parts, label=label)
 
 
 def training(

@@ -12,10 +12,8 @@ from latentbench.report.drawing import svg
 from latentbench.report.drawing.svg import Axis, drawing, line, tag, text
 from latentbench.report.folder import Array
 
-BOX, GAP = 7, 9
+BOX, GAP = 5, 6
 """Height of a box, and the space between two rows."""
-NAME = 24
-"""Letters of a column's name that are shown."""
 REACH = 5.0
 """Standard deviations up to which values are drawn; what lies farther is cut off there."""
 
@@ -30,7 +28,7 @@ class Row(NamedTuple):
 def boxes(rows: Sequence[Row], classes: Sequence[str], title: str, label: str) -> Markup:
     """A row for each column: of each distribution, in the style-sheet class of its place, a line from the 5 % to the 95 %
     quantile, a box from 25 % to 75 % and a tick at the median."""
-    width, left, top = 460, 168, 8
+    width, left, top = 540, 156, 4
     every = np.concatenate([q for row in rows for q in row.quantiles]) if rows else np.zeros(1)
     finite = every[np.isfinite(every)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (-1.0, 1.0)
@@ -40,12 +38,11 @@ def boxes(rows: Sequence[Row], classes: Sequence[str], title: str, label: str) -
     parts = [line(x(t), top, x(t), bottom) for t in x.ticks(5)]
     for k, row in enumerate(rows):
         y = top + tall * k + GAP / 2
-        name = row.name if len(row.name) <= NAME else row.name[: NAME - 1] + "…"
-        parts.append(text(left - 8, y + (tall - GAP) / 2 + 4, name, "tick", "end"))
+        parts.append(text(left - 8, y + (tall - GAP) / 2 + 4, row.name, "tick", "end"))
         for i, (quantiles, class_) in enumerate(zip(row.quantiles, classes, strict=True)):
             parts.append(_box(x, np.clip(np.nan_to_num(quantiles), x.low, x.high), y + i * BOX, class_))
     parts.append(svg.x_axis(x, bottom, title))
-    return drawing(width, bottom + 40, *parts, label=label)
+    return drawing(width, bottom + 36, *parts, label=label)
 
 
 def _box(x: Axis, quantiles: Array, y: float, class_: str) -> Markup:

@@ -9,6 +9,7 @@ from typing import Any
 
 from latentbench.files.plain_text import fields_for_markdown, in_spreadsheet, one_line
 from latentbench.records import Kept, Record, Texts, run_record, values
+from latentbench.report.exports import claims
 from latentbench.report.sections import published
 from latentbench.report.wording import words
 from latentbench.report.wording.findings import Statement, statements
@@ -119,9 +120,9 @@ def _cell(text: str) -> str:
 def summary_md(records: Sequence[Record]) -> str:
     """The verdict in words, the score table, what failed or was skipped, and how to have it again; fit for a comment
     on a pull request."""
-    command = _command(records)
+    command, claimed = _command(records), claims.for_markdown(records)
     records = [fields_for_markdown(r, "kind", "role", "status", "better") for r in records]
-    parts = ["# latentbench", ""]
+    parts = ["# latentbench", "", *claimed]
     answers = statements(records)
     parts += [*(f"- **{v.headline}**" for v in answers), ""] if answers else [say("No model was measured."), ""]
     rows = of_models.rows(records)

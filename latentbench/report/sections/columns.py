@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from latentbench.artifact_schema import ArtifactRole
 from latentbench.report.cards import Card, cards
+from latentbench.report.classes import short_names
 from latentbench.report.columns import Column
 from latentbench.report.drawing import figures, images, quantiles
 from latentbench.report.drawing.images import Picture
@@ -19,8 +20,10 @@ from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 
-SHOWN = 24
+SHOWN = 14
 """Columns that are drawn, those in which reconstructions are farthest from real values; the table has all."""
+NAME = 21
+"""Letters of a column's name in the drawing."""
 ROLE: ArtifactRole = "columns"
 DISTRIBUTIONS = marked({
     "real": "real",
@@ -64,7 +67,8 @@ def columns(column: Column) -> Columns:
     classes = ["muted", *(f"{figures.model_class(column.m)} shade{k}" for k in range(len(kinds) - 1))]
     label = say("Quantiles of each column, real and decoded by {model}; the table below holds the numbers.",
                 model=column.label)  # fmt: skip
-    drawn = [quantiles.Row(names[k], [found[name][k] for name in kinds]) for k in order]
+    short = short_names(names, NAME)
+    drawn = [quantiles.Row(short[k], [found[name][k] for name in kinds]) for k in order]
     left_out = ""
     if (every := int(artifact.detail.get("of") or len(names))) > len(order):
         left_out = say(

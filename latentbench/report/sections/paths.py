@@ -15,32 +15,40 @@ from latentbench.report.classes import NARROW, class_name, names_of, short_names
 from latentbench.report.columns import Column
 from latentbench.report.drawing import figures, images
 from latentbench.report.drawing.images import Picture
-from latentbench.report.folder import Array, Artifact
+from latentbench.report.folder import Absent, Array, Artifact
 from latentbench.report.page_view import PageView
 from latentbench.report.ruling import Ruling
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 
+OPEN, SIDE_BY_SIDE = 2, 3
+"""Pairs that the page shows as it opens, up to so many models; of more models one pair."""
+
 
 class Film(NamedTuple):
     """One strip of frames with the judge's rulings (none where there was no judge), its name for assistive technology,
-    and the ``runs`` of neighbouring frames that read alike: (class, frames)."""
+    the ``runs`` of neighbouring frames that read alike: (class, the same in few letters, frames), the rulings ``told`` run
+    by run, and the ``size`` (height, width) of a frame as it is stored."""
 
     picture: Picture
     rulings: Sequence[Ruling]
     alt: str
     valid: str
     runs: Sequence[tuple[str, str, int]]
+    told: str
+    size: tuple[int, int]
 
 
 class Path(NamedTuple):
-    """One interpolation: the decoded path, the cross-fade of its decoded ends, and how long each step is."""
+    """One interpolation: the decoded path, the cross-fade of its decoded ends, how long each step is, and how many
+    ``frames`` there are."""
 
     title: str
     film: Film
     fade: Film | None
     curve: Markup
+    frames: int
 
 
 def paths(column: Column) -> list[Path]:
@@ -68,7 +76,7 @@ def paths(column: Column) -> list[Path]:
             share=words.percent(float(steps[p][top])),
             even=words.percent(1 / len(steps[p])),
         )
-        out.append(Path(title, film, blend, figures.step_curve(steps[p], fade_steps, column.m, label)))
+        out.append(Path(title, film, blend, figures.step_curve(steps[p], fade_steps, column.m, label), len(frames[p])))
     return out
 
 
@@ -91,7 +99,19 @@ def _film(strips: Artifact, names: Sequence[str], frames: Array, prefix: str, p:
     counted = say("{some} of {n} valid", some=good, n=len(rulings)) if rulings else ""
     runs = [(*read, len(list(group))) for read, group in itertools.groupby((v.label, v.short) for v in rulings)]
     alt = words.commas([say("{what}: {n} frames", what=what, n=len(frames)), *([counted] if counted else [])])
-    return Film(images.strip(frames), rulings, alt, counted, runs)
+    picture = images.strip(frames)
+    return Film(picture, rulings, alt, counted, runs, _told(rulings), (picture.height, picture.width // len(frames)))
+
+
+def _told(rulings: Sequence[Ruling]) -> str:
+    """The rulings in words, a clause for each run of frames that are ruled alike."""
+    clauses, first = [], 1
+    for (valid, label), group in itertools.groupby(rulings, lambda v: (v.valid, v.label)):
+        last = first + len(list(group)) - 1
+        text = marked("{frames} valid, reads {label}" if valid else "{frames} refused, reads {label}")
+        clauses.append(say(text, frames=words.span(str(first), str(last)), label=label))
+        first = last + 1
+    return say("The judge on each frame: {rulings}", rulings=words.clauses(clauses))
 
 
 def paired_by_interpolation(columns: Sequence[Column]) -> tuple[list[tuple[str, list[tuple[Column, Path]]]], list[str]]:
@@ -107,7 +127,27 @@ def paired_by_interpolation(columns: Sequence[Column]) -> tuple[list[tuple[str, 
 
 def _context(view: PageView) -> Context:
     pairs, missing = paired_by_interpolation(view.pictured)
-    return {"pairs": pairs, "missing": missing}
+    shown = OPEN if len(view.pictured) <= SIDE_BY_SIDE else 1
+    seeds = {a.seed for c in view.pictured if (a := _strips(c)) is not None and a.seed is not None}
+    return {
+        "pairs": pairs, "missing": missing, "shown": shown, "seeds": words.commas(map(str, sorted(seeds))),
+        "judged": any(path.film.rulings for _, members in pairs for _, path in members),
+        "rest": words.commas(title for title, _ in pairs[shown:]),
+    }  # fmt: skip
 
 
-SECTION = Section("paths", marked("Paths"), "paths.html.jinja", _context, order=700)
+def _strips(column: Column) -> Artifact | None:
+    try:
+        return column.run.artifact("strips", column.model)
+    except Absent:
+        return None
+
+
+SECTION = Section(
+    "paths",
+    marked("Paths"),
+    "paths.html.jinja",
+    _context,
+    order=700,
+    texts=marked({"path_frame": "frame {n} of {of}"}),
+)

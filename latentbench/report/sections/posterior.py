@@ -1,4 +1,4 @@
-"""Posteriors: how wide and how far apart, dimension by dimension."""
+"""Posteriors: how wide and how far apart, dimension by dimension, the models on the same axes."""
 
 from __future__ import annotations
 
@@ -9,111 +9,151 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from latentbench.report.cards import cards
+from latentbench.report.cards import Card, cards
 from latentbench.report.columns import Column
-from latentbench.report.drawing import figures
-from latentbench.report.folder import Array, Artifact
+from latentbench.report.drawing import posteriors
+from latentbench.report.drawing.posteriors import Axes, Posterior
+from latentbench.report.folder import Array
 from latentbench.report.page_view import PageView
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.findings.diagnosis import flaws
 
+REMEDIES = marked({
+    "collapsed": "Collapsed: fewer dimensions would do, or a smaller beta.",
+    "punctual": "Punctual: sigma is small beside sd(mu); a larger beta widens it.",
+    "far apart": "Far apart: E mu² / 2 is large; the mean half of the KL holds the means.",
+})  # fmt: skip
+
+
+class Held(NamedTuple):
+    """One model's posterior as its run holds it: what is drawn, and by dimension the mean of the means and the variance
+    law, where they are there."""
+
+    drawn: Posterior
+    centre: Array | None
+    law: Array | None
+    seed: int | None
+
 
 class PosteriorPicture(NamedTuple):
-    """The four drawings of one model's posterior, what they say in words, and the numbers behind them."""
+    """The four drawings of one model's posterior, what they say in words, the numbers behind them, and which flaws the
+    dimensions have."""
 
-    clouds: Markup
-    widths: Markup
-    scatter: Markup
-    kl: Markup | None
+    drawings: Sequence[Markup]
     caption: str
     rows: Sequence[Sequence[str]]
+    flaws: frozenset[str]
 
 
-def posterior(column: Column) -> PosteriorPicture:
-    """Where one model's posteriors lie and how wide they are."""
-    artifact, m, name = column.run.artifact("posterior", column.model), column.m, column.label
-    mu, mu_sd = np.nan_to_num(artifact.need("mu")), np.nan_to_num(artifact.need("mu_sd"))
-    active = artifact.arrays.get("active", np.ones(len(mu_sd), bool)).astype(bool)
-    sigma = np.nan_to_num(artifact.need("sigma")) if "sigma" in artifact else None
-    wide = np.nan_to_num(artifact.need("sigma_mean")) if "sigma_mean" in artifact else None
-    kl = np.nan_to_num(artifact.need("kl")) if "kl" in artifact else None
-    first = np.argsort(-mu_sd, kind="stable")[:2]
-    dims = (int(first[0]), int(first[-1]))
-    used = int(active.sum())
-    if sigma is None:
-        caption = say(
-            "Every image is encoded to a point: sigma is 0 in every dimension, nothing says how far apart points may "
-            "lie, and the space between them was never decoded in training."
-        )
-    else:
-        caption = say(
-            "{some} of {n} dimensions are in use. In training every image is decoded from anywhere in its cloud, so the "
-            "decoder has been taught what lies around each mean.",
-            some=used,
-            n=len(mu_sd),
-        )
+def held(column: Column) -> Held:
+    """The arrays of one model. Raises Absent where the run has none."""
+    artifact = column.run.artifact("posterior", column.model)
+    mu, spread = np.nan_to_num(artifact.need("mu")), np.nan_to_num(artifact.need("mu_sd"))
+    active = artifact.arrays.get("active", np.ones(len(spread), bool)).astype(bool)
+    sigma, wide, kl = (
+        np.nan_to_num(artifact.need(name)) if name in artifact else None for name in ("sigma", "sigma_mean", "kl")
+    )
+    by_dimension = [a for a in (spread, active, wide, kl) if a is not None]
+    if {len(a) for a in by_dimension} != {mu.shape[1]} or (sigma is not None and sigma.shape != mu.shape):
+        raise ValueError(say("mu has shape {shape}", shape=mu.shape))
+    centre, law = (artifact.arrays.get(name) for name in ("mu_mean", "variance_law"))
+    return Held(Posterior(mu, sigma, spread, wide, kl, active), centre, law, artifact.seed)
+
+
+def pictures(columns: Sequence[Column]) -> list[Card]:
+    """The posteriors of these models, on shared axes."""
+    loaded = cards(columns, held)
+    there = [c for c in loaded if not c.missing]
+    laid = dict(zip((c.column.m for c in there), posteriors.axes([c.content.drawn for c in there]), strict=True))
+    usual = min((a.clouds for a in laid.values()), default=0.0)
+    return [
+        c if c.missing else c._replace(content=posterior(c.column, c.content, laid[c.column.m], usual)) for c in loaded
+    ]
+
+
+def posterior(column: Column, found: Held, axes: Axes, usual: float) -> PosteriorPicture:
+    """One model's posterior on these axes; ``usual``: how far the narrowest clouds of the page reach."""
+    p, m, name = found.drawn, column.m, column.label
+    a, b = p.widest
     label = marked(
         "Posteriors of {model} in dimensions {a} and {b}: points mu, without width; dashed: the prior at one and two "
         "standard deviations."
-        if sigma is None
+        if p.sigma is None
         else "Posteriors of {model} in dimensions {a} and {b}: ellipses of radius sigma around mu; dashed: the prior at "
         "one and two standard deviations."
     )
     spread = say("Spread of the means and mean sigma of {model} in each of {n} dimensions; the table below holds the numbers.",
-                 model=name, n=len(mu_sd))  # fmt: skip
+                 model=name, n=len(p.spread))  # fmt: skip
     bars = say("KL of {model} in each dimension, nats; the table below holds the numbers.", model=name)
-    dots = say("Sigma against mu of {model} for {n} images in every dimension.", model=name, n=len(mu))
-    return PosteriorPicture(
-        figures.clouds(mu, sigma, dims, m, say(label, model=name, a=dims[0] + 1, b=dims[1] + 1)),
-        figures.widths(mu_sd, wide, active, m, spread),
-        figures.sigma_against_mu(mu, sigma, m, dots),
-        None if kl is None else figures.kl_bars(kl, active, m, bars),
-        caption,
-        _posterior_rows(artifact, mu_sd, wide, kl, active),
-    )
+    dots = say("Sigma against mu of {model} for {n} images in every dimension.", model=name, n=len(p.mu))
+    drawings = [
+        posteriors.clouds(p, m, axes.clouds, say(label, model=name, a=a + 1, b=b + 1)),
+        posteriors.widths(p, m, axes, spread),
+        posteriors.sigma_against_mu(p, m, axes.mu, axes.sigma, dots),
+        posteriors.kl_bars(p, m, axes.kl, bars),
+    ]
+    rows, every = _rows(found)
+    return PosteriorPicture(drawings, _caption(p, axes.clouds > usual), rows, every)
 
 
-def _posterior_rows(
-    artifact: Artifact, mu_sd: Array, wide: Array | None, kl: Array | None, active: Array
-) -> list[list[str]]:
-    centre = artifact.arrays.get("mu_mean")
-    law = artifact.arrays.get("variance_law")
-    rows = []
-    for d, sd in enumerate(mu_sd.tolist()):
-        mean = float(centre[d]) if centre is not None and centre.ndim == 1 else math.nan
-        s = 0.0 if wide is None else float(wide[d])
+def _caption(p: Posterior, own: bool) -> str:
+    """What the drawings show, in numbers that the table holds."""
+    spread = _span(p.spread)
+    if p.wide is None:
+        told = say("Every image is encoded to a point: sigma is 0; sd(mu) {spread}.", spread=spread)
+    else:
+        text = marked("{some} of {n} dimensions in use; sd(mu) {spread}, mean sigma {wide}.")
+        told = say(text, some=int(p.active.sum()), n=len(p.spread), spread=spread, wide=_span(p.wide))
+    return say("{caption} Axes of its own: its means lie too far out for the others'.", caption=told) if own else told
+
+
+def _span(values: Array) -> str:
+    low, high = (words.tidy(float(f"{v:.2g}")) for v in (values.min(), values.max()))
+    return words.span(low, high)
+
+
+def _rows(found: Held) -> tuple[list[list[str]], frozenset[str]]:
+    p, rows, every = found.drawn, [], set()
+    centre, law = (a if a is not None and a.shape == p.spread.shape else None for a in (found.centre, found.law))
+    for d, sd in enumerate(p.spread.tolist()):
+        mean = float(centre[d]) if centre is not None else math.nan
+        s = 0.0 if p.wide is None else float(p.wide[d])
+        kinds, told = _diagnosis(bool(p.active[d]), mean, sd, s, p.wide is not None)
+        every |= kinds
         rows.append([
-            str(d + 1), words.number(mean, 2), words.number(sd, 3), words.number(s, 3) if wide is not None else say("0 (a point)"),
-            "—" if kl is None else words.number(float(kl[d]), 2),
-            "—" if law is None or law.ndim != 1 else words.number(float(law[d]), 2),
-            _diagnosis(bool(active[d]), mean, sd, s, wide is not None),
+            str(d + 1), words.number(mean, 2), words.number(sd, 3), words.number(s, 3) if p.wide is not None else "0",
+            "—" if p.kl is None else words.number(float(p.kl[d]), 2),
+            "—" if law is None else words.number(float(law[d]), 2),
+            told,
         ])  # fmt: skip
-    return rows
+    return rows, frozenset(every)
 
 
-def _diagnosis(active: bool, mean: float, sd: float, sigma: float, has_sigma: bool) -> str:
-    """One dimension in words, after the rule of the findings."""
+def _diagnosis(active: bool, mean: float, sd: float, sigma: float, has_sigma: bool) -> tuple[set[str], str]:
+    """One dimension's flaws and what they are in words, after the rule of the findings."""
     if not active:
-        return say("collapsed (unused): fewer dimensions would do, or a smaller beta brings it to life")
-    nats, reasons = (sd**2 + (mean if math.isfinite(mean) else 0.0) ** 2) / 2, []
+        return {"collapsed"}, say("collapsed (unused)")
+    nats = (sd**2 + (mean if math.isfinite(mean) else 0.0) ** 2) / 2
+    kinds, reasons = set(), []
     punctual, far = flaws(sigma, sd, nats)
     if not has_sigma:
         reasons.append(say("a point"))
     elif punctual:
-        reasons.append(
-            say("punctual, sigma / sd(mu) = {ratio}: a larger beta widens it", ratio=words.number(sigma / sd))
-        )
+        kinds.add("punctual")
+        reasons.append(say("punctual ({ratio})", ratio=words.number(sigma / sd)))
     if far:
-        reasons.append(
-            say("far apart, E mu² / 2 = {nats}: the mean half of the KL would hold it", nats=words.number(nats))
-        )
-    return words.clauses(reasons) or say("regular")
+        kinds.add("far apart")
+        reasons.append(say("far apart ({nats})", nats=words.number(nats, 1)))
+    return kinds, words.clauses(reasons) or say("regular")
 
 
 def _context(view: PageView) -> Context:
-    return {"cards": cards(view.pictured, posterior)}
+    made = pictures(view.pictured)
+    seen = [k for k in REMEDIES if any(k in c.content.flaws for c in made if not c.missing)]
+    shared = sum(not c.missing for c in made) > 1
+    return {"cards": made, "remedies": [say(REMEDIES[k]) for k in seen], "shared": shared}
 
 
 SECTION = Section("posterior", marked("Posterior"), "posterior.html.jinja", _context, order=1000)

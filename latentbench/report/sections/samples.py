@@ -18,6 +18,10 @@ from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.cells import Cell
+from latentbench.stats.findings import tables
+
+OPEN = 8
+"""Draws of each sampler that the page shows as it opens; the others are folded."""
 
 
 class Sample(NamedTuple):
@@ -29,14 +33,18 @@ class Sample(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """Samples of one sampler; ``share`` is the model's score over all its draws and seeds where it was measured."""
+    """Samples of one sampler, made at ``seed``; ``share`` is the model's score over all its draws and seeds where it was
+    measured, ``counted`` what the judge said of the shown ones and ``every`` of all."""
 
     key: str
     title: str
     about: str
-    samples: Sequence[Sample]
+    shown: Sequence[Sample]
+    rest: Sequence[Sample]
     counted: str
+    every: str
     share: str
+    seed: int | None
 
 
 def draws(column: Column) -> list[Draws]:
@@ -67,13 +75,20 @@ def draws(column: Column) -> list[Draws]:
             if ruling:
                 alt = say("{what}: {verdict}", what=alt, verdict=ruling.words)
             samples.append(Sample(picture, ruling, alt))
-        good = sum(s.ruling.valid for s in samples if s.ruling)
-        judged = bool(samples and samples[0].ruling)
-        counted = say("{some} of these {n} valid", some=good, n=len(samples)) if judged else say("not judged")
-        out.append(Draws(key, title, about, samples, counted, _share(shares.get(f"validity.{key}"))))
+        shown, rest = samples[:OPEN], samples[OPEN:]
+        cell = shares.get(f"validity.{key}")
+        out.append(
+            Draws(key, title, about, shown, rest, _counted(shown), _counted(samples), _share(cell), artifact.seed)
+        )
     if not out:
         raise Absent(say("Not drawn: the samples of {model} hold no images.", model=column.model))
     return out
+
+
+def _counted(samples: Sequence[Sample]) -> str:
+    """How many of these the judge accepts; empty where it saw none."""
+    ruled = [s.ruling.valid for s in samples if s.ruling]
+    return say("{some} of these {n} valid", some=sum(ruled), n=len(ruled)) if ruled else ""
 
 
 def _share(cell: Cell | None) -> str:
@@ -82,12 +97,28 @@ def _share(cell: Cell | None) -> str:
     i = cell.interval
     share = f"{words.percent(i.mean)} ± {words.percent(i.half)}" if i.half else words.percent(i.mean)
     if i.n > 1:
-        return say("{share} over all draws and {n} seeds", share=share, n=i.n)
-    return say("{share} over all draws", share=share)
+        return say("{share} valid over {n} seeds", share=share, n=i.n)
+    return say("{share} valid", share=share)
+
+
+def _real(view: PageView) -> str:
+    """The share of real images that the judges of these runs accept; empty where they were asked of none."""
+    found = [t.reference("validity.normal", "ceiling:real") for run in view.runs for t in tables(run.records)]
+    shares = dict.fromkeys(words.percent(v) for v in found if v is not None)
+    return words.listed(list(shares))
 
 
 def _context(view: PageView) -> Context:
-    return {"cards": cards(view.pictured, draws)}
+    made = cards(view.pictured, draws)
+    every = [d for card in made for d in card.content or ()]
+    seeds = {d.seed for d in every if d.seed is not None}
+    return {
+        "cards": made,
+        "real": _real(view) if any(d.counted for d in every) else "",
+        "seeds": words.commas(map(str, sorted(seeds))),
+        "shares": any("±" in d.share for d in every),
+        "folded": sum(len(d.rest) for d in every),
+    }
 
 
-SECTION = Section("samples", marked("Samples"), "samples.html.jinja", _context, order=800)
+SECTION = Section("samples", marked("Samples"), "samples.html.jinja", _context, order=250)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from latentbench.report.columns import Column
 from latentbench.report.folder import RunFolder
 from latentbench.report.story import pictures
-from latentbench.report.story.evidence import Part, difference, value_of, verdict
+from latentbench.report.story.evidence import Part, difference, heading, value_of, verdict
 from latentbench.report.story.nouns import Figure, Rung, Story, StoryClaim, made_together
 from latentbench.report.wording import words
 from latentbench.report.wording.intervals import between
@@ -17,6 +17,7 @@ from latentbench.stats.cells import Interval, t_interval
 from latentbench.stats.findings.capacity import ENOUGH, SATURATED, Capacity, Contrast, Curve, Saturation, capacity
 from latentbench.stats.findings.evidence import Measured, measured
 
+TITLE = marked("How large should the latent space be?")
 BYTES = 4
 """Bytes of a weight and of a latent coordinate, float32."""
 
@@ -25,12 +26,12 @@ def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
     """The story of one run of the study."""
     m = measured(run.records)
     study = capacity(m, run.models)
+    made = claims(m, run.models)
     lead = [
         say(
-            "A latent space of d dimensions holds d numbers an image. More of them rebuild the image better, up to a point; "
-            "they also make the prior emptier, the walk between codes longer, and everything larger. Depth (hidden layers; "
-            "0 is linear) lets few numbers say more. beta weighs how strongly the space is regularised. Below, all three "
-            "change, on {data}.",
+            "A latent space of d dimensions holds d numbers an image. More of them may rebuild the image better and empty the "
+            "prior; depth (hidden layers; 0 is linear) may let few numbers say more; beta weighs how strongly the space is "
+            "regularised. All three change here, on {data}.",
             data=run.dataset,
         ),
         _advice(m, study, run.dataset),
@@ -38,8 +39,14 @@ def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
     headers = [say("model"), say("what it is"), say("knee, d"), "R²", say("valid N(0, I)"), say("mixture"), say("tortuosity"),
                say("training"), say("weights")]  # fmt: skip
     ladder = [r for c in study.curves if (r := _rung(m, c, columns, run)) is not None]
-    claims = made_together([make(m, study) for make in (_reconstructs, _empties, _deep, _costs)])
-    return Story(say("How large should the latent space be?"), lead, headers, ladder, claims)
+    stand = heading([c.verdict for c in made])
+    return Story(say(TITLE), stand, lead, headers, ladder, made, closing=[_advice(m, study, run.dataset)])
+
+
+def claims(m: Measured, models: Sequence[str]) -> list[StoryClaim]:
+    """The claims with their verdicts and pictures, from what was measured alone."""
+    study = capacity(m, models)
+    return made_together([make(m, study) for make in (_reconstructs, _empties, _deep, _costs)])
 
 
 def name_of(curve: Curve) -> str:
@@ -119,7 +126,8 @@ def _row(
         mark = float(best.size) if best and best.kind == kind else None
         drawn = pictures.multiple(series, title, "d", label, mark, log)
         if drawn:
-            out.append(Figure(drawn, say("{kind}. {see}", kind=kind, see=see)))
+            of_kind = [model for c in curves if c.kind == kind for model in c.models.values()]
+            out.append(Figure(drawn, say("{kind}. {see}", kind=kind, see=see), of_kind))
     return out
 
 
@@ -137,8 +145,11 @@ def _depths(curves: Sequence[Curve]) -> str:
     return words.listed(depth_marks)
 
 
-def _claim(key: str, title: str, meaning: Sequence[str], parts: Sequence[Part], shown: Sequence[Figure]) -> StoryClaim:
-    return StoryClaim(key, title, meaning, parts, verdict(parts), shown, [], "thirds")
+def _claim(
+    key: str, title: str, short: str, study: Capacity, meaning: Sequence[str], parts: Sequence[Part], shown: Sequence[Figure]
+) -> StoryClaim:  # fmt: skip
+    models = [model for curve in study.curves for model in curve.models.values()]
+    return StoryClaim(key, title, short, meaning, parts, models, verdict(parts), shown)
 
 
 def _parts(m: Measured, contrasts: Sequence[Contrast]) -> list[Part]:
@@ -157,9 +168,9 @@ def _reconstructs(m: Measured, study: Capacity) -> StoryClaim:
         )
     ]
     see = say("Where a line has levelled off, more dimensions buy nothing.")
-    return _claim(
-        "a", say("More dimensions reconstruct more, up to a knee."), meaning, parts, _row(m, study, "r2", "R²", see)
-    )
+    shown = _row(m, study, "r2", "R²", see)
+    short = say("more dimensions reconstruct more, up to a knee")
+    return _claim("a", say("More dimensions reconstruct more, up to a knee."), short, study, meaning, parts, shown)
 
 
 def _saturates(saturation: Saturation) -> Part:
@@ -173,14 +184,16 @@ def _empties(m: Measured, study: Capacity) -> StoryClaim:
     meaning = [
         say(
             "Valid is what the judge accepts of draws from N(0, I). In many dimensions almost all of N(0, I) lies where an "
-            "autoencoder has no codes; a regularised space holds on for longer, and a stronger beta for longer still, as "
-            "dimensions it does not need stay unused."
+            "autoencoder has no codes; a regularised space should hold on for longer, and under a stronger beta for longer "
+            "still, if dimensions it does not need stay unused."
         )
     ]
     see = say("The valid share of draws from N(0, I) over d.")
     shown = _row(m, study, "validity.normal", say("valid N(0, I)"), see)
     shown += _row(m, study, "hole", say("hole"), say("The share of N(0, I) that is holes over d."))
-    return _claim("b", say("More dimensions empty the prior, unless it is regularised."), meaning, parts, shown)
+    short = say("more dimensions empty the prior, unless it is regularised")
+    title = say("More dimensions empty the prior, unless it is regularised.")
+    return _claim("b", title, short, study, meaning, parts, shown)
 
 
 def _deep(m: Measured, study: Capacity) -> StoryClaim:
@@ -193,7 +206,8 @@ def _deep(m: Measured, study: Capacity) -> StoryClaim:
     ]
     see = say("Length of decoded paths over their chord: 1 for a linear decoder, whatever d.")
     shown = _row(m, study, "path.tortuosity", say("tortuosity"), see)
-    return _claim("c", say("Depth lets few dimensions say more."), meaning, parts, shown)
+    short = say("depth lets few dimensions say more")
+    return _claim("c", say("Depth lets few dimensions say more."), short, study, meaning, parts, shown)
 
 
 def _costs(m: Measured, study: Capacity) -> StoryClaim:
@@ -213,4 +227,5 @@ def _costs(m: Measured, study: Capacity) -> StoryClaim:
     weights = _row(
         m, study, "cost.parameters", say("weights, bytes"), say("Bytes of the weights."), log=True, scale=BYTES
     )
-    return _claim("d", say("What it costs: seconds and bytes."), meaning, parts, [*seconds, *weights])
+    short, title = say("it costs seconds and bytes"), say("What it costs: seconds and bytes.")
+    return _claim("d", title, short, study, meaning, parts, [*seconds, *weights])

@@ -20,21 +20,46 @@ COUNTED = marked({
     "undecided": "{n} undecided",
 })  # fmt: skip
 
+NOUNS = marked({
+    "punctual_index": "sigma over the spread of the means",
+    "kl.mean_part": "mean half of the KL",
+    "kl.variance_part": "variance half of the KL",
+    "midpoint.nonblend": "distance of the midpoint from the blend of the ends",
+    "active_units": "dimensions in use",
+    "variance_law": "variance of the codes, E sigma² + Var(mu)",
+    "judge_frechet": "Fréchet distance to real images",
+    "memorisation": "memorisation",
+})  # fmt: skip
+"""Measures of the claims that have no words of their own in a sentence."""
+
 
 class Part(NamedTuple):
     """One number under a claim: what it is, in words; the number with its interval; and whether it holds (1), fails
-    (-1) or is open (0). ``metric`` links to the definition. ``p`` is that of its test, 0 for what was counted."""
+    (-1) or is open (0). ``metric`` links to the definition. ``p`` is that of its test, 0 for what was counted. ``brief`` is
+    the number without what it is the difference of, where it is one."""
 
     says: str
     number: str
     holds: int
     metric: str
     p: float = 1.0
+    brief: str = ""
 
 
 def verdict(parts: Sequence[Part]) -> Support:
     """What the parts together say."""
     return evidence.support([p.holds for p in parts])
+
+
+def standing(verdicts: Sequence[Support]) -> str:
+    """How many claims are supported, not supported, undecided, in words."""
+    counted = {s: verdicts.count(s) for s in STANDINGS}
+    return words.listed([say(COUNTED[s], n=n) for s, n in counted.items() if n])
+
+
+def heading(verdicts: Sequence[Support]) -> str:
+    """How a study's claims stand."""
+    return say("{n} claims: {told}", n=len(verdicts), told=standing(verdicts))
 
 
 def difference(m: Measured, metric: str, more: str, less: str, split: str = "test") -> Part:
@@ -91,12 +116,15 @@ def subtracted(
     text = marked("{difference} ({first} against {other})")
     first, other = (value_of(c) if c else "–" for c in cells)
     number = say(text, difference=between(support.interval), first=first, other=other)
-    return Part(says, number, support.holds, metric, support.p)
+    return Part(says, number, support.holds, metric, support.p, between(support.interval))
 
 
 def noun(metric: str, m: Measured) -> str:
     """What a measure is called here, where the split is said beside it."""
-    return "R²" if metric == "r2" else phrase(metric, m.definitions).noun
+    if metric == "r2":
+        return "R²"
+    found = phrase(metric, m.definitions).noun
+    return say(NOUNS[metric]) if found == metric and metric in NOUNS else found
 
 
 def value_of(cell: Cell) -> str:

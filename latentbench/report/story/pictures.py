@@ -57,6 +57,42 @@ def plane(artifact: Artifact, m: int, label: str) -> Markup:
     )
 
 
+def cut(artifact: Artifact, m: int, label: str, d: int) -> Markup:
+    """The plane through three codes of a model of ``d`` dimensions: what the decoder draws at every place (beneath), the holes
+    hatched, the three codes with their posteriors' widths along the plane, and where draws of N(0, I) usually lie, the
+    sphere of radius sqrt(d), where the plane meets it (dashed)."""
+    grid, empty = artifact.need("grid"), artifact.need("hole").astype(bool)
+    mu, reach = np.nan_to_num(artifact.need("mu")), float(artifact.detail.get("reach") or 1.0)
+    x, y = Axis(-reach, reach, 0, SIDE), Axis(-reach, reach, SIDE, 0)
+    unit = (x(reach) - x(-reach)) / (2 * reach)
+    parts: list[Markup] = [
+        sheets.picture(sheets.mosaic(grid, gap=True), 0, 0, SIDE, SIDE),
+        _hatched(empty, digest(label)),
+    ]
+    away, centre = float(artifact.detail.get("away", 0.0)), artifact.detail.get("origin") or (0.0, 0.0)
+    if away < math.sqrt(d):
+        parts.append(_arc(x(float(centre[0])), y(float(centre[1])), unit * math.sqrt(d - away**2)))
+    sigma = np.nan_to_num(artifact.need("sigma")) if "sigma" in artifact else np.zeros_like(mu)
+    for p, s in zip(mu, sigma, strict=True):
+        px, py = x(float(p[0])), y(float(p[1]))
+        rx, ry = (min(max(3.0, unit * float(v)), 1.5 * SIDE) for v in s)  # larger ones cover the drawing all the same
+        parts.append(tag("ellipse", cx=px, cy=py, rx=rx, ry=ry, class_=f"posterior-cloud {model_class(m)}"))
+        parts.append(tag("circle", cx=px, cy=py, r=5, class_="code"))
+    frame = tag("rect", x=0.5, y=0.5, width=SIDE - 1, height=SIDE - 1, class_="frame")
+    inside = clipped(label, (0, 0, SIDE, SIDE), *parts)
+    return drawing(SIDE, SIDE, *inside, frame, label=label, class_=f"plane cut {model_class(m)}")
+
+
+def _arc(cx: float, cy: float, radius: float) -> Markup:
+    """What of a circle lies on a plane's drawing."""
+    turn = np.linspace(0, 2 * math.pi, 361)
+    px, py = cx + radius * np.cos(turn), cy + radius * np.sin(turn)
+    inside = (np.abs(px - SIDE / 2) <= SIDE / 2) & (np.abs(py - SIDE / 2) <= SIDE / 2)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], inside.astype(int), [0]])))
+    runs = [polyline(px[a:b], py[a:b], "prior contour") for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return Markup("").join(runs)
+
+
 def _hatched(empty: Array, ident: str) -> Markup:
     """Holes as hatched runs of cells, row by row."""
     side = len(empty)
@@ -113,6 +149,24 @@ def curves(every: Sequence[TrainingCurve], title: str, label: str) -> Markup:
         svg.x_axis(x, bottom, say("epoch")),
         label=label,
     )
+
+
+def spark(lines: Sequence[tuple[int, Sequence[float]]], label: str, log: bool = True) -> Markup:
+    """Some lines, each of a model's number and its values, as small as a word."""
+    width, height = 240, 40
+    every = [v for _, values in lines for v in values if math.isfinite(v) and (v > 0 or not log)]
+    if not every:
+        return Markup("")
+    low, high = min(every), max(every)
+    y = Axis(max(low, high * 1e-4), high * 1.05, height - 3, 3, log=True) if log else Axis(low, high, height - 5, 5)
+    parts = []
+    for m, values in lines:
+        x = Axis(0, max(len(values) - 1, 1), 4, width - 8)
+        ys = y.many(np.clip(np.asarray(values, float), y.low, y.high))
+        xs = x.many(np.arange(len(values)))
+        parts.append(polyline(xs, ys, f"line {model_class(m)}"))
+        parts.append(marks(xs[-1:], ys[-1:], marker(m), 3.6, f"dot {model_class(m)}"))
+    return drawing(width, height, line(0, height - 1, width, height - 1, "rule"), *parts, label=label)
 
 
 class SweepPoint(NamedTuple):
