@@ -220,10 +220,10 @@ def test_the_page_of_judges_is_made_from_the_committed_results():
 def test_the_protocol_lists_every_kind_that_was_tried(tmp_path):
     folder = build(tmp_path / "run", Synthetic(models=("ae",), seeds=1))
     titles, _ = protocol._judge(load([folder])[0])
-    rows = {title: (about, shares) for title, about, shares in titles}
-    upper = rows["Accepts of the upper half of one image on the lower half of another"]
-    assert upper[0] == "shown to its training"
-    assert [share[:3] for share in upper[1]] == ["8.6", "8.6"]
-    assert rows["Accepts of mean images"][0] == "never shown to its training, a floor; above 5 % the self-check fails"
-    assert rows["Largest share accepted of a kind never shown to it"][1][0].startswith("22")
+    rows = {row.title: row for row in titles}
+    upper = rows["the upper half of one image on the lower half of another"]
+    assert (upper.shown, upper.floor) == (True, False)
+    assert upper.values == ["8.6", "8.6"]
+    assert (rows["mean images"].shown, rows["mean images"].floor) == (False, True)
+    assert rows["most accepted of a kind never shown to it"].values[0] == "22"
     assert len(rows) == len(titles) == 9

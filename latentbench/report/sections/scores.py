@@ -86,8 +86,8 @@ TITLES = marked({
 
 class Score(NamedTuple):
     """One cell. ``kind`` is value, skipped, failed or absent; ``reason`` says why there is no value; ``note`` adds
-    what else to know (seeds that failed, a single seed); ``ref``: the number under which the table's notes say either, 0
-    where there is nothing to say."""
+    what else to know (seeds that failed, a single seed); ``ref``: the letter under which the table's notes say either,
+    empty where there is nothing to say. ``order``: the value as the page's script sorts by it."""
 
     kind: str
     label: str
@@ -97,8 +97,8 @@ class Score(NamedTuple):
     reason: str = ""
     note: str = ""
     title: str = ""
-    value: float | None = None
-    ref: int = 0
+    order: str = ""
+    ref: str = ""
 
 
 class Anchor(NamedTuple):
@@ -120,7 +120,7 @@ class Row(NamedTuple):
     anchors: Sequence[Anchor]
     anchor_id: str
     unproven: str = ""
-    ref: int = 0
+    ref: str = ""
 
 
 class Group(NamedTuple):
@@ -247,20 +247,23 @@ def _defined(columns: Sequence[Column], metric: str) -> Mapping[str, Any]:
 
 
 def _group(family: words.FamilyText, rows: Sequence[Row]) -> Group:
-    """A family whose rows refer to its notes by number."""
-    notes: list[str] = []
+    """A family whose rows refer to its notes by letter: a number above a number would be an exponent."""
+    notes: dict[str, str] = {}
 
-    def number(text: str) -> int:
-        if text and text not in notes:
-            notes.append(text)
-        return notes.index(text) + 1 if text else 0
+    def letter(text: str) -> str:
+        return notes.setdefault(text, _letter(len(notes))) if text else ""
 
     out = []
     for row in rows:
-        ref = number(row.unproven and say("self-check failed, ranks nobody: {why}", why=row.unproven))
-        scores = [s._replace(ref=number(s.note or (s.reason if s.kind != "absent" else ""))) for s in row.scores]
+        ref = letter(row.unproven and say("self-check failed, ranks nobody: {why}", why=row.unproven))
+        scores = [s._replace(ref=letter(s.note or (s.reason if s.kind != "absent" else ""))) for s in row.scores]
         out.append(row._replace(ref=ref, scores=scores))
-    return Group(family.key, say(family.title), say(family.about), out, notes)
+    return Group(family.key, say(family.title), say(family.about), out, list(notes))
+
+
+def _letter(k: int) -> str:
+    """a, b, ..., z, aa, ab, ...: as a list numbered by letters counts."""
+    return (_letter(k // 26 - 1) if k >= 26 else "") + chr(ord("a") + k % 26)
 
 
 def _left_out(by_key: Mapping[tuple[str, str, str], Mapping[int, Cell]]) -> list[LeftOut]:
@@ -354,7 +357,7 @@ def _score(column: Column, cell: Cell | None, standing: str, decimals: int | Non
     mean, half = words.spread(i.mean, i.half, decimals) if i.half else (words.quantity(i.mean, cell.unit), "")
     half = f"{half or 0} ≈" if i.approximate else half
     note, title = _note(cell, i.n, seeds), _title(column, cell, i)
-    return Score("value", column.label, mean, half, standing, note=note, title=title, value=i.mean)
+    return Score("value", column.label, mean, half, standing, note=note, title=title, order=f"{i.mean:.8e}")
 
 
 def _title(column: Column, cell: Cell, i: Interval) -> str:
