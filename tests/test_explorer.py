@@ -310,6 +310,7 @@ def test_a_run_of_before_says_that_it_has_none(tmp_path):
     text = section(report.render([folder]).read_text("utf-8"), "explorer")
     assert "Not drawn: this run recorded no explorer of ae." in prose(text)
     assert "explorer-data" not in text
+    assert "slider" not in prose(text)
 
 
 def test_without_the_data_the_codes_are_still_walked(tmp_path):
