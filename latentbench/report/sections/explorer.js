@@ -1,13 +1,13 @@
 "use strict";
 // Decoders in plain JavaScript, and the hands that move a code. What the parts of the data are: explorer.py.
 (() => {
-  const held = document.querySelector("script.explorer-data");
-  if (!held) return;
+  const source = document.querySelector("script.explorer-data");
+  if (!source) return;
   const { say } = latentbench;
   const section = document.getElementById("explorer");
   const find = (css, from = section) => from.querySelector(css);
   const all = (css, from = section) => [...from.querySelectorAll(css)];
-  const data = JSON.parse(held.textContent);
+  const data = JSON.parse(source.textContent);
   const FRAMES = 11, STEPS = 40, SLIDERS = 8, MOST = 32, REACH = 4;
 
   /* numbers */
@@ -166,7 +166,7 @@
   function show(canvas, m, values, label) {
     const large = canvas.classList.contains("walk-large"), [w, h] = large && isChart(m) ? [640, 472] : sizeOf(m);
     paint(resized(canvas, w, h), m, values, 0, w, h, large);
-    canvas.setAttribute("aria-label", label);
+    mark(canvas, "aria-label", label);
   }
   const sheets = new Map();
   /** Draw a tile of a sheet of pictures, now or when the sheet is there. */
@@ -182,6 +182,10 @@
     if (image.complete && image.naturalWidth) put();
     else decoded.then(put, () => {});
   }
+
+  /** Set a text or an attribute where it changes: each change costs a layout of the page. */
+  const write = (element, text) => { if (element.textContent !== text) element.textContent = text; };
+  const mark = (element, name, text) => { if (element.getAttribute(name) !== text) element.setAttribute(name, text); };
 
   /* what is chosen: the model, the code z, the two ends (places among the model's codes), how z came about */
   const now = { m: null, z: [], a: 0, b: 0, t: 0, how: "line", draws: 0, sampler: "" };
@@ -221,13 +225,15 @@
     none.hidden = sliders.length > 0;
     none.textContent = say("walk_none");
   }
-  function setSliders() {
+  /** Put the sliders where the code is, but for the one that is ``held`` by hand. */
+  function setSliders(held) {
     const m = now.m;
     for (const { dim, input, output } of sliders) {
       const units = m.spread[dim] > 0 ? (now.z[dim] - m.mean[dim]) / m.spread[dim] : 0;
-      input.value = m.weight ? units : m.steps.reduce((best, s, k) => (Math.abs(s - units) < Math.abs(m.steps[best] - units) ? k : best), 0);
-      output.textContent = signed(units);
-      input.setAttribute("aria-valuetext", say("walk_units", { value: signed(units) }));
+      const value = m.weight ? units : m.steps.reduce((best, s, k) => (Math.abs(s - units) < Math.abs(m.steps[best] - units) ? k : best), 0);
+      if (input !== held) input.value = value;
+      write(output, signed(units));
+      mark(input, "aria-valuetext", say("walk_units", { value: signed(units) }));
     }
   }
 
@@ -241,7 +247,7 @@
     const m = now.m, units = m.weight ? Number(input.value) : m.steps[input.value];
     now.z[dim] = m.mean[dim] + units * m.spread[dim];
     now.how = "hand";
-    showPoint();
+    showPoint(input);
   }
 
   const described = () => {
@@ -251,22 +257,22 @@
     if (now.t === 0) return imageName(now.m, now.a);
     return now.t === 1 ? imageName(now.m, now.b) : say("walk_between", { share: `${Math.round(100 * now.t)} %` });
   };
-  function showPoint() {
+  function showPoint(held) {
     const m = now.m, large = find(".walk-large"), near = find(".walk-near");
     const what = say("walk_decoded", { what: m.weight ? described() : now.how === "mean" ? say("walk_mean") : say("walk_moved") });
-    find(".walk-what").textContent = what;
-    setSliders();
+    write(find(".walk-what"), what);
+    setSliders(held);
     if (!m.weight) {
-      near.textContent = "";
+      write(near, "");
       const [x, y] = [0, 1].map((k) => (sliders[k] ? Number(sliders[k].input.value) : 0));
       tile(large, m.frames, m.tile, x, m.rows - 1 - y);
-      large.setAttribute("aria-label", what);
+      mark(large, "aria-label", what);
       return;
     }
     const { decode, nearest } = live(m), [k, distance] = nearest(now.z);
     show(large, m, decode(now.z), what);
     const image = imageName(m, k);
-    near.textContent = m.radius > 0 ? say("walk_near", { image, distance: (distance / m.radius).toFixed(2) }) : say("walk_nearest", { image });
+    write(near, m.radius > 0 ? say("walk_near", { image, distance: (distance / m.radius).toFixed(2) }) : say("walk_nearest", { image }));
   }
 
   const between = (a, b, t) => Array.from(a, (v, j) => (1 - t) * v + t * b[j]);

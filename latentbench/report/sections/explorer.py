@@ -26,8 +26,8 @@ from latentbench.report.templates import script_data
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 
-BUDGET = 750_000
-"""Weights of decoders in a page, all models together: 2 MB of it."""
+BUDGET = 560_000
+"""Weights of decoders in a page, all models together: 1.5 MB of it, two decoders of MNIST's size."""
 WIDE = 1024
 """Latent dimensions up to which a page holds the codes."""
 STEPS = 32_767
