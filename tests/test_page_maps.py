@@ -16,7 +16,7 @@ from fakes import fake_encoding, latent_encoding, normal, value
 from synthetic_run import Synthetic, build, hole_share
 from test_report_browser import CHROMIUM, OUTSIDE, PLACE, Visit, browser  # noqa: F401 - a fixture
 
-from latentbench import report
+from latentbench import records, report
 from latentbench.geometry.neighbours import distances
 from latentbench.measuring import artifacts
 from latentbench.measuring.map_points import points
@@ -410,6 +410,31 @@ def test_the_priors_draws_are_laid_over(visit):
     page_.locator('.overlays input[value="lost"]').check()
     assert page_.evaluate(seen, "lost") == [True, True]
     assert visit.complaints == []
+
+
+@in_browser
+def test_draws_stand_at_their_own_places_where_the_map_is_the_space(browser, tmp_path):  # noqa: F811
+    built = build(tmp_path / "plane", Synthetic(seeds=1, latent_dim=2))
+    rows = records.read(built / "records.jsonl")
+    own = [
+        replace(r, detail={**r.detail, "neighbours": 0}) if (r.kind, r.metric) == ("artifact", "map") else r
+        for r in rows
+    ]
+    records.write(built / "records.jsonl", own)
+    opened = Visit(browser, report.render([built]))
+    page_ = opened.page
+    draws = folder.load([built])[0].artifact("points", "ae").arrays
+    seen = """name => { const r = Bokeh.documents[0].roots()[0].renderers.find(r => r.name === name);
+      const d = r.data_source.data; return [r.visible, Array.from(d.get ? d.get('x') : d.x), r.glyph.size.field || null]; }"""
+    for name, some in (("draws", ~draws["draws_in_holes"]), ("lost", draws["draws_in_holes"])):
+        page_.locator(f'.overlays input[value="{name}"]').check()
+        visible, x, field = page_.evaluate(seen, name)
+        assert visible
+        assert x == pytest.approx(draws["draws_at"][some, 0].tolist())
+        assert field is None
+    page_.wait_for_timeout(200)
+    assert opened.complaints == []
+    opened.close()
 
 
 @in_browser

@@ -1,7 +1,6 @@
 "use strict";
 (() => {
-  // The texts of this section bear its name.
-  const say = (name, places) => latentbench.say(`map_${name}`, places);
+  const { say } = latentbench;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const alive = [];
 
@@ -61,12 +60,17 @@
     // Colour.
     const select = box.querySelector("select.colour");
     const scale = box.querySelector(".scale");
+    const counted = {
+      error: (value) => say("map_error", { value }),
+      confidence: (value) => say("map_confidence", { value }),
+      kl: (value) => say("map_kl", { value }),
+    };
     const told = (i, name, k) => {
       const of = values[i][name];
       if (!of) return "";
-      if (NUMBERS.includes(name)) return say(name, { value: short(of[k]) });
-      if (name === "valid") return say(of[k] ? "valid" : "refused");
-      return say(of[k] ? "copied" : "own");
+      if (NUMBERS.includes(name)) return counted[name](short(of[k]));
+      if (name === "valid") return of[k] ? say("map_valid") : say("map_refused");
+      return of[k] ? say("map_copied") : say("map_own");
     };
     const paint = () => {
       const by = select ? select.value : "class";
@@ -101,14 +105,14 @@
       if (numbers) {
         bar.style.background = `linear-gradient(90deg, ${[0, 0.25, 0.5, 0.75, 1].map((s) => ramp(data.scale, s)).join()})`;
         const last = short(high);
-        for (const text of [short(low), short((low + high) / 2), high < all.at(-1) ? say("at_most", { value: last }) : last]) {
+        for (const text of [short(low), short((low + high) / 2), high < all.at(-1) ? say("map_at_most", { value: last }) : last]) {
           const end = document.createElement("span");
           end.textContent = text;
           ends.append(end);
         }
       } else {
-        for (const [colour, text] of by === "valid" ? [[yes, say("valid")], [no, say("refused")]]
-          : [[yes, say("copied")], [no, say("own")]]) {
+        for (const [colour, text] of by === "valid" ? [[yes, say("map_valid")], [no, say("map_refused")]]
+          : [[yes, say("map_copied")], [no, say("map_own")]]) {
           const end = document.createElement("span");
           const dot = document.createElement("i");
           dot.style.background = colour;
@@ -120,9 +124,9 @@
         const item = document.createElement("li");
         const v = of[i];
         const sum = v ? v.reduce((a, b) => a + b, 0) : 0;
-        item.textContent = !v ? say("unknown", { model })
-          : numbers ? say("mean", { model, value: short(sum / count) })
-          : say("counted", { model, n: sum, m: count }) + " " + say(by === "valid" ? "valid" : "copied");
+        item.textContent = !v ? say("map_unknown", { model })
+          : numbers ? say("map_mean", { model, value: short(sum / count) })
+          : say("map_counted", { model, n: sum, m: count }) + " " + (by === "valid" ? say("map_valid") : say("map_copied"));
         return item;
       }));
     };
@@ -172,12 +176,14 @@
     for (const check of box.querySelectorAll(".overlays input")) {
       check.addEventListener("change", () => {
         parts(check.value).forEach((r, i) => {
-          const counted = made[check.value + i];
-          if (counted) {
+          // On a map that is the latent space itself draws have places, and a source, of their own.
+          const placed = r.data_source !== points;
+          const column = placed ? null : made[check.value + i];
+          if (column) {
             for (const glyph of glyphs(r)) glyph.size = { field: check.value + i };
           }
-          r.visible = check.checked && Boolean(counted || r.data_source !== points);
-          if (r.visible && !counted) widen(i, r.data_source);
+          r.visible = check.checked && (placed || Boolean(column));
+          if (r.visible && placed) widen(i, r.data_source);
         });
       });
     }
@@ -223,13 +229,13 @@
     const clear = pinned.querySelector("button");
     const line = pinned.querySelector(".told");
     const hint = line.textContent;
-    const title = (k) => (called(k) ? say("image", { index: index[k], name: called(k) }) : say("unnamed", { index: index[k] }));
+    const title = (k) => (called(k) ? say("map_image", { index: index[k], name: called(k) }) : say("map_unnamed", { index: index[k] }));
     const tell = (k) => [title(k), ...data.labels.map((model, i) => {
       const known = ["error", "valid", "confidence", "kl"].map((name) => told(i, name, k)).filter(Boolean);
-      if (values[i].copied && values[i].copied[k]) known.push(say("copied"));
-      if (values[i].draws) known.push(say("draws", { n: values[i].draws[k] }));
-      return known.length ? say("of_model", { model, values: known.join(say("comma")) }) : "";
-    }).filter(Boolean)].join(say("semicolon"));
+      if (values[i].copied && values[i].copied[k]) known.push(say("map_copied"));
+      if (values[i].draws) known.push(say("map_draws", { n: values[i].draws[k] }));
+      return known.length ? say("map_of_model", { model, values: known.join(say("map_comma")) }) : "";
+    }).filter(Boolean)].join(say("map_semicolon"));
     let here = null;
     let active = 0;
     const move = (k) => {
@@ -252,7 +258,7 @@
     const show = () => {
       const chosen = [...points.selected.indices];
       list.replaceChildren(...chosen.slice(0, 24).map(thumbnail));
-      line.textContent = chosen.length > 24 ? say("many", { n: chosen.length }) : chosen.length === 1 ? tell(chosen[0]) : chosen.length ? "" : hint;
+      line.textContent = chosen.length > 24 ? say("map_many", { n: chosen.length }) : chosen.length === 1 ? tell(chosen[0]) : chosen.length ? "" : hint;
       clear.hidden = chosen.length === 0;
       if (chosen.length === 1 && chosen[0] !== here) move(chosen[0]);
       if (told_by === null) {
@@ -277,7 +283,7 @@
       if (event.key !== "Enter" || find.value === "") return;
       event.preventDefault();
       const k = index.indexOf(Number(find.value));
-      if (k < 0) line.textContent = say("no_image", { index: find.value });
+      if (k < 0) line.textContent = say("map_no_image", { index: find.value });
       else { move(k); points.selected.indices = [k]; }
     });
     const turns = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
