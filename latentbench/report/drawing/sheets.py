@@ -12,7 +12,6 @@ from latentbench.report.drawing import images
 from latentbench.report.drawing.svg import drawing, tag, text
 from latentbench.report.folder import Array
 
-
 TILE = 32
 """Pixels of the shorter side of a tile with a gap around it, at least."""
 
