@@ -64,32 +64,37 @@ def cut(artifact: Artifact, m: int, label: str, d: int) -> Markup:
     grid, empty = artifact.need("grid"), artifact.need("hole").astype(bool)
     mu, reach = np.nan_to_num(artifact.need("mu")), float(artifact.detail.get("reach") or 1.0)
     x, y = Axis(-reach, reach, 0, SIDE), Axis(-reach, reach, SIDE, 0)
-    unit = (x(reach) - x(-reach)) / (2 * reach)
-    parts: list[Markup] = [
-        sheets.picture(sheets.mosaic(grid, gap=True), 0, 0, SIDE, SIDE),
-        _hatched(empty, digest(label)),
-    ]
-    away, centre = float(artifact.detail.get("away", 0.0)), artifact.detail.get("origin") or (0.0, 0.0)
-    if away < math.sqrt(d):
-        parts.append(_arc(x(float(centre[0])), y(float(centre[1])), unit * math.sqrt(d - away**2)))
+    unit = SIDE / (2 * reach)
+    parts: list[Markup] = [sheets.picture(sheets.mosaic(grid, gap=True), 0, 0, SIDE, SIDE)]
+    parts += [_hatched(empty, digest(label)), sphere(artifact, d)]
     sigma = np.nan_to_num(artifact.need("sigma")) if "sigma" in artifact else np.zeros_like(mu)
     for p, s in zip(mu, sigma, strict=True):
-        px, py = x(float(p[0])), y(float(p[1]))
-        rx, ry = (min(max(3.0, unit * float(v)), 1.5 * SIDE) for v in s)  # larger ones cover the drawing all the same
-        parts.append(tag("ellipse", cx=px, cy=py, rx=rx, ry=ry, class_=f"posterior-cloud {model_class(m)}"))
-        parts.append(tag("circle", cx=px, cy=py, r=5, class_="code"))
+        rx, ry = (max(3.0, unit * float(v)) for v in s)
+        parts.append(_arc(x(float(p[0])), y(float(p[1])), rx, ry, f"posterior-ring {model_class(m)}"))
+    parts += [tag("circle", cx=x(float(p[0])), cy=y(float(p[1])), r=5, class_="code") for p in mu]
     frame = tag("rect", x=0.5, y=0.5, width=SIDE - 1, height=SIDE - 1, class_="frame")
     inside = clipped(label, (0, 0, SIDE, SIDE), *parts)
     return drawing(SIDE, SIDE, *inside, frame, label=label, class_=f"plane cut {model_class(m)}")
 
 
-def _arc(cx: float, cy: float, radius: float) -> Markup:
-    """What of a circle lies on a plane's drawing."""
-    turn = np.linspace(0, 2 * math.pi, 361)
-    px, py = cx + radius * np.cos(turn), cy + radius * np.sin(turn)
+def sphere(artifact: Artifact, d: int) -> Markup:
+    """Where a cut of a model of ``d`` dimensions meets the sphere of radius sqrt(d); nothing where it does not meet it in
+    what is drawn."""
+    unit, away = SIDE / (2 * float(artifact.detail.get("reach") or 1.0)), float(artifact.detail.get("away", 0.0))
+    if away >= math.sqrt(d):
+        return Markup("")
+    a, b = (float(v) for v in artifact.detail.get("origin") or (0.0, 0.0))
+    radius = unit * math.sqrt(d - away**2)
+    return _arc(SIDE / 2 + unit * a, SIDE / 2 - unit * b, radius, radius, "prior contour")
+
+
+def _arc(cx: float, cy: float, rx: float, ry: float, class_: str) -> Markup:
+    """What of an ellipse lies on a plane's drawing."""
+    turn = np.linspace(0, 2 * math.pi, 181)
+    px, py = cx + rx * np.cos(turn), cy + ry * np.sin(turn)
     inside = (np.abs(px - SIDE / 2) <= SIDE / 2) & (np.abs(py - SIDE / 2) <= SIDE / 2)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], inside.astype(int), [0]])))
-    runs = [polyline(px[a:b], py[a:b], "prior contour") for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    runs = [polyline(px[a:b], py[a:b], class_) for a, b in zip(edges[::2], edges[1::2], strict=True)]
     return Markup("").join(runs)
 
 

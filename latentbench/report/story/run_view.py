@@ -116,10 +116,14 @@ class RunView:
     @staticmethod
     def _prior(artifact: Artifact, d: int) -> str:
         away, usual = float(artifact.detail.get("away", 0.0)), math.sqrt(d)
-        if away >= usual:
-            return say("The plane passes 0 at {away}, beyond √{d}, where draws of N(0, I) usually lie.",
-                       away=words.number(away, 1), d=d)  # fmt: skip
-        return say("Dashed: √{d} from 0, where draws of N(0, I) usually lie.", d=d)
+        if pictures.sphere(artifact, d):
+            return say("Dashed: √{d} from 0, where draws of N(0, I) usually lie.", d=d)
+        text = marked(
+            "The plane passes 0 at {away}, beyond √{d}, where draws of N(0, I) usually lie."
+            if away >= usual
+            else "No place of it is √{d} from 0, where draws of N(0, I) usually lie."
+        )
+        return say(text, away=words.number(away, 1), d=d)
 
     def curves(self, term: str, models: Sequence[str], title: str) -> Figure:
         """A loss term over epochs of some models, a line a seed."""
