@@ -254,6 +254,9 @@ class Run(BaseModel):
         False, alias="json", description="print a machine-readable result on stdout"
     )
     quiet: Annotated[bool, ExecutionOption()] = Field(False, description="no progress, only the result")
+    verbose: Annotated[bool, ExecutionOption()] = Field(
+        False, description="a line as each step begins and ends, with its time, instead of bars"
+    )
     open_report: Annotated[bool, ExecutionOption()] = Field(
         False, alias="open", description="open the report in the browser when done"
     )
