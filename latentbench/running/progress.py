@@ -44,6 +44,7 @@ class Doing:
         self.begun: dict[str, float] = {}
         self.done: dict[str, str] = {}
         self.epochs: dict[tuple[str, int], Mapping[str, Any]] = {}
+        self.diverged: set[tuple[str, int]] = set()
         self._start = time.monotonic()
 
     def heard(self, message: Mapping[str, Any]) -> None:
@@ -51,6 +52,8 @@ class Doing:
         if (cell := message.get("progress")) is not None:
             if "epoch" in cell:
                 self.epochs[cell["model"], cell["seed"]] = cell
+            elif cell.get("diverged"):
+                self.diverged.add((cell["model"], cell["seed"]))
         elif "begun" in message:
             self.begun[message["begun"]] = time.monotonic()
         elif message["unit"] in self.units:
@@ -75,7 +78,8 @@ class Doing:
         cells = self._cells(unit)
         if unit.kind != "train" or not cells:
             return 0.0
-        return 0.9 * sum(c["epoch"] / max(c["epochs"], 1) for c in cells) / max(len(unit.seeds), 1)
+        parts = [float(c["epoch"]) / max(int(c["epochs"]), 1) for c in cells]
+        return 0.9 * sum(parts) / max(len(unit.seeds), 1)
 
     def _cells(self, unit: Unit) -> list[Mapping[str, Any]]:
         text = unit.models[0].text if len(unit.models) == 1 else ""
@@ -99,16 +103,15 @@ class Doing:
         cells = self._cells(unit)
         if unit.kind == "train" and cells:
             cell = max(cells, key=lambda c: c["epoch"])
-            return (
-                f"epoch {cell['epoch']} of at most {cell['epochs']}, loss {cell['loss']:.4g}, validation {cell['val']:.4g}"
-            )
+            return f"epoch {cell['epoch']} of at most {cell['epochs']}, loss {cell['loss']:.4g}, validation {cell['val']:.4g}"
         if unit.kind == "measure" and (stopped := self.stopped(unit)):
             return f"stopped early ({stopped}), measuring"
         return ""
 
     def stopped(self, unit: Unit) -> str:
         """At which epochs the seeds of a unit stopped before the last; empty where none did."""
-        epochs = sorted({c["epoch"] for c in self._cells(unit) if c["epoch"] < c["epochs"]})
+        whole = [c for c in self._cells(unit) if (c["model"], c["seed"]) not in self.diverged]
+        epochs = sorted({c["epoch"] for c in whole if c["epoch"] < c["epochs"]})
         if not epochs:
             return ""
         return f"epoch {epochs[0]}" if len(epochs) == 1 else f"epochs {epochs[0]} to {epochs[-1]}"
