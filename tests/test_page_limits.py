@@ -80,8 +80,9 @@ def test_axe_finds_nothing(browser, page_file, size, scheme):  # noqa: F811
 
 CUT = """() => {
   const wide = e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== 'visible';
+  const hidden = e => getComputedStyle(e).clipPath !== 'none';
   const beyond = e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1;
-  return [...document.querySelectorAll('body *')].filter(e => e.checkVisibility() && !e.closest('nav.contents, .skip, .unseen, .bk-Figure')
+  return [...document.querySelectorAll('body *')].filter(e => e.checkVisibility() && !hidden(e) && !e.closest('nav.contents, .skip, .unseen, .bk-Figure')
     && !(e instanceof SVGElement && e.tagName !== 'svg') && (beyond(e) || wide(e))).map(e => e.tagName + '.' + e.className + ' in ' + e.closest('section, header')?.id);
 }"""
 

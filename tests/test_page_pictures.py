@@ -476,7 +476,7 @@ class TestBrowser:
         assert pair.locator("output").inner_text() == "frame 11 of 16"
         for k in range(pair.locator(".path").count()):
             path = pair.locator(".path").nth(k)
-            ruling = path.locator(".film.walk .ticks li").nth(10)
+            ruling = path.locator(".film.walk .ticks span").nth(10)
             assert path.locator(".large canvas").first.get_attribute("aria-label") == ruling.get_attribute("title")
             assert path.locator(".large span").first.inner_text() == ruling.get_attribute("data-word")
             same = path.evaluate(

@@ -5,7 +5,7 @@
     const films = [...pair.querySelectorAll(".large > div")].map((large) => {
       const path = large.closest(".path"), film = path.querySelector(`.film.${large.dataset.film}`);
       return { path, frames: Number(path.dataset.frames), canvas: large.querySelector("canvas"), word: large.querySelector("span"),
-        strip: film.querySelector("img"), rulings: film.querySelectorAll(".ticks li") };
+        strip: film.querySelector("img"), rulings: film.querySelectorAll(".ticks span") };
     });
     const show = () => {
       said.value = latentbench.say("path_frame", { n: range.value, of });
