@@ -279,7 +279,7 @@ raise Undefined("l {m}", "undefined.l", m=1); raise Undefined(e.lack("train")); 
 
 def test_babel_finds_texts_of_every_kind():
     found = extraction.texts(extraction.needed())
-    assert {(None, "Scores"), (None, "Words used here"), (None, "mean squared error of the decoded posterior mean, per pixel"),
+    assert {(None, "Scores"), (None, "In four sentences"), (None, "mean squared error of the decoded posterior mean, per pixel"),
             (None, ("reads {label} for {n} frame", "reads {label} for {n} frames")), ("needs.labels", "needs labels")} <= found.keys()  # fmt: skip
     codes = [context for context, _ in found if context]
     assert sorted(codes) == sorted(set(codes)), "a code stands for one reason"
@@ -409,7 +409,7 @@ def test_a_chinese_page_is_chinese(folder, tmp_path):
     text = report.render([folder], tmp_path / "zh.html", "zh").read_text("utf-8")
     assert '<html lang="zh-CN">' in text
     shown = " ".join(Prose(text).found)
-    for word in ("解码连续性", "先验完备性", "后验", "评判器", "隐空间", "配对差", "置信区间"):
+    for word in ("解码连续性", "先验完备性", "后验", "评判器", "隐空间", "按种子配对", "置信区间"):
         assert word in shown
     assert json.loads(re.search(r'data-texts="([^"]*)"', text)[1].replace("&#34;", '"'))["copied"] == "已复制"
 

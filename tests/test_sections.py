@@ -92,12 +92,12 @@ def test_the_order_of_the_page():
     orders = [s.order for s in page.SECTIONS]
     assert orders == sorted(orders)
     assert len(set(orders)) == len(orders)
-    assert [s.id for s in page.SECTIONS][:4] == ["story", "verdict", "samples", "scores"]
+    assert [s.id for s in page.SECTIONS][:4] == ["story", "verdict", "differences", "samples"]
 
 
 def test_the_navigation_is_made_of_the_sections_that_are_shown(runs):
     text = page.html(runs)
-    assert links(text) == [s.id for s in page.SECTIONS if s.title and s.id not in ("story", "columns")]
+    assert links(text) == [s.id for s in page.SECTIONS if s.title and s.id not in ("story", "columns", "differences")]
     ids = re.findall(r' id="([^"]+)"', text)
     assert [i for i in ids if i in links(text)] == links(text)
 
