@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
 from dataclasses import replace
 
@@ -120,7 +121,9 @@ def test_nobody_is_best_without_a_rival(tmp_path, cause):
     assert {s.standing for s in gain.row.scores} == {""}
     if cause != "skipped":
         part = section(report.render([run]).read_text("utf-8"), "scores")
-        assert not re.search(r'is-ahead|class="standing (best|tied)">[^<]*</span> *</span>', part.split('class="heads"')[1])
+        assert not re.search(
+            r'is-ahead|class="standing (best|tied)">[^<]*</span> *</span>', part.split('class="heads"')[1]
+        )
 
 
 def test_a_mark_of_a_collapsed_model_is_never_made(tmp_path):
@@ -134,7 +137,11 @@ def test_a_mark_of_a_collapsed_model_is_never_made(tmp_path):
 
 
 def test_an_axis_holds_what_stands_on_it_and_its_names_stand_apart():
-    lines = [figures.ScoreLine(0, 0.4, 0.35, 0.45), figures.ScoreLine(1, None, None, None), figures.ScoreLine(2, 0.9, 0.2, 1.4)]
+    lines = [
+        figures.ScoreLine(0, 0.4, 0.35, 0.45),
+        figures.ScoreLine(1, None, None, None),
+        figures.ScoreLine(2, 0.9, 0.2, 1.4),
+    ]
     marks = [figures.AxisMark(r, n, v) for r, n, v in (
         ("floor", "noise", 0.0), ("floor", "shuffled pixels", 0.01), ("baseline", "PCA", 0.4), ("ceiling", "real images", 0.41),
     )]  # fmt: skip
@@ -145,7 +152,7 @@ def test_an_axis_holds_what_stands_on_it_and_its_names_stand_apart():
     texts = re.findall(r'<text x="([\d.]+)"[^>]*>([^<]*)</text>', drawn)
     assert ("shuffled pixels 0.01" in {t for _, t in texts}, "noise 0" in {t for _, t in texts}) == (True, False)
     spans = sorted((float(x) - 3.6 * len(t), float(x) + 3.6 * len(t)) for x, t in texts)
-    assert all(a[1] < b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in itertools.pairwise(spans))
 
 
 def test_a_value_beyond_the_bounds_that_are_usual_for_a_share_is_on_the_axis(tmp_path):
@@ -257,7 +264,9 @@ def test_how_a_training_ended_is_told_by_its_epochs(tmp_path, lengths, limit, wo
     plot, about = training.training(columns(runs)[0])
     assert words in plot
     assert "best: 70 to 80" in plot
-    assert about.endswith(f"{min(lengths)} to {max(lengths)} epochs" if len(set(lengths)) > 1 else f"{lengths[0]} epochs")
+    assert about.endswith(
+        f"{min(lengths)} to {max(lengths)} epochs" if len(set(lengths)) > 1 else f"{lengths[0]} epochs"
+    )
 
 
 def test_a_best_epoch_that_is_not_recorded_is_not_marked(tmp_path):
@@ -438,7 +447,9 @@ def test_nothing_is_cut_where_every_fold_is_open(browser, tmp_path, size):  # no
     models = ("ae", "vae", *(f"vae:depth=0:beta={b}" for b in range(5)), "package.module:ALongModelName:width=64")
     one = build(tmp_path / "eight", Synthetic(models, seeds=2, without=BARE))
     two = build(tmp_path / "other", Synthetic(seeds=3, without=BARE, dataset="mnist"))
-    opened = Visit(browser, report.render([one, two], tmp_path / "both.html"), viewport={"width": size[0], "height": size[1]})
+    opened = Visit(
+        browser, report.render([one, two], tmp_path / "both.html"), viewport={"width": size[0], "height": size[1]}
+    )
     opened.page.evaluate("() => { for (const fold of document.querySelectorAll('details')) fold.open = true; }")
     assert opened.page.evaluate("() => document.documentElement.scrollWidth") <= size[0]
     assert opened.page.evaluate(OUTSIDE) == []

@@ -63,7 +63,9 @@ AXIS, LINE = 400, 20
 """Width of the axis that models share, and the height of each one's line."""
 
 
-def score_lines(lines: Sequence[ScoreLine], axis: tuple[float, float], beside: Sequence[AxisMark], label: str) -> Markup:
+def score_lines(
+    lines: Sequence[ScoreLine], axis: tuple[float, float], beside: Sequence[AxisMark], label: str
+) -> Markup:
     """All models on one axis, a line each: the band is the interval, the marker the mean. Dotted: floors and null values,
     solid: ceilings, dashed under a hollow triangle: baselines; of the floors the highest is named."""
     top, bottom = 5.0, 5.0 + LINE * len(lines)
@@ -84,9 +86,13 @@ def score_lines(lines: Sequence[ScoreLine], axis: tuple[float, float], beside: S
         parts.append(line(0, y, AXIS, y, "track"))
         if one.low is not None and one.high is not None:
             a, b = place(one.low), place(one.high)
-            parts.append(tag("rect", x=a, y=y - 4, width=max(b - a, 1.0), height=8, rx=2, class_=f"band {model_class(one.m)}"))
+            parts.append(
+                tag("rect", x=a, y=y - 4, width=max(b - a, 1.0), height=8, rx=2, class_=f"band {model_class(one.m)}")
+            )
         if one.mean is not None:
-            parts.append(marks(np.array([place(one.mean)]), np.array([y]), marker(one.m), 4.2, f"dot {model_class(one.m)}"))
+            parts.append(
+                marks(np.array([place(one.mean)]), np.array([y]), marker(one.m), 4.2, f"dot {model_class(one.m)}")
+            )
     names = _axis_names(axis, beside)
     parts += [text(at, bottom + 13, name, "tick", "middle") for at, name in _apart(names, place)]
     return drawing(AXIS, bottom + 17, *parts, label=label, class_="score-axis")

@@ -388,7 +388,8 @@ def _headlines(measures: Sequence[Measure], columns: Sequence[Column]) -> list[H
     for m in measures:
         if m.split in ("test", ""):
             first.setdefault(m.metric, m)
-    chosen = [m for names in HEADLINES if (m := next((first[n] for n in names if n in first), None))]
+    asked = (next((first[n] for n in names if n in first), None) for names in HEADLINES)
+    chosen = [m for m in asked if m is not None]
     declared = [m for m in first.values() if _defined(columns, m.metric).get("headline") and m not in chosen]
     chosen = [*chosen, *declared][:ROWS] or list(first.values())[:ROWS] or list(measures)[:ROWS]
     return [_headline(m, columns) for m in chosen]
@@ -412,7 +413,9 @@ def _headline(m: Measure, columns: Sequence[Column]) -> Headline:
     if noun == m.metric:
         noun = (say(str(definition.get("summary", ""))) or words.own_definition(m.metric)).partition(";")[0]
     plot = _axis_of(m, drawn, columns, noun or m.metric)
-    return Headline(m.row, noun[:1].upper() + noun[1:], plot, drawn, len(columns) - len(drawn), list(dict.fromkeys(notes)))
+    return Headline(
+        m.row, noun[:1].upper() + noun[1:], plot, drawn, len(columns) - len(drawn), list(dict.fromkeys(notes))
+    )
 
 
 def _axis_of(m: Measure, drawn: Sequence[int], columns: Sequence[Column], name: str) -> Markup:
@@ -433,7 +436,9 @@ def _axis_of(m: Measure, drawn: Sequence[int], columns: Sequence[Column], name: 
         for k, c in cells
     ]
     beside = words.commas(say("{name} {value}", name=x.name, value=words.tidy(x.value)) for x in marks)
-    label = say("{measure} on an axis from {low} to {high}", measure=name, low=words.tidy(scale[0]), high=words.tidy(scale[1]))
+    label = say(
+        "{measure} on an axis from {low} to {high}", measure=name, low=words.tidy(scale[0]), high=words.tidy(scale[1])
+    )
     return figures.score_lines(lines, scale, marks, label + (say("; marked: {marks}", marks=beside) if beside else ""))
 
 

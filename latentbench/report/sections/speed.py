@@ -156,7 +156,10 @@ def fastest_of(columns: Sequence[Column]) -> list[Fastest]:
             best |= {place for place, c in of_run.items() if len(lead) == 1 and c.model in lead}
         kind = metric.removeprefix("throughput.")
         title = say(KINDS.get(kind, (kind, ""))[0])
-        rates = [(words.engineering(c.interval.mean if c.interval else None), place in best) for place, c in sorted(row.items())]
+        rates = [
+            (words.engineering(c.interval.mean if c.interval else None), place in best)
+            for place, c in sorted(row.items())
+        ]
         if best:
             out.append(Fastest(f"{title} ({device})" if device else title, max(whole), rates))
     return out
