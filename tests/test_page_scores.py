@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
 from dataclasses import replace
 
@@ -151,7 +152,7 @@ def test_an_axis_holds_what_stands_on_it_and_its_names_stand_apart():
     texts = re.findall(r'<text x="([\d.]+)"[^>]*>([^<]*)</text>', drawn)
     assert ("shuffled pixels 0.01" in {t for _, t in texts}, "noise 0" in {t for _, t in texts}) == (True, False)
     spans = sorted((float(x) - 3.6 * len(t), float(x) + 3.6 * len(t)) for x, t in texts)
-    assert all(a[1] < b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in itertools.pairwise(spans))
 
 
 def test_a_value_beyond_the_bounds_that_are_usual_for_a_share_is_on_the_axis(tmp_path):

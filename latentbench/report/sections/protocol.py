@@ -196,8 +196,8 @@ def _judge(run: RunFolder) -> tuple[list[JudgeRow], list[str]]:
         by_judge = {c.model: c for c in rows if c.metric == metric}
         values = [_judge_value(by_judge.get(j)) for j in judges]
         if metric in JUDGE_ROWS:
-            title, about = JUDGE_ROWS[metric]
-            out.append(JudgeRow(say(title), say(about), values))
+            title, about = map(say, JUDGE_ROWS[metric])
+            out.append(JudgeRow(title, about, values))
             continue
         detail = {k: v for c in by_judge.values() for d in c.details.values() for k, v in d.items()}
         title = words.junk(metric.removeprefix("judge.pass."))

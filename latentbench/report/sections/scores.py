@@ -388,8 +388,8 @@ def _headlines(measures: Sequence[Measure], columns: Sequence[Column]) -> list[H
     for m in measures:
         if m.split in ("test", ""):
             first.setdefault(m.metric, m)
-    found = (next((first[n] for n in names if n in first), None) for names in HEADLINES)
-    chosen = [m for m in found if m]
+    asked = (next((first[n] for n in names if n in first), None) for names in HEADLINES)
+    chosen = [m for m in asked if m is not None]
     declared = [m for m in first.values() if _defined(columns, m.metric).get("headline") and m not in chosen]
     chosen = [*chosen, *declared][:ROWS] or list(first.values())[:ROWS] or list(measures)[:ROWS]
     return [_headline(m, columns) for m in chosen]
