@@ -18,7 +18,7 @@ import latentbench as lb
 from latentbench import artifact_schema, records, report
 from latentbench.core import Encoding
 from latentbench.measuring import artifacts
-from latentbench.measuring.explorer import GRID, NUMBERS
+from latentbench.measuring.explorer import COARSE, GRID, NUMBERS
 from latentbench.measuring.plain_decoder import FUNCTIONS, chains, plain
 from latentbench.metrics.samplers import fitted
 from latentbench.models.ae import Autoencoder
@@ -175,6 +175,17 @@ def test_of_a_decoder_that_is_too_large_or_no_chain_there_is_a_grid():
     assert "weight" not in arrays
     assert "weights" not in detail
     assert arrays["grid"].shape == (GRID, GRID, 28, 28)
+
+
+def test_the_grid_of_large_images_is_coarse_and_averaged_down_in_the_page(tmp_path):
+    model = Autoencoder((3, 80, 80), 4, net="conv", depth=1, width=4).eval()
+    arrays, detail = artifacts.explorer(encoding(model, normal(10, 3, 80, 80).sigmoid(), train=False), [model])
+    assert arrays["grid"].shape == (COARSE, COARSE, 80, 80, 3)
+    assert detail["steps"][COARSE // 2] == 0
+    large = np.arange(200 * 100).reshape(1, 1, 200, 100) % 251
+    small = shown._reduced(large.astype(np.uint8))
+    assert small.shape == (1, 1, 66, 33)
+    assert small[0, 0, 0, 0] == round(large[0, 0, :3, :3].mean())
 
 
 def test_dimensions_that_are_not_active_are_not_walked_along():

@@ -316,6 +316,20 @@ def test_a_decoder_that_is_too_large_is_a_grid(browser, file_of_mnist_size):  # 
     found.close()
 
 
+def test_a_model_without_an_active_dimension_is_still_drawn_from(browser, tmp_path):  # noqa: F811
+    folder = build(tmp_path / "run", Synthetic(seeds=2))
+    fallen = {"order": np.zeros(0, int), "grid": np.zeros((1, 1, 8, 8), np.uint8)}
+    changed(folder, "vae", lambda a: a | fallen, lambda d: d | {"dims": []})
+    found = opened(browser, report.render([folder]))
+    page = found.page
+    page.locator("[name=explorer-model]").nth(1).check()
+    assert page.locator(".walk-none").inner_text() == "No dimension is active, so none has a slider."
+    page.locator("[data-draw=normal]").click()
+    assert page.locator(".walk-what").inner_text() == "Decoded: draw 1 from N(0, I)"
+    assert found.complaints == []
+    found.close()
+
+
 def test_vectors_are_bars(browser, tmp_path):  # noqa: F811
     model = VariationalAutoencoder((5,), 3).eval()
     names = tuple(f"column {k}" for k in range(5))

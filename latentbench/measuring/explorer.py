@@ -22,10 +22,11 @@ from latentbench.metrics import divergence, posterior
 from latentbench.metrics.decoding import decode
 from latentbench.metrics.samplers import fitted, prior_codes
 
-GRID = 15
-"""Decoded points along each side of the grid."""
+GRID, COARSE = 15, 7
+"""Decoded points along each side of the grid; of samples of more than `FINE` values."""
+FINE = 64 * 64 * 3
 REACH = 2.8
-"""Half of its side, in standard deviations of the codes: steps of .4, and the mean code in the middle."""
+"""Half of its side, in standard deviations of the codes; the mean code is in the middle."""
 NUMBERS = 64_000
 """Coordinates of codes that are kept at most, as numbers in all."""
 ROOTS = 40_000
@@ -91,8 +92,9 @@ def _grid(e: Encoding, mean: Tensor, spread: Tensor, order: Tensor) -> tuple[Ten
     """Decoded samples (rows, columns, *shape), the first dimension from left to right, the second from the bottom up, all
     others at the mean code; one row where only one dimension is active, one sample where none is."""
     dims = order[:2].tolist()
-    steps = torch.linspace(-REACH, REACH, GRID, dtype=torch.float64)
-    sides = [GRID if len(dims) > k else 1 for k in range(2)]
+    side = GRID if math.prod(e.space.shape) <= FINE else COARSE
+    steps = torch.linspace(-REACH, REACH, side, dtype=torch.float64)
+    sides = [side if len(dims) > k else 1 for k in range(2)]
     points = mean.repeat(sides[1], sides[0], 1)
     if dims:
         points[..., dims[0]] += steps.to(mean) * spread[dims[0]]

@@ -32,6 +32,8 @@ WIDE = 1024
 """Latent dimensions up to which a page holds the codes."""
 STEPS = 32_767
 """Steps of 16 bits from 0 to the largest number of a row."""
+SIDE = 96
+"""Pixels that a picture of the grid is long at most."""
 LINE = 128
 """Grey of the lines between still pictures."""
 NO_CHAIN = marked(
@@ -54,7 +56,7 @@ class Walk(NamedTuple):
 def walk(column: Column, weights: int) -> Walk:
     """One model's part; its decoder where it has at most ``weights`` weights. Raises Absent where the run holds none."""
     artifact = column.run.artifact("explorer", column.model)
-    grid, order = artifact.need("grid"), artifact.need("order").astype(int)
+    grid, order = _reduced(artifact.need("grid")), artifact.need("order").astype(int)
     mean, spread = (artifact.need(name).astype(float) for name in ("mean", "spread"))
     if not (mean.shape == spread.shape and set(order.tolist()) <= set(range(len(mean)))):
         raise Absent(say("Not drawn: the explorer of {model} does not fit its dimensions.", model=column.label))
@@ -135,6 +137,18 @@ def _frames(artifact: Artifact, grid: Array, dims: Sequence[int]) -> dict[str, A
         "frames": whole.uri, "rows": grid.shape[0], "tile": [grid.shape[3], grid.shape[2]],
         "dims": list(dims), "steps": artifact.detail.get("steps") or [0.0],
     }  # fmt: skip
+
+
+def _reduced(grid: Array) -> Array:
+    """The pictures averaged down to at most `SIDE` pixels on the longer side."""
+    rows, columns, h, w = grid.shape[:4]
+    factor = -(-max(h, w) // SIDE)
+    if factor == 1:
+        return grid
+    down, across = (min(factor, side) for side in (h, w))
+    cut = grid[:, :, : h // down * down, : w // across * across]
+    blocks = cut.reshape(rows, columns, h // down, down, w // across, across, *grid.shape[4:])
+    return np.asarray(blocks.mean(axis=(3, 5)).round().astype(np.uint8))
 
 
 def _still(grid: Array) -> Picture:
