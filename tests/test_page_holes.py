@@ -109,7 +109,12 @@ def test_the_farthest_stand_in_order_with_the_judges_word(tmp_path):
 def test_what_does_not_fit_is_a_sentence(tmp_path):
     run = view(tmp_path / "run", Synthetic(seeds=1)).runs[0]
     artifact = run.artifact("atlas", "ae")
-    for wrong in ({"draw_depth": np.full(9, np.nan)}, {"worst_depth": np.ones(2)}, {"draw_depth": np.ones((3, 3))}):
+    for wrong in (
+        {"draw_depth": np.full(9, np.nan)},
+        {"worst_depth": np.ones(2)},
+        {"draw_depth": np.ones((3, 3))},
+        {"code_depth": np.array(["x"])},
+    ):
         run._memo["atlas", "ae"] = replace(artifact, arrays={**artifact.arrays, **wrong})
         text = page.html([run])
         part = re.search(r'<section id="holes">.*?</section>', text, re.S)[0]

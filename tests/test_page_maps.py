@@ -169,8 +169,11 @@ def test_a_judge_or_a_width_that_is_not_there_offers_nothing(tmp_path):
         lambda a: replace(a, seed=7),
         lambda a: replace(a, arrays={k: v[:3] for k, v in a.arrays.items()}),
         lambda a: replace(a, arrays={k: v * np.nan for k, v in a.arrays.items()}),
+        lambda a: replace(
+            a, arrays={k: v.astype(str) for k, v in a.arrays.items()}, detail={"beyond": "x", "draws": []}
+        ),
     ],
-    ids=["nothing", "another seed", "too few", "not finite"],
+    ids=["nothing", "another seed", "too few", "not finite", "words"],
 )
 def test_what_is_not_known_of_these_points_is_not_offered(tmp_path, change):
     part = section(made(tmp_path / "run", None, change))

@@ -165,7 +165,11 @@ def common_axis(columns: Sequence[Column]) -> distances.Span | None:
         except Absent:
             continue
         found = [artifact.arrays[name] for name in ("draw_depth", "code_depth") if name in artifact]
-        depths += [np.asarray(d, float) for d in found if d.ndim == 1 and len(d) and np.isfinite(d).all()]
+        depths += [
+            np.asarray(d, float)
+            for d in found
+            if d.ndim == 1 and len(d) and d.dtype.kind == "f" and np.isfinite(d).all()
+        ]
     return distances.span(depths) if depths else None
 
 

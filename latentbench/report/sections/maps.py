@@ -29,6 +29,11 @@ COLOURINGS = marked({
 })  # fmt: skip
 """What points may be coloured by beside their class, by the array that tells it of each: numbers, or yes and no."""
 
+NUMBERS, COUNTS = ("error", "confidence", "kl"), ("valid", "copied", "draws", "in_holes")
+"""What is known of points: numbers, and counts or yes and no."""
+LARGEST = 65535
+"""Of counts, as the page holds them."""
+
 TOOLS = marked({"box": "Box", "lasso": "Lasso", "pan": "Pan", "zoom": "Wheel zoom"})
 """What dragging, or turning the wheel, on a map does."""
 
@@ -135,20 +140,27 @@ class Points(NamedTuple):
             held = run.artifact("points", column.model)
         except Absent:
             return cls({})
-        arrays = {k: v for k, v in held.arrays.items() if v.shape == (n,) and np.isfinite(v).all()}
         if held.seed != drawn.seed:
             return cls({})
-        kinds = {**dict.fromkeys(("error", "confidence", "kl"), np.float32),
-                 **dict.fromkeys(("valid", "copied", "draws", "in_holes"), np.uint16)}  # fmt: skip
-        values: dict[str, Array] = {k: arrays[k].astype(kind) for k, kind in kinds.items() if k in arrays}
-        beyond = held.detail.get("beyond")
-        made = int(held.detail.get("draws", 0)) if "draws" in arrays else 0
-        found = cls(values, made, None if beyond is None else float(beyond))
+        values: dict[str, Array] = {}
+        for name, array in held.arrays.items():
+            if array.shape != (n,) or array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+                continue
+            if name in NUMBERS:
+                values[name] = array.astype(np.float32)
+            elif name in COUNTS and array.min(initial=0) >= 0 and array.max(initial=0) <= LARGEST:
+                values[name] = array.astype(np.uint16)
+        beyond, draws = held.detail.get("beyond"), held.detail.get("draws")
+        made = draws if isinstance(draws, int) and "draws" in values else 0
+        found = cls(values, made, beyond if isinstance(beyond, float | int) else None)
         places = held.arrays.get("draws_at")
         if not _is_space(drawn) or places is None or places.ndim != 2 or places.shape[1] != 2:
             return found
+        if places.dtype.kind != "f" or not np.isfinite(places).all():
+            return found
         lost = held.arrays.get("draws_in_holes")
-        return found._replace(places=places, lost=lost if lost is not None and len(lost) == len(places) else None)
+        fits = lost is not None and lost.shape == (len(places),) and lost.dtype.kind == "b"
+        return found._replace(places=places, lost=lost if fits else None)
 
 
 def _is_space(drawn: Artifact) -> bool:
