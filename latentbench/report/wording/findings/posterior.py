@@ -82,8 +82,7 @@ def _headline(posteriors: Posteriors) -> str:
         empty = {m: table.get(m, "hole") for m in (points, *(p.clouds for p in posteriors.bought))}
         share = {m: words.percent(i.mean) for m, i in empty.items() if i}
         clouds = [
-            say("{share} from every code of {model}", share=share[p.clouds], model=p.clouds)
-            for p in posteriors.bought
+            say("{share} from every code of {model}", share=share[p.clouds], model=p.clouds) for p in posteriors.bought
         ]
         return say(
             "So that the prior is not empty: {share} of N(0, I) is far from every code of {points}, {clouds}, {where}.",
