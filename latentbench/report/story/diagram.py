@@ -42,7 +42,7 @@ def loss() -> Markup:
         text(172, 227, say("loss = beta × KL") + " (", "term", "end"),
         _box(180, 200, 220, 44, say("mean half"), "mu² / 2", "half-mean"),
         text(420, 226, "+", "term", "middle"),
-        _box(440, 200, 320, 44, say("variance half"), "(sigma² − 1 − ln sigma²) / 2", "half-variance"),
+        _box(440, 200, 320, 44, say("variance half"), say("(sigma² − 1 − ln sigma²) / 2"), "half-variance"),
         text(774, 226, ")", "term"),
         text(820, 226, "+", "term", "middle"),
         _box(878, 200, 192, 44, say("error of x̂"), "(x − x̂)² / 2s²"),
