@@ -128,8 +128,8 @@ def made(path, spec=None, change=None):
 def test_the_page_holds_the_very_numbers(text, demo):
     data = held(text)
     run = folder.load([demo])[0]
-    assert data["models"] == list(run.models)
-    for model, packed in zip(data["models"], data["values"], strict=True):
+    assert data["labels"] == list(run.models)
+    for model, packed in zip(data["labels"], data["values"], strict=True):
         arrays = run.artifact("points", model).arrays
         assert set(packed) == set(arrays)
         for name, coded in packed.items():

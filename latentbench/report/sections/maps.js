@@ -263,7 +263,7 @@
       if (chosen.length === 1 && chosen[0] !== here) move(chosen[0]);
       if (told_by === null) {
         for (const other of alive) if (other.same === data.same && other.box !== box) other.choose(new Set(chosen.map((k) => index[k])));
-        if (chosen.length === 1) latentbench.explore?.(data.models[active], index[chosen[0]]);
+        if (chosen.length === 1) latentbench.explore?.(data.labels[active], index[chosen[0]]);
       }
     };
     points.selected.properties.indices.change.connect(show);

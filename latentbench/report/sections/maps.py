@@ -114,7 +114,7 @@ def run_maps(run: RunFolder, columns: Sequence[Column], number: int) -> RunMaps:
         script_data({
             "document": document.document, "roots": list(document.roots), "sprite": sprite,
             "tile": [width, height], "sheet": [width * sheet.columns, height * sheet.rows],
-            "models": [v.column.model for v in views], "labels": [v.column.label for v in views],
+            "labels": [v.column.label for v in views],
             "same": run.dataset_hash, "names": names, "classes": maps.packed(label.astype(np.uint16)), "values": values,
             "palette": maps.PALETTE, "scale": maps.SCALE,
         }),
