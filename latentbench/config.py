@@ -191,11 +191,11 @@ class Run(BaseModel):
     depth: int = Field(2, ge=0, le=16, description="hidden layers of encoder and decoder; 0 = linear")
     width: int | None = Field(None, ge=1, le=65536, description="units of a hidden layer (default: 256)")
     seeds: Seeds = Field(tuple(range(6)), min_length=1, description="a count N, a range A-B or a list a,b,c")
-    epochs: int | None = Field(None, ge=1, le=100_000, description="most passes over the training data")
+    epochs: int | None = Field(None, ge=1, le=100_000, description="maximum epochs")
     patience: int = Field(
-        20, ge=0, le=100_000, description="epochs without improvement before stopping; 0 = never stop early"
+        20, ge=0, le=100_000, description="early stopping: epochs without improvement of the validation loss; 0 = never"
     )
-    batch_size: int | None = Field(None, ge=2, le=2**20, description="images a training step")
+    batch_size: int | None = Field(None, ge=2, le=2**20, description="batch size")
     lr: float = Field(1e-3, gt=0, le=10, allow_inf_nan=False, description="Adam's learning rate")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
@@ -235,10 +235,10 @@ class Run(BaseModel):
         None, min_length=1, description="the Ray cluster of --executor ray: auto (that of this machine) or HOST:PORT"
     )
     shard: Annotated[str | None, ExecutionOption(), BeforeValidator(parse_shard)] = Field(
-        None, min_length=1, description="carry out the units of one of N shards of the run only, written I/N"
+        None, min_length=1, description="carry out job I of N of this run only, such as 3/8"
     )
     assemble: Annotated[bool, ExecutionOption()] = Field(
-        False, description="put a run together that shards have computed, and compute nothing"
+        False, description="put together a run whose jobs (--shard) are done, and compute nothing"
     )
     resume: Annotated[bool, ExecutionOption()] = Field(False, description="carry on an unfinished run")
     reuse: Annotated[Folders, ExecutionOption(repeatable=True)] = Field(
@@ -254,6 +254,9 @@ class Run(BaseModel):
         False, alias="json", description="print a machine-readable result on stdout"
     )
     quiet: Annotated[bool, ExecutionOption()] = Field(False, description="no progress, only the result")
+    verbose: Annotated[bool, ExecutionOption()] = Field(
+        False, description="a line as each step begins and ends, with its time, instead of bars"
+    )
     open_report: Annotated[bool, ExecutionOption()] = Field(
         False, alias="open", description="open the report in the browser when done"
     )
@@ -419,11 +422,25 @@ def _explain(error: Any) -> str:
     return f"{key}: {reprlib.repr(error['input'])} is not allowed: {message}"
 
 
+MEANT = {
+    "gpu": "cuda",
+    "nvidia": "cuda",
+    "fp32": "float32",
+    "bf16": "bfloat16",
+    "single": "float32",
+    "chinese": "zh",
+    "cn": "zh",
+}
+"""What people write -> what it is called here."""
+
+
 def _nearest(error: Any) -> str:
     """The nearest of a few allowed words, where that is what was asked for."""
     if error["type"] != "literal_error":
         return ""
     allowed = re.findall(r"'([^']*)'", str(error["ctx"]["expected"]))
+    if (meant := MEANT.get(str(error["input"]).lower())) in allowed:
+        return f"; did you mean '{meant}'?"
     near = difflib.get_close_matches(str(error["input"]).lower(), allowed, n=1, cutoff=0.5)
     return f"; did you mean '{near[0]}'?" if near else ""
 

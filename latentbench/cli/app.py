@@ -49,7 +49,7 @@ KINDS = ("models", "datasets", "metrics", "studies", "adapters")
 HEADERS = ("name", "what it is", "parameters", "source")
 REFUSED, SOME_FAILED, FAULT = 2, 3, 70
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
 
 @app.callback(invoke_without_command=True)
@@ -173,7 +173,7 @@ def _start_measuring(folder: str, given: dict[str, Any], words: list[str]) -> in
 
 MEASURE_OPTIONS = (
     "metrics", "out", "reuse", "data_root", "device", "workers", "executor", "address", "shard", "assemble", "cache", "resume",
-    "dry_run", "json_output", "quiet", "open_report", "lang",
+    "dry_run", "json_output", "quiet", "verbose", "open_report", "lang",
 )  # fmt: skip
 
 
@@ -424,11 +424,27 @@ def _parse(words: list[str]) -> Action | int:
     return action or 0
 
 
+MEANT = {
+    "--gpu": "--device cuda", "--cuda": "--device cuda", "--cpu": "--device cpu",
+    "--learning-rate": "--lr", "--batch": "--batch-size", "--bs": "--batch-size", "--max-epochs": "--epochs",
+    "--latent": "--latent-dim", "--latents": "--latent-dim", "--z-dim": "--latent-dim", "--dim": "--latent-dim",
+    "--hidden": "--width", "--layers": "--depth", "--early-stopping": "--patience", "--seed": "--seeds", "--num-seeds": "--seeds",
+    "--jobs": "--workers", "--num-workers": "--workers", "-j": "--workers", "--output": "--out", "-o": "--out",
+    "--output-dir": "--out", "--model": "--models", "-m": "--models", "--data": "--dataset", "-d": "--dataset",
+    "--metric": "--metrics", "--language": "--lang", "--formats": "--format", "--job": "--shard", "--silent": "--quiet", "-q": "--quiet",
+    "-v": "--verbose", "--continue": "--resume", "--config-file": "--config", "-c": "--config",
+}  # fmt: skip
+"""What people write, or other programs call it -> what it is called here."""
+
+
 def _usage(error: Any, words: Sequence[str]) -> str:
     """A parser's error in the house's form, with the nearest right name."""
     command = _commands().commands.get(words[0])
     if type(error).__name__ == "NoSuchOption":
         names = [o for p in (command or _commands()).params for o in p.opts if o.startswith("--")]
+        meant = MEANT.get(error.option_name.removesuffix("="), "")
+        if meant.partition(" ")[0] in names:
+            return f"unknown option '{error.option_name}'; did you mean '{meant}'? (all options: latentbench {words[0]} --help)"
         return str(unknown("option", error.option_name, [*names, "--help"]))
     if command is None and not words[0].startswith("-"):
         return str(unknown("command", words[0], _commands().commands))

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
     from latentbench.figures.look import Look
 
-NAME, SHORT = 26, 14
-"""Letters of a model's name that a figure has room for, and a narrow one."""
-NARROW = 30
-"""Ems below which a figure is narrow."""
+NAME, SHORTER, SHORTEST = 26, 18, 14
+"""Letters of a model's name: those that a figure has room for, one of a column that shows many models, a narrow one."""
+
+
+def letters(models: int, ems: float) -> int:
+    """How many letters of a name there is room for beside so many ``models`` in a width of so many ``ems``."""
+    return SHORTEST if ems < 30 else SHORTER if ems < 45 and models > 8 else NAME
 
 
 class Row(NamedTuple):
@@ -50,6 +53,19 @@ class Subject:
         """The models, each with its name as a figure has room for it."""
         return dict(zip(self.run.models, short_names(self.run.models, self.letters), strict=True))
 
+    @cached_property
+    def several(self) -> frozenset[str]:
+        """The models that have numbers at several latent sizes."""
+        sizes: dict[str, set[int | None]] = {}
+        for table in self.tables:
+            for model in table.models:
+                sizes.setdefault(model, set()).add(table.latent_dim)
+        return frozenset(model for model, found in sizes.items() if len(found) > 1)
+
+    def panel(self, least: float) -> float:
+        """Ems that a panel takes with a model's name above it, ``least`` at least."""
+        return max(least, max(map(len, self.names.values()), default=0) * 0.56 + 1.5)
+
     def number(self, model: str) -> int:
         """Which of the run's models it is, as on the page."""
         return self.run.models.index(model)
@@ -57,12 +73,12 @@ class Subject:
     @cached_property
     def rows(self) -> list[Row]:
         """Every model in every table."""
-        sizes = {t.latent_dim for t in self.tables}
         datasets = {t.dataset for t in self.tables}
         out = []
         for table in self.tables:
-            where = [table.dataset] * (len(datasets) > 1) + [f"d = {table.latent_dim}"] * (len(sizes) > 1)
             for model in table.models:
+                where = [table.dataset] * (len(datasets) > 1)
+                where += [f"d = {table.latent_dim}"] * (model in self.several)
                 label = ", ".join([self.names.get(model, model), *where])
                 out.append(Row(table, model, self.number(model), label))
         return out

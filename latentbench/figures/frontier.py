@@ -37,7 +37,7 @@ def draw(subject: Subject, look: Look) -> Drawn:
         raise Absent("Not drawn: a frontier takes two models, or one at two latent sizes, with R² and validity.")
     columns = min(look.columns(22, 2), len(panels))
     lines = -(-len(panels) // columns)
-    several = len({row.table.latent_dim for row in subject.rows}) > 1
+    several = bool(subject.several)
     models = list(dict.fromkeys(row.model for _, found in panels for row, _, _ in found))
     handles = [looks.dot(looks.model_colour(n := subject.number(m)), looks.mark(n), subject.names[m]) for m in models]
     figure = looks.new(

@@ -35,7 +35,7 @@ def draw(subject: Subject, look: Look) -> Drawn:
             reasons.append(str(reason))
     if not found:
         raise Absent(reasons[0] if reasons else "Not drawn: this run has no model.")
-    columns = min(look.columns(15, 4), len(found))
+    columns = min(look.columns(subject.panel(15), 4), len(found))
     lines = -(-len(found) // columns)
     handles: list[Any] = [
         Patch(facecolor=looks.MUTED, alpha=0.55, label="draws of N(0, I)"),

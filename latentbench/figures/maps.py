@@ -22,7 +22,7 @@ def draw(subject: Subject, look: Look) -> Drawn:
     found, missing = _found(subject)
     count = len(found[0][2])
     label, names = classes_of(subject.run, count)
-    columns = min(look.columns(15, 4), len(found))
+    columns = min(look.columns(subject.panel(15), 4), len(found))
     if len(found) == 5 and columns == 4:
         columns = 3
     lines = -(-len(found) // columns)

@@ -33,7 +33,7 @@ def draw(subject: Subject, look: Look) -> Drawn:
             reasons.append(str(reason))
     if not found:
         raise Absent(reasons[0] if reasons else "Not drawn: this run has no model.")
-    columns = min(look.columns(13, 4, 3), len(found))
+    columns = min(look.columns(subject.panel(13), 4, 3), len(found))
     lines = -(-len(found) // columns)
     handles = [
         looks.dot(looks.INK, "o", "spread of the means, sd(μ)"),

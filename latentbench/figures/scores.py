@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -121,13 +122,14 @@ def _references(rows: Sequence[Row], metric: str, anchors: Sequence[Anchor]) -> 
 
 
 def _panel(axes: Axes, rows: Sequence[Row], cells: Mapping[int, Cell], look: Look, anchors: Sequence[Anchor]) -> None:
+    metric = next(iter(cells.values())).metric
     for anchor in anchors:
-        for k, row in enumerate(rows):
-            if (value := _anchor(row, next(iter(cells.values())).metric, anchor)) is not None:
-                axes.plot(
-                    [value, value], [k - 0.5, k + 0.5], color=looks.MUTED, linestyle=anchor.line, marker="",
-                    linewidth=look.points * 0.11, zorder=1,
-                )  # fmt: skip
+        found = [(v, k) for k, row in enumerate(rows) if (v := _anchor(row, metric, anchor)) is not None]
+        places = np.array(found, float).reshape(-1, 2)
+        axes.vlines(
+            places[:, 0], places[:, 1] - 0.5, places[:, 1] + 0.5, colors=looks.MUTED, linestyles=anchor.line,
+            linewidth=look.points * 0.11, zorder=1,
+        )  # fmt: skip
     for k, cell in cells.items():
         interval(axes, cell, float(k), rows[k].number, look)
     axes.set_ylim(len(rows) - 0.4, -0.6)

@@ -23,7 +23,7 @@ def draw(subject: Subject, look: Look) -> Drawn:
     found = {m: curves for m in subject.run.models if (curves := _curves(subject, m))["loss.val"]}
     if not found:
         raise Absent("Not drawn: this run recorded no loss curves.")
-    columns = min(look.columns(15, 4), len(found))
+    columns = min(look.columns(subject.panel(15), 4), len(found))
     lines = -(-len(found) // columns)
     handles = [
         looks.dot(looks.INK, "", "validation loss, a line a seed", line="-"),

@@ -24,7 +24,7 @@ from latentbench.figures import (
     training,
 )
 from latentbench.figures import look as looks
-from latentbench.figures.drawn import NAME, NARROW, SHORT, Drawn, Subject
+from latentbench.figures.drawn import Drawn, Subject, letters
 from latentbench.figures.look import Look
 from latentbench.files.plain_text import in_spreadsheet, one_line
 from latentbench.records import Kept, Record
@@ -115,7 +115,7 @@ def draw(run: RunFolder, name: str, width: str, style: str) -> Drawn:
 
 
 def _subject(run: RunFolder, look: Look) -> Subject:
-    return Subject(run, SHORT if look.ems < NARROW else NAME)
+    return Subject(run, letters(len(run.models), look.ems))
 
 
 def _draw(of: Subject, name: str, look: Look) -> Drawn:

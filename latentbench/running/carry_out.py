@@ -29,7 +29,10 @@ def executor_for(planned: Planned, units: Sequence[Unit], progress: bool) -> Ite
     room = len(units) if has_room_of_its_own(planned.executor) else os.cpu_count() or 1
     count = min(planned.run.workers or room, len(units))
     try:
-        with progress_bars(units, progress) as listen, planned.executor(count, jobs, listen) as executor:
+        with (
+            progress_bars(units, progress, planned.run.verbose) as listen,
+            planned.executor(count, jobs, listen) as executor,
+        ):
             yield executor, listen
     finally:
         shutil.rmtree(jobs, ignore_errors=True)
@@ -44,7 +47,9 @@ def run_units(
         if arrive is not None:
             arrive(False)
         while schedule.ready and executor.idle:
-            executor.submit(schedule.take())
+            unit = schedule.take()
+            listen({"begun": unit.folder})
+            executor.submit(unit)
         if executor.busy:
             unit, reason = executor.next_finished()
             if not reason and unit.kind == "judge" and planned.run.cache:

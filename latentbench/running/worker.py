@@ -136,6 +136,8 @@ def _train(unit: Unit, folder: Path, listen: Listen) -> Rows:
 
     models = [initialise(lambda: spec.build(dataset.space), seed).to(device) for seed in seeds]
     histories = fit_all(models, train, val, plan, seeds, [partial(heard, seed) for seed in seeds])
+    for seed, history in zip(seeds, histories, strict=True):
+        listen({"progress": {"model": spec.text, "seed": seed, "diverged": isinstance(history, Diverged)}})
     cells = zip(unit.parts, models, histories, strict=True)
     squared = dataset.space.squared
     return [(part, _training(unit, part, model, history, folder, squared)) for part, model, history in cells]
