@@ -123,6 +123,7 @@ CHANGED = {
     "dry_run": True,
     "json": True,
     "quiet": True,
+    "verbose": True,
     "open": True,
     "study": "quick",
 }
@@ -139,7 +140,7 @@ def test_the_id_follows_what_changes_a_number_and_nothing_else(field):
 def test_what_changes_no_number_is_told_by_the_fields_alone():
     """The list is written out here once more, so that marking a field is a decision and not a slip."""
     assert execution_options() == {
-        "study", "data_root", "out", "workers", "executor", "resume", "dry_run", "json", "quiet", "open", "lang",
+        "study", "data_root", "out", "workers", "executor", "resume", "dry_run", "json", "quiet", "verbose", "open", "lang",
         "reuse", "cache", "address", "shard", "assemble",
     }  # fmt: skip
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from latentbench.running.unit import Listen, Unit
 
-STEADY = 0.15
+STEADY = 0.2
 """Share of the work that must be done before the time left is told: a first guess is a wrong one."""
-WEIGHTS = {"judge": 8.0, "reference": 6.0, "train": 10.0, "measure": 10.0, "map": 6.0, "time": 6.0}
-"""How much longer a unit of one kind takes than of another, roughly: what the time left is told by."""
+WEIGHTS = {"judge": 8.0, "reference": 10.0, "train": 6.0, "measure": 4.0, "map": 8.0, "time": 8.0}
+"""How much longer one kind of unit takes than another, roughly, of each seed for training and measuring: what the time left
+is told by."""
 
 
 @contextlib.contextmanager
@@ -172,7 +173,7 @@ def _stage_title(doing: Doing, unit: Unit) -> str:
 
 
 def _weight(unit: Unit) -> float:
-    return WEIGHTS.get(unit.kind, 5.0) * max(1, len(unit.seeds) if unit.kind == "measure" else 1)
+    return WEIGHTS.get(unit.kind, 5.0) * (max(1, len(unit.seeds)) if unit.kind in ("train", "measure") else 1)
 
 
 def _seeds(seeds: Sequence[int]) -> str:
