@@ -24,7 +24,7 @@ NAME, SHORTER, SHORTEST = 26, 18, 14
 
 def letters(models: int, ems: float) -> int:
     """How many letters of a name there is room for beside so many ``models`` in a width of so many ``ems``."""
-    return SHORTEST if ems < 30 else SHORTER if ems < 45 and models > 8 else NAME
+    return SHORTEST if ems < 30 else SHORTER if ems < 45 and models > 3 else NAME
 
 
 class Row(NamedTuple):
