@@ -4,6 +4,8 @@ share lie beside this module, the piece of a section beside the section."""
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,15 @@ HERE = Path(__file__).parent
 
 
 def environment() -> jinja2.Environment:
-    """Where templates come from and what they may call; text is escaped, and a name that is not there is an error."""
+    """Where the templates of one page come from and what they may call; text is escaped, and a name that is not there is an
+    error."""
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader([HERE, *sections.__path__]), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    templates.globals.update(shown_size=images.shown_size, say=_say, plural=_plural, translation=say)
+    templates.globals.update(
+        shown_size=images.shown_size, say=_say, plural=_plural, translation=say, unlike=_unlike(Counter())
+    )
     return templates
 
 
@@ -36,6 +41,16 @@ def beside(template: str, kind: str) -> list[Markup]:
     """The style sheet (``css``) or script (``js``) that lies beside a section's piece; none where there is none."""
     name = f"{template.removesuffix('.html.jinja')}.{kind}"
     return [Markup(file.read_text("utf-8")) for place in sections.__path__ if (file := Path(place) / name).is_file()]
+
+
+def _unlike(said: Counter[str]) -> Callable[[str], Markup]:
+    """What numbers a name that a page has said before: regions of one page are told apart by theirs."""
+
+    def unlike(name: str) -> Markup:
+        said[name] += 1
+        return escape(name if said[name] == 1 else f"{name} {said[name]}")
+
+    return unlike
 
 
 def _say(text: str, /, **places: object) -> Markup:
