@@ -347,12 +347,12 @@ def test_search_marks_an_image_on_every_map_and_hands_it_on(visit):
     page_.locator("input.find").fill("77")
     page_.locator("input.find").press("Enter")
     assert page_.evaluate(CHOSEN) == [77]
-    assert "test image 77, class" in page_.locator(".told").inner_text()
+    assert "test image 77, class" in page_.locator(".run-maps .told").inner_text()
     assert page_.locator(".pinned li").count() == 1
     assert page_.evaluate("() => window.asked") == [["ae", 77]]
     page_.locator("input.find").fill("100000")
     page_.locator("input.find").press("Enter")
-    assert page_.locator(".told").inner_text() == "Image 100000 is not on these maps."
+    assert page_.locator(".run-maps .told").inner_text() == "Image 100000 is not on these maps."
     page_.locator(".pinned button").click()
     assert page_.evaluate(CHOSEN) == []
     # A point that is clicked names the model of its map.
@@ -384,7 +384,7 @@ def test_arrow_keys_walk_to_the_nearest_point_ahead(visit, demo):
         here = int(cost.argmin()) if np.isfinite(cost).any() else here
         page_.keyboard.press(key)
         assert page_.evaluate(where) == pytest.approx([x[here]]), key
-        said = page_.locator(".told").inner_text()
+        said = page_.locator(".run-maps .told").inner_text()
         assert said.startswith(f"test image {here}, class ")
         assert f"error {float(run.artifact('points', 'ae').arrays['error'][here]):.3g}".rstrip("0") in said
         assert "vae: " in said
@@ -396,7 +396,7 @@ def test_arrow_keys_walk_to_the_nearest_point_ahead(visit, demo):
     assert page_.evaluate(CHOSEN) == []
     assert page_.evaluate(where) == []
     assert live.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
-    assert page_.locator(".told").get_attribute("aria-live") == "polite"
+    assert page_.locator(".run-maps .told").get_attribute("aria-live") == "polite"
     assert visit.complaints == []
 
 

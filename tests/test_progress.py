@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 
@@ -143,8 +144,14 @@ def test_silence_where_no_progress_is_asked_for(units, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """An environment whose cache keeps the judge that the first run trains."""
+    return {**os.environ, "LATENTBENCH_CACHE": str(tmp_path_factory.mktemp("cache"))}
+
+
 @pytest.mark.parametrize("more", [[], ["--verbose"], ["--json"], ["--quiet"]])
-def test_a_run_without_a_terminal_logs_to_standard_error_alone(tmp_path, more):
+def test_a_run_without_a_terminal_logs_to_standard_error_alone(tmp_path, judged, more):
     words = [
         "--models",
         "ae",
@@ -154,13 +161,11 @@ def test_a_run_without_a_terminal_logs_to_standard_error_alone(tmp_path, more):
         "1",
         "--metrics",
         "mse",
-        "--no-cache",
         "--out",
         str(tmp_path / "o"),
     ]
-    done = subprocess.run(
-        [sys.executable, "-m", "latentbench", "run", *words, *more], capture_output=True, text=True, timeout=600
-    )
+    command = [sys.executable, "-m", "latentbench", "run", *words, *more]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=judged)
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stderr.splitlines() if "one seed gives no interval" not in line]
     if more in (["--json"], ["--quiet"]):
@@ -222,9 +227,10 @@ def test_completion_for_shells():
     shown = subprocess.run(
         [sys.executable, "-c", "from latentbench.cli.app import main; main(['--show-completion', 'bash'])"],
         capture_output=True, text=True, timeout=60,
+        # the shell is the one named, not the one that this was started from: there may be none
+        env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
     )  # fmt: skip
     assert "_LATENTBENCH_COMPLETE=complete_bash" in shown.stdout
-    import os
 
     environment = {
         **os.environ,

@@ -251,7 +251,7 @@ def test_map_shows_trustworthiness_and_a_still_drawing(page):
 
 def test_every_frame_and_sample_carries_the_verdict_without_colour(page):
     paths = section(page, "paths")
-    frames = re.findall(r'<li class="(ok|no)" title="frame \d+: (valid|refused), reads [^"]*" data-word="(.) ', paths)
+    frames = re.findall(r'<span class="(ok|no)" title="frame \d+: (valid|refused), reads [^"]*" data-word="(.) ', paths)
     assert len(frames) == 2 * 4 * 16 * 2
     assert set(frames) == {("ok", "valid", "✓"), ("no", "refused", "×")}
     assert paths.count('aria-label="The judge on each frame: 1') == 2 * 4 * 2
@@ -411,7 +411,7 @@ def test_several_runs_side_by_side(tmp_path, folder):
     text = out.read_text("utf-8")
     Outline(text)
     for label in ("demo / ae", "later / ae", "demo / vae", "later / vae"):
-        assert f'data-who="{label}"' in row(text, "mse")
+        assert f'data-who="{label}"' in row(section(out.read_text("utf-8"), "scores"), "mse")
     assert text.count('class="map-data"') == 2
     assert len(re.findall(r"BEGIN bokeh.min.js", text)) <= 1
     assert {"demo-results.csv", "later-results.csv"} <= set(re.findall(r'download="([^"]+)"', text))
@@ -429,7 +429,7 @@ def test_runs_on_different_data_get_tables_of_their_own(tmp_path, folder):
     other = build(tmp_path / "m", Synthetic(seeds=2, dataset="mnist"))
     text = report.render([folder, other], tmp_path / "both.html").read_text("utf-8")
     assert len(re.findall(r'href="#def-mse"', text)) == 2
-    assert "m / ae" not in row(text, "mse")
+    assert "m / ae" not in row(section(out.read_text("utf-8"), "scores"), "mse")
 
 
 def test_wrong_folders_are_refused_in_one_line(tmp_path):
