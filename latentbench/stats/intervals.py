@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -228,18 +228,12 @@ def sign_flip(differences: Sequence[float]) -> float:
     In [2 / 2^n, 1]; lower speaks more strongly against "no difference". Beyond `EXACT` differences `FLIPS` seeded
     random patterns and the one seen serve. Raises ValueError for no difference.
     """
-    if not len(differences):
-        raise ValueError("a sign-flip test needs at least one difference, got none")
-    return _flipped(tuple(map(float, differences)), len(differences) > EXACT)
-
-
-@lru_cache(maxsize=1 << 14)
-def _flipped(differences: tuple[float, ...], sampled: bool) -> float:
-    """`sign_flip`, once, by ``sampled`` patterns or all of them: a page asks after the same two models in its verdict, its tables and its next step."""
     d = np.asarray(differences, float)
+    if not d.size:
+        raise ValueError("a sign-flip test needs at least one difference, got none")
     # A pattern as far from 0 as the one seen must count whatever the order of its additions did to the last digit.
     seen = abs(float(d.sum())) - 1e-12 * float(np.abs(d).sum())
-    if sampled:
+    if d.size > EXACT:
         rng = np.random.default_rng(0)
         signs = (rng.integers(0, 2, (FLIPS // 100, d.size)) * 2.0 - 1.0 for _ in range(100))
         far = sum(int((np.abs(s @ d) >= seen).sum()) for s in signs)

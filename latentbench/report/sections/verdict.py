@@ -101,12 +101,18 @@ class BriefView(NamedTuple):
     next: Step | None
 
 
-def answers(runs: Sequence[RunFolder], tabled: bool = False) -> list[AnswerView]:
-    """Every run's answers, in the order of `QUESTIONS`; ``tabled``: tables have a row a model."""
-    out, family = [], claims_together(run.records for run in runs)
-    for run in runs:
+def stated(runs: Sequence[RunFolder]) -> list[tuple[RunFolder, list[Statement]]]:
+    """Each run with its statements, whose claims are adjusted for all of the page."""
+    family = claims_together(run.records for run in runs)
+    return [(run, statements(run.records, family)) for run in runs]
+
+
+def answers(said: Sequence[tuple[RunFolder, Sequence[Statement]]], tabled: bool = False) -> list[AnswerView]:
+    """Every run's answers, of what is `stated`, in the order of `QUESTIONS`; ``tabled``: tables have a row a model."""
+    out = []
+    for run, made in said:
         definitions = run.detail.get("definitions") or {}
-        for v in statements(run.records, family):
+        for v in made:
             question, meaning = map(say, QUESTIONS.get(v.question, (v.question.capitalize(), "")))
             headline = _capital(v.parts[1], run.models)
             table = (by_model if tabled else by_measure)(v.claims, definitions)
@@ -220,10 +226,10 @@ def _briefs(runs: Sequence[RunFolder]) -> list[BriefView]:
 def _context(view: PageView) -> Context:
     made = grids(view)
     many = sum(len(grid.rows) + len(grid.rest) for grid in made) > SENTENCES
-    lines, told = _briefs(view.runs), answers(view.runs, tabled=many)
+    lines, said = _briefs(view.runs), stated(view.runs)
     return {
-        "answers": told,
-        "signs": signs([claim for run in view.runs for v in statements(run.records) for claim in v.claims]),
+        "answers": answers(said, tabled=many),
+        "signs": signs([claim for _, made in said for v in made for claim in v.claims]),
         "grids": made,
         "headers": of_models.headers()[1:],
         "asked": ASKED,

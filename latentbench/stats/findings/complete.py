@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from latentbench.artifact_schema import SAMPLERS
+from latentbench.records import once
 from latentbench.stats.cells import Cell, Interval
 from latentbench.stats.findings.claims import Claim, Standing, claims, difference, side, standing
 from latentbench.stats.findings.flaws import flattering
@@ -47,6 +48,7 @@ class Completeness:
     flagged: Mapping[str, tuple[str, ...]]
 
 
+@once
 def complete(table: Table) -> Completeness:
     """The answer from valid shares under three samplers, holes under two, and the classes of what is valid."""
     valid, holes = table.row("validity.normal"), table.row("hole")

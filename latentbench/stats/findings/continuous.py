@@ -54,6 +54,7 @@ class Continuity:
     flagged: Mapping[str, tuple[str, ...]]
 
 
+@once
 def continuous(table: Table) -> Continuity:
     """The answer from validity gains, lengths and jumps of decoded paths."""
     gains, lengths = table.row("path.validity_gain"), table.row("path.tortuosity")

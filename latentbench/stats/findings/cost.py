@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from latentbench.records import OPERATIONS
+from latentbench.records import OPERATIONS, once
 from latentbench.stats.cells import Cell, within_spread
 from latentbench.stats.findings.claims import Claim, Standing, claims, standing
 from latentbench.stats.findings.grading import beyond
@@ -55,6 +55,7 @@ class Cost:
     speeds: tuple[Speed, ...]
 
 
+@once
 def cost(table: Table) -> Cost:
     """The answer from R², squared error, size and speed."""
     r2, pca = table.row("r2", collapsed=True), table.reference("r2", "baseline:pca")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from latentbench.records import once
 from latentbench.stats.cells import Interval
 from latentbench.stats.findings.claims import Claim, claims, difference, side
 from latentbench.stats.findings.diagnosis import Advice, Diagnosis, advice, diagnosis
@@ -39,6 +40,7 @@ class Posteriors:
     overlap: tuple[Claim, ...]
 
 
+@once
 def posterior(table: Table) -> Posteriors:
     """The answer from the diagnosis of each model, the halves of its KL, and holes against R²."""
     diagnoses = {m: d for m in table.models if (d := diagnosis(table, m)) != "unknown"}
