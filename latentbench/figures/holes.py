@@ -47,11 +47,7 @@ def draw(subject: Subject, look: Look) -> Drawn:
     every = np.log10(np.concatenate([values for _, _, *both in found for values in both]))
     low, high = float(every.min()), float(max(every.max(), every.min() + 0.3))
     bins = np.linspace(low, high, BINS)
-    for k, axes in enumerate(grid.flat):
-        if k >= len(found):
-            axes.set_visible(False)
-            continue
-        model, _, draws, codes = found[k]
+    for k, (axes, (model, _, draws, codes)) in enumerate(looks.panels(grid, found)):
         colour = looks.model_colour(subject.number(model))
         kind: dict[str, Any] = {"ax": axes, "bins": bins, "stat": "probability", "legend": False}
         sns.histplot(x=np.log10(draws), color=colour, alpha=0.55, linewidth=0, element="bars", **kind)

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 import seaborn as sns
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
 
 from latentbench.refusals import unknown
+
+Item = TypeVar("Item")
 
 MODELS = ("#0b62a8", "#c24e08", "#00775a", "#98397f", "#6a6500", "#1f86ad", "#7b4b2a", "#555b63")
 CLASSES = (
@@ -127,6 +131,14 @@ def new(look: Look, height: float) -> Figure:
     return figure
 
 
+def panels(grid: NDArray[Any], shown: Iterable[Item]) -> Iterator[tuple[Axes, Item]]:
+    """The axes of a grid with what each shows, row by row; those that are left over are hidden."""
+    items = list(shown)
+    for axes in grid.flat[len(items) :]:
+        axes.set_visible(False)
+    yield from zip(grid.flat, items, strict=False)
+
+
 def settle(figure: Figure) -> None:
     """Lay the figure out, once and for all: each drawing would move it a little, and the files would hang on their order."""
     for _ in range(2):
@@ -178,20 +190,18 @@ def dot(colour: str, marker: Any, label: str = "", filled: bool = True, line: An
     )  # fmt: skip
 
 
-def legend(figure: Figure, look: Look, handles: Sequence[Artist]) -> float:
-    """Entries below the figure, as many a row as their words leave room for; returns the height to allow for them."""
-    if not handles:
-        return 0.0
-    longest = max(len(str(h.get_label())) for h in handles)
-    columns = max(1, min(len(handles), int(look.ems / (longest * 0.58 + 4.2))))
-    figure.legend(handles=list(handles), loc="outside lower left", ncols=columns, borderaxespad=0.2)
-    return legend_height(look, handles)
+def legend(figure: Figure, look: Look, handles: Sequence[Artist]) -> None:
+    """Entries below the figure, as many a row as their words leave room for; `legend_height` is what to allow for them."""
+    if handles:
+        columns = _abreast(look, handles)
+        figure.legend(handles=list(handles), loc="outside lower left", ncols=columns, borderaxespad=0.2)
 
 
 def legend_height(look: Look, handles: Sequence[Artist]) -> float:
     """The height that `legend` takes."""
-    if not handles:
-        return 0.0
+    return (-(-len(handles) // _abreast(look, handles)) * 1.6 + 0.6) * look.em if handles else 0.0
+
+
+def _abreast(look: Look, handles: Sequence[Artist]) -> int:
     longest = max(len(str(h.get_label())) for h in handles)
-    columns = max(1, min(len(handles), int(look.ems / (longest * 0.58 + 4.2))))
-    return (-(-len(handles) // columns) * 1.6 + 0.6) * look.em
+    return max(1, min(len(handles), int(look.ems / (longest * 0.58 + 4.2))))

@@ -32,10 +32,8 @@ def draw(subject: Subject, look: Look) -> Drawn:
     side = look.width / columns
     figure = looks.new(look, lines * (side + 1.6 * look.em) + looks.legend_height(look, handles))
     grid = figure.subplots(lines, columns, squeeze=False)
-    for axes in grid.flat[len(found) :]:
-        axes.set_visible(False)
     size = (look.points * 0.34) ** 2 * min(1.0, (side / 2.2) ** 2) * min(1.0, 400 / max(count, 1)) ** 0.5
-    for (model, _, xy), axes in zip(found, grid.flat, strict=False):
+    for axes, (model, _, xy) in looks.panels(grid, found):
         for k in shown or [0]:
             at = xy[label == k] if shown else xy
             sns.scatterplot(

@@ -43,11 +43,7 @@ def draw(subject: Subject, look: Look) -> Drawn:
     figure = looks.new(look, lines * 13.5 * look.em + 1.8 * look.em + looks.legend_height(look, handles))
     grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
     table: list[list[Any]] = []
-    for k, axes in enumerate(grid.flat):
-        if k >= len(found):
-            axes.set_visible(False)
-            continue
-        model, artifact = found[k]
+    for k, (axes, (model, artifact)) in enumerate(looks.panels(grid, found)):
         number = subject.number(model)
         table += _ladder(axes, model, artifact, number, look)
         axes.set_title(subject.names[model], color=looks.model_colour(number))

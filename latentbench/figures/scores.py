@@ -73,11 +73,7 @@ def draw(subject: Subject, look: Look) -> Drawn:
     figure = looks.new(look, lines * panel + looks.legend_height(look, handles))
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
     table: list[list[Any]] = []
-    for k, axes in enumerate(grid.flat):
-        if k >= len(cells):
-            axes.set_visible(False)
-            continue
-        metric = list(cells)[k]
+    for axes, metric in looks.panels(grid, cells):
         _panel(axes, rows, cells[metric], look, anchors)
         axes.set_title(titles[metric] + ARROWS.get(next(iter(cells[metric].values())).better, ""))
         table += [cell_row(c, rows[i].table) for i, c in cells[metric].items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,14 @@ from matplotlib.axes import Axes
 from latentbench.figures import look as looks
 from latentbench.figures.drawn import Drawn, PaperFigure, Subject, caveats, sentences
 from latentbench.figures.look import Look
-from latentbench.report.folder import Absent
+from latentbench.report.folder import Absent, Curves
 
 FIELDS = ("model", "seed", "epoch", "training loss", "validation loss", "kept")
-Curves = Mapping[int | None, Sequence[float]]
 
 
 def draw(subject: Subject, look: Look) -> Drawn:
     """A panel a model: losses of different models have no common scale."""
-    found = {m: curves for m in subject.run.models if (curves := _curves(subject, m))["loss.val"]}
+    found = {m: curves for m in subject.run.models if (curves := subject.run.losses_of(m))[1]}
     if not found:
         raise Absent("Not drawn: this run recorded no loss curves.")
     columns = min(look.columns(subject.panel(15), 4), len(found))
@@ -33,35 +32,17 @@ def draw(subject: Subject, look: Look) -> Drawn:
     grid = figure.subplots(lines, columns, squeeze=False)
     table: list[list[Any]] = []
     cut = False
-    for k, axes in enumerate(grid.flat):
-        if k >= len(found):
-            axes.set_visible(False)
-            continue
-        model = list(found)[k]
-        kept = _kept(subject, model)
-        cut |= _panel(axes, found[model]["loss.val"], kept, subject.number(model), look)
+    for k, (axes, (model, (train, val))) in enumerate(looks.panels(grid, found.items())):
+        kept = subject.run.best_epochs_of(model)
+        cut |= _panel(axes, val, kept, subject.number(model), look)
         axes.set_title(subject.names[model], color=looks.model_colour(subject.number(model)))
         if k + columns >= len(found):
             axes.set_xlabel("epoch")
         if k % columns == 0:
             axes.set_ylabel("loss (nats)")
-        table += _rows(model, found[model], kept)
+        table += _rows(model, train, val, kept)
     looks.legend(figure, look, handles)
     return Drawn(figure, _caption(subject, found, cut), FIELDS, table)
-
-
-def _curves(subject: Subject, model: str) -> dict[str, dict[int | None, Sequence[float]]]:
-    out: dict[str, dict[int | None, Sequence[float]]] = {"loss.train": {}, "loss.val": {}}
-    for r in subject.run.of_model.get(model, ()):
-        if r.kind == "curve" and r.metric in out and r.samples:
-            out[r.metric][r.seed] = list(r.samples)
-    return out
-
-
-def _kept(subject: Subject, model: str) -> dict[int | None, int]:
-    """The epoch of each seed whose weights were kept."""
-    cells = [c for c in subject.run.cells_of.get(model, ()) if c.metric == "train.epochs"]
-    return {s: int(d["kept"]) for c in cells for s, d in c.details.items() if isinstance(d.get("kept"), int)}
 
 
 def _panel(axes: Axes, val: Curves, kept: Mapping[int | None, int], number: int, look: Look) -> bool:
@@ -91,19 +72,20 @@ def _panel(axes: Axes, val: Curves, kept: Mapping[int | None, int], number: int,
     return any(v > high + margin for c in val.values() for v in c)
 
 
-def _rows(model: str, curves: Mapping[str, Curves], kept: Mapping[int | None, int]) -> list[list[Any]]:
+def _rows(model: str, train: Curves, val: Curves, kept: Mapping[int | None, int]) -> list[list[Any]]:
     out: list[list[Any]] = []
-    for seed, curve in curves["loss.val"].items():
-        train = dict(enumerate(curves["loss.train"].get(seed, ())))
+    for seed, curve in val.items():
+        beside = dict(enumerate(train.get(seed, ())))
         out += [
-            [model, seed, k + 1, train.get(k), v, "yes" if kept.get(seed) == k + 1 else ""] for k, v in enumerate(curve)
+            [model, seed, k + 1, beside.get(k), v, "yes" if kept.get(seed) == k + 1 else ""]
+            for k, v in enumerate(curve)
         ]
     return out
 
 
-def _caption(subject: Subject, found: Mapping[str, Mapping[str, Curves]], cut: bool) -> str:
+def _caption(subject: Subject, found: Mapping[str, tuple[Curves, Curves]], cut: bool) -> str:
     asked = (subject.run.detail.get("config") or {}).get("epochs")
-    lengths = {m: sorted(map(len, c["loss.val"].values())) for m, c in found.items()}
+    lengths = {m: sorted(map(len, val.values())) for m, (_, val) in found.items()}
     ran = ", ".join(f"{m} {n[0]} to {n[-1]}" if n[0] != n[-1] else f"{m} {n[0]}" for m, n in lengths.items())
     return sentences(
         "Validation loss in training.",

@@ -24,6 +24,8 @@ from latentbench.run_folder import RunFiles
 from latentbench.stats.cells import Cell, summarise
 
 Array = NDArray[Any]
+Curves = Mapping[int | None, Sequence[float]]
+"""By seed: a number an epoch."""
 
 LARGEST = 256 << 20
 """Most bytes that the arrays of an artifact may take; those of a run take some megabytes."""
@@ -131,6 +133,19 @@ class RunFolder:
         for r in self.records:
             out.setdefault(r.model, []).append(r)
         return out
+
+    def losses_of(self, model: str) -> tuple[Curves, Curves]:
+        """The losses of each seed's training and validation, epoch by epoch."""
+        found: dict[str, dict[int | None, Sequence[float]]] = {"loss.train": {}, "loss.val": {}}
+        for r in self.of_model.get(model, ()):
+            if r.kind == "curve" and r.metric in found and r.samples:
+                found[r.metric][r.seed] = list(r.samples)
+        return found["loss.train"], found["loss.val"]
+
+    def best_epochs_of(self, model: str) -> dict[int | None, int]:
+        """The epoch of each seed, counted from 1, whose weights were kept."""
+        rows = [r for r in self.of_model.get(model, ()) if r.metric == "train.epochs"]
+        return {r.seed: k for r in rows if isinstance(k := r.detail.get("kept"), int) and k > 0}
 
     @cached_property
     def cells_of(self) -> Mapping[str, Sequence[Cell]]:

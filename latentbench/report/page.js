@@ -3,8 +3,11 @@
   const root = document.documentElement;
   root.classList.add("js");
   const texts = JSON.parse(document.body.dataset.texts);
-  // What the sections' own scripts find here: the page's texts in its language.
-  window.latentbench = { say: (name, places = {}) => texts[name].replace(/\{(\w+)\}/g, (_, key) => places[key]) };
+  // What the sections' own scripts find here: the page's texts in its language, and the numbers of an array in base64.
+  window.latentbench = {
+    say: (name, places = {}) => texts[name].replace(/\{(\w+)\}/g, (_, key) => places[key]),
+    unpack: (text, Kind) => new Kind(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer),
+  };
 
   const bar = document.querySelector("nav.contents ul");
   const links = new Map([...bar.querySelectorAll("a")].map((a) => [a.hash.slice(1), a]));

@@ -3,7 +3,7 @@
 (() => {
   const source = document.querySelector("script.explorer-data");
   if (!source) return;
-  const { say } = latentbench;
+  const { say, unpack } = latentbench;
   const section = document.getElementById("explorer");
   const find = (css, from = section) => from.querySelector(css);
   const all = (css, from = section) => [...from.querySelectorAll(css)];
@@ -11,9 +11,8 @@
   const FRAMES = 11, STEPS = 40, SLIDERS = 8, MOST = 32, REACH = 4;
 
   /* numbers */
-  const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
-  const unpack = ({ steps, scale, rows }) => {
-    const whole = new Int16Array(bytes(steps)), scales = new Float32Array(bytes(scale)), wide = whole.length / rows;
+  const matrix = ({ steps, scale, rows }) => {
+    const whole = unpack(steps, Int16Array), scales = unpack(scale, Float32Array), wide = whole.length / rows;
     return scales.length ? Array.from(scales, (s, r) => Float64Array.from(whole.subarray(r * wide, (r + 1) * wide), (v) => v * s)) : [];
   };
   // erf to 1.2e-7 (Numerical Recipes, erfc by Chebyshev)
@@ -39,7 +38,7 @@
   };
 
   function makeDecoder(m) {
-    const steps = new Int16Array(bytes(m.weight)), scale = new Float32Array(bytes(m.scale)), bias = new Float32Array(bytes(m.bias));
+    const steps = unpack(m.weight, Int16Array), scale = unpack(m.scale, Float32Array), bias = unpack(m.bias, Float32Array);
     const layers = [];
     let at = 0, row = 0;
     m.activations.forEach(([name, parameter], k) => {
@@ -92,12 +91,12 @@
   /** What is computed of a model on its first use. */
   function live(m) {
     if (!ready.has(m)) {
-      const codes = unpack(m.codes);
-      for (const s of Object.values(m.samplers)) Object.assign(s, { mean: unpack(s.mean), root: unpack(s.root) });
+      const codes = matrix(m.codes);
+      for (const s of Object.values(m.samplers)) Object.assign(s, { mean: matrix(s.mean), root: matrix(s.root) });
       ready.set(m, {
         decode: makeDecoder(m),
         code: (k) => codes.map((row) => row[k]),
-        originals: m.x ? unpack(m.x) : null,
+        originals: m.x ? matrix(m.x) : null,
         nearest: (z) => {
           let best = 0, least = Infinity;
           for (let k = 0; k < m.index.length; k++) {

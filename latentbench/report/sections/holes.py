@@ -19,7 +19,7 @@ from latentbench.report.columns import Column
 from latentbench.report.drawing import distances, images, sheets
 from latentbench.report.folder import Absent, Artifact
 from latentbench.report.page_view import PageView
-from latentbench.report.ruling import Ruling
+from latentbench.report.ruling import Ruling, rulings
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
@@ -119,8 +119,6 @@ def _about(column: Column, artifact: Artifact) -> list[str]:
 
 def _worst(column: Column, artifact: Artifact) -> list[Worst]:
     """The farthest draws, decoded, from the farthest on."""
-    names = classes.names_of(column.run)
-    short = classes.short_names(names, classes.NARROW)
     depth, shown = artifact.need("worst_depth"), artifact.need("worst")[:WORST]
     if len(depth) < len(shown):
         raise Absent(
@@ -130,15 +128,11 @@ def _worst(column: Column, artifact: Artifact) -> list[Worst]:
                 error="worst_depth",
             )
         )
-    out = []
+    out, ruled = [], rulings(artifact, "worst", classes.names_of(column.run))
     for k, picture in enumerate(images.singles(shown)):
-        distance, ruling = words.number(float(depth[k])), None
+        distance, ruling = words.number(float(depth[k])), ruled[k] if ruled else None
         alt = say("draw {n}, {distance} hole radii from the codes", n=k + 1, distance=distance)
-        if "worst_valid" in artifact:
-            sure, read = artifact.arrays.get("worst_confidence"), int(artifact.need("worst_label")[k])
-            confidence = f"{float(sure[k]):.2f}" if sure is not None else ""
-            label = classes.class_name(names, read)
-            ruling = Ruling(bool(artifact.need("worst_valid")[k]), label, confidence, classes.class_name(short, read))
+        if ruling:
             alt = say("{what}: {verdict}", what=alt, verdict=ruling.words)
         out.append(Worst(picture, distance, ruling, alt))
     return out

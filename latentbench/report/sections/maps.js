@@ -1,13 +1,9 @@
 "use strict";
 (() => {
-  const { say } = latentbench;
+  const { say, unpack } = latentbench;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const alive = [];
 
-  const unpack = (text, Kind) => {
-    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-    return new Kind(bytes.buffer);
-  };
   const NUMBERS = ["error", "confidence", "kl"];
   const short = (v) => (v !== 0 && Math.abs(v) < 0.001 ? v.toExponential(1) : String(Number(v.toPrecision(3))));
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();

@@ -11,13 +11,13 @@ from markupsafe import Markup
 
 from latentbench.artifact_schema import STRIPS
 from latentbench.report.cards import cards
-from latentbench.report.classes import NARROW, class_name, names_of, short_names
+from latentbench.report.classes import class_name, names_of
 from latentbench.report.columns import Column
 from latentbench.report.drawing import figures, images
 from latentbench.report.drawing.images import Picture
 from latentbench.report.folder import Absent, Array, Artifact
 from latentbench.report.page_view import PageView
-from latentbench.report.ruling import Ruling
+from latentbench.report.ruling import Ruling, rulings
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
@@ -81,26 +81,13 @@ def paths(column: Column) -> list[Path]:
 
 
 def _film(strips: Artifact, names: Sequence[str], frames: Array, prefix: str, p: int, what: str) -> Film:
-    rulings = []
-    if f"{prefix}_valid" in strips:
-        valid, label = strips.arrays[f"{prefix}_valid"][p], strips.need(f"{prefix}_label")[p]
-        sure = strips.arrays[f"{prefix}_confidence"][p] if f"{prefix}_confidence" in strips else None
-        short = short_names(names, NARROW)
-        rulings = [
-            Ruling(
-                bool(v),
-                class_name(names, int(k)),
-                f"{float(sure[t]):.2f}" if sure is not None else "",
-                class_name(short, int(k)),
-            )
-            for t, (v, k) in enumerate(zip(valid, label, strict=True))
-        ]
-    good = sum(v.valid for v in rulings)
-    counted = say("{some} of {n} valid", some=good, n=len(rulings)) if rulings else ""
-    runs = [(*read, len(list(group))) for read, group in itertools.groupby((v.label, v.short) for v in rulings)]
+    ruled = rulings(strips, prefix, names, p)
+    good = sum(v.valid for v in ruled)
+    counted = say("{some} of {n} valid", some=good, n=len(ruled)) if ruled else ""
+    runs = [(*read, len(list(group))) for read, group in itertools.groupby((v.label, v.short) for v in ruled)]
     alt = words.commas([say("{what}: {n} frames", what=what, n=len(frames)), *([counted] if counted else [])])
     picture = images.strip(frames)
-    return Film(picture, rulings, alt, counted, runs, _told(rulings), (picture.height, picture.width // len(frames)))
+    return Film(picture, ruled, alt, counted, runs, _told(ruled), (picture.height, picture.width // len(frames)))
 
 
 def _told(rulings: Sequence[Ruling]) -> str:

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from latentbench.artifact_schema import SAMPLES
 from latentbench.report.cards import cards
-from latentbench.report.classes import NARROW, class_name, names_of, short_names
+from latentbench.report.classes import names_of
 from latentbench.report.columns import Column
 from latentbench.report.drawing import images
 from latentbench.report.drawing.images import Picture
 from latentbench.report.folder import Absent
 from latentbench.report.page_view import PageView
-from latentbench.report.ruling import Ruling
+from latentbench.report.ruling import Ruling, rulings
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
@@ -50,7 +50,6 @@ class Draws(NamedTuple):
 def draws(column: Column) -> list[Draws]:
     """Samples of one model from each prior, with the judge's ruling on every one."""
     artifact, names = column.run.artifact("samples", column.model), names_of(column.run)
-    short = short_names(names, NARROW)
     shares = {c.metric: c for c in column.run.cells_of.get(column.model, ()) if c.metric.startswith("validity.")}
     out = []
     for key, texts in words.SAMPLER_NAMES.items():
@@ -59,18 +58,9 @@ def draws(column: Column) -> list[Draws]:
         title, about = map(say, texts)
         pictures = images.singles(artifact.need(f"{key}_images")[:SAMPLES])
         samples = []
+        ruled = rulings(artifact, key, names)
         for k, picture in enumerate(pictures):
-            ruling = None
-            if f"{key}_valid" in artifact:
-                sure = artifact.arrays.get(f"{key}_confidence")
-                read = int(artifact.need(f"{key}_label")[k])
-                confidence = f"{float(sure[k]):.2f}" if sure is not None else ""
-                ruling = Ruling(
-                    bool(artifact.arrays[f"{key}_valid"][k]),
-                    class_name(names, read),
-                    confidence,
-                    class_name(short, read),
-                )
+            ruling = ruled[k] if ruled else None
             alt = say("{sampler}, draw {n}", sampler=title, n=k + 1)
             if ruling:
                 alt = say("{what}: {verdict}", what=alt, verdict=ruling.words)

@@ -42,11 +42,7 @@ class Epochs(NamedTuple):
 def epochs(column: Column, lengths: Mapping[int | None, int]) -> Epochs:
     """The best and last epochs of one model's seeds, those whose curves have these ``lengths``. A training ended early where
     it had fewer epochs than the run allowed; where that is not recorded nothing is said of it."""
-    best: dict[int | None, int] = {}
-    for r in column.run.of_model.get(column.model, ()):
-        kept = r.detail.get("kept")
-        if r.metric == "train.epochs" and r.seed in lengths and isinstance(kept, int) and kept > 0:
-            best[r.seed] = kept
+    best = {seed: k for seed, k in column.run.best_epochs_of(column.model).items() if seed in lengths}
     allowed = (column.run.detail.get("config") or {}).get("epochs")
     early = sum(n < allowed for n in lengths.values()) if isinstance(allowed, int) else 0
     end = "" if not isinstance(allowed, int) else "limit" if not early else "early" if early == len(lengths) else "some"
@@ -55,11 +51,7 @@ def epochs(column: Column, lengths: Mapping[int | None, int]) -> Epochs:
 
 def training(column: Column) -> tuple[Markup, str]:
     """Loss curves of one model over all seeds, and a line about them."""
-    curves: dict[str, dict[int | None, Sequence[float]]] = {"loss.train": {}, "loss.val": {}}
-    for r in column.run.of_model.get(column.model, ()):
-        if r.kind == "curve" and r.metric in curves and r.samples:
-            curves[r.metric][r.seed] = list(r.samples)
-    train, val = curves["loss.train"], curves["loss.val"]
+    train, val = column.run.losses_of(column.model)
     if not (train or val):
         raise Absent(say("Not drawn: this run recorded no loss curves of {model}.", model=column.model))
     found = epochs(column, {seed: len(c) for seed, c in (train or val).items()})

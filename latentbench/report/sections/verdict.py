@@ -142,14 +142,15 @@ def grids(view: PageView) -> list[GridView]:
     for run in view.runs:
         columns = {c.model: c for c in view.columns if c.run is run}
         rows, seeds = [], set[int]()
-        for k, row in enumerate(of_models.rows(run.records)):
+        answered = of_models.rows(run.records)
+        for k, row in enumerate(answered):
             column = columns.get(row.model)
             shown = (id(run), row.model) in pictured and k < SENTENCES
             rows.append(RowView(row.name, column, row.cells, thumbs(column) if shown and column else None, row.flags))
             if shown and column:
                 seeds |= {s for role in ("samples", "strips") if (s := _seed(column, role)) is not None}
         if rows:
-            why = [sentence for row in of_models.rows(run.records) for sentence in row.why]
+            why = [sentence for row in answered for sentence in row.why]
             shared = [flag for flag in rows[0].flags if all(flag in row.flags for row in rows)] if len(rows) > 1 else []
             rows = [row._replace(flags=[flag for flag in row.flags if flag not in shared]) for row in rows]
             some = len(rows) if len(rows) <= OPEN + 2 else OPEN
