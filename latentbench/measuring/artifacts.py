@@ -231,7 +231,9 @@ def _arrays(e: Encoding, tensors: Mapping[str, Tensor]) -> Arrays:
     return {k: e.space.pictures(v) if k in PICTURES else v.cpu().numpy() for k, v in tensors.items()}
 
 
-ROLES: dict[ArtifactRole, Callable[..., tuple[Arrays, dict[str, Any]]]] = {
+Exhibit = Callable[[Encoding], tuple[Arrays, dict[str, Any]]]
+
+ROLES: dict[ArtifactRole, Exhibit] = {
     "points": points,
     "strips": strips,
     "samples": samples,
@@ -253,11 +255,11 @@ def exhibit(
     """Write every role of `ROLES` that this encoding can show into ``folder``; their artifact records. ``modules`` are those
     that the encoding's model is made of."""
     out = []
-    for role, make in ROLES.items():
+    roles: dict[ArtifactRole, Exhibit] = {**ROLES, "explorer": partial(explorer, modules=modules)}
+    for role, make in roles.items():
         if e.decode is None and role not in OF_CODES:
             continue
-        given = {"modules": modules} if role == "explorer" else {}
-        out += attempt(partial(make, e, **given), folder, prefix, row, role, f"{role}-{stem}")
+        out += attempt(partial(make, e), folder, prefix, row, role, f"{role}-{stem}")
     return out
 
 

@@ -62,8 +62,7 @@ def explorer(e: Encoding, index: Tensor, modules: Sequence[nn.Module] = ()) -> t
     weight = spread
     if e.log_var is not None:
         mean_part, variance_part = divergence.kl_parts(e.mu, e.log_var)
-        kl = mean_part + variance_part
-        out["kl"] = weight = (kl.mean(0) if kl.ndim == 2 else kl).float()
+        out["kl"] = weight = (mean_part + variance_part).float()
         out["sigma"] = posterior.widths(e.mu, e.log_var).float()
     on = torch.nonzero(posterior.active(e.mu, e.log_var)).flatten()
     out["order"] = on[weight[on].argsort(descending=True, stable=True)]

@@ -90,11 +90,10 @@ def plane(e: Encoding) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise Undefined("a plane needs 2 latent dimensions, there are {d}", "undefined.plane", d=e.mu.shape[1])
     found, k = found_holes(e), hole.params["k"]
     reach = min(FAR, max(REACH, float(e.mu.abs().quantile(0.98)) * 1.05))
-    fine, coarse = _lattice(reach, FINE, e.mu), _lattice(reach * (1 - 1 / GRID), GRID, e.mu)
-    images = decode(e, coarse)
+    fine, coarse = lattice(reach, FINE, e.mu), lattice(reach * (1 - 1 / GRID), GRID, e.mu)
     some = slice(0, 200)
     out = {
-        "grid": images.view(GRID, GRID, *images.shape[1:]),
+        **decoded_grid(e, coarse, GRID),
         "hole": (nearest(fine, found.codes, k).distance[:, -1] > min(found.outside, found.sparse)).view(FINE, FINE),
         "mu": e.mu[some],
     }
@@ -102,14 +101,22 @@ def plane(e: Encoding) -> tuple[dict[str, Tensor], dict[str, Any]]:
         out["sigma"] = (0.5 * e.log_var[some]).exp()
     if e.labels is not None and bool((e.labels[some] >= 0).all()):
         out["label_of"] = e.labels[some]
-    if e.judge is not None:
-        word = verdicts(e, images)
-        out |= {"valid": word.valid.view(GRID, GRID), "label": word.label.view(GRID, GRID)}
     outside = float((e.mu.abs().amax(1) > reach).double().mean())
     return out, {"reach": reach, "outside": outside}
 
 
-def _lattice(reach: float, side: int, like: Tensor) -> Tensor:
+def decoded_grid(e: Encoding, points: Tensor, side: int) -> dict[str, Tensor]:
+    """What ``side``^2 latent points decode to, as they lie on a square: the ``grid`` (side, side, *shape), and where there
+    is a judge what it says of each, ``valid`` and ``label`` (side, side)."""
+    images = decode(e, points)
+    out = {"grid": images.view(side, side, *images.shape[1:])}
+    if e.judge is not None:
+        word = verdicts(e, images)
+        out |= {"valid": word.valid.view(side, side), "label": word.label.view(side, side)}
+    return out
+
+
+def lattice(reach: float, side: int, like: Tensor) -> Tensor:
     """``side``^2 points of the square [-reach, reach]^2, row by row from the top left, (side^2, 2)."""
     axis = torch.linspace(-reach, reach, side, dtype=like.dtype, device=like.device)
     y, x = torch.meshgrid(-axis, axis, indexing="ij")

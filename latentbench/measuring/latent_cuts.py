@@ -15,8 +15,8 @@ from torch import Tensor
 
 from latentbench.core import Encoding, Undefined
 from latentbench.geometry.neighbours import nearest
-from latentbench.metrics.decoding import decode, verdicts
-from latentbench.metrics.prior_holes import Holes, hole, holes
+from latentbench.measuring.hole_atlas import decoded_grid, found_holes, lattice
+from latentbench.metrics.prior_holes import hole
 from latentbench.metrics.samplers import prior_codes
 
 GRID = 9
@@ -25,11 +25,6 @@ FINE = 45
 """Points along each side at which holes are marked, `GRID` a whole number of times."""
 MARGIN = 1.6
 """Half the side, in distances of the farthest of the three codes from their middle."""
-
-
-def found_holes(e: Encoding) -> Holes:
-    """The holes under N(0, I) as the measure ``hole`` found them."""
-    return e.once(holes, **{k: v for k, v in hole.params.items() if k != "part"})
 
 
 def depth_of_draws(e: Encoding, count: int, shown: int) -> Tensor:
@@ -76,14 +71,11 @@ def cut(e: Encoding) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     def points(side: int) -> Tensor:
         """The middles of ``side``^2 cells, row by row from the top left, as latent points."""
-        place = (torch.arange(side, dtype=torch.float64, device=axes.device) + 0.5) / side * 2 * reach - reach
-        y, x = torch.meshgrid(-place, place, indexing="ij")
-        return (middle + torch.stack([x, y], -1).view(-1, 2) @ axes).to(e.mu.dtype)
+        return (middle + lattice(reach * (1 - 1 / side), side, axes) @ axes).to(e.mu.dtype)
 
     found, k = found_holes(e), hole.params["k"]
-    images = decode(e, points(GRID))
     out = {
-        "grid": images.view(GRID, GRID, *images.shape[1:]),
+        **decoded_grid(e, points(GRID), GRID),
         "hole": (nearest(points(FINE), found.codes, k).distance[:, -1] > found.outside).view(FINE, FINE),
         "mu": (codes - middle) @ axes.T,
     }
@@ -92,9 +84,6 @@ def cut(e: Encoding) -> tuple[dict[str, Tensor], dict[str, Any]]:
         out["sigma"] = (sigma.square() @ axes.square().T).sqrt()
     if e.labels is not None and bool((e.labels[rows] >= 0).all()):
         out["label_of"] = e.labels[rows]
-    if e.judge is not None:
-        word = verdicts(e, images)
-        out |= {"valid": word.valid.view(GRID, GRID), "label": word.label.view(GRID, GRID)}
     origin = -(axes @ middle)
     away = float((middle + origin @ axes).norm())
     return out, {"cut": True, "reach": reach, "origin": origin.tolist(), "away": away, "images": rows}

@@ -18,6 +18,7 @@ from latentbench.core import TRAIN, Encoding
 from latentbench.geometry.neighbours import flat, nearest
 from latentbench.measuring.hole_atlas import depths, found_holes
 from latentbench.metrics.decoding import verdicts
+from latentbench.metrics.divergence import kl_of_each
 from latentbench.metrics.memorisation import closest_seen, memorisation, near_radius, seen_count
 from latentbench.metrics.prior_holes import hole
 from latentbench.metrics.reconstruction import reconstructions
@@ -38,8 +39,7 @@ def points(e: Encoding, index: Tensor) -> tuple[dict[str, Tensor], dict[str, Any
     index = index.to(e.mu.device)
     out, detail = _returned(e, index), dict[str, Any]()
     if e.log_var is not None:
-        mu, log_var = e.mu[index].double(), e.log_var[index].double()
-        out["kl"] = ((mu.square() + torch.expm1(log_var) - log_var).sum(1) / 2).float()
+        out["kl"] = kl_of_each(e.mu[index], e.log_var[index]).float()
     draws = e.once(prior_codes, sampler="normal", count=hole.params["draws"])
     beside = nearest(draws, e.mu[index]).indices[:, 0]
     out["draws"], detail["draws"] = torch.bincount(beside, minlength=len(index)).int(), len(draws)

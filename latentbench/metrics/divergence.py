@@ -32,6 +32,12 @@ def kl_parts(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
     return means, variances.clamp(min=0.0)
 
 
+def kl_of_each(mu: Tensor, log_var: Tensor) -> Tensor:
+    """The KL of each image's posterior in nats, (n,) float64, for ``mu``, ``log_var`` (n, d); see `kl_parts`."""
+    mu, log_var = mu.double(), log_var.double()
+    return (mu.square() + torch.expm1(log_var) - log_var).sum(1) / 2
+
+
 def _log_var(e: Encoding) -> Tensor:
     if e.log_var is None:
         raise Undefined(e.lack(LOG_VAR))
