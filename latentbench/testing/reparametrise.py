@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Likelihood
+from latentbench.core import Encoding, Likelihood, Prior
 from latentbench.randomness import seeded
 
 Coordinates = Callable[[int], tuple[Tensor, Tensor]]
@@ -58,6 +58,14 @@ def reparametrised(e: Encoding, coordinates: Coordinates) -> Encoding:
     def carried(p: Likelihood) -> Likelihood:
         return p._replace(log_prob=lambda x, z: p.log_prob(x, back(z)))
 
+    def moved_prior(p: Prior) -> Prior:
+        def log_prob(z: Tensor) -> Tensor:
+            assert p.log_prob is not None
+            return p.log_prob(back(z)) - float(s.log().sum())
+
+        draw = p.draw
+        return Prior(lambda noise, generator: there(draw(noise, generator)), log_prob if p.log_prob else None)
+
     def side(one: Encoding) -> Encoding:
         decode, likelihood = one.decode, one.likelihood
         log_var = None if one.log_var is None else (one.log_var.double() + 2 * s.log()).to(one.log_var)
@@ -68,6 +76,7 @@ def reparametrised(e: Encoding, coordinates: Coordinates) -> Encoding:
             log_var=log_var,
             decode=None if decode is None else lambda z: decode(back(z)),
             likelihood=None if likelihood is None else carried(likelihood),
+            prior=None if one.prior is None else moved_prior(one.prior),
         )
 
     moved = side(e)
