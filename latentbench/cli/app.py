@@ -232,11 +232,14 @@ def _dry_run(asked: Run, trained: Trained | None) -> None:
             **asdict(there),
             "expected_seconds": planned.expected_seconds / cores,
             "data": understood(planned.dataset),
+            **({"precision": planned.precision} if planned.precision else {}),
         }
         show(json.dumps(row, ensure_ascii=False))
         return
     for line in told(planned.dataset):
         show(line)
+    if planned.precision is not None:
+        show(f"precision\t{planned.precision['reason']['text']}")
     for cell in cells:
         show(f"{cell['model']}\tseed {cell['seed']}")
     reused = f" ({len(planned.trained_before)} of them trained before)" if planned.trained_before else ""
