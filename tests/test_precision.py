@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -15,12 +16,12 @@ from latentbench.config import make_run
 from latentbench.core import Loss
 from latentbench.models.ae import Autoencoder
 from latentbench.randomness import seeded
-from latentbench.report.sections.protocol import protocol
 from latentbench.running import plan
 from latentbench.running import precision as settling
-from latentbench.training import precision
-from latentbench.training.fit import Plan
+from latentbench.training import precision, steps
+from latentbench.training.fit import Plan, initialise
 from latentbench.training.precision import Losses, choose, compare_losses, speed_ratios
+from latentbench.training.steps import Adam, EagerStep, TracedStep, TrainStep, convolves, loss_of, products
 
 SHAPE = (1, 4, 4)
 TRAIN = torch.rand((128, *SHAPE), generator=seeded(0, "train"))
@@ -37,14 +38,12 @@ def builder(kind=Autoencoder):
 
 
 class Cancels(Autoencoder):
-    """Loses its signal where products are rounded: what it learns from is the small difference of two large products."""
+    """Learns from the small difference of a large product and what went into it, of which rounding leaves nothing."""
 
     def loss(self, x, generator):
-        error = F.mse_loss(self.decode(self.encode(x).mu), x, reduction="sum") / len(x)
         flat = x.flatten(1)
-        large = flat @ (1 + 1e-3 * torch.eye(flat.shape[1])) - flat
-        off = ((large - 1e-3 * flat).square().mean() * 1e6).detach()
-        return Loss(error * (1 + off), {})
+        small = flat @ (1.001 * torch.eye(flat.shape[1])) - flat
+        return Loss(F.mse_loss(self.decode(self.encode(x).mu).flatten(1), 1e3 * small, reduction="sum") / len(x), {})
 
 
 class Diverges(Autoencoder):
@@ -87,7 +86,7 @@ def test_where_it_is_faster_and_losses_agree_bfloat16_is_taken(fast):
 
 @machines
 def test_a_model_that_rounded_products_hurt_keeps_the_whole_run_in_float32(fast):
-    found = choose({"ae": builder(), "cancels": builder(Cancels)}, TRAIN, VAL, PLAN)
+    found = choose({"ae": builder(), "cancels": builder(Cancels)}, TRAIN, VAL, replace(PLAN, lr=1e-2))
     assert (found.precision, found.reason.code) == ("float32", "precision.differs")
     assert found.reason.values["model"] == "cancels"
 
@@ -122,6 +121,61 @@ def test_trials_leave_torch_as_it_was():
     assert len(set(losses.float32)) == precision.SEEDS
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == (threads, rounding)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+# --- convolutions in mixed precision ---
+
+PICTURES = torch.rand((48, 3, 16, 16), generator=seeded(0, "pictures"))
+
+
+def convolutional(text):
+    run = make_run({"models": text, "latent_dim": 4})
+    return initialise(lambda: catalog.build_model(text, run, PICTURES.shape[1:]), 0).train()
+
+
+@pytest.mark.parametrize("text", ["ae:net=conv", "vae:net=conv", "vae:net=conv:depth=3"])
+def test_layers_of_convolutions_are_taken_in_bfloat16_and_losses_and_gradients_in_float32(text):
+    model, seen = convolutional(text), []
+    assert convolves(model)
+    kinds = (torch.nn.Conv2d, torch.nn.ConvTranspose2d)
+    layers = [m for m in model.modules() if isinstance(m, kinds)]
+    for layer in layers:
+        layer.register_forward_hook(lambda module, given, out: seen.append(out.dtype))
+    found = loss_of(model, PICTURES, seeded(0, "draws"), half=True)
+    exact = loss_of(model, PICTURES, seeded(0, "draws"), half=False)
+    assert seen == [torch.bfloat16] * len(layers) + [torch.float32] * len(layers)
+    assert {found.total.dtype, *(t.dtype for t in found.terms.values())} == {torch.float32}
+    assert float(found.total) == pytest.approx(float(exact.total), rel=2e-3)
+    weights = list(model.parameters())
+    rounded, whole = (torch.autograd.grad(one.total, weights) for one in (found, exact))
+    for name, a, b in zip(dict(model.named_parameters()), rounded, whole, strict=True):
+        assert a.dtype == torch.float32
+        assert float((a - b).norm()) < 0.05 * float(b.norm()), name
+
+
+@pytest.mark.parametrize("text", ["ae:net=conv", "vae:net=conv"])
+def test_traced_in_mixed_precision_it_is_the_ordinary_step(text):
+    model = convolutional(text)
+    update = TrainStep(model, seeded(0, "draws"), steps.WORTHWHILE, "bfloat16")
+    assert isinstance(update.way(PICTURES), TracedStep)
+    twin = convolutional(text)
+    ordinary = EagerStep(twin, seeded(0, "draws"), Adam(twin.parameters()), half=True)
+    for _ in range(3):
+        one = update(PICTURES, 1e-3)
+        with products("bfloat16"):
+            other = ordinary(PICTURES, 1e-3)
+        assert torch.equal(one.total, other.total)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
+
+
+def test_networks_of_dense_layers_alone_are_not():
+    assert not convolves(convolutional("vae"))
+
+
+def test_a_network_of_convolutions_learns_as_well_in_either(monkeypatch):
+    monkeypatch.setattr(precision, "STEPS", 20)
+    losses = compare_losses(partial(convolutional, "ae:net=conv"), PICTURES, PICTURES[:16], Plan(8, 0, 16, 1e-3))
+    assert losses.bfloat16 == pytest.approx(losses.float32, rel=0.01)
 
 
 # --- a run ---

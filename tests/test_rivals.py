@@ -30,7 +30,7 @@ def suite(monkeypatch):
     """The modules of benchmarks/rivals that need no rival, by name."""
     return {
         n: load(BENCHMARKS / "rivals" / f"{n}.py", monkeypatch)
-        for n in ("bare", "training", "contests", "race", "page")
+        for n in ("bare", "training", "convolutions", "contests", "race", "page")
     }
 
 
@@ -167,6 +167,30 @@ def test_operations_are_those_that_torch_counts(suite, who, model):
     with FlopCounterMode(display=False) as counter:
         call()
     assert counter.get_total_flops() == setting.flops(64, 50)
+
+
+@pytest.mark.parametrize("who", ["latentbench", "bare loop"])
+def test_operations_of_convolutions_are_those_that_torch_counts(suite, who, monkeypatch):
+    convolutions = suite["convolutions"]
+    monkeypatch.setattr(convolutions, "BATCH", 2)
+    call = convolutions.SIDES[who](convolutions.images(4), convolutions.images(3), 1)
+    with FlopCounterMode(display=False) as counter:
+        call()
+    assert counter.get_total_flops() == convolutions.flops(4, 3)
+
+
+def test_both_sides_train_the_same_network_of_convolutions(suite, monkeypatch):
+    """As many weights, and from the same ones, by the same loss, the same first loss."""
+    convolutions = suite["convolutions"]
+    monkeypatch.setattr(convolutions, "BATCH", 4)
+    x, found = convolutions.images(8), {}
+    for who in convolutions.SIDES:
+        encode, decode = convolutions.SIDES[who](x, x, 1)()
+        mu, log_var = encode(x)
+        assert mu.shape == log_var.shape == (8, convolutions.LATENT)
+        assert decode(mu).shape == x.shape
+        found[who] = convolutions.quality((encode, decode), x)["mse"]
+    assert max(found.values()) < 1.15 * min(found.values())
 
 
 @pytest.mark.parametrize("power", [0.0, 1.0, 1.7, 2.0])

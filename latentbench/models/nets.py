@@ -50,12 +50,12 @@ class Trunk(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """Head outputs (n, outputs) of samples."""
         out: Tensor = self.encoder(x)
-        return out
+        return out.to(x.dtype)  # trained in mixed precision it is rounded, and losses are not
 
     def logits(self, z: Tensor) -> Tensor:
         """What stands before the sigmoid, (n, *shape), for latent points (n, d)."""
         out: Tensor = self.decoder(z)
-        return out.view(-1, *self.shape)
+        return out.view(-1, *self.shape).to(z.dtype)
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:
