@@ -15,22 +15,21 @@ from latentbench import catalog
 from latentbench.config import make_run
 from latentbench.core import Loss
 from latentbench.models.ae import Autoencoder
+from latentbench.models.nets import Trunk
 from latentbench.randomness import seeded
 from latentbench.running import plan
 from latentbench.running import precision as settling
 from latentbench.training import precision, steps
 from latentbench.training.fit import Plan, initialise
 from latentbench.training.precision import Losses, choose, compare_losses, speed_ratios
-from latentbench.training.steps import Adam, EagerStep, TracedStep, TrainStep, convolves, loss_of, products
+from latentbench.training.stacking import StackedStep
+from latentbench.training.steps import Adam, EagerStep, TracedStep, TrainStep, products
 
 SHAPE = (1, 4, 4)
 TRAIN = torch.rand((128, *SHAPE), generator=seeded(0, "train"))
 VAL = torch.rand((64, *SHAPE), generator=seeded(0, "val"))
 PLAN = Plan(epochs=2, patience=0, batch_size=32, lr=1e-3)
 FAST, SLOW = (1.5,) * 6, (1.2, 1.2, 1.2, 1.2, 1.2, 0.99)
-machines = pytest.mark.skipif(
-    not precision.has_bfloat16(torch.device("cpu")), reason="this processor has no bfloat16 products to round with"
-)
 
 
 def builder(kind=Autoencoder):
@@ -38,11 +37,16 @@ def builder(kind=Autoencoder):
 
 
 class Cancels(Autoencoder):
-    """Learns from the small difference of a large product and what went into it, of which rounding leaves nothing."""
+    """Learns from the small difference of what a layer makes of x and x itself, of which rounding leaves nothing."""
+
+    def __init__(self, *shape, **fields):
+        super().__init__(*shape, **fields)
+        self.near = Trunk(SHAPE, 16, 2, depth=0, width=1, net="mlp").requires_grad_(False)
+        for name, weight in self.near.named_parameters():
+            weight.copy_(1.001 * torch.eye(16) if name == "encoder.1.weight" else torch.zeros_like(weight))
 
     def loss(self, x, generator):
-        flat = x.flatten(1)
-        small = flat @ (1.001 * torch.eye(flat.shape[1])) - flat
+        small = self.near.encode(x) - x.flatten(1)
         return Loss(F.mse_loss(self.decode(self.encode(x).mu).flatten(1), 1e3 * small, reduction="sum") / len(x), {})
 
 
@@ -84,7 +88,6 @@ def test_where_it_is_faster_and_losses_agree_bfloat16_is_taken(fast):
     assert row["losses"]["ae"]["spread"] > 0
 
 
-@machines
 def test_a_model_that_rounded_products_hurt_keeps_the_whole_run_in_float32(fast):
     found = choose({"ae": builder(), "cancels": builder(Cancels)}, TRAIN, VAL, replace(PLAN, lr=1e-2))
     assert (found.precision, found.reason.code) == ("float32", "precision.differs")
@@ -123,43 +126,43 @@ def test_trials_leave_torch_as_it_was():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-# --- convolutions in mixed precision ---
+# --- layers in mixed precision ---
 
 PICTURES = torch.rand((48, 3, 16, 16), generator=seeded(0, "pictures"))
+KINDS = (torch.nn.Linear, torch.nn.Conv2d, torch.nn.ConvTranspose2d)
 
 
-def convolutional(text):
-    run = make_run({"models": text, "latent_dim": 4})
+def build(text):
+    run = make_run({"models": text, "latent_dim": 4, "width": 32})
     return initialise(lambda: catalog.build_model(text, run, PICTURES.shape[1:]), 0).train()
 
 
-@pytest.mark.parametrize("text", ["ae:net=conv", "vae:net=conv", "vae:net=conv:depth=3"])
-def test_layers_of_convolutions_are_taken_in_bfloat16_and_losses_and_gradients_in_float32(text):
-    model, seen = convolutional(text), []
-    assert convolves(model)
-    kinds = (torch.nn.Conv2d, torch.nn.ConvTranspose2d)
-    layers = [m for m in model.modules() if isinstance(m, kinds)]
+@pytest.mark.parametrize("text", ["ae", "vae", "ae:net=conv", "vae:net=conv", "vae:net=conv:depth=3"])
+def test_layers_are_taken_in_bfloat16_and_losses_and_gradients_in_float32(text):
+    model, seen = build(text), []
+    layers = [m for m in model.modules() if isinstance(m, KINDS)]
     for layer in layers:
         layer.register_forward_hook(lambda module, given, out: seen.append(out.dtype))
-    found = loss_of(model, PICTURES, seeded(0, "draws"), half=True)
-    exact = loss_of(model, PICTURES, seeded(0, "draws"), half=False)
+    with products("bfloat16"):
+        found = model.loss(PICTURES, seeded(0, "draws"))
+    exact = model.loss(PICTURES, seeded(0, "draws"))
     assert seen == [torch.bfloat16] * len(layers) + [torch.float32] * len(layers)
     assert {found.total.dtype, *(t.dtype for t in found.terms.values())} == {torch.float32}
-    assert float(found.total) == pytest.approx(float(exact.total), rel=2e-3)
+    assert float(found.total.detach()) == pytest.approx(float(exact.total.detach()), rel=2e-3)
     weights = list(model.parameters())
     rounded, whole = (torch.autograd.grad(one.total, weights) for one in (found, exact))
     for name, a, b in zip(dict(model.named_parameters()), rounded, whole, strict=True):
         assert a.dtype == torch.float32
-        assert float((a - b).norm()) < 0.05 * float(b.norm()), name
+        assert float((a - b).norm()) < 0.2 * float(b.norm()), name  # a unit near 0 may pass in one and not in the other
 
 
-@pytest.mark.parametrize("text", ["ae:net=conv", "vae:net=conv"])
+@pytest.mark.parametrize("text", ["vae", "ae:net=conv", "vae:net=conv"])
 def test_traced_in_mixed_precision_it_is_the_ordinary_step(text):
-    model = convolutional(text)
+    model, twin = build(text), build(text)
     update = TrainStep(model, seeded(0, "draws"), steps.WORTHWHILE, "bfloat16")
-    assert isinstance(update.way(PICTURES), TracedStep)
-    twin = convolutional(text)
-    ordinary = EagerStep(twin, seeded(0, "draws"), Adam(twin.parameters()), half=True)
+    with products("bfloat16"):
+        assert isinstance(update.way(PICTURES), TracedStep)
+    ordinary = EagerStep(twin, seeded(0, "draws"), Adam(twin.parameters()))
     for _ in range(3):
         one = update(PICTURES, 1e-3)
         with products("bfloat16"):
@@ -168,13 +171,20 @@ def test_traced_in_mixed_precision_it_is_the_ordinary_step(text):
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
 
 
-def test_networks_of_dense_layers_alone_are_not():
-    assert not convolves(convolutional("vae"))
+@pytest.mark.parametrize("text", ["vae", "ae:net=conv"])
+def test_seeds_in_a_stack_take_their_layers_in_bfloat16_too(text):
+    models = [build(text) for _ in range(2)]
+    draws = [seeded(k, "draws") for k in range(2)]
+    stack = StackedStep(models, draws, "bfloat16")
+    losses = [float(stack(torch.stack([PICTURES] * 2), 1e-3).total[k]) for k in range(2)]
+    alone = [TrainStep(m, seeded(0, "draws"), 1, "bfloat16")(PICTURES, 1e-3) for m in models[:1]]
+    assert losses[0] == pytest.approx(float(alone[0].total), rel=1e-3)
 
 
-def test_a_network_of_convolutions_learns_as_well_in_either(monkeypatch):
+@pytest.mark.parametrize("text", ["ae", "ae:net=conv"])
+def test_networks_learn_as_well_in_either(text, monkeypatch):
     monkeypatch.setattr(precision, "STEPS", 20)
-    losses = compare_losses(partial(convolutional, "ae:net=conv"), PICTURES, PICTURES[:16], Plan(8, 0, 16, 1e-3))
+    losses = compare_losses(partial(build, text), PICTURES, PICTURES[:16], Plan(8, 0, 16, 1e-3))
     assert losses.bfloat16 == pytest.approx(losses.float32, rel=0.01)
 
 

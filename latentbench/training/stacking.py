@@ -21,7 +21,7 @@ from latentbench.core import Loss
 from latentbench.randomness import Replay, seeded
 from latentbench.streaming import Stream
 from latentbench.training.fit import Diverged, EarlyStopping, History, Plan, Progress, batches, begin, fit, mean_terms
-from latentbench.training.steps import Adam, Precision, TrainStep, Update, convolves, products
+from latentbench.training.steps import Adam, Precision, TrainStep, Update, products
 
 State = dict[str, Tensor]
 
@@ -101,7 +101,6 @@ class StackedStep:
         self, models: Sequence[nn.Module], draws: Sequence[torch.Generator], precision: Precision = "float32"
     ) -> None:
         self.draws, self.precision = list(draws), precision
-        self.half = precision == "bfloat16" and convolves(models[0])
         calls = [_LossOf(model) for model in models]
         self.base = copy.deepcopy(calls[0])
         weights, self.buffers = stack_module_state(calls)
@@ -135,8 +134,7 @@ class StackedStep:
     def __call__(self, x: Tensor, rate: float) -> Loss:
         """One update of every model, each by its own batch of ``x`` (S, n, c, h, w); losses and terms (S,)."""
         with products(self.precision):
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.half):
-                loss = self.loss(x, self.draws)
+            loss = self.loss(x, self.draws)
             self.adam(torch.autograd.grad(loss.total.sum(), list(self.weights.values()), allow_unused=True), rate)
         return Loss(loss.total.detach(), loss.terms)
 
