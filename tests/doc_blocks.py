@@ -20,7 +20,7 @@ DATA = ("toml", "json", "yaml", "po", "jinja", "text", "html", "css", "bibtex", 
 """Languages of blocks that hold no command."""
 MARKS = ("given", "dry run", "dear", "run by", "not run", "but not")
 FENCE = re.compile(
-    r"(?P<above>(?:^<!--.*-->\n)*)^(?P<fence>`{3,}|:{3,})(?P<info>[^`\n]*)\n(?P<code>.*?)^(?P=fence)[ ]*$",
+    r"(?P<above>(?:^<!--[^\n]*-->\n)*)^(?P<fence>`{3,}|:{3,})(?P<info>[^`\n]*)\n(?P<code>.*?)^(?P=fence)[ ]*$",
     re.MULTILINE | re.DOTALL,
 )
 MARK = re.compile(r"<!-- (?P<word>[a-z ]+?)(?:: (?P<what>.+?))? -->")

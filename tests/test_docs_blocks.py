@@ -40,11 +40,11 @@ def _run(path: Path) -> None:
 
 def _arrays(path: Path) -> None:
     rng = np.random.default_rng(0)
-    np.savez(path, images=rng.integers(0, 256, (60, 8, 8)).astype("uint8"), labels=np.arange(60) % 3)
+    np.savez(path, images=rng.integers(0, 256, (150, 8, 8)).astype("uint8"), labels=np.arange(150) % 3)
 
 
 def _table(path: Path) -> None:
-    rows = [f"{i % 7},{(i * i) % 11},{'ab'[i % 2]}" for i in range(60)]
+    rows = [f"{i % 7},{(i * i) % 11},{'ab'[i % 2]}" for i in range(150)]
     path.write_text("\n".join(["length,width,kind", *rows]))
 
 
@@ -54,7 +54,7 @@ def _pictures(path: Path) -> None:
     rng = np.random.default_rng(0)
     for label in ("cats", "dogs"):
         (path / label).mkdir(parents=True)
-        for i in range(30):
+        for i in range(70):
             Image.fromarray(rng.integers(0, 256, (16, 16, 3)).astype("uint8")).save(path / label / f"{i}.png")
 
 
@@ -133,7 +133,13 @@ def walk(page: str, dear: bool, folder: Path, capsys: pytest.CaptureFixture[str]
             execute(block, names, capsys)
 
 
-QUICK = [name for name, blocks in BLOCKS.items() if any(b.runs and "dear" not in b.marks for b in blocks)]
+TRANSLATED = ("README.zh-CN.md",)
+"""Pages with the commands of another one, which a test compares."""
+QUICK = [
+    name
+    for name, blocks in BLOCKS.items()
+    if name not in TRANSLATED and any(b.runs and "dear" not in b.marks for b in blocks)
+]
 DEAR = [name for name, blocks in BLOCKS.items() if any(b.runs and "dear" in b.marks for b in blocks)]
 
 
@@ -192,7 +198,7 @@ def test_every_block_is_executed_or_says_why_not(page):
 
 def test_the_pages_have_blocks():
     """So that a change of the pattern does not pass as a page without code."""
-    assert sum(b.runs for b in BLOCKS["README.md"]) >= 5
+    assert sum(b.runs for b in BLOCKS["README.md"]) >= 3
     assert sum(b.language == NOTEBOOK for b in BLOCKS["docs/tutorials/first-run.md"]) >= 5
     assert len(QUICK) >= 6
 
@@ -212,6 +218,7 @@ def test_the_two_readmes_show_the_same_commands():
         [" ".join(shlex.split(line, comments=True)) for b in BLOCKS[name] if b.language == "sh" for line in commands(b)]
         for name in ("README.md", "README.zh-CN.md")
     )
+    assert len(english) >= 10
     assert english == [line.replace(" --lang zh", "") for line in chinese]
 
 

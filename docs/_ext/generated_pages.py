@@ -140,7 +140,7 @@ def _proofs() -> Mapping[str, list[str]]:
     path = DOCS / "measures.md"
     text = path.read_text("utf-8") if path.exists() else ""
     rows = (re.split(r"(?<!\\)\|", line.strip().strip("|")) for line in text.splitlines() if line.startswith("| `"))
-    return {row[0].strip(" `"): [c.strip() for c in row] for row in rows if len(row) == 7}
+    return {row[0].split("`")[1]: [c.strip() for c in row] for row in rows if len(row) == 7}
 
 
 def _metric(metric: Any, proof: list[str] | None) -> str:
