@@ -408,7 +408,8 @@ class Metric:
     this run's own data for anchors named ``kind:name``: ``ceiling:real``, ``floor:noise``, ``null:prior`` ..., the kind
     being the role of their records; ``expects`` gives the range that an anchor must lie in on any data (a null value's,
     say): outside it, or with a floor no worse than a ceiling, the metric fails its own self-check on this data and ranks
-    nobody. ``every_image``: where training images are streamed, all of them are gone through and not the sample.
+    nobody. ``every_image``: where training images are streamed, all of them are gone through and not the sample. ``on_request``: it is
+    dear and no answer rests on it: left out of the default set, measured where it, its family or ``all`` is asked for.
 
     ``family`` is the group it is shown in; ``phrase`` how sentences speak of it (None: by its name); ``headline`` the
     questions whose answer in one line rests on it. ``least`` is the least difference of two models that matters, in the
@@ -431,6 +432,7 @@ class Metric:
     references: Callable[..., Mapping[str, float]] | None = None
     expects: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     every_image: bool = False
+    on_request: bool = False
     family: Family = "other"
     phrase: Phrase | None = None
     headline: tuple[Question, ...] = ()
@@ -438,7 +440,12 @@ class Metric:
     least_relative: float | None = None
 
     def __post_init__(self) -> None:
-        """Raise TypeError for a need that is none, ValueError for a least difference below 0 or not finite."""
+        """Raise TypeError for a need that is none, ValueError for a least difference below 0 or not finite, and for a metric
+        on request that answers a question: a default run would have no answer."""
+        if self.on_request and self.headline:
+            raise ValueError(
+                f"metric '{self.name}': on_request is not allowed with headline {', '.join(self.headline)}"
+            )
         for name in ("least", "least_relative"):
             if (value := getattr(self, name)) is not None and not 0 <= value < math.inf:
                 raise ValueError(f"metric '{self.name}': {name} is {value}; allowed: 0 or more")
