@@ -28,7 +28,7 @@ def perplexity(counts: Tensor) -> float:
     Undefined where nothing was counted."""
     total = counts.sum()
     if not total:
-        raise Undefined("there are no codes to count", "undefined.no_codes")
+        raise Undefined("there are no codes to count", "undefined.uncounted")
     return max(1.0, float(torch.special.entr(counts.double() / total).sum().exp()))
 
 
