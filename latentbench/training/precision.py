@@ -102,7 +102,7 @@ class Choice(NamedTuple):
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for products of bfloat16 numbers (AMX or AVX-512 on a processor)."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     return supported is not None and bool(supported())
 
