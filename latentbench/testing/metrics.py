@@ -19,7 +19,9 @@ import torch
 from torch import Tensor
 
 from latentbench.core import (
+    CONTINUUM,
     DECODER,
+    DISCRETE,
     JUDGE,
     LABELS,
     LIKELIHOOD,
@@ -40,7 +42,7 @@ from latentbench.core import (
 )
 from latentbench.records import Better, anchor_role
 from latentbench.testing.broken import ContractBroken, demand
-from latentbench.testing.examples import example_encoding, own_prior_encoding, two_hills
+from latentbench.testing.examples import discrete_encoding, discretised, example_encoding, own_prior_encoding, two_hills
 from latentbench.testing.lines import lines_encoding
 
 Example = Callable[[float | None, torch.dtype], Encoding]
@@ -49,7 +51,8 @@ PRECISION = 1e-3
 """Relative difference between float32 and float64 that a metric may show, unless it says why it needs more."""
 
 BUILT_IN = frozenset({
-    LABELS, DECODER, LOG_VAR, WIDTHS, LIKELIHOOD, JUDGE, TRAIN, TRAIN_LABELS, OWN_PRIOR, STANDARD_PRIOR, PRIOR_DENSITY,
+    CONTINUUM, DISCRETE, LABELS, DECODER, LOG_VAR, WIDTHS, LIKELIHOOD, JUDGE, TRAIN, TRAIN_LABELS, OWN_PRIOR, STANDARD_PRIOR,
+    PRIOR_DENSITY,
 })  # fmt: skip
 """The needs that any data and any model may leave unmet."""
 
@@ -57,7 +60,7 @@ BUILT_IN = frozenset({
 def example_for(metric: Metric) -> Example:
     """What makes an encoding of the data that the metric is meant for: the first of the package's small examples that
     meets its needs, else the first."""
-    makers = (example_encoding, lines_encoding, own_prior_encoding)
+    makers = (example_encoding, lines_encoding, own_prior_encoding, discrete_encoding)
     make = next((m for m in makers if not m().absent(metric.needs)), example_encoding)
     return lambda sigma, dtype: make(sigma, dtype=dtype)
 
@@ -217,6 +220,8 @@ def poorer(e: Encoding) -> Iterator[tuple[str, frozenset[Need], Encoding]]:
     yield "train", frozenset({TRAIN}), replace(e, train=None)
     if e.train is not None:
         yield "train_labels", frozenset({TRAIN_LABELS}), replace(e, train=replace(e.train, labels=None))
+    yield "continuum", frozenset({CONTINUUM}), discretised(e)
+    yield "discrete codes", frozenset({DISCRETE}), replace(e, codes=None, codebook=None)
     yield "known factors", frozenset(), replace(e, truth=None, factors=None)
     yield "a prior of its own", frozenset({OWN_PRIOR}), replace(e, prior=None)
     yield "the prior N(0, I)", frozenset({STANDARD_PRIOR}), replace(e, prior=two_hills())
@@ -242,8 +247,9 @@ def needs_are_told_in_full(metric: Metric, example: Example) -> None:
         if any(need in metric.needs and not need.met(less) for need in needs):
             demand(bool(reason), metric.name, f"needs {what}, and is not absent without")
             continue
-        if any(not n.met(less) for n in metric.needs - BUILT_IN):
-            continue  # a need that its own kind of data brings
+        # A need that its own kind of data brings; and a discrete latent has neither a variance nor a likelihood.
+        if any(not n.met(less) for n in (metric.needs if what == "continuum" else metric.needs - BUILT_IN)):
+            continue
         demand(not reason, metric.name, f"absent without {what}, which it does not say it needs: {reason}")
         try:
             value = number(metric, less)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Likelihood, Prior
+from latentbench.core import Codebook, Encoding, Likelihood, Prior
 from latentbench.randomness import seeded
 
 Coordinates = Callable[[int], tuple[Tensor, Tensor]]
@@ -58,6 +58,9 @@ def reparametrised(e: Encoding, coordinates: Coordinates) -> Encoding:
     def carried(p: Likelihood) -> Likelihood:
         return p._replace(log_prob=lambda x, z: p.log_prob(x, back(z)))
 
+    def renamed(c: Codebook) -> Codebook:
+        return c._replace(codes=lambda z: c.codes(back(z)), points=lambda codes: there(c.points(codes)))
+
     def moved_prior(p: Prior) -> Prior:
         def log_prob(z: Tensor) -> Tensor:
             assert p.log_prob is not None
@@ -67,7 +70,7 @@ def reparametrised(e: Encoding, coordinates: Coordinates) -> Encoding:
         return Prior(lambda noise, generator: there(draw(noise, generator)), log_prob if p.log_prob else None)
 
     def side(one: Encoding) -> Encoding:
-        decode, likelihood = one.decode, one.likelihood
+        decode, likelihood, codebook = one.decode, one.likelihood, one.codebook
         log_var = None if one.log_var is None else (one.log_var.double() + 2 * s.log()).to(one.log_var)
         return replace(
             one,
@@ -76,6 +79,7 @@ def reparametrised(e: Encoding, coordinates: Coordinates) -> Encoding:
             log_var=log_var,
             decode=None if decode is None else lambda z: decode(back(z)),
             likelihood=None if likelihood is None else carried(likelihood),
+            codebook=None if codebook is None else renamed(codebook),
             prior=None if one.prior is None else moved_prior(one.prior),
         )
 
@@ -94,5 +98,6 @@ def permuted(e: Encoding, seed: int = 0) -> Encoding:
         x_hat=None if e.x_hat is None else e.x_hat[order],
         log_var=None if e.log_var is None else e.log_var[order],
         labels=None if e.labels is None else e.labels[order],
+        codes=None if e.codes is None else e.codes[order],
         factors=None if e.factors is None else e.factors[order],
     )
