@@ -205,7 +205,10 @@ class Run(BaseModel):
     study: Annotated[str | None, ExecutionOption()] = Field(
         None, description="a named preset of these options, see 'list studies'"
     )
-    metrics: Names = Field((), description="metrics to measure, comma-separated (default: all)")
+    metrics: Names = Field(
+        (),
+        description="metrics to measure, comma-separated: names, families as path.*, default, all (with those on request)",
+    )
     split_seed: int = Field(0, ge=0, lt=2**31, description="seed of the train / validation / test split")
     splits: int = Field(
         1,

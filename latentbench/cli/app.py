@@ -357,10 +357,12 @@ def _listing(kind: str) -> list[tuple[str, str, str, str]]:
             (d.name, d.summary, " ".join([f"{d.name}:{d.takes}"] * bool(d.takes) + [_pairs(d.defaults)]), d.source)
             for d in catalog.datasets().values()
         ]
-    return [
-        (m.name, f"{m.summary} ({m.unit}, better: {m.better})", _pairs(m.params), m.source)
-        for m in catalog.metrics().values()
-    ]
+    return [(m.name, f"{m.summary} ({_marks(m)})", _pairs(m.params), m.source) for m in catalog.metrics().values()]
+
+
+def _marks(metric: Any) -> str:
+    """What a list says of a metric behind its summary: its unit, its direction, whether it must be asked for."""
+    return f"{metric.unit}, better: {metric.better}" + (", on request" if metric.on_request else "")
 
 
 def _pairs(fields: Any) -> str:

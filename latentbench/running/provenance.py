@@ -36,6 +36,7 @@ def define(metrics: Iterable[Metric]) -> dict[str, dict[str, Any]]:
             "family": m.family,
             "phrase": asdict(m.phrase) if m.phrase else None,
             "headline": list(m.headline),
+            "on_request": m.on_request,
             "needs": sorted(need.name for need in m.needs),
             "least": least_effect(m.least, m.least_relative, m.bounds, m.unit).to_json(),
         }
