@@ -233,11 +233,14 @@ def _dry_run(asked: Run, trained: Trained | None) -> None:
             "expected_seconds": planned.expected_seconds / cores,
             "data": understood(planned.dataset),
             "forecast": {model: f._asdict() for model, f in planned.forecasts.items()},
+            **({"precision": planned.precision} if planned.precision else {}),
         }
         show(json.dumps(row, ensure_ascii=False))
         return
     for line in (*told(planned.dataset), *forecast.told(planned.forecasts)):
         show(line)
+    if planned.precision is not None:
+        show(f"precision\t{planned.precision['reason']['text']}")
     for cell in cells:
         show(f"{cell['model']}\tseed {cell['seed']}")
     reused = f" ({len(planned.trained_before)} of them trained before)" if planned.trained_before else ""
