@@ -173,6 +173,9 @@ class Model(Protocol):
     A model that cannot be trained on any data of its space may have a method ``check(x)``, which raises ValueError, one line,
     for training samples ``x`` (n, *shape) that it is not made for; it is asked before anything is trained.
 
+    A model may have a method ``start(x)``, which is handed the training samples (of streamed ones some of them) before its first
+    step, and a method ``counted(images)``, which is told their number, that of all of them.
+
     A model whose loss does the same operations at every training step (no branch on the data, nothing counted or
     annealed; draws through `randn`) may say ``traceable = True``: it trains to the same weights, faster (`steps`).
     """
