@@ -32,6 +32,7 @@ from latentbench.models.discrepancy import mmd2_to_prior
 from latentbench.models.nets import Shape
 from latentbench.models.variational import Family, Variational, kl_parts
 from latentbench.spaces.space import Net, Space
+from latentbench.stats.linear_vae import GaussianElbo
 
 WEIGHT = 10.0
 """Weight of the MMD where information is asked for and no weight is."""
@@ -86,6 +87,14 @@ class VariationalAutoencoder(Variational):
         holds an MMD, which no such variance stands for."""
         variance = super().decoder_variance
         return None if variance is None or self.weight else variance * self.beta
+
+    @property
+    def gaussian_elbo(self) -> GaussianElbo | None:
+        """The loss by which dimensions collapse, for the forecast before training; None where the likelihood is not Gaussian,
+        the KL or half of it is left out, or an MMD joins it."""
+        if self.likelihood != "gaussian" or self.kl != "full" or not self.beta or self.weight:
+            return None
+        return GaussianElbo(self.beta, None if self.sigma is None else self.sigma**2)
 
     @property
     def traceable(self) -> bool:
