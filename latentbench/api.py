@@ -163,7 +163,7 @@ def run(models: str | Sequence[str] = ("ae", "vae"), dataset: str = "digits", **
 def measure(
     folder: str | Path, metrics: str | Sequence[str] | None = None, out: str | Path | None = None, **options: Any
 ) -> Result:
-    """Measure a finished run anew, without training: ``metrics`` (all by default) on the models that it trained.
+    """Measure a finished run anew, without training: ``metrics`` (the default set, where none is named) on the models that it trained.
 
     The result is a run folder of its own, ``out`` (``<folder>-measured`` by default), whole by itself; the one measured
     stays as it is. Measures that it holds already are taken over. ``options`` are those of `run` that say how it is
@@ -281,7 +281,7 @@ def evaluate(
     back as it was; an encoder that draws is called 8 times for its mean. What looks wrong (a sigma in the place of a
     log-variance, decoded values out of range, codes that hang on their batch) is warned about, and stands in the run's record.
 
-    ``metrics``: names, all by default. ``name``: what a single model is called in tables and on the page, any but those of
+    ``metrics``: names, families (``path.*``), ``default``, ``all``; the default set where none is named. ``name``: what a single model is called in tables and on the page, any but those of
     references and judges (``judge``, ``floor:…``). ``out``: a new folder for records, tables and report; ``lang``: the
     language of its prose (``en``, ``zh``, ...). ``quiet``: no progress on a terminal.
     ``log_likelihood(x, z)``: log p(x|z) in nats of images and latent points, (n,), summed over pixels, for a model that

@@ -16,7 +16,8 @@ import pkgutil
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -47,6 +48,8 @@ E = TypeVar("E", bound=Entry)
 
 SPACE = "space"
 """The parameter of a builder that is handed the data's space, and no field of a spec."""
+DEFAULT, ALL = "default", "all"
+"""Words that stand for metrics: those of a run that names none, and every one there is."""
 LATENT_DIM = "latent_dim"
 """The field that every spec may set whatever its model: the latent size, where it is not to be the run's."""
 
@@ -61,6 +64,10 @@ def collect(kind: type[E], group: str) -> Mapping[str, E]:
         if isinstance(entry, ModelEntry):
             model_name(f"model of {where}", entry.name)
             model_name(f"model of {where}, with a field", f"{entry.name}:field=value")
+        if isinstance(entry, Metric) and entry.name in (DEFAULT, ALL):
+            raise ValueError(
+                f"metric '{entry.name}' of {where}: the name stands for several metrics; name it otherwise"
+            )
         if entry.name in entries and entries[entry.name] is not entry:
             raise ValueError(f"{group[:-1]} '{entry.name}' is declared twice: in {origin[entry.name]} and in {where}")
         entries[entry.name], origin[entry.name] = entry, where
@@ -127,15 +134,34 @@ def load_dataset(run: Run, decode: bool = True) -> Dataset:
 
 
 def find_metrics(names: tuple[str, ...]) -> dict[str, Metric]:
-    """The metrics of these names, or all for none. A trailing ``.*`` takes a family (``path.*``)."""
+    """The metrics of these names, or the default set for none: all but those on request. A trailing ``.*`` takes a family
+    with what is on request in it (``path.*``); ``default`` and ``all`` are words for the default set and for every metric.
+    Each stands once, in the order of the names. Raises ValueError for a name of nothing."""
     every = metrics()
     chosen: dict[str, Metric] = {}
-    for name in names or tuple(every):
-        family = [m for m in every if name.endswith(".*") and m.startswith(name[:-1])]
-        if name not in every and not family:
-            raise unknown("metric", name, every)
-        chosen.update({m: every[m] for m in family or [name]})
+    for name in names or (DEFAULT,):
+        chosen.update(_named(name, every))
     return chosen
+
+
+def _named(name: str, every: Mapping[str, Metric]) -> Mapping[str, Metric]:
+    if name == ALL:
+        return every
+    if name == DEFAULT:
+        return {m: metric for m, metric in every.items() if not metric.on_request}
+    if name.endswith(".*"):
+        found = {m: metric for m, metric in every.items() if m.startswith(name[:-1])}
+    else:
+        found = {name: every[name]} if name in every else {}
+    if not found:
+        raise unknown("metric", name, [DEFAULT, ALL, *every, *_families(every)])
+    return found
+
+
+def _families(names: Iterable[str]) -> list[str]:
+    """``path.*`` for every beginning that two names or more share."""
+    heads = Counter(name.partition(".")[0] for name in names if "." in name)
+    return [f"{head}.*" for head, count in heads.items() if count > 1]
 
 
 def model_fields(build: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -152,6 +152,19 @@ class Likelihood(NamedTuple):
     log_prob: Callable[[Tensor, Tensor], Tensor]
 
 
+class Codebook(NamedTuple):
+    """What a discrete latent is: at each of ``parts`` positions one of ``size`` codes, ``parts``, ``size`` >= 1.
+
+    ``codes`` reads latent points (n, d), such as posterior means, as int64 (n, parts) in [0, size); ``points`` gives the
+    latent points (n, d) of such codes. ``points(codes(z))`` is z for whatever the model encodes to; of codes whose points
+    are equal any may be read."""
+
+    size: int
+    parts: int
+    codes: Callable[[Tensor], Tensor]
+    points: Callable[[Tensor], Tensor]
+
+
 class Loss(NamedTuple):
     """A loss to descend, ``total`` (a scalar in nats or squared error per image), and its named ``terms`` (scalars,
     detached), logged per epoch."""
@@ -172,6 +185,10 @@ class Model(Protocol):
 
     A model that cannot be trained on any data of its space may have a method ``check(x)``, which raises ValueError, one line,
     for training samples ``x`` (n, *shape) that it is not made for; it is asked before anything is trained.
+
+    A model whose latent is discrete, each of its ``parts`` positions one of ``size`` codes, has a method
+    ``discrete_codes() -> Codebook``. Its posterior is a Dirac at the latent point of the chosen codes; ``decode`` is asked for
+    such points only, and what needs a continuum between codes (`CONTINUUM`) is not measured.
 
     A model whose loss does the same operations at every training step (no branch on the data, nothing counted or
     annealed; draws through `randn`) may say ``traceable = True``: it trains to the same weights, faster (`steps`).
@@ -262,6 +279,10 @@ class Encoding:
     stream: Stream | None = None
     whole: int = 0
     given_space: Space | None = None
+    codes: Tensor | None = None
+    """Of a model whose latent is discrete: the codes (n, parts) int64 that ``mu`` stands for, else None."""
+    codebook: Codebook | None = None
+    """What these codes are: there wherever they are."""
     decode_labelled: Callable[[Tensor, Tensor], Tensor] | None = None
     """Of a conditional model: decodes latent points (m, d) under labels (m,). Its ``decode`` gives a point the label of the
     nearest code."""
@@ -287,7 +308,7 @@ class Encoding:
         known = None if self.labels is None else self.labels >= 0
         if known is None or bool(known.all()):
             return self if train is self.train else replace(self, train=train)
-        rows = {name: getattr(self, name) for name in ("x", "mu", "z", "x_hat", "log_var", "labels")}
+        rows = {name: getattr(self, name) for name in ("x", "mu", "z", "x_hat", "log_var", "labels", "codes")}
         rows = {name: None if part is None else part[known] for name, part in rows.items()}
         factors = None if self.factors is None else self.factors[known.cpu()]
         return replace(self, **rows, factors=factors, train=train)
@@ -298,8 +319,10 @@ class Encoding:
 
     def absent(self, needs: frozenset[Need]) -> str:
         """Why a metric with these needs cannot be computed here, the reasons in the order of the needs' names, as a
-        `Reason`; empty where it can."""
-        lacking = [self.lack(n) for n in sorted(needs, key=lambda n: n.name) if not n.met(self)]
+        `Reason`; `CONTINUUM` alone where that is among them; empty where it can."""
+        unmet = [n for n in sorted(needs, key=lambda n: n.name) if not n.met(self)]
+        # Where there is no continuum, what else is lacking (a variance, a likelihood) follows from that.
+        lacking = [self.lack(n) for n in ([CONTINUUM] if CONTINUUM in unmet else unmet)]
         return Reason.joined(lacking) if lacking else ""
 
     def lack(self, need: Need) -> str:
@@ -330,6 +353,16 @@ LIKELIHOOD = Need(
     "likelihood",
     lambda e: e.likelihood is not None,
     Reason.of("model.no_likelihood", "the model has no likelihood p(x|z), only an error"),
+)
+CONTINUUM = Need(
+    "continuum",
+    lambda e: e.codes is None,
+    Reason.of("model.discrete", "its codes are discrete: between two of them there is nothing"),
+)
+DISCRETE = Need(
+    "discrete",
+    lambda e: e.codes is not None,
+    Reason.of("model.continuous", "its codes are not discrete"),
 )
 BOUNDS = Need(
     "bounds",
@@ -376,7 +409,8 @@ class Metric:
     this run's own data for anchors named ``kind:name``: ``ceiling:real``, ``floor:noise``, ``null:prior`` ..., the kind
     being the role of their records; ``expects`` gives the range that an anchor must lie in on any data (a null value's,
     say): outside it, or with a floor no worse than a ceiling, the metric fails its own self-check on this data and ranks
-    nobody. ``every_image``: where training images are streamed, all of them are gone through and not the sample.
+    nobody. ``every_image``: where training images are streamed, all of them are gone through and not the sample. ``on_request``: it is
+    dear and no answer rests on it: left out of the default set, measured where it, its family or ``all`` is asked for.
 
     ``family`` is the group it is shown in; ``phrase`` how sentences speak of it (None: by its name); ``headline`` the
     questions whose answer in one line rests on it. ``least`` is the least difference of two models that matters, in the
@@ -399,6 +433,7 @@ class Metric:
     references: Callable[..., Mapping[str, float]] | None = None
     expects: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     every_image: bool = False
+    on_request: bool = False
     family: Family = "other"
     phrase: Phrase | None = None
     headline: tuple[Question, ...] = ()
@@ -406,7 +441,12 @@ class Metric:
     least_relative: float | None = None
 
     def __post_init__(self) -> None:
-        """Raise TypeError for a need that is none, ValueError for a least difference below 0 or not finite."""
+        """Raise TypeError for a need that is none, ValueError for a least difference below 0 or not finite, and for a metric
+        on request that answers a question: a default run would have no answer."""
+        if self.on_request and self.headline:
+            raise ValueError(
+                f"metric '{self.name}': on_request is not allowed with headline {', '.join(self.headline)}"
+            )
         for name in ("least", "least_relative"):
             if (value := getattr(self, name)) is not None and not 0 <= value < math.inf:
                 raise ValueError(f"metric '{self.name}': {name} is {value}; allowed: 0 or more")

@@ -171,7 +171,8 @@ def row(metric: Metric) -> str:
     law = proofs()[metric.name].coordinates
     answers = "<br>".join(m.test.removeprefix("test_").replace("_", " ") for m in of("known_answer", metric.name))
     same = f"{law.rotation} / {law.isotropic} / {law.anisotropic} / {law.order}"
-    cells = (f"`{metric.name}`", metric.summary, bounds, answers, reference_cell(metric.name), same, order_cell(metric))
+    name = f"`{metric.name}`" + ("<br>on request" if metric.on_request else "")
+    cells = (name, metric.summary, bounds, answers, reference_cell(metric.name), same, order_cell(metric))
     return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
 
 
@@ -184,6 +185,8 @@ measure has its row from the next time the page is made. Definitions and formula
 Every measure below passes the **contract** (`latentbench.testing.check_metric`): finite, inside its range, fit for a
 record; the same under any global seed and at every call; inputs unchanged; independent of block sizes; needs told in
 full; float32 as float64 to a relative 1e-3{{precision}}. The other proofs are its own:
+
+A measure marked *on request* is not in the default set: `--metrics default,NAME` adds it, `--metrics all` takes every one.
 
 - **Known answer**: tests against a number known without this code.
 - **Reference**: the other implementation that a test compares with, and the loosest relative tolerance there.

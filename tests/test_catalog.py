@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
 import warnings
 from dataclasses import asdict, astuple, replace
 from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 from typing import Literal, get_args
 
 import pytest
@@ -117,11 +119,65 @@ def test_metrics_by_name_family_and_all():
     family = catalog.find_metrics(("path.*", "path.jump"))
     assert {"path.tortuosity", "path.jump"} <= family.keys()
     assert all(name.startswith("path.") for name in family)
-    assert catalog.find_metrics(()) == dict(catalog.metrics())
+    assert catalog.find_metrics(("all",)) == dict(catalog.metrics())
     with pytest.raises(ValueError, match=r"unknown metric 'path\.tortuousity'; did you mean 'path\.tortuosity'"):
         catalog.find_metrics(("path.tortuousity",))
     with pytest.raises(ValueError, match="unknown metric 'paths"):
         catalog.find_metrics(("paths.*",))
+
+
+@pytest.fixture
+def dear(monkeypatch):
+    """A catalog of three metrics, one of which must be asked for."""
+    mse = catalog.metrics()["mse"]
+    three = {n: replace(mse, name=n, on_request=n == "path.dear") for n in ("path.cheap", "path.dear", "mse")}
+    monkeypatch.setattr(catalog, "metrics", lambda: three)
+    return three
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ((), ["path.cheap", "mse"]),
+        (("default",), ["path.cheap", "mse"]),
+        (("all",), ["path.cheap", "path.dear", "mse"]),
+        (("path.dear",), ["path.dear"]),
+        (("path.*",), ["path.cheap", "path.dear"]),
+        (("default", "path.*"), ["path.cheap", "mse", "path.dear"]),
+        (("mse", "all"), ["mse", "path.cheap", "path.dear"]),
+    ],
+)
+def test_what_is_on_request_is_measured_where_it_is_asked_for(dear, names, found):
+    assert list(catalog.find_metrics(names)) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("defaults", "did you mean 'default'"),
+        ("al", "did you mean 'all'"),
+        ("paths.*", r"did you mean 'path\.\*'"),
+        ("mse.*", "did you mean 'mse'"),
+        ("path.deer", r"did you mean 'path\.dear'"),
+    ],
+)
+def test_a_name_of_no_metric_is_refused_with_the_nearest_right_one(dear, name, hint):
+    with pytest.raises(ValueError, match=f"unknown metric '{re.escape(name)}'; {hint}"):
+        catalog.find_metrics((name,))
+
+
+def test_no_answer_rests_on_what_must_be_asked_for():
+    with pytest.raises(ValueError, match="metric 'r2': on_request is not allowed with headline reconstructs, cost"):
+        replace(catalog.metrics()["r2"], on_request=True)
+
+
+@pytest.mark.parametrize("word", ["default", "all"])
+def test_no_metric_bears_the_name_of_several(monkeypatch, word):
+    metric = replace(catalog.metrics()["mse"], name=word)
+    point = SimpleNamespace(name="plug", value="plug:METRIC", load=lambda: metric)
+    monkeypatch.setattr(catalog, "entry_points", lambda group: [point])
+    with pytest.raises(ValueError, match=f"metric '{word}' of plug:METRIC: the name stands for several metrics"):
+        catalog.collect(Metric, "metrics")
 
 
 def build(

@@ -16,7 +16,7 @@ import pytest
 import torch
 from synthetic_run import build
 
-from latentbench import __version__, records
+from latentbench import __version__, catalog, records
 from latentbench.catalog import datasets
 from latentbench.cli.app import main
 from latentbench.config import Run, make_run
@@ -250,6 +250,15 @@ def test_lists_name_parameters_and_sources(capsys):
     main(["list", "datasets"])
     listed = capsys.readouterr().out
     assert all(name in listed for name in ("npz:PATH", "folder:PATH", "lines", "shapes"))
+
+
+def test_the_list_of_metrics_marks_those_on_request(capsys, monkeypatch):
+    mse = catalog.metrics()["mse"]
+    monkeypatch.setattr(catalog, "metrics", lambda: {"mse": mse, "dear": replace(mse, name="dear", on_request=True)})
+    assert main(["list", "metrics"]) == 0
+    cheap, dear = capsys.readouterr().out.splitlines()
+    assert "on request" not in cheap
+    assert "better: lower, on request)" in dear
 
 
 def test_lists_are_a_table_on_a_terminal(capsys, monkeypatch):

@@ -384,6 +384,7 @@ def test_a_declaration_of_every_metric_has_a_least_effect():
     for name, definition in define(catalog.metrics().values()).items():
         assert set(definition["least"]) <= {"absolute", "relative"}, name
         assert all(v > 0 for v in definition["least"].values()), name
+        assert definition["on_request"] is catalog.metrics()[name].on_request, name
     assert define(catalog.metrics().values())["validity.normal"]["least"] == {"absolute": 0.02}
     with pytest.raises(ValueError, match="least is -1"):
         Metric("x", lambda e: 0.0, "higher", (0.0, 1.0), "", "", "", least=-1)

@@ -232,11 +232,14 @@ def _dry_run(asked: Run, trained: Trained | None) -> None:
             **asdict(there),
             "expected_seconds": planned.expected_seconds / cores,
             "data": understood(planned.dataset),
+            **({"precision": planned.precision} if planned.precision else {}),
         }
         show(json.dumps(row, ensure_ascii=False))
         return
     for line in told(planned.dataset):
         show(line)
+    if planned.precision is not None:
+        show(f"precision\t{planned.precision['reason']['text']}")
     for cell in cells:
         show(f"{cell['model']}\tseed {cell['seed']}")
     reused = f" ({len(planned.trained_before)} of them trained before)" if planned.trained_before else ""
@@ -356,10 +359,12 @@ def _listing(kind: str) -> list[tuple[str, str, str, str]]:
             (d.name, d.summary, " ".join([f"{d.name}:{d.takes}"] * bool(d.takes) + [_pairs(d.defaults)]), d.source)
             for d in catalog.datasets().values()
         ]
-    return [
-        (m.name, f"{m.summary} ({m.unit}, better: {m.better})", _pairs(m.params), m.source)
-        for m in catalog.metrics().values()
-    ]
+    return [(m.name, f"{m.summary} ({_marks(m)})", _pairs(m.params), m.source) for m in catalog.metrics().values()]
+
+
+def _marks(metric: Any) -> str:
+    """What a list says of a metric behind its summary: its unit, its direction, whether it must be asked for."""
+    return f"{metric.unit}, better: {metric.better}" + (", on request" if metric.on_request else "")
 
 
 def _pairs(fields: Any) -> str:

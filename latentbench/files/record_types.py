@@ -210,6 +210,7 @@ DIRECTION = one_of("higher", "lower", "target", "none")
 DEFINITION: Mapping[str, Check] = {
     "unit": label, "better": DIRECTION, "bounds": bounds, "target": _NUMBER, "family": label, "summary": text,
     "source": text, "params": holding({}), "needs": _NAMES, "headline": anything, "question": optional(label),
+    "on_request": flag,
     "least": optional(mapped(_NUMBER)),
 }  # fmt: skip
 """What a run says of a metric."""

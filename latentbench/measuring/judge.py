@@ -15,7 +15,8 @@ skipped with the reason. What the judge makes of images found by an attack on it
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from latentbench.randomness import seeded
 from latentbench.records import Record
 from latentbench.spaces import junk
 from latentbench.spaces.space import Space
+from latentbench.training.steps import Adam
 
 NEIGHBOUR = 5
 TAIL = 0.05
@@ -38,6 +40,10 @@ ALIKE = 0.5
 """Share of a kind of junk that is taken for real halfway through training from which on it is withdrawn."""
 PROBED = 500
 """Images by which that is told."""
+AHEAD, LARGEST = 32, 2**24
+"""Batches whose junk is made at once, as far as these have at most so many values: most of its cost is by the call."""
+WARM, COLD = 0.3, 1 / 25
+"""The part of the training in which the rate rises, and the share of its peak that it rises from."""
 
 
 class Network(nn.Module):
@@ -45,7 +51,8 @@ class Network(nn.Module):
 
     def __init__(self, space: Space, classes: int) -> None:
         super().__init__()
-        self.body = space.classifier(WIDTH)
+        self.learner = space.classifier(WIDTH)
+        self.body = self.learner.body
         self.head = nn.Linear(WIDTH, classes + 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -128,10 +135,10 @@ def load(path: Path, space: Space) -> CalibratedJudge:
 
 
 def train_judge(
-    dataset: Dataset, seed: int = 0, steps: int = 1500, batch: int = 64, kinds: Sequence[junk.Kind] | None = None
+    dataset: Dataset, seed: int = 0, steps: int | None = None, batch: int = 64, kinds: Sequence[junk.Kind] | None = None
 ) -> CalibratedJudge:
     """Train, calibrate and check a judge on a labelled dataset, on the CPU, one batch of junk of the ``kinds`` (None: the
-    space's) that are shown beside each of real samples. Samples without a label are left out. Raises ValueError where the
+    space's) that are shown beside each of real samples, for so many ``steps`` (None: as many as the space's classifier takes). Samples without a label are left out. Raises ValueError where the
     data has no labels, Undefined (one, which knows the reason) where a single class or a class of a single sample."""
     kinds = dataset.space.junk if kinds is None else kinds
     dataset = replace(dataset, train=dataset.train.labelled(), test=dataset.test.labelled())
@@ -143,7 +150,7 @@ def train_judge(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded(seed, "judge weights").initial_seed())
         network = Network(dataset.space, classes)
-    withdrawn = _train(network, dataset, classes, seed, steps, batch, kinds)
+    withdrawn = _train(network, dataset, classes, seed, steps or network.learner.steps, batch, kinds)
     network.eval().requires_grad_(False)
     g = seeded(seed, "judge bank")
     bank = network.body(train.x[torch.randperm(len(train.x), generator=g)[:5000]])
@@ -178,21 +185,32 @@ def _train(
     train = dataset.train
     assert train.y is not None
     g = seeded(seed, "judge batches")
-    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
+    weights = list(network.parameters())
+    adam = Adam(weights)  # torch's own optimisers load its compiler, a second's work
     apart, shown = junk.apart(train.x), [k for k in kinds if k.shown]
+    ahead = max(1, min(AHEAD, LARGEST // (batch * train.x[0].numel())))
+    made: Iterator[Tensor] = iter(())
     for step in range(steps):
         if step == steps // 2:
-            shown = [k for k in shown if k.floor or _told_apart(network, k, dataset.val.x, seed, apart)]
+            shown, made = [k for k in shown if k.floor or _told_apart(network, k, dataset.val.x, seed, apart)], iter(())
+        if (refused := next(made, None)) is None:
+            several = junk.batch(shown, train.x, ahead * batch, g, apart)
+            made = iter(several[torch.randperm(len(several), generator=g)].tensor_split(ahead))
+            refused = next(made)
         pick = torch.randint(len(train.x), (batch,), generator=g)
-        refused = junk.batch(shown, train.x, batch, g, apart)
         x = torch.cat([train.x[pick], refused])
         y = torch.cat([train.y[pick], torch.full((len(refused),), classes)])
-        optimiser.zero_grad(set_to_none=True)
-        F.cross_entropy(network(x), y, label_smoothing=0.02).backward()
-        optimiser.step()
-        schedule.step()
+        loss = F.cross_entropy(network(x), y, label_smoothing=0.02)
+        adam(torch.autograd.grad(loss, weights), network.learner.rate * _one_cycle(step / max(1, steps - 1)))
     return tuple(k.name for k in kinds if k.shown and k not in shown)
+
+
+def _one_cycle(done: float) -> float:
+    """The rate of training, as a share of its peak, when a part ``done`` in [0, 1] of it is over: up from `COLD` to 1 over
+    the first `WARM` of it and down to 0 over the rest, by half waves of a cosine (Smith & Topin 2018)."""
+    if done < WARM:
+        return COLD + (1 - COLD) * (1 - math.cos(math.pi * done / WARM)) / 2
+    return (1 + math.cos(math.pi * (done - WARM) / (1 - WARM))) / 2
 
 
 @torch.no_grad()

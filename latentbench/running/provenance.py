@@ -36,6 +36,7 @@ def define(metrics: Iterable[Metric]) -> dict[str, dict[str, Any]]:
             "family": m.family,
             "phrase": asdict(m.phrase) if m.phrase else None,
             "headline": list(m.headline),
+            "on_request": m.on_request,
             "needs": sorted(need.name for need in m.needs),
             "least": least_effect(m.least, m.least_relative, m.bounds, m.unit).to_json(),
         }
@@ -52,6 +53,7 @@ def describe_run(
     models: Mapping[str, Any],
     started: float | None = None,
     study: Mapping[str, Any] | None = None,
+    precision: Mapping[str, Any] | None = None,
 ) -> RunInfo:
     """What was asked, on what data (of several ``splits`` the first, and the hashes of all), with which definitions, where;
     ``started`` in seconds since 1970 (default: now)."""
@@ -79,6 +81,7 @@ def describe_run(
         models=models,
         definitions=define(metrics),
         study=study,
+        precision=precision,
     )
 
 

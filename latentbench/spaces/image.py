@@ -32,13 +32,18 @@ from torch.nn import functional as F
 
 from latentbench.randomness import randn
 from latentbench.spaces.junk import Kind, Made, average, blend, mean, pairs, some
+from latentbench.spaces.networks import layers as linear
 from latentbench.spaces.networks import mlp
-from latentbench.spaces.space import Net, Networks, Space
+from latentbench.spaces.space import Classifier, Net, Networks, Space
 
 GREYS = 99
 """Images of one grey each among the anchors."""
 SMALL = 1024
 """Images of at most this many values get an MLP under ``auto``, larger ones convolutions."""
+TINY = 100
+"""Images of at most this many values are classified by an MLP, larger ones by convolutions. Digits of 8 x 8 over five seeds, the
+MLP and what stood here before: accuracy .987 and .986, real images passed .941 and .932, most of a kind of junk that was shown
+.049 and .071, never shown .198 and .175, for a fifth of the processor time."""
 
 
 def _noise(x: Tensor, count: int, g: torch.Generator) -> Made:
@@ -197,9 +202,13 @@ class Image(Space):
             "floor:constant": grey[1:-1],
         }
 
-    def classifier(self, outputs: int) -> nn.Module:
-        """Convolutions down to four pixels a side, then one layer of ``outputs`` ReLU units."""
+    def classifier(self, outputs: int) -> Classifier:
+        """Convolutions down to four pixels a side, then one layer of ``outputs`` ReLU units; of images of at most `TINY`
+        values an MLP with one hidden layer of 8 ``outputs``."""
         c, h, w = self.shape
+        if c * h * w <= TINY:
+            body = nn.Sequential(nn.Flatten(), *linear([c * h * w, 8 * outputs, outputs]), nn.ReLU())
+            return Classifier(body, steps=800, rate=5e-3)
         # Images up to 16 pixels keep their resolution in the first layer: there is none to spare.
         first = 1 if min(h, w) <= 16 else 2
         layers: list[nn.Module] = [nn.Conv2d(c, 16, 3, stride=first, padding=1), nn.ReLU()]
@@ -209,7 +218,7 @@ class Image(Space):
             layers += [nn.Conv2d(channels, 32, 3, stride=2, padding=1), nn.ReLU()]
             channels, size = 32, (math.ceil(size[0] / 2), math.ceil(size[1] / 2))
         layers += [nn.Flatten(), nn.Linear(channels * size[0] * size[1], outputs), nn.ReLU()]
-        return nn.Sequential(*layers)
+        return Classifier(nn.Sequential(*layers))
 
     def networks(self, outputs: int, latent_dim: int, depth: int, width: int, net: Net) -> Networks:
         """Convolutions where they are asked for, or under ``auto`` for images of more than `SMALL` values; else an MLP.

@@ -33,7 +33,7 @@ from torch.nn import functional as F
 from latentbench.randomness import randn
 from latentbench.spaces.junk import Kind, Made, average, blend, mean, pairs, some
 from latentbench.spaces.networks import mlp
-from latentbench.spaces.space import Net, Networks, Space
+from latentbench.spaces.space import Classifier, Net, Networks, Space
 
 BLOCKS = 8
 """Parts of the time that are shuffled as wholes."""
@@ -157,7 +157,7 @@ class Series(Space):
             "floor:flat": flat(x, len(x), generator),
         }
 
-    def classifier(self, outputs: int) -> nn.Module:
+    def classifier(self, outputs: int) -> Classifier:
         """Convolutions over time down to eight steps, then one layer of ``outputs`` ReLU units."""
         t, c = self.shape
         layers: list[nn.Module] = [_Channels(), nn.Conv1d(c, 16, 5, padding=2), nn.ReLU()]
@@ -165,7 +165,7 @@ class Series(Space):
         while t > 8:
             layers += [nn.Conv1d(channels, 32, 5, stride=2, padding=2), nn.ReLU()]
             channels, t = 32, math.ceil(t / 2)
-        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * t, outputs), nn.ReLU())
+        return Classifier(nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * t, outputs), nn.ReLU()))
 
     def networks(self, outputs: int, latent_dim: int, depth: int, width: int, net: Net) -> Networks:
         """Convolutions over time that halve it ``depth`` times, mirrored by transposed ones, where they are asked for or

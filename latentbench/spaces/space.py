@@ -15,7 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -67,6 +67,15 @@ def _real(x: Tensor) -> torch.dtype:
     return x.dtype if x.is_floating_point() else torch.float32
 
 
+class Classifier(NamedTuple):
+    """The ``body`` of a small classifier, (n, *shape) -> (n, outputs), and how it is trained to its end: so many ``steps``
+    of Adam at a rate of at most ``rate``."""
+
+    body: nn.Module
+    steps: int = 1500
+    rate: float = 3e-3
+
+
 @dataclass(frozen=True)
 class Space(ABC):
     """What one sample is: its ``shape``, names of its ``columns`` (where there are names), the lowest and highest possible
@@ -94,8 +103,8 @@ class Space(ABC):
         from real ones ``x`` (n, *shape); ``mean`` (1, *shape) is the mean of the training data."""
 
     @abstractmethod
-    def classifier(self, outputs: int) -> nn.Module:
-        """The body of a small classifier, (n, *shape) -> (n, outputs)."""
+    def classifier(self, outputs: int) -> Classifier:
+        """A small classifier whose body has ``outputs`` features."""
 
     @abstractmethod
     def networks(self, outputs: int, latent_dim: int, depth: int, width: int, net: Net) -> Networks:

@@ -43,7 +43,7 @@ from torch.nn import functional as F
 from latentbench.randomness import randn
 from latentbench.spaces.junk import Kind, Made, average, blend, mean, pairs, some
 from latentbench.spaces.networks import layers, mlp
-from latentbench.spaces.space import Net, Networks, Space
+from latentbench.spaces.space import Classifier, Net, Networks, Space
 
 REACH = 3.0
 """Standard deviations that the colours of a picture reach."""
@@ -140,9 +140,9 @@ class Vector(Space):
             "floor:mean": mean,
         }
 
-    def classifier(self, outputs: int) -> nn.Module:
+    def classifier(self, outputs: int) -> Classifier:
         """Two layers of ``outputs`` ReLU units."""
-        return nn.Sequential(nn.Flatten(), *layers([self.shape[0], 2 * outputs, outputs]), nn.ReLU())
+        return Classifier(nn.Sequential(nn.Flatten(), *layers([self.shape[0], 2 * outputs, outputs]), nn.ReLU()))
 
     def networks(self, outputs: int, latent_dim: int, depth: int, width: int, net: Net) -> Networks:
         """An MLP. Raises ValueError for ``net`` conv: there is nothing to convolve over."""
