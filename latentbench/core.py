@@ -224,6 +224,7 @@ class Verdict(NamedTuple):
     distance: Tensor
 
 
+@runtime_checkable
 class Judge(Protocol):
     """A classifier trained on real images that may refuse. Frozen and hashed before any model is scored."""
 
