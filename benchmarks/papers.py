@@ -162,7 +162,7 @@ CHECKS = (
     Check(
         "vamp",
         "Tomczak & Welling 2018, Table 1",
-        "-log p(x) on static MNIST: VampPrior 85.57, VAE 88.56 nats, one stochastic layer",
+        "-log p(x) on static MNIST: VampPrior 85.57 nats with one stochastic layer, some 3 to 4 fewer than its VAE",
         "mnist",
         {"vamp": f"vamp:k=100:{BERNOULLI}", "vae": f"vae:{BERNOULLI}"},
         (More("VAE costs more nats than VampPrior", ("vae", "nll.iw"), ("vamp", "nll.iw")),),

@@ -32,15 +32,15 @@ def trade_off_map(points: Sequence[MapPoint], x_title: str, y_title: str, label:
     """The models as points with crosses; nothing for no points."""
     if not points:
         return Markup("")
-    x = Axis(*svg.span(_ends([p.x for p in points]), 0.06), LEFT, WIDTH - 12)
-    y = Axis(*svg.span(_ends([p.y for p in points]), 0.08), BOTTOM, TOP)
+    x = Axis(*_range([p.x for p in points]), LEFT, WIDTH - 12)
+    y = Axis(*_range([p.y for p in points]), BOTTOM, TOP)
     crosses, dots = [], []
     for p in points:
         px, py, colour = x(p.x.mean), y(p.y.mean), model_class(p.m)
         if p.x.low is not None and p.x.high is not None:
-            crosses.append(line(x(p.x.low), py, x(p.x.high), py, f"whisker {colour}"))
+            crosses.append(line(x(max(p.x.low, x.low)), py, x(min(p.x.high, x.high)), py, f"whisker {colour}"))
         if p.y.low is not None and p.y.high is not None:
-            crosses.append(line(px, y(p.y.low), px, y(p.y.high), f"whisker {colour}"))
+            crosses.append(line(px, y(max(p.y.low, y.low)), px, y(min(p.y.high, y.high)), f"whisker {colour}"))
         if p.ringed:
             dots.append(tag("circle", cx=px, cy=py, r=9, class_=f"front-ring {colour}"))
         dots.append(marks(np.array([px]), np.array([py]), marker(p.m), 4.6, f"dot {colour}"))
@@ -49,8 +49,14 @@ def trade_off_map(points: Sequence[MapPoint], x_title: str, y_title: str, label:
     return drawing(WIDTH, HEIGHT, *axes, *crosses, *dots, *names, label=label, class_="trade-off")
 
 
-def _ends(intervals: Sequence[Interval]) -> list[float]:
-    return [v for i in intervals for v in (i.mean, i.low, i.high) if v is not None]
+def _range(intervals: Sequence[Interval]) -> tuple[float, float]:
+    """What an axis spans: all means, and of the crosses what lies no farther beyond them than they span; the rest is cut off at
+    the frame, for one wide interval would leave the models no room."""
+    means = [i.mean for i in intervals]
+    low, high = min(means), max(means)
+    most = (high - low) or abs(high) or 1.0
+    ends = [v for i in intervals for v in (i.low, i.high) if v is not None]
+    return svg.span([*means, *(min(max(v, low - most), high + most) for v in ends)], 0.07)
 
 
 def _labels(points: Sequence[MapPoint], x: Axis, y: Axis) -> list[tuple[float, float]]:

@@ -27,6 +27,9 @@ TITLE = marked("Which kind of autoencoder?")
 CLOSE = 0.05
 """Valid share by which draws from a fitted density may fall short of a VAE's and still be as good."""
 
+THUMB = 6
+"""Draws in the small picture of a claim."""
+
 KINDS = marked({
     "ae": "reconstruction error alone",
     "cae": "and a price on the slope of the encoder",
@@ -215,7 +218,8 @@ def _rung(view: RunView, column: Column) -> Rung:
 def _shown(view: RunView, claim: StoryClaim) -> StoryClaim:
     """A claim with draws of the models that it is about."""
     try:
-        return claim._replace(pictures=[view.rows(claim.models)], columns="halves")
+        small = view.rows(claim.models[-1:], 0, THUMB)
+        return claim._replace(pictures=[view.rows(claim.models)], columns="halves", thumb=small)
     except Absent as reason:
         return claim._replace(missing=[str(reason)])
     except (IndexError, ValueError, TypeError) as error:
