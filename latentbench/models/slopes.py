@@ -10,6 +10,7 @@ granted: no batch statistics.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -22,7 +23,7 @@ Map = Callable[[Tensor], Tensor]
 
 def steepness_by_outputs(f: Map, x: Tensor, directions: Tensor) -> Tensor:
     """Mean over samples of ``sum_j |J(x)^T u_j|^2`` for ``f`` from (n, *shape) to (n, m) and ``directions`` (k, n, m)."""
-    _, pull = torch.func.vjp(f, x)
+    pull: Callable[..., tuple[Tensor]] = torch.func.vjp(f, x)[1]
     (rows,) = torch.func.vmap(pull)(directions)
     out: Tensor = rows.square().sum() / len(x)
     return out
@@ -48,4 +49,4 @@ def along_axes(like: Tensor) -> Tensor:
 
 def at_random(like: Tensor, probes: int, generator: torch.Generator) -> Tensor:
     """Random directions (probes, n, m) for points ``like`` (n, m), so scaled that the norm is estimated without bias."""
-    return randn((probes, *like.shape), generator, like) / probes**0.5
+    return randn((probes, *like.shape), generator, like) / math.sqrt(probes)
