@@ -31,7 +31,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from rules import FULL, HERE, LESS, WEIGHTS, Reached, Referee, mnist, target
+import contextlib
+
+from rules import FULL, HERE, LESS, Reached, Referee, mnist, target
 
 from latentbench.machine import processor
 from latentbench.running.worker_process import MEMORY
@@ -65,10 +67,8 @@ def one(name: str, seed: int, device: str, goal: float) -> Row:
     module, (train, test) = entry(name), mnist(device)
     for images, referee in ((train[:2048], Referee(test[:100], -math.inf)), (train, Referee(test, goal))):
         referee.start()
-        try:
+        with contextlib.suppress(Reached):
             module.train(images, seed, referee)
-        except Reached:
-            pass
     return referee.result()
 
 
