@@ -128,7 +128,7 @@ def assemble(
 
 
 def _describe(planned: Planned, argv: Sequence[str], started: float, rows: Sequence[Record]) -> RunInfo:
-    return describe_run(
+    info = describe_run(
         _config(planned),
         planned.splits,
         list(catalog.find_metrics(planned.run.metrics).values()),
@@ -139,6 +139,7 @@ def _describe(planned: Planned, argv: Sequence[str], started: float, rows: Seque
         studies()[planned.run.study].note(planned.run) if planned.run.study else None,
         planned.precision,
     )
+    return replace(info, forecasts={model: f._asdict() for model, f in planned.forecasts.items()})
 
 
 def _config(planned: Planned) -> dict[str, Any]:

@@ -26,12 +26,14 @@ from latentbench.run_folder import ARTIFACTS
 from latentbench.running import precision, reuse
 from latentbench.running.anew import Trained
 from latentbench.running.executor import Opener, find_executor
+from latentbench.running.forecast import forecasts
 from latentbench.running.manifest import Manifest
 from latentbench.running.parts import BLOCK, Parts
 from latentbench.running.reuse import Reused
 from latentbench.running.unit import Part, Unit, UnitKind
 from latentbench.running.unit_log import log_file
 from latentbench.spaces.space import Space
+from latentbench.stats.linear_vae import Forecast
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ class Planned:
     def dataset(self) -> Dataset:
         """The data; of several splits the first."""
         return self.splits[0]
+
+    @cached_property
+    def forecasts(self) -> dict[str, Forecast]:
+        """How many dimensions are to stay in use, by model; of several splits on the first."""
+        return forecasts(self.models, self.dataset)
 
     @cached_property
     def places(self) -> dict[str, str]:
