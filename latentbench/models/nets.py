@@ -57,6 +57,11 @@ class Trunk(nn.Module):
     (None: the one that ``shape`` tells).
 
     Raises ValueError where a sample is too small to be halved ``depth`` times.
+
+    Args:
+        depth: hidden layers of encoder and decoder each; 0: linear
+        width: units of each hidden layer, channels of the last convolution
+        net: networks: of layers that see all values, of convolutions, or what suits the data
     """
 
     def __init__(
@@ -93,7 +98,7 @@ class Trunk(nn.Module):
         .997 from the mean). Other images need no such help and keep the plain start.
         """
         mean = float(x.mean())
-        head = list(self.decoder.modules())[-1]
+        head = list(self.decoder.children())[-1]
         if not self.squashed or DARK <= mean <= 1 - DARK or not 0 < mean < 1:
             return
         if isinstance(head, nn.Linear | nn.ConvTranspose2d) and head.bias is not None:
