@@ -186,6 +186,10 @@ class Model(Protocol):
     A model that cannot be trained on any data of its space may have a method ``check(x)``, which raises ValueError, one line,
     for training samples ``x`` (n, *shape) that it is not made for; it is asked before anything is trained.
 
+    A model whose loss is a Gaussian -log p(x|z) and a weighted KL to N(0, I) may say so in an attribute ``gaussian_elbo``
+    (`latentbench.stats.linear_vae.GaussianElbo`); it is then forecast how many of its dimensions stay in use. One that inherits
+    it and has another loss says None.
+
     A model whose latent is discrete, each of its ``parts`` positions one of ``size`` codes, has a method
     ``discrete_codes() -> Codebook``. Its posterior is a Dirac at the latent point of the chosen codes; ``decode`` is asked for
     such points only, and what needs a continuum between codes (`CONTINUUM`) is not measured.
