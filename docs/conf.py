@@ -26,6 +26,7 @@ extensions = [
     "generated_pages",
     "house_docstrings",
     "repository_files",
+    "downloaded_notebooks",
 ]
 exclude_patterns = ["_ext", "_build", "**.ipynb_checkpoints"]
 default_role = "py:obj"

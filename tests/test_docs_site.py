@@ -180,3 +180,19 @@ def test_what_a_record_may_hold_is_said(extensions):
     assert described(t.one_of("a", "b")) == "one of `a`, `b`"
     assert described(t.optional(t.several(t.flag))) == "a list, each of it true or false, or null"
     assert [name for name, check in (t.FIELDS | t.DETAIL | t.RUN).items() if not described(check)] == []
+
+
+def test_what_a_cell_printed_stands_once_in_a_notebook(extensions):
+    from downloaded_notebooks import joined
+
+    def piece(text, name="stdout"):
+        return {"output_type": "stream", "name": name, "text": text}
+
+    picture = {"output_type": "display_data", "data": {}}
+    assert joined([piece("a\n"), picture, piece("b\n"), piece("c", "stderr")]) == [
+        piece("a\nb\n"),
+        picture,
+        piece("c", "stderr"),
+    ]
+    assert joined([piece("a\nb\nc\n"), piece("b\n"), piece("c\n")]) == [piece("a\nb\nc\n")]
+    assert joined([piece("one")]) == [piece("one")]
