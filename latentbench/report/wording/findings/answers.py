@@ -22,8 +22,8 @@ QUESTIONS = marked({
     "reconstructs": "reconstruct?",
     "posterior": "regular posterior?",
 })  # fmt: skip
-WORDS = marked({"yes": "yes", "partly": "partly", "no": "no", "not told": "not told"})
-MARKS: dict[Word, str] = {"yes": "●", "partly": "◐", "no": "○", "not told": "–"}
+WORDS = marked({"yes": "yes", "partly": "partly", "no": "no", "not told": "not told", "not asked": "not asked"})
+MARKS: dict[Word, str] = {"yes": "●", "partly": "◐", "no": "○", "not told": "–", "not asked": "·"}
 """A shape for each answer, for whoever sees no colour."""
 WHAT = marked({
     "path.validity_gain": "valid frames beyond a cross-fade's",
@@ -51,6 +51,7 @@ LEGEND = marked(
 """What the numbers of the table are, where a measure was not made another one stands in its place under its own name."""
 
 
+DISCRETE = marked("its codes are discrete")
 FLAGS = marked({"collapsed": "collapsed", "copies": "copies", "undertrained": "undertrained"})
 """What stands beneath a model's name where its numbers are not what they seem."""
 
@@ -76,7 +77,9 @@ class Cell(NamedTuple):
 
     @property
     def brief(self) -> str:
-        """The answer with its number in a line: ``● yes 0.316 ± 0.020``."""
+        """The answer with its number in a line: ``● yes 0.316 ± 0.020``; one that was not asked with why."""
+        if self.answer == "not asked":
+            return say("{answer}: {why}", answer=f"{self.mark} {self.word}", why=self.what)
         number = self.number if self.usual or not self.number else f"{self.number} ({self.what})"
         return f"{self.mark} {self.word} {number}".rstrip()
 
@@ -132,6 +135,8 @@ def _cell(table: Table, answer: Answer) -> Cell:
     """One answer with its number."""
     word, found = say(WORDS[answer.answer]), hinge(table, answer.model, answer.question)
     head = (answer.question, MARKS[answer.answer], word, answer.answer)
+    if answer.answer == "not asked":
+        return Cell(*head, "", say(DISCRETE), "", True)
     if found is None:
         return Cell(*head, "", "", "", True)
     usual = found.metric == HINGES[answer.question][0][0]

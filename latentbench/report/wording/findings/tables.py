@@ -11,6 +11,7 @@ from latentbench.stats.findings.table import Collapse, Table
 CAUSES = marked({
     "mean image": "it reconstructs no better than the mean image",
     "no active dimension": "no latent dimension is active",
+    "one code": "all of its codes are one",
 })  # fmt: skip
 
 
