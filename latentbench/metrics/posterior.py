@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Phrase, Undefined, Value
+from latentbench.core import STANDARD_PRIOR, WIDTHS, Encoding, Metric, Phrase, Undefined, Value
 from latentbench.geometry.neighbours import blocks
 from latentbench.metrics.decoding import subsample
 from latentbench.randomness import randn
@@ -201,6 +201,7 @@ _KNOWN = {"floor:collapsed": _collapsed, "ceiling:matched": _matched}
 active_units = Metric(
     name="active_units",
     family="posterior",
+    needs=frozenset({WIDTHS}),
     compute=_active_units,
     better="higher",
     bounds=(0.0, None),
@@ -233,6 +234,7 @@ active_units_burda = Metric(
 punctual_index = Metric(
     name="punctual_index",
     family="posterior",
+    needs=frozenset({WIDTHS}),
     compute=_punctual_index,
     better="none",
     bounds=(0.0, None),
@@ -247,6 +249,7 @@ punctual_index = Metric(
 overlap = Metric(
     name="overlap",
     family="posterior",
+    needs=frozenset({WIDTHS}),
     compute=_overlap,
     better="none",
     bounds=(0.0, 1.0),
@@ -266,6 +269,7 @@ overlap = Metric(
 variance_law = Metric(
     name="variance_law",
     family="posterior",
+    needs=frozenset({WIDTHS, STANDARD_PRIOR}),
     compute=_variance_law,
     better="target",
     target=1.0,

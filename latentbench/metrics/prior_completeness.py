@@ -2,7 +2,7 @@
 all that the data hold?
 
 *Validity* is the share of samples the judge accepts, read between real test images (ceiling) and noise, shuffled
-pixels, the mean image, black, white and grey (floors), under each of the three samplers of `latentbench.metrics.samplers`.
+pixels, the mean image, black, white and grey (floors), under each of the samplers of `latentbench.metrics.samplers`.
 No classifier is proof against a decoder that was trained to please it, so the record also says what share of the valid
 samples lies ``far`` from every training image in pixels, beyond the 99.9 % quantile of real images. Validity says nothing
 about variety: the labels of the valid samples do. Where the judge's word ends, `prior_coverage` and `prior_distances`
@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.core import TRAIN, Encoding, Metric, Phrase, Undefined, Value, Verdict
+from latentbench.core import OWN_PRIOR, TRAIN, Encoding, Metric, Phrase, Undefined, Value, Verdict
 from latentbench.geometry.neighbours import nearest
 from latentbench.metrics.decoding import JUDGED, judge_of, subsample, verdicts
-from latentbench.metrics.samplers import FITTED, SAMPLE_COUNT, anchor_images, judged_samples, prior_samples
+from latentbench.metrics.samplers import FITTED, SAMPLE_COUNT, anchor_images, asked, judged_samples, prior_samples
 
 KNOWN = 5000
 """Training images among which the nearest one is sought."""
@@ -119,13 +119,13 @@ def _valid_labels(e: Encoding, verdict: Verdict) -> Tensor:
 
 
 def _label_entropy(e: Encoding, sampler: str, count: int) -> Value:
-    verdict = e.once(judged_samples, sampler=sampler, count=count)
+    verdict = e.once(judged_samples, sampler=asked(e, sampler), count=count)
     shares = _valid_labels(e, verdict)
     return Value(normalised_entropy(shares), detail=_label_detail(verdict, shares))
 
 
 def _label_tv(e: Encoding, sampler: str, count: int) -> Value:
-    verdict = e.once(judged_samples, sampler=sampler, count=count)
+    verdict = e.once(judged_samples, sampler=asked(e, sampler), count=count)
     shares = _valid_labels(e, verdict)
     return Value(total_variation(shares, judge_of(e).train_marginal.cpu()), detail=_label_detail(verdict, shares))
 
@@ -160,7 +160,7 @@ def _worst(e: Encoding, verdict: Verdict, count: int) -> tuple[float, list[float
 
 
 def _per_class(e: Encoding, sampler: str, count: int) -> Value:
-    verdict = e.once(judged_samples, sampler=sampler, count=count)
+    verdict = e.once(judged_samples, sampler=asked(e, sampler), count=count)
     worst, ratios = _worst(e, verdict, count)
     known = [min(1.0, r) for r in ratios if r is not None]
     detail: dict[str, Any] = {"samples": count, "per_class": ratios, "mean": sum(known) / len(known)}
@@ -189,6 +189,29 @@ validity_normal = Metric(
         "decodes fewer valid draws from N(0, I)",
     ),
     headline=("complete",),
+)
+
+validity_prior = Metric(
+    name="validity.prior",
+    family="completeness",
+    compute=_validity,
+    better="higher",
+    bounds=(0.0, 1.0),
+    unit="share",
+    summary="share of decoded draws of the prior that a model was trained with, where that is not N(0, I), that the judge "
+    "accepts",
+    source="latentbench",
+    needs=JUDGED | {OWN_PRIOR},
+    params={"sampler": "prior", "count": SAMPLE_COUNT},
+    references=_valid_anchors,
+    phrase=Phrase(
+        "valid draws from the prior that each was trained with",
+        "decodes more valid draws from the prior it was trained with",
+        "decodes fewer valid draws from the prior it was trained with",
+    ),
+    headline=("complete",),
+    under_prior=True,
+    standard="validity.normal",
 )
 
 validity_gaussian = Metric(
@@ -242,6 +265,7 @@ validity_per_class = Metric(
     needs=JUDGED,
     params={"sampler": "normal", "count": SAMPLE_COUNT},
     references=_real_per_class,
+    under_prior=True,
 )
 
 valid_label_entropy = Metric(
@@ -256,6 +280,7 @@ valid_label_entropy = Metric(
     needs=JUDGED,
     params={"sampler": "normal", "count": SAMPLE_COUNT},
     references=_real_entropy,
+    under_prior=True,
 )
 
 valid_label_tv = Metric(
@@ -270,4 +295,5 @@ valid_label_tv = Metric(
     needs=JUDGED,
     params={"sampler": "normal", "count": SAMPLE_COUNT},
     references=_real_tv,
+    under_prior=True,
 )

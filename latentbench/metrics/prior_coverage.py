@@ -15,7 +15,7 @@ from torch import Tensor
 from latentbench.core import Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import count_inside, nearest
 from latentbench.metrics.decoding import JUDGED
-from latentbench.metrics.samplers import SAMPLE_COUNT, alike, real_features, sample_features, train_features
+from latentbench.metrics.samplers import SAMPLE_COUNT, alike, asked, real_features, sample_features, train_features
 
 
 class Prdc(NamedTuple):
@@ -79,7 +79,7 @@ def _score(field: str) -> Callable[..., Value]:
     in the middle of the real ones has precision 1, coverage 1 and the density n / k."""
 
     def compute(e: Encoding, sampler: str, count: int, k: int) -> Value:
-        scores, alike, n = e.once(sample_scores, sampler=sampler, count=count, k=k)
+        scores, alike, n = e.once(sample_scores, sampler=asked(e, sampler), count=count, k=k)
         if alike and field != "recall":
             raise Undefined(
                 "all samples are the same image: {field} would say nothing of a distribution",
@@ -113,6 +113,7 @@ precision = Metric(
     needs=JUDGED,
     params=_PRDC,
     references=_real_score("precision"),
+    under_prior=True,
 )
 
 recall = Metric(
@@ -127,6 +128,7 @@ recall = Metric(
     needs=JUDGED,
     params=_PRDC,
     references=_real_score("recall"),
+    under_prior=True,
 )
 
 density = Metric(
@@ -143,6 +145,7 @@ density = Metric(
     needs=JUDGED,
     params=_PRDC,
     references=_real_score("density"),
+    under_prior=True,
 )
 
 coverage = Metric(
@@ -157,4 +160,5 @@ coverage = Metric(
     needs=JUDGED,
     params=_PRDC,
     references=_real_score("coverage"),
+    under_prior=True,
 )

@@ -36,7 +36,7 @@ from latentbench.core import DECODER, TRAIN, Encoding, Metric, Phrase, Undefined
 from latentbench.geometry.neighbours import count_inside, nearest
 from latentbench.metrics.decoding import subsample
 from latentbench.metrics.memorisation import closest_seen
-from latentbench.metrics.samplers import SAMPLE_COUNT, prior_samples
+from latentbench.metrics.samplers import SAMPLE_COUNT, prior_samples, trained_with
 
 SHARE = 1 / 3
 """The radius of equal images, as a share of the median distance of a real image to its nearest other one."""
@@ -77,9 +77,9 @@ def same_radius(e: Encoding, count: int) -> float:
 
 
 def draws(e: Encoding, count: int) -> Tensor:
-    """``count`` decoded draws of N(0, I) (count, c, h, w), clamped to [0, 1]; of those that other measures share, the
-    first."""
-    return e.space.clip(e.once(prior_samples, sampler="normal", count=max(SAMPLE_COUNT, count))[:count])
+    """``count`` decoded draws of the prior that the model was trained with (count, c, h, w), clamped to [0, 1]; of those
+    that other measures share, the first."""
+    return e.space.clip(e.once(prior_samples, sampler=trained_with(e), count=max(SAMPLE_COUNT, count))[:count])
 
 
 def _uniqueness(e: Encoding, count: int) -> Value:
@@ -120,6 +120,7 @@ uniqueness = Metric(
     needs=frozenset({DECODER}),
     params={"count": SAMPLE_COUNT},
     references=_uniqueness_anchors,
+    under_prior=True,
     phrase=Phrase(
         "different images among draws from N(0, I)",
         "decodes draws from N(0, I) that repeat one another less",
@@ -140,6 +141,7 @@ novelty = Metric(
     needs=frozenset({DECODER, TRAIN}),
     params={"count": SAMPLE_COUNT},
     references=_novelty_anchors,
+    under_prior=True,
     every_image=True,
     phrase=Phrase(
         "new images among draws from N(0, I)",

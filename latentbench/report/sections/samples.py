@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from latentbench.artifact_schema import SAMPLES
+from latentbench.artifact_schema import OWN_SAMPLER, SAMPLES
 from latentbench.report.cards import cards
 from latentbench.report.classes import names_of
 from latentbench.report.columns import Column
@@ -93,7 +93,7 @@ def _share(cell: Cell | None) -> str:
 
 def _real(view: PageView) -> str:
     """The share of real images that the judges of these runs accept; empty where they were asked of none."""
-    found = [t.reference("validity.normal", "ceiling:real") for run in view.runs for t in tables(run.records)]
+    found = [t.reference(t.validity, "ceiling:real") for run in view.runs for t in tables(run.records)]
     shares = dict.fromkeys(words.percent(v) for v in found if v is not None)
     return words.listed(list(shares))
 
@@ -104,6 +104,7 @@ def _context(view: PageView) -> Context:
     seeds = {d.seed for d in every if d.seed is not None}
     return {
         "cards": made,
+        "own": any(d.key == OWN_SAMPLER for d in every),
         "real": _real(view) if any(d.counted for d in every) else "",
         "seeds": words.commas(map(str, sorted(seeds))),
         "shares": any("±" in d.share for d in every),

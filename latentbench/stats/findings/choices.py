@@ -51,9 +51,14 @@ class Choice(NamedTuple):
     basis: Basis
 
 
+def hinges(table: Table, question: str) -> tuple[tuple[str, str], ...]:
+    """`HINGES` of a question, in a table of models of different priors with each model's own."""
+    return tuple((table.of_prior(metric), name) for metric, name in HINGES[question])
+
+
 def hinge(table: Table, model: str, question: str) -> Hinge | None:
     """The number that a model's answer hangs on; None where nothing was measured."""
-    for metric, name in HINGES[question]:
+    for metric, name in hinges(table, question):
         if (interval := table.get(model, metric)) is not None:
             return Hinge(metric, interval, table.reference(metric, name) if name else None)
     return None
@@ -61,7 +66,7 @@ def hinge(table: Table, model: str, question: str) -> Hinge | None:
 
 def hinge_row(table: Table, question: str) -> list[Cell]:
     """The cells of all models in the first measure of a question that any of them has a value in."""
-    return next((row for metric, _ in HINGES[question] if (row := table.row(metric, collapsed=True))), [])
+    return next((row for metric, _ in hinges(table, question) if (row := table.row(metric, collapsed=True))), [])
 
 
 @once

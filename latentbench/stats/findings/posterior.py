@@ -98,7 +98,8 @@ def _bought(table: Table, diagnoses: Mapping[str, Diagnosis]) -> list[Purchase]:
     if points is None:
         return []
     out = []
-    for clouds in (m for m in diagnoses if diagnoses[m] == "regular" and table.get(m, "kl")):
+    filled = (m for m in diagnoses if diagnoses[m] == "regular" and table.get(m, "kl"))
+    for clouds in (m for m in filled if m not in table.own_priors):  # what N(0, I) is to another prior is no purchase
         holes = _difference(table, "hole", points, clouds)
         if holes and side(table.by[points, "hole"], table.by[clouds, "hole"]) < 0:
             price = _difference(table, "r2", points, clouds)

@@ -33,6 +33,8 @@ STEPS = 2000
 """Optimiser steps below which numbers describe the training, not the model."""
 HARDLY = 0.1
 """Below this share of what the judge accepts of real images, nothing is valid."""
+VALIDITY, OWN_VALIDITY = "validity.normal", "validity.prior"
+"""The valid share of draws from N(0, I), and of draws from the prior that a model was trained with."""
 OF_CODES = ("hole", "prior.")
 """How the names of completeness measures of codes alone begin, for records that do not say what a measure needs."""
 
@@ -70,8 +72,9 @@ class Table(Lasting):
 
     ``run`` is the run's id, ``several`` whether the records hold other runs beside it, ``head`` the run's own record.
     ``discrete`` are the models whose codes are discrete. ``collapse`` holds the models that collapsed at one seed or more, ``copies`` the memorisation of those that copy,
-    ``invalid`` the valid share of draws from N(0, I) of those of which nothing is valid, ``undertrained`` the models that
-    are known to be. ``every`` are the cells of all splits. Each cell says what bars it from being called better.
+    ``invalid`` the valid share of draws from their prior of those of which nothing is valid, ``undertrained`` the models that
+    are known to be. ``own_priors``: those that were trained with another prior than N(0, I); where there are any, what every
+    model's draws are worth is read under the prior that it was trained with (``validity``). ``every`` are the cells of all splits. Each cell says what bars it from being called better.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Table(Lasting):
         self.dataset, self.run, self.several, self.head = dataset, run, several, head
         self.models = list(dict.fromkeys(c.model for c in self.cells if c.is_model))
         self._named = frozenset(self.models)
+        self.own_priors = frozenset(c.model for c in self.cells if c.own_prior)
         sizes = (c.latent_dim for c in self.cells if self.has(c.model) and c.latent_dim)
         self.latent_dim = latent_dim or next(sizes, None)
         self.discrete = _discrete(self)
@@ -103,6 +107,16 @@ class Table(Lasting):
         for c in self.cells:
             if c.is_reference and c.interval and c.split == "test":
                 self._anchors.setdefault(c.metric, {})[c.model] = c
+
+    @property
+    def validity(self) -> str:
+        """The metric of what draws from a model's prior are worth: `VALIDITY`, or `OWN_VALIDITY` where a model has another
+        prior."""
+        return self.of_prior(VALIDITY)
+
+    def of_prior(self, metric: str) -> str:
+        """The metric itself, or the one that stands for `VALIDITY` here."""
+        return OWN_VALIDITY if metric == VALIDITY and self.own_priors else metric
 
     def has(self, model: str) -> bool:
         """Whether it is one of the ``models``."""
@@ -231,12 +245,10 @@ def _copies(table: Table) -> dict[str, float]:
 
 
 def _invalid(table: Table) -> dict[str, float]:
-    """Models of which hardly anything drawn from N(0, I) is valid, each with that share; none where the judge failed its
+    """Models of which hardly anything drawn from their prior is valid, each with that share; none where the judge failed its
     self-check, or no share of real images was recorded to read it against."""
-    real = table.reference("validity.normal", "ceiling:real")
-    cells = {
-        m: c for m in table.models if (c := table.by.get((m, "validity.normal"))) and c.interval and not c.unproven
-    }
+    real = table.reference(table.validity, "ceiling:real")
+    cells = {m: c for m in table.models if (c := table.by.get((m, table.validity))) and c.interval and not c.unproven}
     shares = {m: c.interval.mean for m, c in cells.items() if c.interval}
     return {m: share for m, share in shares.items() if real is not None and share < HARDLY * real}
 

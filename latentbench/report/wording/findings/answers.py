@@ -12,7 +12,7 @@ from latentbench.report.wording.findings.tables import place
 from latentbench.report.wording.intervals import value
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.findings.answers import of_table
-from latentbench.stats.findings.choices import HINGES, hinge
+from latentbench.stats.findings.choices import HINGES, hinge, hinges
 from latentbench.stats.findings.finding import ASKED, Answer, Word
 from latentbench.stats.findings.table import Table, tables
 
@@ -33,9 +33,11 @@ WHAT = marked({
     "path.jump": "largest step beyond an even share",
     "path.refinement": "largest step with twice the frames (1/2 = continuous)",
     "validity.normal": "valid draws from N(0, I)",
+    "validity.prior": "valid draws from the prior it was trained with",
     "validity.gaussian": "valid draws from a fitted Gaussian",
     "validity.mixture": "valid draws from a fitted mixture",
     "hole": "share of N(0, I) far from every code",
+    "hole of its own": "share of its prior far from every code",
     "hole.gaussian": "share of a fitted Gaussian far from every code",
     "r2": "R²",
     "mse": "mean squared error",
@@ -140,14 +142,15 @@ def _cell(table: Table, answer: Answer) -> Cell:
     if found is None:
         return Cell(*head, "", "", "", True)
     usual = found.metric == HINGES[answer.question][0][0]
-    beside = _beside(answer.question, found.metric, found.beside)
+    beside = _beside(table, answer.question, found.metric, found.beside)
+    what = "hole of its own" if found.metric == "hole" and answer.model in table.own_priors else found.metric
     if answer.question == "posterior" and found.metric != "kl":
         beside = kl_in_halves(table, answer.model)
-    return Cell(*head, value(found.interval), say(WHAT[found.metric]), beside, usual)
+    return Cell(*head, value(found.interval), say(WHAT[what]), beside, usual)
 
 
-def _beside(question: str, metric: str, number: float | None) -> str:
-    name = next((reference for m, reference in HINGES[question] if m == metric), "")
+def _beside(table: Table, question: str, metric: str, number: float | None) -> str:
+    name = next((reference for m, reference in hinges(table, question) if m == metric), "")
     return say(BESIDE[name], value=words.tidy(number)) if name and number is not None else ""
 
 

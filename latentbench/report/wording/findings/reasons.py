@@ -11,6 +11,7 @@ from latentbench.stats.findings.table import Table
 
 SHARES = marked({
     "validity": "{value} of its draws from N(0, I) are valid, of real images {real}",
+    "validity of its own": "{value} of its draws from the prior it was trained with are valid, of real images {real}",
     "coverage": "its draws cover {value} of the real images, real ones {real}",
     "repeats": "its draws repeat one another: {value} of them are new, of real images {real}",
     "few codes": "it uses {value} of its codebook",
@@ -103,12 +104,15 @@ def because(table: Table, model: str, code: str) -> str:
 
 def _measured(table: Table, model: str, code: str) -> str:
     """A clause with a model's mean and, where there is one, what it is read beside."""
-    i = table.get(model, RESTS_ON[code])
-    if code == "few codes" and (trained := table.trained_on(model, RESTS_ON[code])) is not None:
+    metric = table.of_prior(RESTS_ON[code])
+    i = table.get(model, metric)
+    if code == "few codes" and (trained := table.trained_on(model, metric)) is not None:
         i = trained.interval
-    name = "baseline:pca" if RESTS_ON[code] == "r2" else "ceiling:real"
+    name = "baseline:pca" if metric == "r2" else "ceiling:real"
     number = words.percent if code in SHARES else words.tidy
-    numbers = {"value": number(i.mean if i else None), "real": number(table.reference(RESTS_ON[code], name))}
+    numbers = {"value": number(i.mean if i else None), "real": number(table.reference(metric, name))}
+    if code == "validity" and table.own_priors:
+        code = "validity of its own"
     return say(SHARES[code] if code in SHARES else CLAUSES[code], **numbers)
 
 

@@ -24,6 +24,22 @@ def place(table: Table) -> str:
     return say("{data} at d = {d}", data=data, d=table.latent_dim) + run
 
 
+OWN = marked(
+    "Here {models} has a prior of its own: each model is asked about the prior it was trained with, and wherever N(0, I) is named "
+    "below, but in the valid draws from N(0, I), that prior is meant."
+)
+SEVERAL_OWN = marked(
+    "Here {models} have priors of their own: each model is asked about the prior it was trained with, and wherever N(0, I) is "
+    "named below, but in the valid draws from N(0, I), that prior is meant."
+)
+
+
+def own_priors(table: Table) -> list[str]:
+    """A sentence on the models that were trained with another prior than N(0, I); none where there are none."""
+    models = [m for m in table.models if m in table.own_priors]
+    return [say(SEVERAL_OWN if len(models) > 1 else OWN, models=words.listed(models))] if models else []
+
+
 def where(table: Table) -> str:
     """The data and the latent size a claim holds for, fit for a sentence."""
     return say("on {place}", place=place(table))
