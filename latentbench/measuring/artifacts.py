@@ -157,7 +157,7 @@ def samples(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
             word = verdicts(e, images)
             for field in ("valid", "label", "confidence", "distance"):
                 arrays[f"{sampler}_{field}"] = getattr(word, field).cpu().numpy()
-    if e.train is not None:
+    if e.train is not None and CONTINUUM.met(e):
         for sampler in dict.fromkeys(("normal", trained_with(e))):
             with contextlib.suppress(Undefined):
                 arrays[f"{sampler}_depth"] = depth_of_draws(e, sampler, SAMPLE_COUNT, SAMPLES).cpu().numpy()
@@ -258,7 +258,11 @@ def exhibit(
     """Write every role of `ROLES` that this encoding can show into ``folder``; their artifact records, which say where the
     prior is the model's own. ``modules`` are those that the encoding's model is made of."""
     out = []
-    told = ({} if e.prior is None else {"prior": OWN}) | ({"family": e.family} if e.family else {})
+    told = (
+        ({} if CONTINUUM.met(e) else {"discrete": True})
+        | ({} if e.prior is None else {"prior": OWN})
+        | ({"family": e.family} if e.family else {})
+    )
     roles: dict[ArtifactRole, Exhibit] = {**ROLES, "explorer": partial(explorer, modules=modules)}
     for role, make in roles.items():
         if e.decode is None and role not in OF_CODES:
