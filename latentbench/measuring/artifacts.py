@@ -77,8 +77,10 @@ def latent_map(codes: Tensor, seed: int) -> tuple[Arrays, dict[str, Any]]:
     """UMAP coordinates (m, 2) of latent points (m, d), with the trustworthiness (k = 10) of the map.
 
     McInnes, Healy & Melville 2018, with exact neighbours, a PCA start and 200 epochs. For the eye only: no score is
-    ever computed on these coordinates. A latent space of one or two dimensions is its own map.
+    ever computed on these coordinates. A latent space of one or two dimensions is its own map, and so is a single point.
     """
+    if not bool((codes != codes[:1]).any()):  # a collapsed latent is one point, of which UMAP makes no numbers
+        codes = codes[:, :1]
     if codes.shape[1] <= 2:
         plane = torch.nn.functional.pad(codes.detach().cpu().float(), (0, 2 - codes.shape[1]))
         return {"xy": plane.numpy()}, {"trustworthiness": 1.0, "k": 10, "neighbours": 0, "n": len(plane)}
