@@ -108,6 +108,7 @@ def _context(view: PageView) -> Context:
     seeds = {d.seed for d in every if d.seed is not None}
     return {
         "cards": made,
+        "coded": any(d.about == say(AUTOREGRESSIVE[1]) for d in every),
         "own": any(d.key == OWN_SAMPLER and d.about != say(AUTOREGRESSIVE[1]) for d in every),
         "real": _real(view) if any(d.counted for d in every) else "",
         "seeds": words.commas(map(str, sorted(seeds))),

@@ -33,6 +33,7 @@ WHAT = marked({
     "path.jump": "largest step beyond an even share",
     "path.refinement": "largest step with twice the frames (1/2 = continuous)",
     "validity.normal": "valid draws from N(0, I)",
+    "validity.autoregressive": "valid draws from an autoregressive prior",
     "validity.prior": "valid draws from the prior it was trained with",
     "validity.gaussian": "valid draws from a fitted Gaussian",
     "validity.mixture": "valid draws from a fitted mixture",
@@ -143,7 +144,14 @@ def _cell(table: Table, answer: Answer) -> Cell:
         return Cell(*head, "", "", "", True)
     usual = found.metric == HINGES[answer.question][0][0]
     beside = _beside(table, answer.question, found.metric, found.beside)
-    what = "hole of its own" if found.metric == "hole" and answer.model in table.own_priors else found.metric
+    coded = found.metric == "validity.prior" and answer.model in table.discrete
+    what = (
+        "validity.autoregressive"
+        if coded
+        else "hole of its own"
+        if found.metric == "hole" and answer.model in table.own_priors
+        else found.metric
+    )
     if answer.question == "posterior" and found.metric != "kl":
         beside = kl_in_halves(table, answer.model)
     return Cell(*head, value(found.interval), say(WHAT[what]), beside, usual)
