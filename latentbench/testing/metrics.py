@@ -51,7 +51,8 @@ PRECISION = 1e-3
 """Relative difference between float32 and float64 that a metric may show, unless it says why it needs more."""
 
 BUILT_IN = frozenset({
-    CONTINUUM, DISCRETE, LABELS, DECODER, LOG_VAR, WIDTHS, LIKELIHOOD, JUDGE, TRAIN, TRAIN_LABELS, OWN_PRIOR, STANDARD_PRIOR, PRIOR_DENSITY,
+    CONTINUUM, DISCRETE, LABELS, DECODER, LOG_VAR, WIDTHS, LIKELIHOOD, JUDGE, TRAIN, TRAIN_LABELS, OWN_PRIOR, STANDARD_PRIOR,
+    PRIOR_DENSITY,
 })  # fmt: skip
 """The needs that any data and any model may leave unmet."""
 

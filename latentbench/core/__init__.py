@@ -22,11 +22,35 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkabl
 import torch
 from torch import Tensor
 
+from latentbench.core.needs import (
+    BOUNDS,
+    CONTINUUM,
+    DECODER,
+    DISCRETE,
+    JUDGE,
+    LABELS,
+    LIKELIHOOD,
+    LOG_VAR,
+    OWN_PRIOR,
+    PRIOR_DENSITY,
+    STANDARD_PRIOR,
+    TRAIN,
+    TRAIN_LABELS,
+    WIDTHS,
+    Need,
+)
 from latentbench.randomness import randn, seeded
 from latentbench.records import Better, Reason
 from latentbench.spaces.known import space_of
 from latentbench.spaces.space import Space
 from latentbench.streaming import Stream
+
+__all__ = [
+    "BOUNDS", "CONTINUUM", "Codebook", "DECODER", "DISCRETE", "Dataset", "DatasetEntry", "Encoding", "Family",
+    "JUDGE", "Judge", "LABELS", "LIKELIHOOD", "LOG_VAR", "Likelihood", "Loss", "Metric", "Model", "ModelEntry",
+    "Need", "OWN_PRIOR", "PRIOR_DENSITY", "Phrase", "Posterior", "Prior", "Question", "STANDARD_PRIOR", "Split",
+    "TRAIN", "TRAIN_LABELS", "Truth", "Undefined", "Value", "Verdict", "WIDTHS",
+]  # fmt: skip
 
 T = TypeVar("T")
 Family = Literal["continuity", "completeness", "posterior", "reconstruction", "representation", "cost", "other"]
@@ -203,6 +227,10 @@ class Model(Protocol):
     A model that cannot be trained on any data of its space may have a method ``check(x)``, which raises ValueError, one line,
     for training samples ``x`` (n, *shape) that it is not made for; it is asked before anything is trained.
 
+    A model whose loss is a Gaussian -log p(x|z) and a weighted KL to N(0, I) may say so in an attribute ``gaussian_elbo``
+    (`latentbench.stats.linear_vae.GaussianElbo`); it is then forecast how many of its dimensions stay in use. One that inherits
+    it and has another loss says None.
+
     A model whose latent is discrete, each of its ``parts`` positions one of ``size`` codes, has a method
     ``discrete_codes() -> Codebook``. Its posterior is a Dirac at the latent point of the chosen codes; ``decode`` is asked for
     such points only, and what needs a continuum between codes (`CONTINUUM`) is not measured.
@@ -349,73 +377,6 @@ class Encoding:
         """What is said where ``need`` is not met: what is known of this encoding (``missing``), else the need's own
         reason."""
         return self.missing.get(need.name, need.reason)
-
-
-@dataclass(frozen=True)
-class Need:
-    """Something an Encoding must hold for a metric to have a value: ``met(encoding)`` says whether it does, ``reason`` is
-    the reason recorded where it does not (a `Reason`, where it is to be said in other languages). Whoever brings new kinds
-    of data declares needs of its own."""
-
-    name: str
-    met: Callable[[Encoding], bool]
-    reason: str
-
-
-LABELS = Need("labels", lambda e: e.labels is not None, Reason.of("needs.labels", "needs labels"))
-DECODER = Need("decoder", lambda e: e.decode is not None, Reason.of("needs.decoder", "needs decoder"))
-LOG_VAR = Need(
-    "log_var",
-    lambda e: e.log_var is not None,
-    Reason.of("model.no_variance", "the posterior is a point: it has no variance"),
-)
-WIDTHS = Need(
-    "widths",
-    lambda e: e.log_var is not None or not e.family,
-    Reason.of("model.no_widths", "the posterior is neither Gaussian nor a point: no dimension has a width of its own"),
-)
-OWN_PRIOR = Need(
-    "own_prior",
-    lambda e: e.prior is not None,
-    Reason.of("model.standard_prior", "the model has no prior of its own: it is N(0, I)"),
-)
-STANDARD_PRIOR = Need(
-    "standard_prior",
-    lambda e: e.prior is None,
-    Reason.of("model.own_prior", "the model was trained with a prior of its own, not with N(0, I)"),
-)
-PRIOR_DENSITY = Need(
-    "prior_density",
-    lambda e: e.prior is None or e.prior.log_prob is not None,
-    Reason.of("model.no_prior_density", "the prior that the model was trained with has no density that is known"),
-)
-LIKELIHOOD = Need(
-    "likelihood",
-    lambda e: e.likelihood is not None,
-    Reason.of("model.no_likelihood", "the model has no likelihood p(x|z), only an error"),
-)
-CONTINUUM = Need(
-    "continuum",
-    lambda e: e.codes is None,
-    Reason.of("model.discrete", "its codes are discrete: between two of them there is nothing"),
-)
-DISCRETE = Need(
-    "discrete",
-    lambda e: e.codes is not None,
-    Reason.of("model.continuous", "its codes are not discrete"),
-)
-BOUNDS = Need(
-    "bounds",
-    lambda e: e.space.bounds is not None,
-    Reason.of("needs.bounds", "the data's values have no lowest and highest possible value"),
-)
-JUDGE = Need("judge", lambda e: e.judge is not None, Reason.of("needs.judge", "needs judge"))
-TRAIN = Need("train", lambda e: e.train is not None, Reason.of("needs.train", "needs train"))
-TRAIN_LABELS = Need(
-    "train_labels",
-    lambda e: e.train is not None and e.train.labels is not None,
-    Reason.of("needs.train_labels", "needs train_labels"),
-)
 
 
 class Value(NamedTuple):
