@@ -34,8 +34,8 @@ SAMPLERS = ("normal", "gaussian", "mixture")
 OWN_SAMPLER = "prior"
 """That of a model which was trained with another than N(0, I)."""
 EVERY_SAMPLER = (OWN_SAMPLER, *SAMPLERS)
-MARGINAL = "marginal"
-"""Of a model whose codes are discrete: each position draws its code for itself."""
+MARGINAL, AUTOREGRESSIVE = "marginal", "autoregressive"
+"""Of a model whose codes are discrete: each position draws its code for itself, or with those before it in view."""
 PICTURED_SAMPLERS = (*EVERY_SAMPLER, MARGINAL)
 """Whatever draws may be shown."""
 

@@ -137,7 +137,7 @@ def test_shares_of_pairs_of_codes():
 
 
 def test_what_fitting_came_to_is_recorded():
-    detail = metrics()["validity.autoregressive"].compute(pairs(True), sampler="prior", count=200).detail
+    detail = metrics()["validity.autoregressive"].compute(pairs(True), sampler="autoregressive", count=200).detail
     assert detail["nll"] < 0.72 < detail["nll_marginal"] == pytest.approx(2 * math.log(2), abs=0.01)
     assert detail["seconds"] > 0
     assert detail["epochs"] >= 1

@@ -106,7 +106,7 @@ def encode(
             prior=prior,
             family=family,
         )
-        return made if codebook is None or prior is not None else replace(made, prior=autoregressive_prior(made))
+        return made if codebook is None else replace(made, prior=autoregressive_prior(made))
 
     train = view(dataset.train, "train", None)
     return view(dataset.test, "test", replace(train, train=train))

@@ -253,7 +253,7 @@ validity_autoregressive = Metric(
     "the judge accepts",
     source="prior: van den Oord et al. 2017",
     needs=FITTED | {DISCRETE},
-    params={"sampler": "prior", "count": SAMPLE_COUNT},
+    params={"sampler": "autoregressive", "count": SAMPLE_COUNT},
     references=_valid_anchors,
     phrase=Phrase(
         "valid draws from an autoregressive prior over the codes",

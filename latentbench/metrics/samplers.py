@@ -36,7 +36,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.artifact_schema import EVERY_SAMPLER, MARGINAL, OWN_SAMPLER, SAMPLERS
+from latentbench.artifact_schema import AUTOREGRESSIVE, EVERY_SAMPLER, MARGINAL, OWN_SAMPLER, SAMPLERS
 from latentbench.core import CONTINUUM, DECODER, JUDGE, OWN_PRIOR, TRAIN, Encoding, Need, Undefined, Verdict
 from latentbench.geometry.neighbours import flat
 from latentbench.geometry.principal import WIDE
@@ -176,16 +176,16 @@ def drawn(e: Encoding, sampler: str, counts: Sequence[int], purpose: str, compon
     ``component``. Raises Undefined where the model has no prior of its own, ValueError where that gives no finite points,
     or for another sampler."""
     generator, pick = e.generator(purpose), e.generator(component)
-    if sampler == MARGINAL:
-        like = e.mu.double().cpu()
-        return [draw_points(e, randn((n, e.mu.shape[1]), generator, like), autoregressive=False) for n in counts]
+    like = e.mu.double().cpu()
+    if sampler in (MARGINAL, AUTOREGRESSIVE):
+        noise = (randn((n, e.mu.shape[1]), generator, like) for n in counts)
+        return [draw_points(e, some.to(e.mu), sampler == AUTOREGRESSIVE) for some in noise]
     if sampler != OWN_SAMPLER:
         mixture = e.once(fitted, sampler=sampler)
         noise = (randn((n, mixture.sources), generator, mixture.mean) for n in counts)
         return [draw(mixture, some, pick) for some in noise]
     if e.prior is None:
         raise Undefined(e.lack(OWN_PRIOR))
-    like = e.mu.double().cpu()
     return [e.prior.draw(randn((n, e.mu.shape[1]), generator, like).to(e.mu), pick).detach() for n in counts]
 
 
