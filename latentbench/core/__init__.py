@@ -227,6 +227,9 @@ class Model(Protocol):
     A model that cannot be trained on any data of its space may have a method ``check(x)``, which raises ValueError, one line,
     for training samples ``x`` (n, *shape) that it is not made for; it is asked before anything is trained.
 
+    A model may have a method ``start(x)``, which is handed the training samples (of streamed ones some of them) before its first
+    step, and a method ``counted(images)``, which is told their number, that of all of them.
+
     A model whose loss is a Gaussian -log p(x|z) and a weighted KL to N(0, I) may say so in an attribute ``gaussian_elbo``
     (`latentbench.stats.linear_vae.GaussianElbo`); it is then forecast how many of its dimensions stay in use. One that inherits
     it and has another loss says None.
@@ -266,6 +269,7 @@ class Verdict(NamedTuple):
     distance: Tensor
 
 
+@runtime_checkable
 class Judge(Protocol):
     """A classifier trained on real images that may refuse. Frozen and hashed before any model is scored."""
 

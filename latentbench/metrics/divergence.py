@@ -15,15 +15,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from latentbench.core import CONTINUUM, LOG_VAR, PRIOR_DENSITY, STANDARD_PRIOR, Encoding, Metric, Undefined, Value
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
 
-def kl_parts(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+
+def kl_parts(
+    mu: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"]
+) -> tuple[Float64[Tensor, " d"], Float64[Tensor, " d"]]:
     """Both halves of the KL per dimension, in nats, averaged over images: ``E mu^2 / 2`` and
     ``E (s^2 - 1 - ln s^2) / 2``, each (d,) float64 and >= 0, for ``mu``, ``log_var`` (n, d).
 
@@ -36,7 +41,7 @@ def kl_parts(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
     return means, variances.clamp(min=0.0)
 
 
-def kl_of_each(mu: Tensor, log_var: Tensor) -> Tensor:
+def kl_of_each(mu: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"]) -> Float64[Tensor, " n"]:
     """The KL of each image's posterior in nats, (n,) float64, for ``mu``, ``log_var`` (n, d); see `kl_parts`."""
     mu, log_var = mu.double(), log_var.double()
     return (mu.square() + torch.expm1(log_var) - log_var).sum(1) / 2
