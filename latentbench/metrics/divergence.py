@@ -47,7 +47,7 @@ def kl_of_each(mu: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"]) -> Float
     return (mu.square() + torch.expm1(log_var) - log_var).sum(1) / 2
 
 
-def kl_to_own(e: Encoding) -> Tensor:
+def kl_to_own(e: Encoding) -> Float64[Tensor, " n"]:
     """``log q(z|x) - log p(z)`` in nats, (n,) float64, of the encoding's one draw z for each image, p the model's own
     prior: the KL on average over draws; a single one may be below 0. Raises Undefined without a variance or a density."""
     if e.prior is None or e.prior.log_prob is None:

@@ -112,7 +112,7 @@ def codes(e: Encoding, most: int) -> Float[Tensor, "n d"]:
     return subsample(e.z, most, e.generator("aggregate posterior"))
 
 
-def own_draws(e: Encoding, count: int) -> Tensor:
+def own_draws(e: Encoding, count: int) -> Float64[Tensor, "count d"]:
     """``count`` draws (count, d), float64, of the model's own prior."""
     return drawn(e, OWN_SAMPLER, [count], "prior beside codes", "prior beside codes, component")[0].double()
 
