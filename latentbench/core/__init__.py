@@ -236,7 +236,8 @@ class Model(Protocol):
 
     A model whose latent is discrete, each of its ``parts`` positions one of ``size`` codes, has a method
     ``discrete_codes() -> Codebook``. Its posterior is a Dirac at the latent point of the chosen codes; ``decode`` is asked for
-    such points only, and what needs a continuum between codes (`CONTINUUM`) is not measured.
+    such points only, and what needs a continuum between codes (`CONTINUUM`) is not measured. Its draws are those of a prior
+    that is fitted to the training codes afterwards (`latentbench.metrics.code_prior`), whatever ``prior`` it has.
 
     A model whose loss does the same operations at every training step (no branch on the data, nothing counted or
     annealed; draws through `randn`) may say ``traceable = True``: it trains to the same weights, faster (`steps`).

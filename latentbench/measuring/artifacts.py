@@ -77,8 +77,10 @@ def latent_map(codes: Tensor, seed: int) -> tuple[Arrays, dict[str, Any]]:
     """UMAP coordinates (m, 2) of latent points (m, d), with the trustworthiness (k = 10) of the map.
 
     McInnes, Healy & Melville 2018, with exact neighbours, a PCA start and 200 epochs. For the eye only: no score is
-    ever computed on these coordinates. A latent space of one or two dimensions is its own map.
+    ever computed on these coordinates. A latent space of one or two dimensions is its own map, and so is a single point.
     """
+    if not bool((codes != codes[:1]).any()):  # a collapsed latent is one point, of which UMAP makes no numbers
+        codes = codes[:, :1]
     if codes.shape[1] <= 2:
         plane = torch.nn.functional.pad(codes.detach().cpu().float(), (0, 2 - codes.shape[1]))
         return {"xy": plane.numpy()}, {"trustworthiness": 1.0, "k": 10, "neighbours": 0, "n": len(plane)}
@@ -157,7 +159,7 @@ def samples(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
             word = verdicts(e, images)
             for field in ("valid", "label", "confidence", "distance"):
                 arrays[f"{sampler}_{field}"] = getattr(word, field).cpu().numpy()
-    if e.train is not None:
+    if e.train is not None and CONTINUUM.met(e):
         for sampler in dict.fromkeys(("normal", trained_with(e))):
             with contextlib.suppress(Undefined):
                 arrays[f"{sampler}_depth"] = depth_of_draws(e, sampler, SAMPLE_COUNT, SAMPLES).cpu().numpy()
@@ -258,7 +260,11 @@ def exhibit(
     """Write every role of `ROLES` that this encoding can show into ``folder``; their artifact records, which say where the
     prior is the model's own. ``modules`` are those that the encoding's model is made of."""
     out = []
-    told = ({} if e.prior is None else {"prior": OWN}) | ({"family": e.family} if e.family else {})
+    told = (
+        ({} if CONTINUUM.met(e) else {"discrete": True})
+        | ({} if e.prior is None else {"prior": OWN})
+        | ({"family": e.family} if e.family else {})
+    )
     roles: dict[ArtifactRole, Exhibit] = {**ROLES, "explorer": partial(explorer, modules=modules)}
     for role, make in roles.items():
         if e.decode is None and role not in OF_CODES:

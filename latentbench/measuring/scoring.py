@@ -33,6 +33,7 @@ from latentbench.core import (
     Value,
 )
 from latentbench.files.record_types import LARGEST
+from latentbench.metrics.code_prior import autoregressive_prior
 from latentbench.randomness import seeded
 from latentbench.records import OWN, SELF_CHECK, Reason, Record, anchor_role
 
@@ -79,7 +80,7 @@ def encode(
         mu, family = posterior.mu, getattr(posterior, "family", "")
         known.extend((mu, labels) for labels in y)
         pairs = zip(*(given.split(CHUNK) for given in (mu, *y)), strict=True)
-        return Encoding(
+        made = Encoding(
             split=name,
             x=x,
             mu=mu,
@@ -105,6 +106,7 @@ def encode(
             prior=prior,
             family=family,
         )
+        return made if codebook is None else replace(made, prior=autoregressive_prior(made))
 
     train = view(dataset.train, "train", None)
     return view(dataset.test, "test", replace(train, train=train))

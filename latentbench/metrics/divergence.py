@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from latentbench.core import LOG_VAR, PRIOR_DENSITY, STANDARD_PRIOR, Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, LOG_VAR, PRIOR_DENSITY, STANDARD_PRIOR, Encoding, Metric, Undefined, Value
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64
@@ -107,7 +107,7 @@ _LOG_VAR: Mapping[str, Any] = {
 kl = Metric(
     name="kl",
     compute=_kl,
-    needs=frozenset({LOG_VAR, PRIOR_DENSITY}),
+    needs=frozenset({CONTINUUM, LOG_VAR, PRIOR_DENSITY}),
     under_prior=True,
     summary="KL(q(z|x) || N(0, I)), summed over dimensions, mean over images; 0 = total collapse",
     source="Kingma & Welling 2014, appendix B",
@@ -118,7 +118,7 @@ kl = Metric(
 kl_mean_part = Metric(
     name="kl.mean_part",
     compute=_kl_mean_part,
-    needs=frozenset({LOG_VAR, STANDARD_PRIOR}),
+    needs=frozenset({CONTINUUM, LOG_VAR, STANDARD_PRIOR}),
     summary="the half of the KL that the means pay, E mu^2 / 2; large = means far apart",
     source="Kingma & Welling 2014, appendix B, first half",
     **_LOG_VAR,
@@ -128,7 +128,7 @@ kl_mean_part = Metric(
 kl_variance_part = Metric(
     name="kl.variance_part",
     compute=_kl_variance_part,
-    needs=frozenset({LOG_VAR, STANDARD_PRIOR}),
+    needs=frozenset({CONTINUUM, LOG_VAR, STANDARD_PRIOR}),
     summary="the half of the KL that the variances pay, E (s^2 - 1 - ln s^2) / 2; large = punctual posteriors",
     source="Kingma & Welling 2014, appendix B, second half",
     **_LOG_VAR,

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from latentbench.core import LIKELIHOOD, LOG_VAR, PRIOR_DENSITY, Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, LIKELIHOOD, LOG_VAR, PRIOR_DENSITY, Encoding, Metric, Undefined, Value
 from latentbench.geometry.principal import WIDE
 from latentbench.metrics.decoding import CHUNK, subsample
 from latentbench.randomness import randn
@@ -124,7 +124,7 @@ _BOUND: Mapping[str, Any] = {
     "bounds": (None, None),
     "unit": "nats per image",
     "least": 1.0,
-    "needs": frozenset({LIKELIHOOD, LOG_VAR, PRIOR_DENSITY}),
+    "needs": frozenset({CONTINUUM, LIKELIHOOD, LOG_VAR, PRIOR_DENSITY}),
     "under_prior": True,
     "params": {"images": 1000, "draws": 50},
 }

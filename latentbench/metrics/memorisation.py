@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 from latentbench.artifact_schema import OWN_SAMPLER
-from latentbench.core import DECODER, TRAIN, Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, DECODER, TRAIN, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import blocks, count_inside, flat, nearest
 from latentbench.metrics.decoding import subsample
 from latentbench.metrics.samplers import SAMPLE_COUNT, alike, prior_samples
@@ -200,7 +200,10 @@ def nearer_share(
 
 
 def copiers(e: Encoding, sampler: str) -> tuple[str, ...]:
-    """The samplers whose draws are searched for copies: ``sampler``, and the model's own prior, where it has one."""
+    """The samplers whose draws are searched for copies: ``sampler``, and the model's own prior, where it has one. Of discrete
+    codes there is that alone."""
+    if not CONTINUUM.met(e):
+        return (OWN_SAMPLER,)
     return (sampler,) if e.prior is None else (OWN_SAMPLER, sampler)
 
 

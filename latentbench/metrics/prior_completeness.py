@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from latentbench.core import OWN_PRIOR, TRAIN, Encoding, Metric, Phrase, Undefined, Value, Verdict
+from latentbench.core import CONTINUUM, DISCRETE, OWN_PRIOR, TRAIN, Encoding, Metric, Phrase, Undefined, Value, Verdict
 from latentbench.geometry.neighbours import nearest
+from latentbench.metrics.code_prior import of_training
 from latentbench.metrics.decoding import JUDGED, judge_of, subsample, verdicts
 from latentbench.metrics.samplers import FITTED, SAMPLE_COUNT, anchor_images, asked, judged_samples, prior_samples
 
@@ -99,6 +100,13 @@ def _validity(e: Encoding, sampler: str, count: int) -> Value:
     if (far := far_share(e, sampler, count)) is not None:
         detail["far"] = far
     return Value(float(verdict.valid.double().mean()), detail=detail)
+
+
+def _validity_autoregressive(e: Encoding, sampler: str, count: int) -> Value:
+    """The validity, with what fitting the prior came to: nats an image on codes kept aside, beside the marginal's."""
+    value, prior = _validity(e, sampler, count), of_training(e)
+    fitted = {"nll": prior.nll, "nll_marginal": prior.nll_marginal, "epochs": prior.epochs, "seconds": prior.seconds}
+    return value._replace(detail={**value.detail, **fitted})
 
 
 def _valid_anchors(e: Encoding, sampler: str, count: int) -> Mapping[str, float]:
@@ -183,7 +191,7 @@ validity_normal = Metric(
     unit="share",
     summary="share of decoded draws of N(0, I) that the judge accepts",
     source="latentbench",
-    needs=JUDGED,
+    needs=JUDGED | {CONTINUUM},
     params={"sampler": "normal", "count": SAMPLE_COUNT},
     references=_valid_anchors,
     phrase=Phrase(
@@ -217,6 +225,46 @@ validity_prior = Metric(
     standard="validity.normal",
 )
 
+validity_marginal = Metric(
+    name="validity.marginal",
+    family="completeness",
+    compute=_validity,
+    better="higher",
+    bounds=(0.0, 1.0),
+    unit="share",
+    summary="of a discrete latent, share of decoded draws that the judge accepts where each position takes its codes as "
+    "often as on the training images, independently of the others",
+    source="latentbench",
+    needs=FITTED | {DISCRETE},
+    params={"sampler": "marginal", "count": SAMPLE_COUNT},
+    references=_valid_anchors,
+    phrase=Phrase(
+        "valid draws of codes position by position",
+        "decodes more valid draws of codes that know nothing of one another",
+        "decodes fewer valid draws of codes that know nothing of one another",
+    ),
+)
+
+validity_autoregressive = Metric(
+    name="validity.autoregressive",
+    family="completeness",
+    compute=_validity_autoregressive,
+    better="higher",
+    bounds=(0.0, 1.0),
+    unit="share",
+    summary="of a discrete latent, share of decoded draws of a small autoregressive prior, fitted to the training codes, that "
+    "the judge accepts",
+    source="prior: van den Oord et al. 2017",
+    needs=FITTED | {DISCRETE},
+    params={"sampler": "autoregressive", "count": SAMPLE_COUNT},
+    references=_valid_anchors,
+    phrase=Phrase(
+        "valid draws from an autoregressive prior over the codes",
+        "decodes more valid draws from an autoregressive prior over its codes",
+        "decodes fewer valid draws from an autoregressive prior over its codes",
+    ),
+)
+
 validity_gaussian = Metric(
     name="validity.gaussian",
     family="completeness",
@@ -226,7 +274,7 @@ validity_gaussian = Metric(
     unit="share",
     summary="share of decoded draws of a Gaussian fitted to the training codes that the judge accepts",
     source="sampler: Ghosh et al. 2020",
-    needs=FITTED,
+    needs=FITTED | {CONTINUUM},
     params={"sampler": "gaussian", "count": SAMPLE_COUNT},
     references=_valid_anchors,
     phrase=Phrase(
@@ -245,7 +293,7 @@ validity_mixture = Metric(
     unit="share",
     summary="share of decoded draws of a 10-component mixture fitted to the training codes that the judge accepts",
     source="sampler: Ghosh et al. 2020",
-    needs=FITTED,
+    needs=FITTED | {CONTINUUM},
     params={"sampler": "mixture", "count": SAMPLE_COUNT},
     references=_valid_anchors,
     phrase=Phrase(

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, OWN_PRIOR, Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, DECODER, OWN_PRIOR, Encoding, Metric, Need, Undefined, Value
 from latentbench.geometry.kernels import between, cubic, within
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoding import JUDGED, decode, features
@@ -180,6 +180,14 @@ _OF = {
 }
 
 
+_NEEDS: Mapping[str, frozenset[Need]] = {
+    "prior": JUDGED | {OWN_PRIOR},
+    "gaussian": FITTED | {CONTINUUM},
+    "mixture": FITTED | {CONTINUUM},
+    "reconstruction": JUDGED,
+}
+
+
 def _declare(
     name: str,
     kind: str,
@@ -198,7 +206,7 @@ def _declare(
         unit="squared feature units" if compute is _frechet else "kernel units",
         summary=f"{what} between real test images and {_OF[kind]}, in the judge's features",
         source=source,
-        needs=FITTED if kind in ("gaussian", "mixture") else JUDGED | {OWN_PRIOR} if kind == "prior" else JUDGED,
+        needs=_NEEDS.get(kind, JUDGED | {CONTINUUM}),
         params={"kind": kind, "count": SAMPLE_COUNT},
         references=references,
         under_prior=kind == "prior",

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from latentbench.artifact_schema import SAMPLERS
-from latentbench.core import TRAIN, Encoding, Metric, Phrase, Undefined, Value
+from latentbench.core import CONTINUUM, TRAIN, Encoding, Metric, Phrase, Undefined, Value
 from latentbench.geometry.neighbours import nearest
 from latentbench.geometry.principal import WIDE
 from latentbench.metrics.decoding import subsample
@@ -219,7 +219,7 @@ def _metric(name: str, part: str, summary: str, phrase: Phrase | None = None, sa
         unit="share of prior mass",
         summary=summary,
         source="latentbench",
-        needs=frozenset({TRAIN}),
+        needs=frozenset({CONTINUUM, TRAIN}),
         params={"part": part, "sampler": sampler, **_HOLE},
         references=_null,
         expects=_EXPECTS_OF_A_MAXIMUM if part in ("dimension", "worst") else _EXPECTS,

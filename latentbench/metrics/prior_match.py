@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from latentbench.artifact_schema import OWN_SAMPLER
-from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, Encoding, Metric, Undefined, Value
 from latentbench.geometry.kernels import gaussian, mmd2, within
 from latentbench.geometry.neighbours import flat
 from latentbench.geometry.principal import WIDE
@@ -167,6 +167,7 @@ prior_mmd = Metric(
     least=0.005,
     summary="kernel distance of the codes of test images to N(0, I), squared and unbiased; 0 = the same distribution",
     source="Gretton et al. 2012; Tolstikhin et al. 2018",
+    needs=frozenset({CONTINUUM}),
     params={"width": 1.0, "codes": 4000},
     references=_mmd_null,
     under_prior=True,
@@ -184,6 +185,7 @@ prior_sliced_w2 = Metric(
     least_relative=0.05,
     summary="squared Wasserstein distance of the codes of test images to N(0, I), over projections; 0 = the same",
     source="Bonneel et al. 2015",
+    needs=frozenset({CONTINUUM}),
     params={"projections": 128, "codes": 10000},
     references=_sliced_null,
     under_prior=True,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.prior_match import codes as drawn_codes
 from latentbench.metrics.prior_match import normal_null, own_draws
@@ -129,6 +129,7 @@ prior_c2st = Metric(
     unit="share",
     summary="accuracy of a classifier that tells codes of test images from draws of N(0, I); .5 = it cannot",
     source="Lopez-Paz & Oquab 2017",
+    needs=frozenset({CONTINUUM}),
     params={"codes": 1000},
     references=_null,
     under_prior=True,

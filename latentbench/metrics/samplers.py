@@ -16,6 +16,9 @@ and one rule for what a measure asks about:
                           model was trained with, N(0, I) or its own (`trained_with`); the record says which
     closed forms          the halves of the KL and the variance law hold for N(0, I) alone: skipped for another prior
     of densities          elbo, nll.iw and kl take the prior's own density; skipped where it has none
+    discrete codes        the prior is the autoregressive one that is fitted to the training codes (`code_prior`), since
+                          that is what such models are drawn by; beside it ``marginal``, each position for itself; N(0, I)
+                          and what is fitted to points have no meaning there
     a copier's choice     memorisation and data copying draw from the mixture, which finds what is stored wherever it
                           lies, and of a model with a prior of its own from that, where it shows more of a copy
 
@@ -33,10 +36,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.artifact_schema import EVERY_SAMPLER, OWN_SAMPLER, SAMPLERS
-from latentbench.core import DECODER, JUDGE, OWN_PRIOR, TRAIN, Encoding, Need, Undefined, Verdict
+from latentbench.artifact_schema import AUTOREGRESSIVE, EVERY_SAMPLER, MARGINAL, OWN_SAMPLER, SAMPLERS
+from latentbench.core import CONTINUUM, DECODER, JUDGE, OWN_PRIOR, TRAIN, Encoding, Need, Undefined, Verdict
 from latentbench.geometry.neighbours import flat
 from latentbench.geometry.principal import WIDE
+from latentbench.metrics.code_prior import draw_points
 from latentbench.metrics.decoding import decode, features, subsample, verdicts
 from latentbench.randomness import randn
 
@@ -147,7 +151,9 @@ def trained_with(e: Encoding) -> str:
 
 def samplers_of(e: Encoding) -> tuple[str, ...]:
     """Every sampler that the model is drawn by, its own prior first."""
-    return SAMPLERS if e.prior is None else EVERY_SAMPLER
+    if not CONTINUUM.met(e):
+        return (OWN_SAMPLER, MARGINAL)
+    return SAMPLERS if e.prior is None else (OWN_SAMPLER, *SAMPLERS)
 
 
 def asked(e: Encoding, sampler: str) -> str:
@@ -173,13 +179,16 @@ def drawn(e: Encoding, sampler: str, counts: Sequence[int], purpose: str, compon
     ``component``. Raises Undefined where the model has no prior of its own, ValueError where that gives no finite points,
     or for another sampler."""
     generator, pick = e.generator(purpose), e.generator(component)
+    like = e.mu.double().cpu()
+    if sampler in (MARGINAL, AUTOREGRESSIVE):
+        noise = (randn((n, e.mu.shape[1]), generator, like) for n in counts)
+        return [draw_points(e, some.to(e.mu), sampler == AUTOREGRESSIVE) for some in noise]
     if sampler != OWN_SAMPLER:
         mixture = e.once(fitted, sampler=sampler)
         noise = (randn((n, mixture.sources), generator, mixture.mean) for n in counts)
         return [draw(mixture, some, pick) for some in noise]
     if e.prior is None:
         raise Undefined(e.lack(OWN_PRIOR))
-    like = e.mu.double().cpu()
     return [e.prior.draw(randn((n, e.mu.shape[1]), generator, like).to(e.mu), pick).detach() for n in counts]
 
 

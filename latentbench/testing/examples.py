@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from latentbench.core import Codebook, Encoding, Judge, Likelihood, Posterior, Prior, Verdict
+from latentbench.metrics.code_prior import autoregressive_prior
 from latentbench.randomness import seeded
 from latentbench.spaces.space import Space
 
@@ -137,8 +138,9 @@ def discretised(e: Encoding) -> Encoding:
         points = ((found - LEVELS // 2) / 2).to(one.mu)
         codebook = Codebook(LEVELS, one.mu.shape[1], codes, lambda c: ((c - LEVELS // 2) / 2).to(one.mu))
         x_hat = None if one.decode is None else one.decode(points)
-        new = replace(one, mu=points, z=points, x_hat=x_hat, log_var=None, likelihood=None, train=train)
-        return replace(new, codes=found, codebook=codebook)
+        new = replace(one, prior=None, mu=points, z=points, x_hat=x_hat, log_var=None, likelihood=None, train=train)
+        new = replace(new, codes=found, codebook=codebook)
+        return replace(new, prior=autoregressive_prior(new))
 
     train = None if e.train is None else side(e.train, None)
     return side(e, None if train is None else replace(train, train=train))

@@ -20,6 +20,10 @@ from latentbench.report.wording.language import marked, say
 from latentbench.stats.cells import Cell
 from latentbench.stats.findings import tables
 
+AUTOREGRESSIVE = marked(
+    ("Autoregressive prior", "a small network fitted after training to which codes of the training images go together")
+)
+"""What draws of discrete codes are by, in the place of a prior that the model was trained with."""
 OPEN = 8
 """Draws of each sampler that the page shows as it opens; the others are folded."""
 
@@ -55,7 +59,7 @@ def draws(column: Column) -> list[Draws]:
     for key, texts in words.SAMPLER_NAMES.items():
         if f"{key}_images" not in artifact:
             continue
-        title, about = map(say, texts)
+        title, about = map(say, AUTOREGRESSIVE if key == OWN_SAMPLER and artifact.detail.get("discrete") else texts)
         pictures = images.singles(artifact.need(f"{key}_images")[:SAMPLES])
         samples = []
         ruled = rulings(artifact, key, names)
@@ -104,7 +108,8 @@ def _context(view: PageView) -> Context:
     seeds = {d.seed for d in every if d.seed is not None}
     return {
         "cards": made,
-        "own": any(d.key == OWN_SAMPLER for d in every),
+        "coded": any(d.about == say(AUTOREGRESSIVE[1]) for d in every),
+        "own": any(d.key == OWN_SAMPLER and d.about != say(AUTOREGRESSIVE[1]) for d in every),
         "real": _real(view) if any(d.counted for d in every) else "",
         "seeds": words.commas(map(str, sorted(seeds))),
         "shares": any("±" in d.share for d in every),

@@ -3,9 +3,9 @@
 *Hinge*: the one measure that a question's answer is first of all about, with what it is read beside. Where a run did not
 measure it, the next best stands in its place.
 
-*Choice*, of all models of a table: those with the best answer to the question (yes, partly, not told, no, in this order).
+*Choice*, of all models of a table: those with the best answer to the question (yes, partly, not told, no, not asked, in this order).
 Where several share it, those of them that lead the hinge (`latentbench.stats.findings.claims`); where nobody leads, all of
-them. Nobody is chosen whose answer is a no or was not told.
+them. Nobody is chosen whose answer is a no, was not told or not asked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HINGES: Mapping[str, tuple[tuple[str, str], ...]] = {
 }
 """By question: measures, the first that was measured counts, each with the reference that it is read beside."""
 
-BEST_FIRST: tuple[Word, ...] = ("yes", "partly", "not told", "no")
+BEST_FIRST: tuple[Word, ...] = ("yes", "partly", "not told", "no", "not asked")
 Basis = Literal["answer", "ahead", "equivalent", "not told apart", "one seed", "nobody"]
 
 

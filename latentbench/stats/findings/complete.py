@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from latentbench.artifact_schema import EVERY_SAMPLER
+from latentbench.artifact_schema import PICTURED_SAMPLERS
 from latentbench.records import once
 from latentbench.stats.cells import Cell, Interval
 from latentbench.stats.findings.claims import Claim, Standing, claims, difference, side, standing
 from latentbench.stats.findings.flaws import flattering
 from latentbench.stats.findings.table import Table
 
-METRICS = (*(f"validity.{s}" for s in EVERY_SAMPLER), "coverage", "uniqueness", "hole", "hole.gaussian")
+METRICS = (*(f"validity.{s}" for s in PICTURED_SAMPLERS), "coverage", "uniqueness", "hole", "hole.gaussian")
 MUCH = 0.1
 """A valid share that a fitted sampler adds, above which the sampler is said to decide too."""
 
@@ -60,7 +60,7 @@ def complete(table: Table) -> Completeness:
         standing(valid or holes),
         table.reference(table.validity, "ceiling:real"),
         table.floor(table.validity),
-        shares=claims(*(table.row(f"validity.{sampler}") for sampler in EVERY_SAMPLER)),
+        shares=claims(*(table.row(f"validity.{sampler}") for sampler in PICTURED_SAMPLERS)),
         gains=tuple(_gains(table)),
         emptiness=claims(table.row("hole"), table.row("hole.gaussian")),
         unasked=tuple(c.model for c in holes if not table.get(c.model, "kl") and c.model not in table.own_priors),

@@ -28,6 +28,8 @@ EVEN = (1.0, 3.0)
 digits .3 to .4 for models that were trained, 2 to 11 for those that snap."""
 CROWDED = 1.5
 """A density above this: draws crowd in the middle of the real images."""
+IN_USE = 0.1
+"""Share of a codebook that must be in use for it to be one: a codebook of 512 of which two are used is one of two."""
 FAR = 0.05
 """Share of the valid draws that may lie farther from every image than real ones do: real images have .001."""
 
@@ -152,6 +154,13 @@ def second_judge(table: Table, model: str) -> Part:
     second, first = valid(table, model, cell.metric).grade, valid(table, model).grade
     doubted = worse_first.index(second) < worse_first.index(first)
     return Part("not told" if doubted else "yes", "second judge differs")
+
+
+def codes_in_use(table: Table, model: str) -> Part:
+    """Whether a discrete latent uses what it has: the share of its codes that any training image takes."""
+    cell = table.trained_on(model, "code_usage")
+    mean = cell.interval.mean if cell is not None and cell.interval is not None else None
+    return _flaw(mean is not None and mean < IN_USE, "few codes")
 
 
 # --- continuous ---

@@ -1,6 +1,6 @@
 """What a run measured, looked up by model and metric: the ground that findings and tables stand on.
 
-A model is *collapsed* at a seed where no latent dimension is active or R² on held-out images is about 0 or below:
+A model is *collapsed* at a seed where no latent dimension is active, all its codes are one, or R² on held-out images is about 0 or below:
 whatever goes in, what comes out does not depend on it. One constant image is as smooth and, to a careless judge, as
 valid as can be, so a collapsed model never leads a ranking and enters no claim about continuity or completeness. Nor does one that
 *copies*: a table of training images is valid wherever it is asked, since what it gives back is real. *Nothing* that a
@@ -38,13 +38,18 @@ VALIDITY, OWN_VALIDITY = "validity.normal", "validity.prior"
 OF_CODES = ("hole", "prior.")
 """How the names of completeness measures of codes alone begin, for records that do not say what a measure needs."""
 
-MEAN_IMAGE, NO_DIMENSION = "mean image", "no active dimension"
+MEAN_IMAGE, NO_DIMENSION, ONE_CODE = "mean image", "no active dimension", "one code"
+ONE = 1.001
+"""A perplexity of the codes below this is that of one code."""
+DISCRETE = "model.discrete"
+"""The code of the reason that is recorded of a model with discrete codes, where a measure needs a continuum."""
 
 
 @dataclass(frozen=True)
 class Collapse:
     """How a model collapsed: the ``causes`` (`MEAN_IMAGE`: it reconstructs no better than the mean image;
-    `NO_DIMENSION`: no latent dimension is active), at how many ``seeds`` of how many (``of``)."""
+    `NO_DIMENSION`: no latent dimension is active; `ONE_CODE`: all of its codes are one), at how many ``seeds`` of how many
+    (``of``)."""
 
     causes: tuple[str, ...]
     seeds: int
@@ -66,7 +71,7 @@ class Table(Lasting):
     table: a claim holds at a stated size.
 
     ``run`` is the run's id, ``several`` whether the records hold other runs beside it, ``head`` the run's own record.
-    ``collapse`` holds the models that collapsed at one seed or more, ``copies`` the memorisation of those that copy,
+    ``discrete`` are the models whose codes are discrete. ``collapse`` holds the models that collapsed at one seed or more, ``copies`` the memorisation of those that copy,
     ``invalid`` the valid share of draws from their prior of those of which nothing is valid, ``undertrained`` the models that
     are known to be. ``own_priors``: those that were trained with another prior than N(0, I); where there are any, what every
     model's draws are worth is read under the prior that it was trained with (``validity``). ``every`` are the cells of all splits. Each cell says what bars it from being called better.
@@ -87,6 +92,7 @@ class Table(Lasting):
         self.own_priors = frozenset(c.model for c in self.cells if c.own_prior)
         sizes = (c.latent_dim for c in self.cells if self.has(c.model) and c.latent_dim)
         self.latent_dim = latent_dim or next(sizes, None)
+        self.discrete = _discrete(self)
         self.collapse = _collapse(self)
         self.copies = _copies(self)
         self.invalid = _invalid(self)
@@ -184,6 +190,11 @@ class Table(Lasting):
         cell = self._anchors.get(metric, {}).get(name)
         return cell.interval.mean if cell and cell.interval else None
 
+    def trained_on(self, model: str, metric: str) -> Cell | None:
+        """The cell of a metric on the training images."""
+        found = (c for c in self.every if (c.model, c.metric, c.split) == (model, metric, "train"))
+        return next(found, None)
+
     def floor(self, metric: str) -> float | None:
         """The highest of a metric's floors: what the most flattering junk scores."""
         anchors = self._anchors.get(metric, {}).values()
@@ -221,6 +232,12 @@ class Table(Lasting):
         return tuple(dict.fromkeys(c.reason for c in cells if c is not None and c.interval is None and c.reason))
 
 
+def _discrete(table: Table) -> frozenset[str]:
+    """Models with discrete codes: those whose codes were counted, or of which a record says so in its reason."""
+    told = {c.model for c in table.cells if table.has(c.model) and DISCRETE in getattr(c.reason, "code", "")}
+    return frozenset(told | {m for m in table.models if table.get(m, "perplexity")})
+
+
 def _copies(table: Table) -> dict[str, float]:
     """Models whose draws are their training images, each with its memorisation."""
     shares = {model: table.get(model, "memorisation") for model in table.models}
@@ -243,8 +260,10 @@ def _collapse(table: Table) -> dict[str, Collapse]:
         r2, units = (_seeds(table, model, metric) for metric in ("r2", "active_units"))
         seen = {seed: MEAN_IMAGE for seed, value in r2.items() if value < COLLAPSED_R2}
         seen |= {seed: NO_DIMENSION for seed, value in units.items() if value < 0.5}
+        codes = _seeds(table, model, "perplexity")
+        seen |= {seed: ONE_CODE for seed, value in codes.items() if value < ONE}
         if seen:
-            out[model] = Collapse(tuple(sorted(set(seen.values()))), len(seen), len({*r2, *units}))
+            out[model] = Collapse(tuple(sorted(set(seen.values()))), len(seen), len({*r2, *units, *codes}))
     return out
 
 

@@ -36,6 +36,7 @@ NOBODY = {
     },
     "continuous": {
         "no": marked("none of them"),
+        "not asked": marked("not asked: codes are discrete"),
         "not told": marked("not told which: none is shown to be better between two codes than a cross-fade"),
     },
 }  # fmt: skip

@@ -11,6 +11,7 @@ from latentbench.stats.findings.table import Collapse, Table
 CAUSES = marked({
     "mean image": "it reconstructs no better than the mean image",
     "no active dimension": "no latent dimension is active",
+    "one code": "all of its codes are one",
 })  # fmt: skip
 
 
@@ -33,10 +34,19 @@ SEVERAL_OWN = marked(
 )
 
 
+CODED = marked(
+    "The codes of {models} are discrete. They are drawn from an autoregressive prior, a small network fitted after training to the "
+    "codes of the training images, and wherever N(0, I) or the prior a model was trained with is named below, that one is meant "
+    "for them."
+)
+
+
 def own_priors(table: Table) -> list[str]:
     """A sentence on the models that were trained with another prior than N(0, I); none where there are none."""
-    models = [m for m in table.models if m in table.own_priors]
-    return [say(SEVERAL_OWN if len(models) > 1 else OWN, models=words.listed(models))] if models else []
+    models = [m for m in table.models if m in table.own_priors and m not in table.discrete]
+    coded = [m for m in table.models if m in table.own_priors and m in table.discrete]
+    out = [say(SEVERAL_OWN if len(models) > 1 else OWN, models=words.listed(models))] if models else []
+    return out + ([say(CODED, models=words.listed(coded))] if coded else [])
 
 
 def where(table: Table) -> str:
