@@ -173,6 +173,9 @@ class Model(Protocol):
     A model that cannot be trained on any data of its space may have a method ``check(x)``, which raises ValueError, one line,
     for training samples ``x`` (n, *shape) that it is not made for; it is asked before anything is trained.
 
+    A model whose codes have positions may name their shape, ``latent_shape`` (c, h, w), and the axis of its channels,
+    ``latent_channels`` (0 unless said); latent points stay flat, (n, c h w).
+
     A model whose loss does the same operations at every training step (no branch on the data, nothing counted or
     annealed; draws through `randn`) may say ``traceable = True``: it trains to the same weights, faster (`steps`).
     """
@@ -264,6 +267,10 @@ class Encoding:
     decode_labelled: Callable[[Tensor, Tensor], Tensor] | None = None
     """Of a conditional model: decodes latent points (m, d) under labels (m,). Its ``decode`` gives a point the label of the
     nearest code."""
+    latent_shape: tuple[int, ...] = ()
+    """The shape that the model gives a code, of which a latent point (d,) is the flat form; empty: a vector. Three axes are
+    a spatial latent, its channels along the axis ``latent_channels`` (0: first, -1: last)."""
+    latent_channels: int = 0
     _memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -336,6 +343,11 @@ BOUNDS = Need(
     Reason.of("needs.bounds", "the data's values have no lowest and highest possible value"),
 )
 JUDGE = Need("judge", lambda e: e.judge is not None, Reason.of("needs.judge", "needs judge"))
+SPATIAL = Need(
+    "spatial",
+    lambda e: len(e.latent_shape) == 3 and math.prod(e.latent_shape) > e.latent_shape[e.latent_channels],
+    Reason.of("model.not_spatial", "the latent is a vector: it has no positions"),
+)
 TRAIN = Need("train", lambda e: e.train is not None, Reason.of("needs.train", "needs train"))
 TRAIN_LABELS = Need(
     "train_labels",

@@ -97,6 +97,8 @@ def encode(
             whole=dataset.whole.get(name, 0),
             given_space=dataset.space,
             decode_labelled=decode if conditional else None,
+            latent_shape=tuple(getattr(model, "latent_shape", None) or ()),
+            latent_channels=getattr(model, "latent_channels", 0),
         )
 
     train = view(dataset.train, "train", None)

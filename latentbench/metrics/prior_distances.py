@@ -27,7 +27,7 @@ from torch import Tensor
 from latentbench.core import DECODER, Encoding, Metric, Undefined, Value
 from latentbench.geometry.kernels import between, cubic, within
 from latentbench.geometry.neighbours import flat
-from latentbench.metrics.decoding import JUDGED, decode, features
+from latentbench.metrics.decoding import JUDGED, decode, features, protocol
 from latentbench.metrics.samplers import (
     FITTED,
     SAMPLE_COUNT,
@@ -136,7 +136,9 @@ def _fakes(e: Encoding, kind: str, count: int) -> Tensor:
 def _frechet(e: Encoding, kind: str, count: int) -> Value:
     fake, real = moments(_fakes(e, kind, count)), e.once(real_moments, count=count)
     apart = float((fake.mean - real.mean).square().sum())
-    return Value(frechet(fake, real), detail={"samples": min(count, len(e.x)), "of_means": apart})
+    n = min(count, len(e.x))
+    detail = {"samples": n, "of_means": apart, **protocol(e, n, judged=True)}
+    return Value(frechet(fake, real), detail=detail)
 
 
 def _frechet_anchors(e: Encoding, kind: str, count: int) -> Mapping[str, float]:

@@ -36,7 +36,7 @@ from latentbench.core import (
 )
 from latentbench.records import Better, anchor_role
 from latentbench.testing.broken import ContractBroken, demand
-from latentbench.testing.examples import example_encoding
+from latentbench.testing.examples import example_encoding, spatial_encoding
 from latentbench.testing.lines import lines_encoding
 
 Example = Callable[[float | None, torch.dtype], Encoding]
@@ -51,7 +51,7 @@ BUILT_IN = frozenset({LABELS, DECODER, LOG_VAR, LIKELIHOOD, JUDGE, TRAIN, TRAIN_
 def example_for(metric: Metric) -> Example:
     """What makes an encoding of the data that the metric is meant for: the first of the package's small examples that
     meets its needs, else the first."""
-    makers = (example_encoding, lines_encoding)
+    makers: tuple[Callable[..., Encoding], ...] = (example_encoding, lines_encoding, spatial_encoding)
     make = next((m for m in makers if not m().absent(metric.needs)), example_encoding)
     return lambda sigma, dtype: make(sigma, dtype=dtype)
 
