@@ -152,6 +152,19 @@ class Likelihood(NamedTuple):
     log_prob: Callable[[Tensor, Tensor], Tensor]
 
 
+class Codebook(NamedTuple):
+    """What a discrete latent is: at each of ``parts`` positions one of ``size`` codes, ``parts``, ``size`` >= 1.
+
+    ``codes`` reads latent points (n, d), such as posterior means, as int64 (n, parts) in [0, size); ``points`` gives the
+    latent points (n, d) of such codes. ``points(codes(z))`` is z for whatever the model encodes to; of codes whose points
+    are equal any may be read."""
+
+    size: int
+    parts: int
+    codes: Callable[[Tensor], Tensor]
+    points: Callable[[Tensor], Tensor]
+
+
 class Loss(NamedTuple):
     """A loss to descend, ``total`` (a scalar in nats or squared error per image), and its named ``terms`` (scalars,
     detached), logged per epoch."""
@@ -175,6 +188,10 @@ class Model(Protocol):
 
     A model whose codes have positions may name their shape, ``latent_shape`` (c, h, w), and the axis of its channels,
     ``latent_channels`` (0 unless said); latent points stay flat, (n, c h w).
+
+    A model whose latent is discrete, each of its ``parts`` positions one of ``size`` codes, has a method
+    ``discrete_codes() -> Codebook``. Its posterior is a Dirac at the latent point of the chosen codes; ``decode`` is asked for
+    such points only, and what needs a continuum between codes (`CONTINUUM`) is not measured.
 
     A model whose loss does the same operations at every training step (no branch on the data, nothing counted or
     annealed; draws through `randn`) may say ``traceable = True``: it trains to the same weights, faster (`steps`).
@@ -264,6 +281,10 @@ class Encoding:
     stream: Stream | None = None
     whole: int = 0
     given_space: Space | None = None
+    codes: Tensor | None = None
+    """Of a model whose latent is discrete: the codes (n, parts) int64 that ``mu`` stands for, else None."""
+    codebook: Codebook | None = None
+    """What these codes are: there wherever they are."""
     decode_labelled: Callable[[Tensor, Tensor], Tensor] | None = None
     """Of a conditional model: decodes latent points (m, d) under labels (m,). Its ``decode`` gives a point the label of the
     nearest code."""
@@ -293,7 +314,7 @@ class Encoding:
         known = None if self.labels is None else self.labels >= 0
         if known is None or bool(known.all()):
             return self if train is self.train else replace(self, train=train)
-        rows = {name: getattr(self, name) for name in ("x", "mu", "z", "x_hat", "log_var", "labels")}
+        rows = {name: getattr(self, name) for name in ("x", "mu", "z", "x_hat", "log_var", "labels", "codes")}
         rows = {name: None if part is None else part[known] for name, part in rows.items()}
         factors = None if self.factors is None else self.factors[known.cpu()]
         return replace(self, **rows, factors=factors, train=train)
@@ -304,8 +325,10 @@ class Encoding:
 
     def absent(self, needs: frozenset[Need]) -> str:
         """Why a metric with these needs cannot be computed here, the reasons in the order of the needs' names, as a
-        `Reason`; empty where it can."""
-        lacking = [self.lack(n) for n in sorted(needs, key=lambda n: n.name) if not n.met(self)]
+        `Reason`; `CONTINUUM` alone where that is among them; empty where it can."""
+        unmet = [n for n in sorted(needs, key=lambda n: n.name) if not n.met(self)]
+        # Where there is no continuum, what else is lacking (a variance, a likelihood) follows from that.
+        lacking = [self.lack(n) for n in ([CONTINUUM] if CONTINUUM in unmet else unmet)]
         return Reason.joined(lacking) if lacking else ""
 
     def lack(self, need: Need) -> str:
@@ -336,6 +359,16 @@ LIKELIHOOD = Need(
     "likelihood",
     lambda e: e.likelihood is not None,
     Reason.of("model.no_likelihood", "the model has no likelihood p(x|z), only an error"),
+)
+CONTINUUM = Need(
+    "continuum",
+    lambda e: e.codes is None,
+    Reason.of("model.discrete", "its codes are discrete: between two of them there is nothing"),
+)
+DISCRETE = Need(
+    "discrete",
+    lambda e: e.codes is not None,
+    Reason.of("model.continuous", "its codes are not discrete"),
 )
 BOUNDS = Need(
     "bounds",

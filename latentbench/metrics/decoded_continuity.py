@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, Encoding, Metric, Need, Phrase, Undefined, Value, Verdict
+from latentbench.core import CONTINUUM, DECODER, Encoding, Metric, Need, Phrase, Undefined, Value, Verdict
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoding import CHUNK, JUDGED, decode, features, verdicts
 
@@ -324,7 +324,9 @@ def always(value: float) -> Callable[..., Mapping[str, float]]:
     return lambda e, **params: {"ceiling:cross-fade": value}
 
 
-_DECODER: frozenset[Need] = frozenset({DECODER})
+_DECODER: frozenset[Need] = frozenset({CONTINUUM, DECODER})
+"""A path leads through the points between codes."""
+_JUDGED: frozenset[Need] = JUDGED | {CONTINUUM}
 _PATH = {"frames": 16, "pairs": 500}
 _POINTS = {"frames": 5, "pairs": 500}  # five frames are t = 0, .25, .5, .75, 1
 
@@ -376,7 +378,7 @@ path_validity_gain = Metric(
     unit="share",
     summary="share of valid images on the path (t = .25, .5, .75) minus that on the cross-fade of its two decoded ends",
     source="latentbench",
-    needs=JUDGED,
+    needs=_JUDGED,
     params=_POINTS,
     phrase=Phrase(
         "valid frames beyond those of the cross-fade of its own reconstructions",
@@ -395,7 +397,7 @@ path_validity_gain_real = Metric(
     unit="share",
     summary="share of valid images on the path (t = .25, .5, .75) minus that on the cross-fade of the two real images",
     source="latentbench",
-    needs=JUDGED,
+    needs=_JUDGED,
     params=_POINTS,
     phrase=Phrase(
         "valid frames beyond those of the cross-fade of the real images",
@@ -414,7 +416,7 @@ path_class_changes = Metric(
     least=0.1,
     summary="how often the judged class changes along the path, 16 frames; 0 within a class and 1 between two is ideal",
     source="latentbench",
-    needs=JUDGED,
+    needs=_JUDGED,
     params={"frames": 16, "pairs": 100},
     references=_fade_class_changes,
 )
@@ -458,7 +460,7 @@ midpoint_betweenness_features = Metric(
     least=0.02,
     summary="way over the decoded latent midpoint against the straight way, in the judge's features",
     source="latentbench",
-    needs=JUDGED,
+    needs=_JUDGED,
     params=_POINTS,
     references=_fade_in_features,
 )
@@ -472,7 +474,7 @@ midpoint_validity_gain = Metric(
     unit="share",
     summary="share of valid images at the latent midpoint minus that of the pixel average of the two decoded ends",
     source="latentbench",
-    needs=JUDGED,
+    needs=_JUDGED,
     params=_POINTS,
     phrase=Phrase(
         "valid midpoints beyond those of the cross-fade of its own reconstructions",

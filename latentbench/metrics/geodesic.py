@@ -19,7 +19,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, DECODER, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat
 from latentbench.geometry.principal import LEADING
 from latentbench.metrics.decoded_continuity import along, has_path, length, over_paths, path_pairs, step_lengths
@@ -163,7 +163,7 @@ geodesic_ratio = Metric(
     summary="length of the shortest decoded path found between two codes over that of the straight latent line, in "
     "pixels, 16 frames; 1 = the straight line is the shortest, as for any linear decoder",
     source="Arvanitidis et al. 2018; Shao et al. 2018",
-    needs=frozenset({DECODER}),
+    needs=frozenset({CONTINUUM, DECODER}),
     params={"frames": 16, "pairs": 24, "steps": 6},
     references=_cross_fade,
 )

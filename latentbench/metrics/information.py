@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from latentbench.core import LOG_VAR, Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, LOG_VAR, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import blocks
 from latentbench.metrics.decoding import subsample
 from latentbench.randomness import randn
@@ -92,7 +92,7 @@ information = Metric(
     summary="what a draw of q(z|x) tells about its image; 0 = total collapse, ln(images) = isolated posteriors, and "
     "above 95 % of that saturated: only a lower bound",
     source="Hoffman & Johnson 2016",
-    needs=frozenset({LOG_VAR}),
+    needs=frozenset({CONTINUUM, LOG_VAR}),
     params={"images": 10000},
     references=_anchors,
     expects={"null:collapsed": (0.0, 1e-6)},

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat, nearest
 from latentbench.metrics.decoding import subsample
 from latentbench.metrics.posterior import active
@@ -114,6 +114,7 @@ two_nn = Metric(
     unit="dimensions",
     summary="dimension of the surface that the posterior means lie on, from each one's two nearest neighbours",
     source="Facco et al. 2017",
+    needs=frozenset({CONTINUUM}),
     params={"points": 2000, "discard": 0.1},
     references=_two_nearest_anchors,
 )
@@ -127,6 +128,7 @@ levina_bickel = Metric(
     unit="dimensions",
     summary="dimension of the surface that the posterior means lie on, by maximum likelihood from 10 neighbours",
     source="Levina & Bickel 2005; mean of inverses: MacKay & Ghahramani 2005",
+    needs=frozenset({CONTINUUM}),
     params={"points": 2000, "k": 10},
     references=_likeliest_anchors,
 )

@@ -25,7 +25,7 @@ import torch
 import torch.autograd.forward_ad as forward
 from torch import Tensor
 
-from latentbench.core import DECODER, Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, DECODER, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat
 from latentbench.geometry.principal import WIDE, Axes, leading
 from latentbench.metrics.decoded_continuity import NO_PATH, image_distance
@@ -206,7 +206,7 @@ jacobian_lipschitz = Metric(
     summary="how far an image moves for one standard deviation of the codes, in the direction where it moves most: "
     "median over test codes; the blurriest decoder has the smallest",
     source="largest singular value of J S^{1/2}, S the covariance of the codes: latentbench",
-    needs=frozenset({DECODER}),
+    needs=frozenset({CONTINUUM, DECODER}),
     params={"codes": 100},
 )
 
@@ -220,6 +220,6 @@ jacobian_condition = Metric(
     summary="how unequally the directions of the latent space move the image: largest over smallest singular value of "
     "J S^{1/2}, median over test codes; values below 1/10,000 of the largest are left out",
     source="condition number of J S^{1/2}, S the covariance of the codes: latentbench",
-    needs=frozenset({DECODER}),
+    needs=frozenset({CONTINUUM, DECODER}),
     params={"codes": 100},
 )

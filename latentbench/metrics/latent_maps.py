@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.core import SPATIAL, TRAIN, Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, SPATIAL, TRAIN, Encoding, Metric, Undefined, Value
 from latentbench.metrics.decoding import subsample
 from latentbench.metrics.second_stage import by_channel, deviation, maps, seen_codes
 
@@ -70,7 +70,7 @@ latent_high_frequency = Metric(
     summary="share of the energy of spatial training codes beyond half of the highest frequency (DCT); constant maps: 0, "
     "white noise of 8 x 8: .4375",
     source="definition; after Skorokhodov et al. 2025",
-    needs=frozenset({TRAIN, SPATIAL}),
+    needs=frozenset({CONTINUUM, SPATIAL, TRAIN}),
     params={"points": POINTS},
     on_request=True,
 )
@@ -85,6 +85,6 @@ latent_channel_correlation = Metric(
     summary="mean absolute correlation of two channels of spatial training codes, over codes and positions; 0 = channels "
     "say different things",
     source="definition",
-    needs=frozenset({TRAIN, SPATIAL}),
+    needs=frozenset({CONTINUUM, SPATIAL, TRAIN}),
     on_request=True,
 )

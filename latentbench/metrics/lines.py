@@ -26,7 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, Encoding, Metric, Need, Undefined, Value
+from latentbench.core import CONTINUUM, DECODER, Encoding, Metric, Need, Undefined, Value
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoded_continuity import along, decode_between, has_path, length, path_pairs
 from latentbench.metrics.nearest_line import Render, nearest_lines, wrap
@@ -194,7 +194,7 @@ def _arcs(e: Encoding, frames: int, pairs: int) -> Mapping[str, float]:
     }
 
 
-_NEEDS: frozenset[Need] = frozenset({DECODER, LINES})
+_NEEDS: frozenset[Need] = frozenset({CONTINUUM, DECODER, LINES})
 _PATH = {"frames": 16, "pairs": 100}
 _SOURCE = "Berthelot et al. 2018"
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from latentbench.core import TRAIN, Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, TRAIN, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import nearest
 from latentbench.metrics.decoding import decode, features, protocol, subsample, verdicts
 from latentbench.metrics.prior_completeness import anchored
@@ -101,7 +101,7 @@ neighbour_validity = Metric(
     unit="share",
     summary="share of decoded points halfway to the nearest training code that the judge accepts",
     source="after Xu et al. 2026",
-    needs=FITTED,
+    needs=FITTED | {CONTINUUM},
     params={"k": 1, "alpha": HALFWAY, "count": SAMPLE_COUNT},
     references=_anchors_of_validity,
     on_request=True,
@@ -117,7 +117,7 @@ neighbour_frechet = Metric(
     summary="Frechet distance between real test images and decoded points halfway to the nearest training code, in the "
     "judge's features",
     source="after Xu et al. 2026; Heusel et al. 2017, with the judge's features",
-    needs=FITTED,
+    needs=FITTED | {CONTINUUM},
     params={"k": 1, "alpha": HALFWAY, "count": SAMPLE_COUNT},
     references=_anchors_of_frechet,
     on_request=True,

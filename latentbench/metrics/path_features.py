@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoded_continuity import (
     chord_of,
@@ -129,7 +129,7 @@ path_consistency = Metric(
     summary="share of frames on the path, ends left out, that the judge puts in the class of one of its two ends; 16 "
     "frames; 1 = no third class on the way",
     source="latentbench",
-    needs=JUDGED,
+    needs=JUDGED | {CONTINUUM},
     params={"frames": 16, "pairs": 100},
     references=_fade_consistency,
 )
@@ -144,7 +144,7 @@ path_length_per_feature = Metric(
     summary="perceptual path length: mean squared speed of the decoded path in the judge's features over the squared "
     "distance of its ends; 1 = straight and even, estimated with steps of a thousandth of the path",
     source="Karras et al. 2019, on judge features and divided by the squared distance of the ends",
-    needs=JUDGED,
+    needs=JUDGED | {CONTINUUM},
     params={"pairs": 100, "times_per_path": 8, "eps": 1e-3},
     references=_fade_length,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, Encoding, Metric, Phrase, Value
+from latentbench.core import CONTINUUM, DECODER, Encoding, Metric, Phrase, Value
 from latentbench.metrics.decoded_continuity import (
     along,
     always,
@@ -62,7 +62,7 @@ path_refinement = Metric(
     summary="largest step of the decoded path with twice as many frames over that with 16, median over pairs; 1/2 = a "
     "continuous path, 1 = one that snaps",
     source="latentbench",
-    needs=frozenset({DECODER}),
+    needs=frozenset({CONTINUUM, DECODER}),
     params={"frames": 16, "pairs": 100},
     references=always(0.5),
     phrase=Phrase(

@@ -18,10 +18,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.core import TRAIN, Encoding, Metric, Phrase, Undefined, Value, Verdict
+from latentbench.core import CONTINUUM, TRAIN, Encoding, Metric, Phrase, Undefined, Value, Verdict
 from latentbench.geometry.neighbours import nearest
 from latentbench.metrics.decoding import JUDGED, judge_of, subsample, verdicts
-from latentbench.metrics.samplers import FITTED, SAMPLE_COUNT, anchor_images, judged_samples, prior_samples
+from latentbench.metrics.samplers import (
+    FITTED,
+    FLOW,
+    SAMPLE_COUNT,
+    anchor_images,
+    judged_samples,
+    of_flow,
+    prior_samples,
+)
 
 KNOWN = 5000
 """Training images among which the nearest one is sought."""
@@ -95,6 +103,8 @@ def _validity(e: Encoding, sampler: str, count: int) -> Value:
     detail: dict[str, Any] = {"samples": count, "confidence": float(verdict.confidence.double().mean())}
     if (far := far_share(e, sampler, count)) is not None:
         detail["far"] = far
+    if sampler == FLOW:
+        detail |= of_flow(e)
     return Value(float(verdict.valid.double().mean()), detail=detail)
 
 
@@ -227,6 +237,22 @@ validity_mixture = Metric(
         "decodes more valid draws from a mixture fitted to its codes",
         "decodes fewer valid draws from a mixture fitted to its codes",
     ),
+)
+
+validity_flow = Metric(
+    name="validity.flow",
+    family="completeness",
+    compute=_validity,
+    better="higher",
+    bounds=(0.0, 1.0),
+    unit="share",
+    summary="share of decoded draws of a small flow trained on the training codes that the judge accepts: what a second stage "
+    "reaches",
+    source="sampler: flow matching, Lipman et al. 2023",
+    needs=FITTED | {CONTINUUM},
+    params={"sampler": FLOW, "count": SAMPLE_COUNT},
+    references=_valid_anchors,
+    on_request=True,
 )
 
 validity_per_class = Metric(

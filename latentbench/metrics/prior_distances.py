@@ -24,12 +24,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, DECODER, Encoding, Metric, Need, Undefined, Value
 from latentbench.geometry.kernels import between, cubic, within
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoding import JUDGED, decode, features, protocol
 from latentbench.metrics.samplers import (
     FITTED,
+    FLOW,
     SAMPLE_COUNT,
     alike,
     anchor_images,
@@ -173,9 +174,16 @@ _OF = {
     "normal": "decoded draws of N(0, I)",
     "gaussian": "decoded draws of a Gaussian fitted to the training codes",
     "mixture": "decoded draws of a 10-component mixture fitted to the training codes",
+    FLOW: "decoded draws of a small flow trained on the training codes",
     "reconstruction": "the reconstructions of the same images",
     "interpolation": "decoded midpoints between two images",
 }
+
+
+def _needs(kind: str) -> frozenset[Need]:
+    if kind == FLOW:
+        return FITTED | {CONTINUUM}
+    return FITTED if kind in ("gaussian", "mixture") else JUDGED
 
 
 def _declare(
@@ -196,9 +204,10 @@ def _declare(
         unit="squared feature units" if compute is _frechet else "kernel units",
         summary=f"{what} between real test images and {_OF[kind]}, in the judge's features",
         source=source,
-        needs=FITTED if kind in ("gaussian", "mixture") else JUDGED,
+        needs=_needs(kind),
         params={"kind": kind, "count": SAMPLE_COUNT},
         references=references,
+        on_request=kind == FLOW,
     )
 
 
@@ -215,6 +224,7 @@ def _kid_metric(kind: str) -> Metric:
 judge_frechet = _frechet_metric("normal")
 judge_frechet_gaussian = _frechet_metric("gaussian")
 judge_frechet_mixture = _frechet_metric("mixture")
+judge_frechet_flow = _frechet_metric(FLOW)
 judge_frechet_reconstruction = _frechet_metric("reconstruction")
 judge_frechet_interpolation = _frechet_metric("interpolation")
 

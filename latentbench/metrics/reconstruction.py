@@ -56,8 +56,9 @@ def peak_ratio(error: float, peak: float = 1.0) -> float:
 
 def window(side: int) -> tuple[int, float]:
     """Width and standard deviation of the Gaussian window of SSIM for images whose shorter side is ``side`` >= 1: 11 and 1.5
-    as published; of a smaller image the largest odd width that fits, and as much less of a deviation."""
-    width = min(11, side - 1 + side % 2)
+    as published; of images of fewer than 6 pixels the widest that can be reflected at their edges, and as much less of a
+    deviation."""
+    width = min(11, 2 * side - 1)
     return width, 1.5 * width / 11
 
 
@@ -66,8 +67,8 @@ def structural_similarity(x: Tensor, x_hat: Tensor, peak: float = 1.0) -> float:
 
         (2 m_x m_y + c_1) (2 s_xy + c_2) / ((m_x^2 + m_y^2 + c_1) (s_x^2 + s_y^2 + c_2)),
 
-    c_1 = (.01 peak)^2, c_2 = (.03 peak)^2, with means m, variances s^2 and the covariance s_xy under a Gaussian `window` that
-    lies within the image. In [-1, 1], higher is better; 1 = the same image. Wang et al. 2004; a chunk in memory at a time.
+    c_1 = (.01 peak)^2, c_2 = (.03 peak)^2, with means m, variances s^2 and the covariance s_xy under a Gaussian `window`, images
+    being reflected at their edges. In [-1, 1], higher is better; 1 = the same image. Wang et al. 2004; a chunk in memory at a time.
     """
     width, sd = window(min(x.shape[2:]))
     at = torch.arange(width, dtype=torch.float64, device=x.device) - (width - 1) / 2
@@ -75,7 +76,7 @@ def structural_similarity(x: Tensor, x_hat: Tensor, peak: float = 1.0) -> float:
     line /= line.sum()
 
     def blurred(images: Tensor) -> Tensor:
-        flat = images.flatten(0, 1)[:, None]
+        flat = torch.nn.functional.pad(images.flatten(0, 1)[:, None], [width // 2] * 4, mode="reflect")
         down = torch.nn.functional.conv2d(flat, line[None, None, :, None])
         return torch.nn.functional.conv2d(down, line[None, None, None, :])
 
@@ -83,7 +84,7 @@ def structural_similarity(x: Tensor, x_hat: Tensor, peak: float = 1.0) -> float:
     for a, b in zip(torch.split(x, CHUNK), torch.split(x_hat, CHUNK), strict=True):
         a, b = a.double(), b.double()
         mean_a, mean_b = blurred(a), blurred(b)
-        var_a, var_b = blurred(a * a) - mean_a**2, blurred(b * b) - mean_b**2
+        var_a, var_b = ((blurred(c * c) - m**2).clamp(min=0) for c, m in ((a, mean_a), (b, mean_b)))
         shared = blurred(a * b) - mean_a * mean_b
         c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
         same = (2 * mean_a * mean_b + c1) * (2 * shared + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
@@ -214,8 +215,8 @@ ssim = Metric(
     bounds=(-1.0, 1.0),
     unit="similarity",
     least=0.01,
-    summary="structural similarity of images and their decoded posterior means, under a Gaussian window of 11 pixels, or of as "
-    "many as fit; 1 = the same images",
+    summary="structural similarity of images and their decoded posterior means, under a Gaussian window of 11 pixels; 1 = the "
+    "same images",
     source="Wang et al. 2004",
     needs=frozenset({BOUNDS, DECODER, IMAGES}),
     on_request=True,

@@ -2,7 +2,8 @@
 
 Three are tried on every model, because the sampler decides as much as the model does: the prior N(0, I) itself, a
 full-covariance Gaussian and a mixture of 10 Gaussians, both fitted to the training split's codes (one draw of q(z|x)
-an image; a plain autoencoder's means). Of a wide latent, above `WIDE` dimensions, no d x d matrix is made: N(0, I) and
+an image; a plain autoencoder's means). A fourth is tried on request: a small flow trained on the same codes
+(`latentbench.metrics.flow_matching`), the second stage that most latent spaces are made for. Of a wide latent, above `WIDE` dimensions, no d x d matrix is made: N(0, I) and
 the mixture's components are diagonal, and the fitted Gaussian, full as ever, is drawn through the codes themselves. The standard normal noise behind them depends on the seed alone, so every
 model is asked about the same draws.
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,10 +26,15 @@ from latentbench.core import DECODER, JUDGE, TRAIN, Encoding, Need, Undefined, V
 from latentbench.geometry.neighbours import flat
 from latentbench.geometry.principal import WIDE
 from latentbench.metrics.decoding import decode, features, subsample, verdicts
+from latentbench.metrics.flow_matching import Flow, draw_flow, fit_flow
 from latentbench.randomness import randn
 
 SAMPLE_COUNT = 2000
 """Samples that the metrics draw: one number, so that they share them."""
+FLOW = "flow"
+"""The sampler that is a flow."""
+FLOW_CODES = 20_000
+"""Training codes that a flow sees at most."""
 FITTED: frozenset[Need] = frozenset({DECODER, JUDGE, TRAIN})
 """What judging the draws of a sampler takes that is fitted to the training codes."""
 STARTS, FIRST_STEPS, FIRST_CODES = 10, 20, 2000
@@ -124,6 +130,18 @@ def train_codes(e: Encoding, most: int) -> Tensor:
     return subsample(e.train.z, most, e.generator("codes"))
 
 
+def trained_flow(e: Encoding) -> Flow:
+    """The flow trained on the training codes, at most `FLOW_CODES` of them."""
+    return fit_flow(e.once(train_codes, most=FLOW_CODES), e.generator("flow fit"))
+
+
+def of_flow(e: Encoding) -> Mapping[str, Any]:
+    """What a record says of the flow behind its draws: steps of training, codes it saw, and its time, which is this
+    machine's and this moment's."""
+    flow, codes = e.once(trained_flow), e.once(train_codes, most=FLOW_CODES)
+    return {"steps": flow.steps, "codes": len(codes), "seconds": round(flow.seconds, 2)}
+
+
 def fitted(e: Encoding, sampler: str) -> Mixture:
     """What ``sampler`` (one of `SAMPLERS`) draws from. Raises ValueError for another name."""
     if sampler == "normal":
@@ -132,13 +150,17 @@ def fitted(e: Encoding, sampler: str) -> Mixture:
         return fit_gaussian(e.once(train_codes, most=5000))
     if sampler == "mixture":
         return fit_mixture(e.once(train_codes, most=5000), 10, e.generator("mixture fit"))
-    raise ValueError(f"sampler: '{sampler}' is not one of {', '.join(SAMPLERS)}")
+    raise ValueError(f"sampler: '{sampler}' is not one of {', '.join((*SAMPLERS, FLOW))}")
 
 
 def prior_codes(e: Encoding, sampler: str, count: int) -> Tensor:
     """``count`` latent points (count, d) drawn by ``sampler``, from the same noise for every sampler and model."""
+    like = torch.zeros((), dtype=torch.float64)
+    if sampler == FLOW:
+        flow = e.once(trained_flow)
+        return draw_flow(flow, randn((count, flow.sources), e.generator("prior"), like)).to(e.mu)
     mixture = e.once(fitted, sampler=sampler)
-    noise = randn((count, mixture.sources), e.generator("prior"), mixture.mean)
+    noise = randn((count, mixture.sources), e.generator("prior"), like)
     return draw(mixture, noise, e.generator("mixture component")).to(e.mu)
 
 

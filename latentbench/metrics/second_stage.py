@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from latentbench.core import SPATIAL, TRAIN, Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, SPATIAL, TRAIN, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat
 from latentbench.geometry.principal import NONE
 from latentbench.metrics.decoding import subsample
@@ -57,7 +57,8 @@ def spectrum(codes: Tensor) -> Tensor:
     x = flat(codes)
     x = x - x.mean(0)
     gram = x.T @ x if x.shape[1] <= len(x) else x @ x.T
-    return torch.linalg.eigvalsh(gram / len(x)).flip(0).clamp(min=0)
+    falling: Tensor = torch.linalg.eigvalsh(gram / len(x)).flip(0)
+    return falling.clamp(min=0)
 
 
 def shares(codes: Tensor) -> Tensor:
@@ -135,7 +136,7 @@ latent_scale = Metric(
     summary="what a second stage must multiply codes by: 1 over the standard deviation of all values of the training "
     "codes, z' = (z - shift) * scale; by channel in the record",
     source="scaling factor: Rombach et al. 2022",
-    needs=frozenset({TRAIN}),
+    needs=frozenset({CONTINUUM, TRAIN}),
 )
 
 latent_shift = Metric(
@@ -148,7 +149,7 @@ latent_shift = Metric(
     summary="what a second stage must subtract from codes: the mean of all values of the training codes; by channel in "
     "the record",
     source="shift factor: Esser et al. 2024",
-    needs=frozenset({TRAIN}),
+    needs=frozenset({CONTINUUM, TRAIN}),
 )
 
 latent_effective_rank = Metric(
@@ -161,7 +162,7 @@ latent_effective_rank = Metric(
     summary="how many dimensions the training codes fill: exp of the entropy of their covariance's eigenvalues as shares; "
     "k equal ones: k",
     source="Roy & Vetterli 2007",
-    needs=frozenset({TRAIN}),
+    needs=frozenset({CONTINUUM, TRAIN}),
 )
 
 latent_dims95 = Metric(
@@ -173,6 +174,6 @@ latent_dims95 = Metric(
     unit="dimensions",
     summary="how many principal axes hold 95 % of the variance of the training codes",
     source="definition",
-    needs=frozenset({TRAIN}),
+    needs=frozenset({CONTINUUM, TRAIN}),
     on_request=True,
 )
