@@ -21,7 +21,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from latentbench.core import CONTINUUM, TRAIN_LABELS, Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, TRAIN, TRAIN_LABELS, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat, nearest
 from latentbench.metrics.decoding import subsample
 from latentbench.metrics.second_stage import seen_codes
@@ -115,7 +115,7 @@ latent_class_variance = Metric(
     summary="share of the variance of standardised training codes that lies within classes (rho); 0 = a class is a point, "
     "1 = classes lie on one another",
     source="law of total variance; after Zhong et al. 2026",
-    needs=frozenset({CONTINUUM, TRAIN_LABELS}),
+    needs=frozenset({CONTINUUM, TRAIN, TRAIN_LABELS}),
     params={"points": POINTS},
 )
 
@@ -129,7 +129,7 @@ latent_viv = Metric(
     summary="what of a flow's velocity no network can know, given class and place: mean of pi/2 sqrt(eigenvalue) of the "
     "covariance within classes; N(0, I): pi/2; not comparable across latent sizes",
     source="Zhong et al. 2026",
-    needs=frozenset({CONTINUUM, TRAIN_LABELS}),
+    needs=frozenset({CONTINUUM, TRAIN, TRAIN_LABELS}),
     params={"points": POINTS},
     on_request=True,
 )
@@ -144,7 +144,7 @@ latent_neighbour_labels = Metric(
     summary="share of the 10 nearest training codes that have a code's own label; labels dealt at random: the sum of "
     "squared class shares",
     source="definition",
-    needs=frozenset({CONTINUUM, TRAIN_LABELS}),
+    needs=frozenset({CONTINUUM, TRAIN, TRAIN_LABELS}),
     params={"k": 10, "points": POINTS},
     references=_dealt_anew,
 )
