@@ -189,6 +189,10 @@ class Model(Protocol):
     A model whose codes have positions may name their shape, ``latent_shape`` (c, h, w), and the axis of its channels,
     ``latent_channels`` (0 unless said); latent points stay flat, (n, c h w).
 
+    A model whose loss is a Gaussian -log p(x|z) and a weighted KL to N(0, I) may say so in an attribute ``gaussian_elbo``
+    (`latentbench.stats.linear_vae.GaussianElbo`); it is then forecast how many of its dimensions stay in use. One that inherits
+    it and has another loss says None.
+
     A model whose latent is discrete, each of its ``parts`` positions one of ``size`` codes, has a method
     ``discrete_codes() -> Codebook``. Its posterior is a Dirac at the latent point of the chosen codes; ``decode`` is asked for
     such points only, and what needs a continuum between codes (`CONTINUUM`) is not measured.
@@ -223,6 +227,7 @@ class Verdict(NamedTuple):
     distance: Tensor
 
 
+@runtime_checkable
 class Judge(Protocol):
     """A classifier trained on real images that may refuse. Frozen and hashed before any model is scored."""
 

@@ -10,6 +10,7 @@ stands beside, and what they read on the images themselves.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,8 +21,11 @@ from latentbench.metrics.decoding import subsample
 from latentbench.metrics.posterior import active
 from latentbench.randomness import randn
 
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Shaped
 
-def neighbour_distances(points: Tensor, k: int) -> Tensor:
+
+def neighbour_distances(points: Shaped[Tensor, "n ..."], k: int) -> Float64[Tensor, "m k"]:
     """Distances of each distinct one of ``points`` (n, ...) to its ``k`` nearest others, (m, k) float64, ascending, all
     above 0. Raises Undefined where there are not more than ``k`` distinct points."""
     points = torch.unique(flat(points), dim=0)
@@ -38,7 +42,7 @@ def neighbour_distances(points: Tensor, k: int) -> Tensor:
     return torch.stack(columns, 1).sort(1).values
 
 
-def two_nearest(points: Tensor, discard: float) -> float:
+def two_nearest(points: Shaped[Tensor, "n ..."], discard: float) -> float:
     """TwoNN (Facco et al. 2017): with ``mu = r_2 / r_1`` of each of ``points`` (n, ...), ``-ln(1 - F(mu)) = m ln mu``; m is
     the slope through the origin fitted to the empirical F(mu_(i)) = i / n without the ``discard`` share of largest mu.
 
@@ -57,7 +61,7 @@ def two_nearest(points: Tensor, discard: float) -> float:
     return float(log_ratio @ surprise / log_ratio.square().sum())
 
 
-def likeliest_dimension(points: Tensor, k: int) -> float:
+def likeliest_dimension(points: Shaped[Tensor, "n ..."], k: int) -> float:
     """The maximum-likelihood dimension of ``points`` (n, ...) (Levina & Bickel 2005), from distances T_1 <= ... <= T_k:
 
         1 / m = (1 / n) sum_i (1 / (k - 1)) sum_{j < k} ln(T_k(i) / T_j(i)),

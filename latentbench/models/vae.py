@@ -30,6 +30,7 @@ from latentbench.models.counts import NegativeBinomial
 from latentbench.models.nets import Shape, Trunk
 from latentbench.spaces.known import space_of
 from latentbench.spaces.space import Net, Space
+from latentbench.stats.linear_vae import GaussianElbo
 
 LOG_VAR = (-20.0, 10.0)
 """The log-variances a network may emit: sigma from 5e-5 to 150. Wide enough for a punctual posterior to show, narrow
@@ -89,6 +90,14 @@ class VariationalAutoencoder(nn.Module):
             return None
         variance = self.get_buffer("variance")
         return float(variance) * self.beta
+
+    @property
+    def gaussian_elbo(self) -> GaussianElbo | None:
+        """The loss by which dimensions collapse, for the forecast before training; None where the likelihood is not Gaussian,
+        or the KL or half of it is left out."""
+        if self.likelihood != "gaussian" or self.kl != "full" or not self.beta:
+            return None
+        return GaussianElbo(self.beta, None if self.sigma is None else self.sigma**2)
 
     @property
     def traceable(self) -> bool:

@@ -40,6 +40,7 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from latentbench.core import Loss
+from latentbench.models.nets import mixed_precision
 from latentbench.randomness import Replay
 
 WORTHWHILE = 500
@@ -95,13 +96,20 @@ def _laid_out(gradient: Tensor, weight: Tensor) -> Tensor:
 
 @contextmanager
 def products(precision: Precision) -> Iterator[None]:
-    """What matrix products of float32 tensors are rounded to: bfloat16 where that is asked for and the processor or GPU
-    multiplies it, with sums in float32. Weights, losses and Adam stay float32."""
+    """What training steps multiply: bfloat16 numbers where that is asked for, with sums in float32. The package's own
+    networks are taken through their layers in them (`mixed_precision`); products of float32 tensors elsewhere, in a loss or in a model of
+    the user's, are rounded where the processor or GPU does that by itself. Weights, losses and Adam stay float32.
+
+    Both, since a processor need not do it by itself: an AMD EPYC with AVX-512 rounds no product that is left to it, and a step of 784-512-16 at
+    batch 128 takes 8.1 ms in float32, 7.8 with products left to round, 5.3 through layers in bfloat16 (VAE: 8.6, 8.4, 5.8)."""
     before = torch.get_float32_matmul_precision()
-    if precision == "bfloat16":
-        torch.set_float32_matmul_precision("medium")
     try:
-        yield
+        if precision == "bfloat16":
+            torch.set_float32_matmul_precision("medium")
+            with mixed_precision():
+                yield
+        else:
+            yield
     finally:
         torch.set_float32_matmul_precision(before)
 
