@@ -189,6 +189,9 @@ class Model(Protocol):
     A model whose codes have positions may name their shape, ``latent_shape`` (c, h, w), and the axis of its channels,
     ``latent_channels`` (0 unless said); latent points stay flat, (n, c h w).
 
+    A model may have a method ``start(x)``, which is handed the training samples (of streamed ones some of them) before its first
+    step, and a method ``counted(images)``, which is told their number, that of all of them.
+
     A model whose loss is a Gaussian -log p(x|z) and a weighted KL to N(0, I) may say so in an attribute ``gaussian_elbo``
     (`latentbench.stats.linear_vae.GaussianElbo`); it is then forecast how many of its dimensions stay in use. One that inherits
     it and has another loss says None.

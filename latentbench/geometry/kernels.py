@@ -35,6 +35,23 @@ def gaussian(h2: float) -> Kernel:
     return kernel
 
 
+SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Multiples of the expected squared distance of two draws of a prior at which its codes are looked at."""
+
+
+def inverse_multiquadratic(h2: float) -> Kernel:
+    """``k(x, y) = sum_s s h^2 / (s h^2 + |x - y|^2)`` over `SCALES`, for ``h2 = h^2 > 0``: its tails fall slowly, so points
+    that lie far off are still pulled. Values in (0, 7]. Differentiable, in any float type (Tolstikhin et al. 2018, with
+    h^2 = 2 d for N(0, I) in d dimensions)."""
+
+    def kernel(x: Tensor, y: Tensor) -> Tensor:
+        squared = (x.square().sum(1, keepdim=True) + y.square().sum(1) - 2 * x @ y.T).clamp(min=0)
+        wide = (squared.new_tensor(SCALES) * h2)[:, None, None]
+        return (wide / (wide + squared)).sum(0)
+
+    return kernel
+
+
 def cubic(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
     """``k(x, y) = (x.y / d + 1)^3`` of points (n, d) and (m, d) (Binkowski et al. 2018)."""
     inner = (x / x.shape[1] @ y.T).add_(1)

@@ -93,7 +93,7 @@ class Trunk(nn.Module):
         .997 from the mean). Other images need no such help and keep the plain start.
         """
         mean = float(x.mean())
-        head = list(self.decoder.modules())[-1]
+        head = list(self.decoder.children())[-1]
         if not self.squashed or DARK <= mean <= 1 - DARK or not 0 < mean < 1:
             return
         if isinstance(head, nn.Linear | nn.ConvTranspose2d) and head.bias is not None:
