@@ -186,8 +186,7 @@ class Model(Protocol):
     A model that cannot be trained on any data of its space may have a method ``check(x)``, which raises ValueError, one line,
     for training samples ``x`` (n, *shape) that it is not made for; it is asked before anything is trained.
 
-    A model whose codes have positions may name their shape, ``latent_shape`` (c, h, w), and the axis of its channels,
-    ``latent_channels`` (0 unless said); latent points stay flat, (n, c h w).
+    A model whose codes have positions may name their ``latent_shape``, and the axis of channels there, ``latent_channels``.
 
     A model may have a method ``start(x)``, which is handed the training samples (of streamed ones some of them) before its first
     step, and a method ``counted(images)``, which is told their number, that of all of them.
@@ -297,8 +296,7 @@ class Encoding:
     """Of a conditional model: decodes latent points (m, d) under labels (m,). Its ``decode`` gives a point the label of the
     nearest code."""
     latent_shape: tuple[int, ...] = ()
-    """The shape that the model gives a code, of which a latent point (d,) is the flat form; empty: a vector. Three axes are
-    a spatial latent, its channels along the axis ``latent_channels`` (0: first, -1: last)."""
+    """The model's shape of a code, whose flat form a latent point (d,) is; three axes: spatial, channels along the next one."""
     latent_channels: int = 0
     _memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
