@@ -150,7 +150,7 @@ def _learned(model: nn.Module) -> list[nn.Parameter]:
 def layout(model: nn.Module) -> torch.memory_format:
     """How weights and images of a training lie in memory: channels last for convolutions of this package's own networks (nobody
     knows what others do with an image's strides). Their step at 64 x 64 x 3 takes 13.7 to 16.2 s of processor time as rows of channels,
-    11.9 to 12.1 so (AVX-512, float32: docs/rivals.md); numbers are summed in another order, and are the same but for that."""
+    11.9 to 12.1 so (`benchmarks/rivals/convolutions.py`, an AMD EPYC with AVX-512, float32); numbers are summed in another order, and are the same but for that."""
     own = (layer for part in model.modules() if isinstance(part, Trunk) for layer in part.modules())
     images = any(isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) for layer in own)
     return torch.channels_last if images else torch.contiguous_format
