@@ -124,7 +124,7 @@ class TrainStep:
         self.model, self.draws, self.precision = model, draws, precision
         self.tries = planned >= WORTHWHILE and bool(getattr(model, "traceable", False))
         self.layout = layout(model)
-        model.to(memory_format=self.layout)
+        model.to(memory_format=self.layout)  # type: ignore[call-overload]
         self.adam = Adam(_learned(model))
         self._ways: dict[torch.Size, Update] = {}
 
