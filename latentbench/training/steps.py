@@ -1,8 +1,8 @@
 """One training step: the loss of a batch, its gradients, Adam's update; asked for anew each time, or traced once.
 
 A small model's step is a hundred operations of a few microseconds each, and to go through Python and autograd for every
-one of them takes as long as they do. A model that says ``traceable = True`` is asked once: `make_fx` writes down the
-operations of its loss and gradients, and TorchScript runs that list from then on. They are the same operations in the same
+one of them takes as long as they do. A model that says ``traceable = True`` is asked once: `operations` writes down what
+its loss and gradients do, and TorchScript runs that list from then on. They are the same operations in the same
 order on the same memory, so the weights come out the same to the last bit; one step is made both ways to see that,
 and where they differ, or anything refuses, the model is trained the ordinary way. On a GPU the list is recorded as a
 CUDA graph; none was at hand to run that on.
@@ -15,15 +15,15 @@ in turns of 24 steps, median of 21 turns, one thread of a Xeon with AVX-512 that
     VAE 64-...-8                           1.17   1.41   1.78       1.10
     three trainings of each, to their end  1.07   1.26   1.53
 
-The last line counts what tracing costs: 0.15 to 0.3 s a training, and 1.4 s a process to load `make_fx`. Its trainings stop
+The last line counts what tracing costs: 0.15 to 0.3 s a training, and 1.4 s a process to load `make_fx`, which
+wrote the list down then. Its trainings stop
 after 1,680, 2,560 and 4,160 steps, as they do on digits; three of each by `fit`, from a fresh process to their early stop, at
 256 units: 48.3 s against 37.6 s, 1.28.
 
 What else was tried. `torch.compile` of the same loss and gradients: 1.0 (AE) and 1.26 (VAE) at 256 units, 1.1 (VAE) at 512, 1.0 at
 MNIST's size (AE), after 13 to 18 s of compiling (1.8 to 2.9 s where its cache holds the code), with a C++ compiler at hand: the
 default trainings gain nothing by it. The list run by Python instead of TorchScript: 1.0 to 1.1. So ``torch.jit.script`` stays, though torch
-calls it deprecated (which is not shown to users), and so does `make_fx`, which torch calls experimental: nothing public
-runs a list of operations without Python. Where one of them refuses, on this torch or the next, training takes the
+calls it deprecated (which is not shown to users): nothing public runs a list of operations without Python. Where one of them refuses, on this torch or the next, training takes the
 ordinary step. The optimiser's bookkeeping, which was a third of the gain, the ordinary step is now rid of too: see `Adam`.
 """
 
@@ -41,6 +41,7 @@ from torch.optim.adam import adam
 
 from latentbench.core import Loss
 from latentbench.randomness import Replay
+from latentbench.training.operations import operations
 
 WORTHWHILE = 500
 """Steps to come from which tracing pays: it takes two tenths of a second and saves half a millisecond each."""
@@ -153,8 +154,6 @@ class TracedStep:
     """The `Update` that runs a list of operations: those of ``model.loss`` and its gradients for batches like ``x``."""
 
     def __init__(self, model: nn.Module, x: Tensor, draws: torch.Generator, adam: Adam) -> None:
-        from torch.fx.experimental.proxy_tensor import make_fx
-
         self.draws, self.adam, asked = draws, adam, Replay()
         with torch.no_grad():
             copy.deepcopy(model).loss(x, asked)  # type: ignore[operator]
@@ -170,7 +169,7 @@ class TracedStep:
             return [loss.total.detach(), *loss.terms.values(), *(g for g in gradients if g is not None)]
 
         drawn = [x.new_zeros(shape) for shape in self._shapes]
-        self._run = _script(make_fx(losses_and_gradients)(x, *drawn))
+        self._run = _script(operations(losses_and_gradients, [x, *drawn]))
         if x.is_cuda:
             self._run = CudaGraph(self._run, [x, *drawn])
 
@@ -217,17 +216,17 @@ def _as_listed() -> Iterator[None]:
         yield
 
 
-def _script(operations: torch.fx.GraphModule) -> Callable[..., list[Tensor]]:
+def _script(listed: torch.fx.GraphModule) -> Callable[..., list[Tensor]]:
     """The list of operations for TorchScript, which knows an operation by its name and chooses the overload itself."""
-    for node in operations.graph.nodes:
+    for node in listed.graph.nodes:
         node.target = getattr(node.target, "overloadpacket", node.target)
-    operations.graph.set_codegen(torch.fx.graph.CodeGen())  # a plain list of arguments
-    operations.recompile()
+    listed.graph.set_codegen(torch.fx.graph.CodeGen())  # a plain list of arguments
+    listed.recompile()
     with warnings.catch_warnings():
         # Why it stays is said above; and it does not understand annotations of the module that holds the list, which has none.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
         warnings.filterwarnings("ignore", "The TorchScript type system", UserWarning)
-        return cast("Callable[..., list[Tensor]]", torch.jit.script(operations))
+        return cast("Callable[..., list[Tensor]]", torch.jit.script(listed))
 
 
 def traced_step(model: nn.Module, x: Tensor, draws: torch.Generator, adam: Adam) -> TracedStep | None:
