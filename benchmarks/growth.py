@@ -8,8 +8,8 @@ of ln seconds over ln size, seconds the median of a size's rounds; its interval 
 freedom for k sizes: wide where the curve is no power law, as where a fixed cost outweighs the rest at small sizes.
 
 The images are scikit-learn's digits, drawn again with a little noise where more are asked for, and scaled to the side.
-How the cost of each measure grows with the latent size, up to 4,096, is a table of its own: there every measure is taken
-alone, in a process of its own, of models whose codes are the digits' principal components turned into so many dimensions.
+How the cost of each measure grows with the latent size, up to 4,096, and with the images, up to 100,000, are tables of their
+own: see `metric_growth`.
 
 What is finished stands in the JSON file at once; the same command carries on, ``--again`` begins anew.
 """
@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import multiprocessing
 import os
 import platform
 import resource
@@ -27,7 +26,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -38,8 +37,12 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import metric_growth
+from metric_growth import digits, exponent
+
 from latentbench.machine import processor
-from latentbench.stats.intervals import LEVEL, Interval, quantile
 
 DOCS = Path(__file__).parents[1] / "docs"
 ROUNDS = 3
@@ -69,20 +72,6 @@ def clocked(work: Callable[[], object]) -> Call:
         return time.process_time() - start
 
     return call
-
-
-def digits(n: int, side: int) -> Any:
-    """A Dataset of n digits of side x side pixels, split 60 / 20 / 20."""
-    from sklearn.datasets import load_digits
-
-    from latentbench.datasets.splits import stratified
-
-    bunch, draw = load_digits(), np.random.default_rng(0)
-    index = np.arange(n) if n <= len(bunch.target) else draw.integers(0, len(bunch.target), n)
-    x = torch.from_numpy((bunch.images[index, None] / 16).astype("float32"))
-    x = torch.nn.functional.interpolate(x, size=(side, side), mode="bilinear")
-    noise = torch.from_numpy(draw.standard_normal(x.shape).astype("float32"))
-    return stratified("digits", (x + 0.02 * noise).clamp(0, 1).numpy(), bunch.target[index], 0, ())
 
 
 def _model(dataset: Any, d: int) -> Any:
@@ -166,117 +155,6 @@ def seeding(seeds: int) -> Call:
     return call
 
 
-# --- every measure alone, by latent size ---
-
-
-class Embedding:
-    """A model of latent size d without training: the images' first 32 principal components, standardised, turned into d
-    dimensions, where d leaves room beside smooth functions of the image; decoded from the components alone, bent a little.
-    Posteriors have one width. Encoding costs n p d for p pixels."""
-
-    def __init__(self, x: torch.Tensor, d: int) -> None:
-        flat = x.flatten(1).double()
-        self.shape, self.mean, self.latent_dim = x.shape[1:], flat.mean(0), d
-        value, vector = torch.linalg.eigh(torch.cov(flat.T))
-        kept = min(d, 32)
-        self.axes, self.sd = vector.flip(1)[:, :kept], value.flip(0)[:kept].sqrt()
-        draw = torch.Generator().manual_seed(0)
-        self.turn = torch.linalg.qr(torch.randn(d, kept, generator=draw, dtype=torch.float64)).Q
-        self.waves = torch.randn(flat.shape[1], d, generator=draw, dtype=torch.float64) * (d > kept)
-
-    def encode(self, x: torch.Tensor) -> Any:
-        from latentbench.core import Posterior
-
-        centred = x.flatten(1).double() - self.mean
-        mu = (centred @ self.axes / self.sd) @ self.turn.T + 0.02 * torch.sin(centred @ self.waves)
-        return Posterior(mu.to(x), torch.full_like(mu, -2.0).to(x))
-
-    def decode(self, z: torch.Tensor) -> torch.Tensor:
-        u = z.double() @ self.turn
-        return (((u + 0.1 * torch.sin(2 * u)) * self.sd) @ self.axes.T + self.mean).to(z).view(-1, *self.shape)
-
-
-LATENTS = (2, 16, 64, 256, 1024, 4096)
-ALL = "all measures, one after another"
-
-
-def embedded(d: int) -> tuple[Any, dict[str, Any]]:
-    """The encoding of `Embedding` with d dimensions of the digits, judge included, and all metrics."""
-    from latentbench.catalog import find_metrics
-    from latentbench.measuring import scoring
-    from latentbench.measuring.judge import train_judge
-
-    dataset = digits(1797, SIDE)
-    judge = _judge_once(dataset, train_judge)
-    encoding = scoring.encode(Embedding(dataset.train.x, d), dataset, 0, torch.device("cpu"), judge)
-    return encoding, find_metrics(())
-
-
-_JUDGES: list[Any] = []
-
-
-def _judge_once(dataset: Any, train: Callable[..., Any]) -> Any:
-    if not _JUDGES:
-        _JUDGES.append(train(dataset, 0))
-    return _JUDGES[0]
-
-
-def alone(work: Callable[[], str]) -> dict[str, Any]:
-    """``work`` in a forked process: ``seconds`` of processor, ``mib`` of memory at its peak above what was resident
-    (None where the system does not tell) and what it said, ``status``."""
-    here, there = multiprocessing.Pipe(duplex=False)
-
-    def run() -> None:
-        try:
-            Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
-            before = _resident("VmRSS")
-        except OSError:
-            before = None
-        start = time.process_time()
-        status = work()
-        used = time.process_time() - start
-        there.send((used, None if before is None else (_resident("VmHWM") - before) / 1024, status))
-
-    child = multiprocessing.get_context("fork").Process(target=run)
-    child.start()
-    there.close()
-    try:
-        seconds, mib, status = here.recv()
-    except EOFError:
-        seconds, mib, status = math.nan, None, "died"
-    child.join()
-    return {"seconds": seconds, "mib": mib, "status": status}
-
-
-def _resident(field: str) -> int:
-    """``VmRSS`` or ``VmHWM`` of this process in KiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(field)).split()[1])
-
-
-def by_latent_size(out: dict[str, Any], path: Path, sizes: Sequence[int] = LATENTS) -> None:
-    """Every measure with its anchors at every size, and all together; written down after each, those there left out."""
-    from latentbench.measuring import scoring
-    from latentbench.records import Record
-
-    rows = out.setdefault("latents", [])
-    done, row = {(r["d"], r["metric"]) for r in rows}, Record(dataset="digits")
-    for d in sizes:
-        encoding, metrics = embedded(d)
-        for name, some in [*((n, [m]) for n, m in metrics.items()), (ALL, list(metrics.values()))]:
-            if (d, name) in done:
-                continue
-
-            def work(some: list[Any] = some, encoding: Any = encoding) -> str:
-                records = scoring.score(encoding, some, row)
-                scoring.references(encoding, some, row)
-                return "failed" if any(r.status == "failed" for r in records) else records[-1].status
-
-            rows.append({"d": d, "metric": name, **alone(work), "load": os.getloadavg()[0]})
-            print(f"{name} at d = {d}: {rows[-1]['seconds']:.3g} s", flush=True)
-            path.write_text(json.dumps(out, indent=1) + "\n")
-
-
 CURVES = (
     Curve("train", "N", (1000, 2000, 4000, 8000, 16000), lambda n: fitting(n=n), "5 epochs of a VAE"),
     Curve("train", "d", (2, 8, 32, 128, 512), lambda d: fitting(d=d), "the same"),
@@ -290,24 +168,6 @@ CURVES = (
 )
 
 
-def exponent(points: Iterable[tuple[float, float]], level: float = LEVEL) -> Interval:
-    """The power that y grows with: the least-squares slope of ln y over ln x with its t-interval, k - 2 degrees of
-    freedom. None for its ends where there are fewer than three sizes. Raises ValueError for fewer than two, and where
-    a value is not above 0."""
-    x, y = (np.asarray(v, dtype=float) for v in zip(*points, strict=True))
-    if len(set(x)) < 2 or min(*x, *y) <= 0:
-        raise ValueError("an exponent needs two sizes or more, and values above 0")
-    x, y = np.log(x), np.log(y)
-    k, sxx = len(x), float(((x - x.mean()) ** 2).sum())
-    slope = float(((x - x.mean()) * (y - y.mean())).sum() / sxx)
-    if k < 3:
-        return Interval(slope, None, None, None, k)
-    left = y - y.mean() - slope * (x - x.mean())
-    error = math.sqrt(float((left**2).sum()) / (k - 2) / sxx)
-    half = quantile(k - 1, level) * error  # of k - 1 values: k - 2 degrees of freedom
-    return Interval(slope, slope - half, slope + half, error, k)
-
-
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -316,34 +176,6 @@ def medians(rows: Rows, curve: Curve) -> list[tuple[int, float]]:
     own = [r for r in rows if r["what"] == curve.what and r["axis"] == curve.axis]
     sizes = sorted({r["size"] for r in own})
     return [(s, statistics.median(r["seconds"] for r in own if r["size"] == s)) for s in sizes]
-
-
-LATENT_HEAD = """
-## Cost by latent size
-
-The digits, 1,797 images in all, every measure with its anchors alone in a process of its own, the slowest ones; and
-all together, which share what they compute. Codes vary in some 32 directions and a little in all others. Seconds are
-processor seconds on one thread **of this machine, shared with other work** ({processor}, {on}, load average {load}): read
-the columns against each other. MiB: the peak above what was resident before. Above d = 256 nothing of d x d is decomposed, mixtures are diagonal, paths bend and
-derivatives are taken within the codes' leading principal axes.
-
-"""
-
-
-def latent_table(rows: Rows, most: int = 12) -> str:
-    """The slowest ``most`` measures at the largest latent size there is, a column a size."""
-    sizes = sorted({r["d"] for r in rows})
-    cell = {(r["metric"], r["d"]): r for r in rows}
-    slow = sorted((r for r in rows if r["d"] == sizes[-1] and r["metric"] != ALL), key=lambda r: -r["seconds"])
-    names = [*(r["metric"] for r in slow[:most]), *([ALL] if any(r["metric"] == ALL for r in rows) else [])]
-    head = "| measure | " + " | ".join(f"d = {d:,}" for d in sizes) + f" | MiB at {sizes[-1]:,} |"
-
-    def line(name: str) -> str:
-        seconds = (f"{cell[name, d]['seconds']:.3g}" if (name, d) in cell else "–" for d in sizes)
-        mib = cell[name, sizes[-1]]["mib"] if (name, sizes[-1]) in cell else None
-        return f"| {name} | {' | '.join(seconds)} | {'–' if mib is None else f'{mib:,.0f}'} |"
-
-    return "\n".join([head, "| --- |" + " ---: |" * (len(sizes) + 1), *map(line, names)]) + "\n"
 
 
 HEAD = """# How cost grows
@@ -386,11 +218,7 @@ def document(result: Mapping[str, Any]) -> str:
             f"| {curve.what}: {curve.words} | {curve.axis} | {sizes} | {seconds} | {growth} | {curve.axis}^{last.mean:.2f} |"
         )
     page = "\n".join(lines) + "\n"
-    if latents := result.get("latents"):
-        loads = [r["load"] for r in latents]
-        told = {**result["latents_measured"], "load": f"{statistics.median(loads):.1f}"}
-        page += LATENT_HEAD.format(**told) + latent_table(latents)
-    return page
+    return page + metric_growth.document(result)
 
 
 def main() -> None:
@@ -398,17 +226,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DOCS / "growth.json", help="raw results; the page lies beside it")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument(
-        "--what", nargs="+", choices=sorted({c.what for c in CURVES} | {"latents"}), help="default: all"
+        "--what", nargs="+", choices=sorted({c.what for c in CURVES} | metric_growth.AXES.keys()), help="default: all"
     )
+    parser.add_argument("--budget", type=float, default=900, help="processor seconds for measures alone, an axis")
+    parser.add_argument("--each", type=float, default=60, help="the same for one measure at one size: more is left out")
     parser.add_argument("--again", action="store_true", help="forget what is there of what is asked for")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    sys.path.insert(0, str(Path(__file__).parent))
+    axes = [axis for axis in metric_growth.AXES if axis in (asked.what or [axis])]
     chosen = [c for c in CURVES if c.what in (asked.what or [c.what])]
     out = json.loads(asked.out.read_text()) if asked.out.exists() else {"rows": []}
     if asked.again:
         out["rows"] = [r for r in out["rows"] if r["what"] not in {c.what for c in chosen}]
-        out["latents"] = [] if asked.what is None or "latents" in asked.what else out.get("latents", [])
+        out |= {axis: [] for axis in axes}
     packages = ("torch", "numpy", "scikit-learn")
     measured = datetime.now(UTC).isoformat(timespec="seconds")
     if chosen:
@@ -417,13 +247,12 @@ def main() -> None:
             "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
             "versions": {p: version(p) for p in packages},
         }
-    if asked.what is None or "latents" in asked.what:
-        out["latents_measured"] = {"on": measured[:10], "processor": processor()}
+    out |= {f"{axis}_measured": {"on": measured[:10], "processor": processor()} for axis in axes}
     with threadpool_limits(1):
         for curve in chosen:
             _walk(curve, asked.rounds, out, asked.out)
-        if asked.what is None or "latents" in asked.what:
-            by_latent_size(out, asked.out)
+        for axis in axes:
+            metric_growth.walk(axis, out, asked.out, asked.budget, asked.each)
     asked.out.with_suffix(".md").write_text(document(out))
 
 

@@ -331,9 +331,11 @@ STACK = """One thread: the processor time of seeds one after another over that o
 up to c, so a stack would have to reach more than that; on a CPU seeds are trained alone, each exactly as by itself. On a
 GPU they are stacked; this was not measured on one.
 """
-HALF = """`--precision bfloat16`: products of training steps rounded to bfloat16 and summed in float32, where the machine has
-instructions for them. Ratio: float32's time over bfloat16's. Not the default: narrow networks are slower with it, and what
-a model's error comes to would hang on the processor it was trained on.
+HALF = """`--precision bfloat16`: the layers of training steps in bfloat16 numbers, products summed in float32; weights, losses and
+Adam stay float32. Ratio: float32's time over bfloat16's. Not the default: narrow networks are slower with it, and what
+a model's error comes to would hang on the processor it was trained on. `--precision auto` takes it where a trial on the data
+finds every model's steps together at least 1.1 times as fast in every round, and the change of the validation losses of short
+trainings within what seeds differ by (`latentbench/training/precision.py`); the run's page and its record say what was found.
 """
 
 

@@ -152,6 +152,19 @@ class Likelihood(NamedTuple):
     log_prob: Callable[[Tensor, Tensor], Tensor]
 
 
+class Codebook(NamedTuple):
+    """What a discrete latent is: at each of ``parts`` positions one of ``size`` codes, ``parts``, ``size`` >= 1.
+
+    ``codes`` reads latent points (n, d), such as posterior means, as int64 (n, parts) in [0, size); ``points`` gives the
+    latent points (n, d) of such codes. ``points(codes(z))`` is z for whatever the model encodes to; of codes whose points
+    are equal any may be read."""
+
+    size: int
+    parts: int
+    codes: Callable[[Tensor], Tensor]
+    points: Callable[[Tensor], Tensor]
+
+
 class Loss(NamedTuple):
     """A loss to descend, ``total`` (a scalar in nats or squared error per image), and its named ``terms`` (scalars,
     detached), logged per epoch."""
@@ -172,6 +185,17 @@ class Model(Protocol):
 
     A model that cannot be trained on any data of its space may have a method ``check(x)``, which raises ValueError, one line,
     for training samples ``x`` (n, *shape) that it is not made for; it is asked before anything is trained.
+
+    A model may have a method ``start(x)``, which is handed the training samples (of streamed ones some of them) before its first
+    step, and a method ``counted(images)``, which is told their number, that of all of them.
+
+    A model whose loss is a Gaussian -log p(x|z) and a weighted KL to N(0, I) may say so in an attribute ``gaussian_elbo``
+    (`latentbench.stats.linear_vae.GaussianElbo`); it is then forecast how many of its dimensions stay in use. One that inherits
+    it and has another loss says None.
+
+    A model whose latent is discrete, each of its ``parts`` positions one of ``size`` codes, has a method
+    ``discrete_codes() -> Codebook``. Its posterior is a Dirac at the latent point of the chosen codes; ``decode`` is asked for
+    such points only, and what needs a continuum between codes (`CONTINUUM`) is not measured.
 
     A model whose loss does the same operations at every training step (no branch on the data, nothing counted or
     annealed; draws through `randn`) may say ``traceable = True``: it trains to the same weights, faster (`steps`).
@@ -203,6 +227,7 @@ class Verdict(NamedTuple):
     distance: Tensor
 
 
+@runtime_checkable
 class Judge(Protocol):
     """A classifier trained on real images that may refuse. Frozen and hashed before any model is scored."""
 
@@ -261,6 +286,10 @@ class Encoding:
     stream: Stream | None = None
     whole: int = 0
     given_space: Space | None = None
+    codes: Tensor | None = None
+    """Of a model whose latent is discrete: the codes (n, parts) int64 that ``mu`` stands for, else None."""
+    codebook: Codebook | None = None
+    """What these codes are: there wherever they are."""
     decode_labelled: Callable[[Tensor, Tensor], Tensor] | None = None
     """Of a conditional model: decodes latent points (m, d) under labels (m,). Its ``decode`` gives a point the label of the
     nearest code."""
@@ -286,7 +315,7 @@ class Encoding:
         known = None if self.labels is None else self.labels >= 0
         if known is None or bool(known.all()):
             return self if train is self.train else replace(self, train=train)
-        rows = {name: getattr(self, name) for name in ("x", "mu", "z", "x_hat", "log_var", "labels")}
+        rows = {name: getattr(self, name) for name in ("x", "mu", "z", "x_hat", "log_var", "labels", "codes")}
         rows = {name: None if part is None else part[known] for name, part in rows.items()}
         factors = None if self.factors is None else self.factors[known.cpu()]
         return replace(self, **rows, factors=factors, train=train)
@@ -297,8 +326,10 @@ class Encoding:
 
     def absent(self, needs: frozenset[Need]) -> str:
         """Why a metric with these needs cannot be computed here, the reasons in the order of the needs' names, as a
-        `Reason`; empty where it can."""
-        lacking = [self.lack(n) for n in sorted(needs, key=lambda n: n.name) if not n.met(self)]
+        `Reason`; `CONTINUUM` alone where that is among them; empty where it can."""
+        unmet = [n for n in sorted(needs, key=lambda n: n.name) if not n.met(self)]
+        # Where there is no continuum, what else is lacking (a variance, a likelihood) follows from that.
+        lacking = [self.lack(n) for n in ([CONTINUUM] if CONTINUUM in unmet else unmet)]
         return Reason.joined(lacking) if lacking else ""
 
     def lack(self, need: Need) -> str:
@@ -329,6 +360,16 @@ LIKELIHOOD = Need(
     "likelihood",
     lambda e: e.likelihood is not None,
     Reason.of("model.no_likelihood", "the model has no likelihood p(x|z), only an error"),
+)
+CONTINUUM = Need(
+    "continuum",
+    lambda e: e.codes is None,
+    Reason.of("model.discrete", "its codes are discrete: between two of them there is nothing"),
+)
+DISCRETE = Need(
+    "discrete",
+    lambda e: e.codes is not None,
+    Reason.of("model.continuous", "its codes are not discrete"),
 )
 BOUNDS = Need(
     "bounds",

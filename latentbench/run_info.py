@@ -21,7 +21,8 @@ class RunInfo:
     the line that asked; ``started``: ISO 8601, UTC; ``seconds`` it took; ``git``: the revision of the folder the command
     was given in; ``version`` of latentbench; ``dataset``: name, sha256, shape, classes, sizes of the splits, and where the seeds were
     dealt to several splits the sha256 of each; ``models``: by spec, parameters as set and their number; ``definitions``: by metric, what it is; ``study``: the preset it was, with
-    what is published for it.
+    what is published for it; ``precision``: what a trial found out of it, where the run left it open; ``forecasts``: by model,
+    what was forecast before training (`latentbench.stats.linear_vae.Forecast`).
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -35,11 +36,14 @@ class RunInfo:
     models: Mapping[str, Any] = field(default_factory=dict)
     definitions: Mapping[str, Any] = field(default_factory=dict)
     study: Mapping[str, Any] | None = None
+    precision: Mapping[str, Any] | None = None
+    forecasts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_detail(self) -> dict[str, Any]:
-        """As a record holds it; no key ``study`` for a run that is of none."""
+        """As a record holds it; no key ``study`` for a run that is of none, no ``precision`` for one that named it, no
+        ``forecasts`` where there are none."""
         row = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {k: v for k, v in row.items() if k != "study" or v}
+        return {k: v for k, v in row.items() if k not in ("study", "precision", "forecasts") or v}
 
     def to_record(self) -> Record:
         """The run's own record."""

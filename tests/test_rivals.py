@@ -30,13 +30,21 @@ def suite(monkeypatch):
     """The modules of benchmarks/rivals that need no rival, by name."""
     return {
         n: load(BENCHMARKS / "rivals" / f"{n}.py", monkeypatch)
-        for n in ("bare", "training", "contests", "race", "page")
+        for n in ("bare", "training", "convolutions", "contests", "race", "page")
     }
 
 
 @pytest.fixture
 def growth(monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "metric_growth", raising=False)
     return load(BENCHMARKS / "growth.py", monkeypatch)
+
+
+@pytest.fixture
+def single(growth):
+    """The part of it on single measures."""
+    return growth.metric_growth
 
 
 def rows_of(contest, seconds, passes=2):
@@ -68,24 +76,63 @@ def test_the_page_of_growth_is_made_from_the_committed_results(growth):
     assert growth.document(result) == (DOCS / "growth.md").read_text()
 
 
-def test_the_cost_by_latent_size_shows_the_slowest_and_what_is_not_there(growth):
+def test_the_cost_by_latent_size_shows_the_slowest_and_what_is_not_there(growth, single):
     rows = [
         {"d": d, "metric": name, "seconds": seconds * d, "mib": mib, "load": 1.0}
         for d in (2, 64)
-        for name, seconds, mib in (("fast", 0.001, 1.0), ("slow", 0.01, None), (growth.ALL, 0.011, 2000.0))
+        for name, seconds, mib in (("fast", 0.001, 1.0), ("slow", 0.01, None), (single.ALL, 0.011, 2000.0))
         if (d, name) != (2, "slow")
     ]
-    table = growth.latent_table(rows, most=1).splitlines()
-    assert table[2:] == ["| slow | – | 0.64 | – |", f"| {growth.ALL} | 0.022 | 0.704 | 2,000 |"]
-    page = growth.document(
-        {
-            **json.loads((DOCS / "growth.json").read_text()),
-            "latents": rows,
-            "latents_measured": {"on": "2026-11-30", "processor": "P"},
-        }
-    )
-    assert page.endswith(growth.latent_table(rows))
+    table = single.table(rows, "d", most=1)
+    assert table.splitlines()[2:] == ["| slow | – | 0.64 | – |", f"| {single.ALL} | 0.022 | 0.704 | 2,000 |"]
+    measured = {"latents_measured": {"on": "2026-11-30", "processor": "P"}, "images": []}
+    page = growth.document({**json.loads((DOCS / "growth.json").read_text()), "latents": rows, **measured})
+    assert single.table(rows, "d") in page
     assert "of this machine" in page
+
+
+def test_a_measure_that_grows_too_fast_is_named_and_one_that_takes_no_time_is_not(single):
+    """Cubic and felt; cubic, and over before that says anything; quadratic."""
+    rows = [
+        {"n": n, "metric": name, "seconds": a * (n / 1000) ** p}
+        for n in (1000, 10_000)
+        for name, a, p in (("cubic", 0.01, 3), ("short", 1e-6, 3), ("square", 0.01, 2))
+    ]
+    assert list(single.beyond({"images": rows})) == ["cubic (n^3.00)"]
+    assert "| cubic | 10,000 | 10 | 3.00 | 3.00 |" in single.exponents({"images": rows})
+
+
+def test_what_would_take_longer_than_its_budget_is_left_out_and_asked_again_with_a_larger_one(
+    single, monkeypatch, tmp_path
+):
+    """Two measures, one of which takes as many seconds as there are images in hundreds."""
+    from latentbench import catalog
+
+    some = dict(list(catalog.find_metrics(()).items())[:2])
+    fast, slow = some
+    asked = []
+
+    def alone(work):
+        n, name = asked[-1]
+        return {"seconds": n / 100 if name == slow else 0.1, "mib": None, "status": "ok"}
+
+    def embedded(n):
+        monkeypatch.setattr(single, "alone", lambda work: (asked.append((n, names.pop(0))), alone(work))[1])
+        names[:] = [m for m in (fast, slow, single.ALL) if (n, m) in left]
+        return None, some
+
+    names, out, path = [], {}, tmp_path / "growth.json"
+    left = {(n, m) for n in (1000, 9000) for m in (fast, slow, single.ALL)} - {(9000, slow)}
+    monkeypatch.setattr(single, "AXES", {"images": ("n", (1000, 9000))})
+    monkeypatch.setattr(single, "embedded", embedded)
+    single.walk("images", out, path, budget=1000, each=60)
+    dropped = [r for r in out["images"] if r["status"] == "left out"]
+    assert [(r["n"], r["metric"], r["forecast"]) for r in dropped] == [(9000, slow, 90.0)]
+    left = {(9000, slow)}
+    single.walk("images", out, path, budget=1000, each=100)
+    assert len(asked) == 6
+    assert sorted((r["n"], r["seconds"]) for r in out["images"] if r["metric"] == slow) == [(1000, 10.0), (9000, 90.0)]
+    assert json.loads(path.read_text()) == out
 
 
 def test_the_committed_results_are_of_the_same_work(suite):
@@ -167,6 +214,30 @@ def test_operations_are_those_that_torch_counts(suite, who, model):
     with FlopCounterMode(display=False) as counter:
         call()
     assert counter.get_total_flops() == setting.flops(64, 50)
+
+
+@pytest.mark.parametrize("who", ["latentbench", "bare loop"])
+def test_operations_of_convolutions_are_those_that_torch_counts(suite, who, monkeypatch):
+    convolutions = suite["convolutions"]
+    monkeypatch.setattr(convolutions, "BATCH", 2)
+    call = convolutions.SIDES[who](convolutions.images(4), convolutions.images(3), 1)
+    with FlopCounterMode(display=False) as counter:
+        call()
+    assert counter.get_total_flops() == convolutions.flops(4, 3)
+
+
+def test_all_sides_train_the_same_network_of_convolutions(suite, monkeypatch):
+    """From the same weights, by the same loss: after a step on all images nothing but draws and rounding tells them apart."""
+    convolutions = suite["convolutions"]
+    monkeypatch.setattr(convolutions, "BATCH", 8)
+    x, found = convolutions.images(8), {}
+    for who in convolutions.SIDES:
+        encode, decode = convolutions.SIDES[who](x, x, 1)()
+        mu, log_var = encode(x)
+        assert mu.shape == log_var.shape == (8, convolutions.LATENT)
+        assert decode(mu).shape == x.shape
+        found[who] = convolutions.quality((encode, decode), x)["mse"]
+    assert max(found.values()) < 1.02 * min(found.values())
 
 
 @pytest.mark.parametrize("power", [0.0, 1.0, 1.7, 2.0])

@@ -7,7 +7,7 @@ import importlib
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from markupsafe import Markup
@@ -147,6 +147,30 @@ def test_styles_and_scripts_of_a_section_stand_in_head_and_foot(runs, elsewhere,
     text = page.html(runs)
     assert "<style>#x{}</style>" in text.partition("</head>")[0]
     assert "<script>'x'</script>" in text.partition("</footer>")[2]
+
+
+def test_whose_scripts_a_page_holds_stands_in_its_foot(runs, elsewhere, monkeypatch):
+    """And on no page that holds none of them, as where there is nothing that they could bring to life."""
+    (elsewhere / "part.html.jinja").write_text("<p></p>")
+
+    def foot(scripts: list[Markup]) -> str:
+        part = Section(
+            "part",
+            "",
+            "part.html.jinja",
+            lambda view: {},
+            1,
+            scripts=lambda context: scripts,
+            credit="By <others> & co.",
+        )
+        monkeypatch.setattr(page, "SECTIONS", (part,))
+        return page.html(runs).partition("<footer>")[2].partition("</footer>")[0]
+
+    assert "<p>By &lt;others&gt; &amp; co.</p>" in foot([Markup("1")])
+    assert "By" not in foot([])
+    maps = next(s for s in discover(sections) if s.id == "maps")
+    assert "BokehJS" in maps.credit
+    assert "Anaconda" in "".join(maps.scripts({"maps": [SimpleNamespace(maps=[1], data="", style="")]}))
 
 
 def test_sections_are_found_and_sorted(package):

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from latentbench.records import Record
-from latentbench.report.story import capacity, closed_forms
+from latentbench.report.story import capacity
 from latentbench.report.story.evidence import Part, difference, gap, level, multiple, verdict
+from latentbench.stats import linear_vae
 from latentbench.stats.findings import capacity as decided
 from latentbench.stats.findings import evidence
 from latentbench.stats.findings.evidence import measured
@@ -103,9 +104,9 @@ def test_the_claims_of_a_study_are_made_together():
 
 def test_closed_forms_of_probabilistic_pca():
     eigenvalues = [9.0, 5.0, 3.0, 2.0, *[0.5] * 8]
-    assert closed_forms.kl(eigenvalues, 4, 0.5) == pytest.approx([1.44519, 1.15129, 0.89588, 0.69315], abs=5e-6)
-    assert closed_forms.kl(eigenvalues, 14, 0.5)[4:] == [0.0] * 10
-    assert [closed_forms.active(eigenvalues, 12, t) for t in (0.4, 0.5, 2.5, 9.0)] == [12, 4, 3, 0]
+    assert linear_vae.kl(eigenvalues, 4, 0.5) == pytest.approx([1.44519, 1.15129, 0.89588, 0.69315], abs=5e-6)
+    assert linear_vae.kl(eigenvalues, 14, 0.5)[4:] == [0.0] * 10
+    assert [linear_vae.active(eigenvalues, 12, t) for t in (0.4, 0.5, 2.5, 9.0)] == [12, 4, 3, 0]
 
 
 def grid(r2, valid):

@@ -5,10 +5,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import convolutions
+from convolutions import CONVOLUTIONS
 from training import HALF, PRODUCTS, SETTINGS, WIDTH, Setting
 
 EPOCHS = 300
 """Of digits, as many as a default run may take."""
+
+
+PEAKS = (PRODUCTS, CONVOLUTIONS)
+"""Sides that train nothing: they measure what the machine can do at all."""
 
 
 class Side(NamedTuple):
@@ -35,6 +41,7 @@ class Contest(NamedTuple):
 
 GROUPS = {
     "training": "Training one model",
+    "convolutions": "Training one network of convolutions",
     "seeds": "Six seeds on digits",
     "whole": "The whole, from process start to report",
 }
@@ -49,6 +56,15 @@ def _training(name: str, setting: Setting, threads: int) -> Contest:
     words = f"{sizes}, batch {setting.batch}, {setting.images:,} images, {setting.epochs} epochs"
     label = f"{name}, {threads} thread{'s' if threads > 1 else ''}"
     return Contest(label, "training", words, sides, 8, setting.dataset == "mnist", setting.epochs)
+
+
+def _convolutions() -> Contest:
+    sides = tuple(Side(who, ("convolutions.py", who, "1"), 1) for who in (*convolutions.SIDES, CONVOLUTIONS))
+    words = (
+        f"VAE of {convolutions.DEPTH} convolutions and their mirror, {convolutions.SIDE} x {convolutions.SIDE} x 3, batch "
+        f"{convolutions.BATCH}, {convolutions.IMAGES:,} images, {convolutions.EPOCHS} epochs"
+    )
+    return Contest("convolutions, VAE, 1 thread", "convolutions", words, sides, 8, False, convolutions.EPOCHS)
 
 
 def _seeds(model: str) -> Contest:
@@ -75,6 +91,7 @@ def _whole(own_threads: bool) -> Contest:
 CONTESTS = (
     *(_training(name, setting, 1) for name, setting in SETTINGS.items()),
     *(_training(name, setting, 2) for name, setting in SETTINGS.items() if setting.batch >= 1024),
+    _convolutions(),
     _seeds("ae"),
     _seeds("vae"),
     _whole(own_threads=False),

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from contests import CONTESTS, GROUPS, Contest, Side
+from contests import CONTESTS, GROUPS, PEAKS, Contest, Side
 from race import Row, whole_passes
-from training import HALF, PRODUCTS
+from training import HALF
 
 from latentbench.stats.intervals import Interval, t_interval
 
@@ -38,6 +38,9 @@ ABOUT = {
 first small training come before the clock. *Share*: operations in the matrix products of the training a second, over the
 rate of float32 products of square matrices that was measured in the same pass with as many threads; by processor time
 both rates are taken a processor second, which other work on the machine disturbs less.""",
+    "convolutions": """As above, on images of three soft discs, the same network in all. *Channels last*: weights and images laid out so
+in memory. *Of the machine's*: the rate of torch's own float32 convolutions at these very shapes, forward and backward, each in
+its better layout, of the layer that does best, measured in the same pass.""",
     "seeds": """Six seeds of one model. *Seconds* are those of the training, ours with the start of the worker
 processes; *processor time* is that of all processes from start to end, imports included.""",
     "whole": """`latentbench` is `latentbench run --models ae,vae` with the networks, epochs and seeds of the hand-glued
@@ -86,11 +89,16 @@ BEFORE: dict[str, dict[str, Cell]] = {
         "seconds": field("seconds", ".3g"),
         "an epoch, s": lambda c, rows: f"{statistics.median(r['seconds'] for r in rows) / c.epochs:.3g}",
     },
+    "convolutions": {
+        "seconds": field("seconds", ".3g"),
+        "an epoch, s": lambda c, rows: f"{statistics.median(r['seconds'] for r in rows) / c.epochs:.3g}",
+    },
     "seeds": {"seconds": field("seconds", ".3g"), "from process start, s": field("wall", ".3g")},
     "whole": {"seconds": field("seconds", ".3g")},
 }
 AFTER: dict[str, dict[str, Cell]] = {
     "training": {"MSE": field("mse", ".4f"), "KL": field("kl", ".2f")},
+    "convolutions": {"MSE": field("mse", ".4f"), "KL": field("kl", ".2f")},
     "seeds": {"MSE": field("mse", ".4f")},
     "whole": {
         "MSE, AE": field("mse", ".4f"),
@@ -109,7 +117,7 @@ def table(group: str, held: Mapping[str, Rows]) -> list[str]:
     names = ["contest", "who", "threads", *BEFORE[group], *ratios, *AFTER[group]]
     lines = [f"| {' | '.join(names)} |", "| --- | --- |" + " ---: |" * (len(names) - 2)]
     for contest in (c for c in CONTESTS if c.group == group and held[c.name]):
-        for side in (s for s in contest.sides if s.name != PRODUCTS):
+        for side in (s for s in contest.sides if s.name not in PEAKS):
             lines.append(f"| {' | '.join(_line(contest, side, held[contest.name]))} |")
     return lines
 
@@ -122,27 +130,27 @@ def _line(contest: Contest, side: Side, rows: Rows) -> list[str]:
     return [contest.name, side.name, str(side.threads or "default"), *before, *ratios, *after]
 
 
-def halves(held: Mapping[str, Rows]) -> list[str]:
+def halves(group: str, held: Mapping[str, Rows]) -> list[str]:
     """How many times as long the rivals take as we do with products in bfloat16."""
     lines = []
-    for contest in CONTESTS:
+    for contest in (c for c in CONTESTS if c.group == group):
         if not any(s.name == HALF for s in contest.sides) or not (rows := held[contest.name]):
             continue
         half = [r for r in rows if r["side"] == HALF]
-        rivals = [s for s in contest.sides if s.name not in (HALF, PRODUCTS)]
+        rivals = [s for s in contest.sides if s.name not in (HALF, *PEAKS)]
         each = ", ".join(f"{s.name} {told(ratio(half, of(rows, s), 'seconds'))}" for s in rivals)
         lines.append(f"- *{contest.name}*, times as long as latentbench with bfloat16 products: {each}")
     return lines
 
 
-def shares(held: Mapping[str, Rows]) -> list[str]:
-    """The table of shares of the machine's rate of matrix products."""
+def shares(group: str, held: Mapping[str, Rows]) -> list[str]:
+    """The table of shares of what the machine can do, of matrix products or of convolutions."""
     lines = [
         "| contest | who | operations a second, 10^9 | of the machine's, 10^9 | share | share by processor time |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
-    for contest in CONTESTS:
-        products = next((s for s in contest.sides if s.name == PRODUCTS), None)
+    for contest in (c for c in CONTESTS if c.group == group):
+        products = next((s for s in contest.sides if s.name in PEAKS), None)
         if products is None or not (rows := held[contest.name]):
             continue
         rate = of(rows, products)
@@ -180,18 +188,19 @@ def document(result: Mapping[str, Any]) -> str:
         lines += [f"- *{c.name}*: {c.words}; {_passes(held[c.name], result['skipped'].get(c.name))}" for c in there]
         if any(held[c.name] for c in there):
             lines += ["", *table(group, held)]
-        if group == "training" and (found := halves(held)):
+        if found := halves(group, held):
             lines += ["", *found]
-        if group == "training" and any(PRODUCTS in {r["side"] for r in held[c.name]} for c in there):
-            lines += ["", *shares(held)]
+        if any(r["side"] in PEAKS for c in there for r in held[c.name]):
+            lines += ["", *shares(group, held)]
     return "\n".join(lines) + "\n"
 
 
 def _passes(rows: Rows, skipped: str | None) -> str:
     number = len({r["pass"] for r in rows})
+    elsewhere = sorted({f"{r['processor']}, {r['measured'][:10]}" for r in rows if "processor" in r})
     if not number:
         return f"not measured{f' ({skipped})' if skipped else ''}"
-    return f"{number} pass{'es' if number > 1 else ''}"
+    return f"{number} pass{'es' if number > 1 else ''}{''.join(f', on another machine ({e})' for e in elsewhere)}"
 
 
 if __name__ == "__main__":

@@ -216,7 +216,7 @@ def _save_config(run: Run, path: Path) -> None:
 
 
 def _dry_run(asked: Run, trained: Trained | None) -> None:
-    from latentbench.running import executor, plan
+    from latentbench.running import executor, forecast, plan
     from latentbench.running.understood import told, understood
 
     planned = plan.plan(asked, trained)
@@ -236,11 +236,15 @@ def _dry_run(asked: Run, trained: Trained | None) -> None:
             **asdict(there),
             "expected_seconds": planned.expected_seconds / cores,
             "data": understood(planned.dataset),
+            "forecast": {model: f._asdict() for model, f in planned.forecasts.items()},
+            **({"precision": planned.precision} if planned.precision else {}),
         }
         show(json.dumps(row, ensure_ascii=False))
         return
-    for line in told(planned.dataset):
+    for line in (*told(planned.dataset), *forecast.told(planned.forecasts)):
         show(line)
+    if planned.precision is not None:
+        show(f"precision\t{planned.precision['reason']['text']}")
     for cell in cells:
         show(f"{cell['model']}\tseed {cell['seed']}")
     reused = f" ({len(planned.trained_before)} of them trained before)" if planned.trained_before else ""

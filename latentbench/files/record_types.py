@@ -238,6 +238,9 @@ RUN: Mapping[str, Check] = {
         "name": label, "summary": text, "source": text, "bands": optional(mapped(mapped(number))),
         "tolerance": optional(mapped(label)),
     })),
+    "forecasts": optional(mapped(optional(holding({
+        "active": natural, "latent_dim": natural, "variance": _NUMBER, "linear": flag,
+    })))),
 }  # fmt: skip
 """``detail`` of the run's own record; see `latentbench.run_info.RunInfo`."""
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from latentbench.geometry.candidate_pairs import Pairs, Places, Reals, Screen, precisions, separation
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int, Shaped
 
 BLOCK = 4_000_000
 """Distances held at once: 32 MB in float64, 16 MB in a screen of float32."""
@@ -52,12 +55,12 @@ def blocks(rows: int, columns: int) -> Iterator[slice]:
     return (slice(i, min(i + step, rows)) for i in range(0, rows, step))
 
 
-def flat(x: Tensor) -> Tensor:
+def flat(x: Shaped[Tensor, "n ..."]) -> Float64[Tensor, "n d"]:
     """Points as float64 rows: (n, ...) becomes (n, d)."""
     return x.reshape(len(x), -1).double()
 
 
-def distances(a: Tensor, b: Tensor) -> Tensor:
+def distances(a: Shaped[Tensor, "n ..."], b: Shaped[Tensor, "m ..."]) -> Float64[Tensor, "n m"]:
     """Euclidean distances (n, m), float64, >= 0, of the rows of ``a`` (n, ...) to the rows of ``b`` (m, ...). All at
     once, for sets that fit, and to 1e-8 of the data's spread; `nearest` and `count_inside` are exact, in blocks."""
     a, b = flat(a), flat(b)
@@ -65,7 +68,7 @@ def distances(a: Tensor, b: Tensor) -> Tensor:
     return torch.cdist(a - centre, b - centre, compute_mode="use_mm_for_euclid_dist")
 
 
-def nearest(a: Tensor, b: Tensor | None = None, k: int = 1) -> Neighbours:
+def nearest(a: Shaped[Tensor, "n ..."], b: Shaped[Tensor, "m ..."] | None = None, k: int = 1) -> Neighbours:
     """The ``k`` nearest rows of ``b`` (m, ...) for each row of ``a`` (n, ...), nearest first, of equals the first.
 
     Without ``b`` the neighbours are sought in ``a`` itself and no point is its own neighbour (a duplicate of it may
@@ -89,7 +92,9 @@ def nearest(a: Tensor, b: Tensor | None = None, k: int = 1) -> Neighbours:
     return Neighbours(*(torch.from_numpy(part).to(a.device) for part in result))
 
 
-def count_inside(points: Tensor, centres: Tensor, radius: Tensor) -> Balls:
+def count_inside(
+    points: Shaped[Tensor, "n ..."], centres: Shaped[Tensor, "m ..."], radius: Shaped[Tensor, " m"]
+) -> Balls:
     """How many of the balls around ``centres`` (m, ...) with ``radius`` (m,) hold each of ``points`` (n, ...), and how
     many of the points each ball holds. A point on a ball's surface is not in it: distance < radius.
 
@@ -113,7 +118,7 @@ def count_inside(points: Tensor, centres: Tensor, radius: Tensor) -> Balls:
     return Balls(*(torch.from_numpy(part).to(points.device) for part in (around, within)))
 
 
-def ranks(points: Tensor, index: Tensor) -> Tensor:
+def ranks(points: Shaped[Tensor, "n ..."], index: Int[Tensor, "n k"]) -> Float64[Tensor, "n k"]:
     """Which neighbour of point i is point ``index[i, j]``? float64 (n, k), 1 for the nearest, n - 1 for the farthest.
 
     ``points`` (n, ...), ``index`` (n, k) int64 without i itself in row i. Points at one distance, to the rounding of
@@ -134,7 +139,7 @@ def ranks(points: Tensor, index: Tensor) -> Tensor:
     return torch.from_numpy(out).to(points.device)
 
 
-def _finite(x: Tensor) -> Reals:
+def _finite(x: Shaped[Tensor, "n ..."]) -> Reals:
     points: Reals = flat(x.detach().cpu()).numpy()
     if not (np.abs(points) < LARGEST).all():
         raise ValueError(f"points: a coordinate is NaN, infinite or beyond {LARGEST:g}: it has no neighbours")

@@ -7,11 +7,16 @@ standard normal measure is a sum of differences of Phi: no draws are needed.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
-def kth_distance(points: Tensor, ordered: Tensor, k: int) -> Tensor:
+
+def kth_distance(points: Float[Tensor, "w m"], ordered: Float[Tensor, "w n"], k: int) -> Float[Tensor, "w m"]:
     """Distance (w, m), float64, from each of ``points`` (w, m) to the ``k``-th nearest of ``ordered`` (w, n), which
     ascends in every row; row i is searched in row i. Raises ValueError for fewer than ``k`` points to choose from."""
     _enough(ordered, k)
@@ -26,7 +31,7 @@ def kth_distance(points: Tensor, ordered: Tensor, k: int) -> Tensor:
     return best
 
 
-def normal_share_beyond(ordered: Tensor, k: int, radius: Tensor) -> Tensor:
+def normal_share_beyond(ordered: Float[Tensor, "w n"], k: int, radius: Float[Tensor, " w"]) -> Float[Tensor, " w"]:
     """The share (w,) of N(0, 1) that is farther than ``radius`` (w,) from the ``k``-th nearest of ``ordered`` (w, n), which
     ascends in every row: exact, in [0, 1]. Raises ValueError for fewer than ``k`` points to choose from."""
     _enough(ordered, k)
@@ -41,6 +46,6 @@ def normal_share_beyond(ordered: Tensor, k: int, radius: Tensor) -> Tensor:
     return share
 
 
-def _enough(ordered: Tensor, k: int) -> None:
+def _enough(ordered: Float[Tensor, "w n"], k: int) -> None:
     if not 1 <= k <= ordered.shape[1]:
         raise ValueError(f"k: {k} neighbours asked for, there are {ordered.shape[1]}")

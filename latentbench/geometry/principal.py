@@ -8,12 +8,15 @@ while that is small, by randomised subspace iteration (Halko, Martinsson & Tropp
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from latentbench.geometry.neighbours import flat
+
+if TYPE_CHECKING:
+    from jaxtyping import Shaped
 
 WIDE = 256
 """Latent sizes above this are *wide*: nothing of d x d is decomposed for them."""
@@ -34,7 +37,7 @@ class Axes(NamedTuple):
     share: float
 
 
-def leading(points: Tensor, most: int) -> Axes:
+def leading(points: Shaped[Tensor, "n ..."], most: int) -> Axes:
     """The at most ``most`` principal axes of largest variance of ``points`` (n, ...), variances over n; fewer where the
     points vary in fewer directions. Signs and the order of equal variances are the decomposition's."""
     x = flat(points)

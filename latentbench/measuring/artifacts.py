@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from latentbench.artifact_schema import SAMPLERS, SAMPLES, SCHEMA, STRIPS, ArtifactRole, check
-from latentbench.core import DECODER, Dataset, Encoding, Undefined
+from latentbench.core import CONTINUUM, DECODER, Dataset, Encoding, Undefined
 from latentbench.geometry.neighbours import nearest
 from latentbench.measuring.columns import columns as columns_of
 from latentbench.measuring.explorer import explorer as walk_of
@@ -249,6 +249,10 @@ OF_CODES: frozenset[ArtifactRole] = frozenset({"points", "posterior", "atlas"})
 """What can be shown without a decoder."""
 
 
+OF_A_CONTINUUM: frozenset[ArtifactRole] = frozenset({"strips", "posterior", "atlas", "plane", "explorer"})
+"""What shows points between codes, or how they fill a space: of discrete codes nothing."""
+
+
 def exhibit(
     e: Encoding, folder: Path, prefix: str, row: Record, stem: str, modules: Sequence[nn.Module] = ()
 ) -> list[Record]:
@@ -258,6 +262,10 @@ def exhibit(
     roles: dict[ArtifactRole, Exhibit] = {**ROLES, "explorer": partial(explorer, modules=modules)}
     for role, make in roles.items():
         if e.decode is None and role not in OF_CODES:
+            continue
+        if role in OF_A_CONTINUUM and not CONTINUUM.met(e):
+            skipped = replace(row, kind="artifact", metric=role, status="skipped", reason=e.lack(CONTINUUM))
+            out.append(skipped)
             continue
         out += attempt(partial(make, e), folder, prefix, row, role, f"{role}-{stem}")
     return out

@@ -20,6 +20,7 @@ from latentbench.core import (
     LOG_VAR,
     TRAIN,
     TRAIN_LABELS,
+    Codebook,
     Dataset,
     Encoding,
     Judge,
@@ -67,6 +68,7 @@ def encode(
     has_density = getattr(model, "log_likelihood", None) is not None
     likelihood = Likelihood(getattr(model, "likelihood", ""), log_prob) if has_density else None
     validation = dataset.val.x.to(device)
+    codebook = codebook_of(model)
 
     def view(split: Split, name: str, train: Encoding | None) -> Encoding:
         x = split.x.to(device)
@@ -96,11 +98,20 @@ def encode(
             stream=dataset.stream if name == "train" else None,
             whole=dataset.whole.get(name, 0),
             given_space=dataset.space,
+            codes=None if codebook is None else torch.cat([codebook.codes(part) for part in mu.split(CHUNK)]),
+            codebook=codebook,
             decode_labelled=decode if conditional else None,
         )
 
     train = view(dataset.train, "train", None)
     return view(dataset.test, "test", replace(train, train=train))
+
+
+def codebook_of(model: Any) -> Codebook | None:
+    """What the codes of a model are, of one whose latent is discrete."""
+    make = getattr(model, "discrete_codes", None)
+    made = make() if callable(make) else None
+    return made if isinstance(made, Codebook) else None
 
 
 def _nearest_label(known: Sequence[tuple[Tensor, Tensor]], z: Tensor) -> Tensor:

@@ -18,14 +18,17 @@ where most are, the measure is undefined rather than perfect.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, Encoding, Metric, Need, Phrase, Undefined, Value, Verdict
+from latentbench.core import CONTINUUM, DECODER, Encoding, Metric, Need, Phrase, Undefined, Value, Verdict
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoding import CHUNK, JUDGED, decode, features, verdicts
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Float64, Int
 
 NO_PATH = 0.01
 """A chord below this share of the root mean squared distance of two images of the data is no path."""
@@ -46,7 +49,7 @@ class Steps(NamedTuple):
     chord: Tensor
 
 
-def draw_pairs(n: int, pairs: int, generator: torch.Generator) -> Tensor:
+def draw_pairs(n: int, pairs: int, generator: torch.Generator) -> Int[Tensor, "pairs 2"]:
     """``pairs`` random ordered pairs of different indices below ``n``, (pairs, 2) int64. The first few of many are
     the few: asking for less never draws others. Raises Undefined for n < 2."""
     if n < 2:
@@ -56,58 +59,64 @@ def draw_pairs(n: int, pairs: int, generator: torch.Generator) -> Tensor:
     return torch.stack([first, second + (second >= first)], 1).cpu()
 
 
-def along(first: Tensor, last: Tensor, t: Tensor) -> Tensor:
+def along(
+    first: Float[Tensor, "p ..."], last: Float[Tensor, "p ..."], t: Float[Tensor, " T"]
+) -> Float[Tensor, "p T ..."]:
     """Points of the straight lines from ``first`` to ``last`` (p, ...) at ``t`` (T,): (p, T, ...). At t = 1 exactly
     ``last``."""
     t = t.to(first).view(1, -1, *[1] * (first.dim() - 1))
     return (1 - t) * first[:, None] + t * last[:, None]
 
 
-def cross_fade(frames: Tensor) -> Tensor:
+def cross_fade(frames: Float[Tensor, "p T ..."]) -> Float[Tensor, "p T ..."]:
     """The pixel blend of the two end frames at the same times: ``frames`` and result (p, T, c, h, w)."""
     return along(frames[:, 0], frames[:, -1], torch.linspace(0, 1, frames.shape[1], dtype=torch.float64))
 
 
-def length(v: Tensor) -> Tensor:
+def length(v: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
     """Euclidean norm of the vectors ``v`` (..., d): (...,)."""
     norm: Tensor = torch.linalg.vector_norm(v, dim=-1)
     return norm
 
 
-def step_lengths(frames: Tensor) -> Steps:
+def step_lengths(frames: Float[Tensor, "p T ..."]) -> Steps:
     """Steps and chords of paths ``frames`` (p, T, ...), T >= 2."""
     p, count = frames.shape[:2]
     points = flat(frames.reshape(p * count, -1)).view(p, count, -1)
     return Steps(length(points[:, 1:] - points[:, :-1]), length(points[:, -1] - points[:, 0]))
 
 
-def tortuosity(steps: Tensor, chord: Tensor) -> Tensor:
+def tortuosity(steps: Float[Tensor, "p steps"], chord: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
     """``sum_t d_t / chord`` per path, (p,): path length over the straight distance, >= 1, lower is straighter; it
     grows with the number of frames, (p, T-1) steps here. Arvanitidis et al. 2018 for lengths of decoded curves."""
     return (steps.sum(1) / chord).clamp(min=1.0)  # the triangle inequality, up to rounding
 
 
-def jump(steps: Tensor) -> Tensor:
+def jump(steps: Float[Tensor, "p steps"]) -> Float[Tensor, " p"]:
     """``max_t d_t / sum_t d_t - 1 / (T - 1)`` per path, (p,): the share of the way covered in the largest step beyond
     an even share, in [0, 1 - 1/(T-1)]; 0 = uniform speed, the top = one switch."""
     return (steps.amax(1) / steps.sum(1) - 1 / steps.shape[1]).clamp(min=0.0)
 
 
-def betweenness(first: Tensor, middle: Tensor, last: Tensor) -> Tensor:
+def betweenness(
+    first: Float[Tensor, "p ..."], middle: Float[Tensor, "p ..."], last: Float[Tensor, "p ..."]
+) -> Float[Tensor, " p"]:
     """``(|m - p_0| + |p_1 - m|) / |p_1 - p_0|`` per path, (p,), for points (p, ...): >= 1; 1 = the decoded midpoint
     lies on the straight segment between the decoded ends."""
     a, m, b = flat(first), flat(middle), flat(last)
     return ((length(m - a) + length(b - m)) / length(b - a)).clamp(min=1.0)
 
 
-def nonblend(first: Tensor, middle: Tensor, last: Tensor) -> Tensor:
+def nonblend(
+    first: Float[Tensor, "p ..."], middle: Float[Tensor, "p ..."], last: Float[Tensor, "p ..."]
+) -> Float[Tensor, " p"]:
     """``|m - (p_0 + p_1) / 2| / |p_1 - p_0|`` per path, (p,): how far the decoded midpoint is from being the mere
     pixel average of the ends; >= 0, 0 = a cross-fade."""
     a, m, b = flat(first), flat(middle), flat(last)
     return length(m - (a + b) / 2) / length(b - a)
 
 
-def label_changes(labels: Tensor) -> Tensor:
+def label_changes(labels: Int[Tensor, "p T"]) -> Float64[Tensor, " p"]:
     """How often the judged class changes along each path, (p,) float64, for ``labels`` (p, T)."""
     return (labels[:, 1:] != labels[:, :-1]).double().sum(1)
 
@@ -115,12 +124,12 @@ def label_changes(labels: Tensor) -> Tensor:
 # --- shared by the metrics below, the strips of the report and one another, each computed once per encoding ---
 
 
-def path_pairs(e: Encoding, pairs: int) -> Tensor:
+def path_pairs(e: Encoding, pairs: int) -> Int[Tensor, "pairs 2"]:
     """The encoding's random pairs of held-out images, (pairs, 2); the same for every model with this seed."""
     return draw_pairs(len(e.mu), pairs, e.generator("pairs"))
 
 
-def decode_between(e: Encoding, ends: Tensor, frames: int) -> Tensor:
+def decode_between(e: Encoding, ends: Int[Tensor, "p 2"], frames: int) -> Float[Tensor, "p frames ..."]:
     """Raw decoded frames (p, frames, c, h, w) on the straight lines between the posterior means of ``ends`` (p, 2); of a
     conditional model under the label of the nearer end."""
     t = torch.linspace(0, 1, frames, dtype=torch.float64)
@@ -152,7 +161,7 @@ def image_distance(e: Encoding) -> float:
     return float((2 * flat(e.x).var(0, correction=0).sum()).sqrt())
 
 
-def has_path(e: Encoding, chord: Tensor) -> Tensor:
+def has_path(e: Encoding, chord: Float[Tensor, " p"]) -> Bool[Tensor, " p"]:
     """Which pairs have a path to speak of: (p,) bool, chord (p,) at least `NO_PATH` of the root mean squared distance
     between two images of the split. Raises Undefined where fewer than half have."""
     kept = (chord > 0) & (chord >= NO_PATH * e.once(image_distance))
@@ -183,19 +192,19 @@ def judged_real_fades(e: Encoding, frames: int, pairs: int) -> Verdict:
     return judged(e, fades_of_images(e, frames, pairs))
 
 
-def judged(e: Encoding, frames: Tensor) -> Verdict:
+def judged(e: Encoding, frames: Float[Tensor, "p T ..."]) -> Verdict:
     """The judge on frames (p, T, c, h, w); each field (p, T)."""
     verdict = verdicts(e, frames.flatten(0, 1))
     return Verdict(*(field.view(frames.shape[:2]) for field in verdict))
 
 
-def fades_of_images(e: Encoding, frames: int, pairs: int) -> Tensor:
+def fades_of_images(e: Encoding, frames: int, pairs: int) -> Float[Tensor, "pairs frames ..."]:
     """Cross-fades of the real images of the same pairs, (pairs, frames, c, h, w): what no model is needed for."""
     ends = path_pairs(e, pairs).to(e.x.device)
     return along(e.x[ends[:, 0]], e.x[ends[:, 1]], torch.linspace(0, 1, frames, dtype=torch.float64))
 
 
-def groups(e: Encoding, ends: Tensor, kept: Tensor) -> dict[str, Tensor]:
+def groups(e: Encoding, ends: Int[Tensor, "p 2"], kept: Bool[Tensor, " p"]) -> dict[str, Tensor]:
     """Masks (p,) of the kept pairs with one class and with two, where labels are known."""
     if e.labels is None:
         return {}
@@ -204,7 +213,7 @@ def groups(e: Encoding, ends: Tensor, kept: Tensor) -> dict[str, Tensor]:
     return {name: mask for name, mask in (("same_class", kept & same), ("different_class", kept & ~same)) if mask.any()}
 
 
-def over_paths(each: Tensor, kept: Tensor) -> Value:
+def over_paths(each: Float[Tensor, " p"], kept: Bool[Tensor, " p"]) -> Value:
     """The mean over kept paths, with its quantiles and how many were left out."""
     some = each[kept]
     median, high = torch.quantile(some, torch.tensor([0.5, 0.95], dtype=some.dtype, device=some.device)).tolist()
@@ -272,7 +281,7 @@ def _class_changes(e: Encoding, frames: int, pairs: int) -> Value:
     return value._replace(detail={**value.detail, **detail})
 
 
-def chord_of(frames: Tensor) -> Tensor:
+def chord_of(frames: Float[Tensor, "p T ..."]) -> Float64[Tensor, " p"]:
     """Pixel distance (p,), float64, of the end frames of paths (p, T, c, h, w)."""
     return length(flat(frames[:, -1]) - flat(frames[:, 0]))
 
@@ -324,7 +333,9 @@ def always(value: float) -> Callable[..., Mapping[str, float]]:
     return lambda e, **params: {"ceiling:cross-fade": value}
 
 
-_DECODER: frozenset[Need] = frozenset({DECODER})
+_DECODER: frozenset[Need] = frozenset({CONTINUUM, DECODER})
+"""A path leads through the points between codes."""
+_JUDGED: frozenset[Need] = JUDGED | {CONTINUUM}
 _PATH = {"frames": 16, "pairs": 500}
 _POINTS = {"frames": 5, "pairs": 500}  # five frames are t = 0, .25, .5, .75, 1
 
@@ -376,7 +387,7 @@ path_validity_gain = Metric(
     unit="share",
     summary="share of valid images on the path (t = .25, .5, .75) minus that on the cross-fade of its two decoded ends",
     source="latentbench",
-    needs=JUDGED,
+    needs=_JUDGED,
     params=_POINTS,
     phrase=Phrase(
         "valid frames beyond those of the cross-fade of its own reconstructions",
@@ -395,7 +406,7 @@ path_validity_gain_real = Metric(
     unit="share",
     summary="share of valid images on the path (t = .25, .5, .75) minus that on the cross-fade of the two real images",
     source="latentbench",
-    needs=JUDGED,
+    needs=_JUDGED,
     params=_POINTS,
     phrase=Phrase(
         "valid frames beyond those of the cross-fade of the real images",
@@ -414,7 +425,7 @@ path_class_changes = Metric(
     least=0.1,
     summary="how often the judged class changes along the path, 16 frames; 0 within a class and 1 between two is ideal",
     source="latentbench",
-    needs=JUDGED,
+    needs=_JUDGED,
     params={"frames": 16, "pairs": 100},
     references=_fade_class_changes,
 )
@@ -458,7 +469,7 @@ midpoint_betweenness_features = Metric(
     least=0.02,
     summary="way over the decoded latent midpoint against the straight way, in the judge's features",
     source="latentbench",
-    needs=JUDGED,
+    needs=_JUDGED,
     params=_POINTS,
     references=_fade_in_features,
 )
@@ -472,7 +483,7 @@ midpoint_validity_gain = Metric(
     unit="share",
     summary="share of valid images at the latent midpoint minus that of the pixel average of the two decoded ends",
     source="latentbench",
-    needs=JUDGED,
+    needs=_JUDGED,
     params=_POINTS,
     phrase=Phrase(
         "valid midpoints beyond those of the cross-fade of its own reconstructions",

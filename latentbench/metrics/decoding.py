@@ -8,11 +8,15 @@ their space's bounds*, images to [0, 1], the range it was trained on.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from latentbench.core import DECODER, JUDGE, Encoding, Judge, Need, Undefined, Verdict
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Shaped
 
 JUDGED: frozenset[Need] = frozenset({DECODER, JUDGE})
 """What it takes to have decoded images judged."""
@@ -29,7 +33,9 @@ def decoder_of(e: Encoding) -> Callable[[Tensor], Tensor]:
 
 
 @torch.no_grad()
-def decode(e: Encoding, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+def decode(
+    e: Encoding, codes: Float[Tensor, "n d"], labels: Shaped[Tensor, " n"] | None = None
+) -> Float[Tensor, "n ..."]:
     """Raw images (m, c, h, w) of latent points ``codes`` (m, d); of a conditional model under ``labels`` (m,), where the
     caller knows them. Raises Undefined without a decoder."""
     decoder, codes = decoder_of(e), codes.to(e.mu)
@@ -47,7 +53,7 @@ def judge_of(e: Encoding) -> Judge:
 
 
 @torch.no_grad()
-def verdicts(e: Encoding, images: Tensor) -> Verdict:
+def verdicts(e: Encoding, images: Float[Tensor, "n ..."]) -> Verdict:
     """The judge's verdict on samples (m, ...), clipped to the bounds of their space."""
     judge = judge_of(e)
     parts = [judge(e.space.clip(chunk)) for chunk in torch.split(images, CHUNK)]
@@ -55,13 +61,13 @@ def verdicts(e: Encoding, images: Tensor) -> Verdict:
 
 
 @torch.no_grad()
-def features(e: Encoding, images: Tensor) -> Tensor:
+def features(e: Encoding, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n f"]:
     """The judge's features (m, f) of samples (m, ...), clipped to the bounds of their space."""
     judge = judge_of(e)
     return torch.cat([judge.features(e.space.clip(chunk)) for chunk in torch.split(images, CHUNK)])
 
 
-def subsample(points: Tensor, most: int, generator: torch.Generator) -> Tensor:
+def subsample(points: Shaped[Tensor, "n ..."], most: int, generator: torch.Generator) -> Shaped[Tensor, "m ..."]:
     """At most ``most`` rows of ``points``, drawn without replacement; all of them, in order, where they are fewer."""
     if len(points) <= most:
         return points

@@ -11,15 +11,20 @@ Dirac (any autoencoder) pays without limit: it has no KL.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from latentbench.core import LOG_VAR, Encoding, Metric, Undefined, Value
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
 
-def kl_parts(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+
+def kl_parts(
+    mu: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"]
+) -> tuple[Float64[Tensor, " d"], Float64[Tensor, " d"]]:
     """Both halves of the KL per dimension, in nats, averaged over images: ``E mu^2 / 2`` and
     ``E (s^2 - 1 - ln s^2) / 2``, each (d,) float64 and >= 0, for ``mu``, ``log_var`` (n, d).
 
@@ -32,7 +37,7 @@ def kl_parts(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
     return means, variances.clamp(min=0.0)
 
 
-def kl_of_each(mu: Tensor, log_var: Tensor) -> Tensor:
+def kl_of_each(mu: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"]) -> Float64[Tensor, " n"]:
     """The KL of each image's posterior in nats, (n,) float64, for ``mu``, ``log_var`` (n, d); see `kl_parts`."""
     mu, log_var = mu.double(), log_var.double()
     return (mu.square() + torch.expm1(log_var) - log_var).sum(1) / 2

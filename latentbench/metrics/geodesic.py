@@ -15,16 +15,20 @@ of these and the straight line's own, so that the equations stay small. What is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, DECODER, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat
 from latentbench.geometry.principal import LEADING
 from latentbench.metrics.decoded_continuity import along, has_path, length, over_paths, path_pairs, step_lengths
 from latentbench.metrics.decoding import CHUNK, decode
 from latentbench.metrics.jacobian import code_axes, code_scale, directional, jacobians, method_of, spread_codes
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
 
 MANY = 64
 """Latent sizes above this have paths bend within a span of few directions."""
@@ -35,17 +39,19 @@ SETTLED = 1e-4
 """A path whose energy falls by less than this share in a step has arrived."""
 
 
-def decoded(e: Encoding, points: Tensor) -> Tensor:
+def decoded(e: Encoding, points: Float[Tensor, "p T d"]) -> Float64[Tensor, "p T pixels"]:
     """Decoded paths (p, T, pixels), float64, of latent paths ``points`` (p, T, d)."""
     return flat(decode(e, points.flatten(0, 1))).view(*points.shape[:2], -1)
 
 
-def energy(images: Tensor) -> Tensor:
+def energy(images: Float[Tensor, "p T pixels"]) -> Float[Tensor, " p"]:
     """``sum_t |p_{t+1} - p_t|^2`` (p,) of decoded paths (p, T, pixels)."""
     return step_lengths(images).steps.square().sum(1)
 
 
-def normal_equations(jacobian: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+def normal_equations(
+    jacobian: Float[Tensor, "p inner pixels d"], images: Float[Tensor, "p T pixels"]
+) -> tuple[Float[Tensor, "p n n"], Float[Tensor, "p n"]]:
     """Gauss-Newton's matrix (p, n, n) and right-hand side (p, n), n = (T - 2) d, for the moves of the interior points:
     ``jacobian`` (p, T - 2, pixels, d) at them, ``images`` (p, T, pixels). Block tridiagonal: 2 J_t^T J_t on the
     diagonal, - J_t^T J_{t+1} beside it; the right-hand side is J_t^T (p_{t-1} - 2 p_t + p_{t+1})."""
@@ -77,7 +83,7 @@ def bending(e: Encoding, points: Tensor) -> Tensor:
     return torch.cat([(axes * sd).expand(len(points), -1, -1), (rest * spread)[..., None]], 2)
 
 
-def shorten(e: Encoding, points: Tensor, steps: int) -> Tensor:
+def shorten(e: Encoding, points: Float[Tensor, "p T d"], steps: int) -> Float[Tensor, "p T d"]:
     """Latent paths of less decoded energy with the same ends as ``points`` (p, T, d), by at most ``steps`` damped
     Gauss-Newton steps each; no step that raises the energy is taken."""
     points, every = points.clone(), bending(e, points)
@@ -110,7 +116,7 @@ def shorten(e: Encoding, points: Tensor, steps: int) -> Tensor:
     return points
 
 
-def foreseen(e: Encoding, straight: Tensor) -> Tensor:
+def foreseen(e: Encoding, straight: Float[Tensor, "p T d"]) -> Tensor:
     """Decoded length (p,) of the interior steps of latent paths (p, T, d), T > 2, as the decoder's derivative foresees
     it: ``sum_t |J(z_t) (z_{t+1} - z_t)|`` over interior t."""
     move = straight[:, 2:] - straight[:, 1:-1]
@@ -163,7 +169,7 @@ geodesic_ratio = Metric(
     summary="length of the shortest decoded path found between two codes over that of the straight latent line, in "
     "pixels, 16 frames; 1 = the straight line is the shortest, as for any linear decoder",
     source="Arvanitidis et al. 2018; Shao et al. 2018",
-    needs=frozenset({DECODER}),
+    needs=frozenset({CONTINUUM, DECODER}),
     params={"frames": 16, "pairs": 24, "steps": 6},
     references=_cross_fade,
 )

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import warnings
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ from latentbench.geometry.on_a_line import kth_distance, normal_share_beyond
 from latentbench.geometry.principal import LEADING, WIDE, leading
 from latentbench.metrics.samplers import Mixture
 from latentbench.randomness import randn, seeded
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
 
 RANDOM = 32
 """Random directions beside the axes and the independent components."""
@@ -57,7 +60,7 @@ class Gap(NamedTuple):
     kind: str
 
 
-def independent(codes: Tensor) -> Tensor:
+def independent(codes: Float[Tensor, "n d"]) -> Float64[Tensor, "r d"]:
     """Unit vectors (r, d), float64, of the directions in which ``codes`` (n, d) are least Gaussian, r <= d their rank:
     FastICA (Hyvarinen 1999), started where the fourth moments of the whitened codes have their principal axes (FOBI,
     Cardoso 1989). Without chance: the start is a closed form, the steps are few. None (0, d) for equal codes."""
@@ -118,7 +121,7 @@ class Directions(NamedTuple):
         return spread
 
 
-def directions(codes: Tensor, generator: torch.Generator) -> Directions:
+def directions(codes: Float[Tensor, "n d"], generator: torch.Generator) -> Directions:
     """The directions along which ``codes`` (n, d) are looked at: every axis, `RANDOM` ones from ``generator`` and the
     `independent` ones, of a wide latent those in the span of its leading principal axes. With d = 1 there is one
     direction."""
@@ -147,7 +150,7 @@ def normal_radius(n: int, k: int, quantile: float) -> float:
     return float(torch.quantile(kth_distance(place.expand(repeats, -1), ordered, k).flatten(), quantile))
 
 
-def sharpened(codes: Tensor, direction: Tensor) -> Tensor:
+def sharpened(codes: Float[Tensor, "n d"], direction: Float[Tensor, " d"]) -> Float[Tensor, " d"]:
     """The unit vector (d,) near ``direction`` (d,) that tells the two halves of ``codes`` (n, d) best apart: Fisher's
     linear discriminant between the two sides of their best split along it (the one that leaves least variance within
     them), twice. Where the codes lie in two bands the bands are seen at their own width, which a direction that is off by
@@ -172,7 +175,9 @@ def sharpened(codes: Tensor, direction: Tensor) -> Tensor:
     return direction
 
 
-def sharpened_within(codes: Tensor, direction: Tensor, span: Tensor | None) -> Tensor:
+def sharpened_within(
+    codes: Float[Tensor, "n d"], direction: Float[Tensor, " d"], span: Float[Tensor, "d k"] | None
+) -> Float[Tensor, " d"]:
     """`sharpened`, within a ``span`` (d, k) of orthonormal columns and ``direction``; None: all directions."""
     if span is None:
         return sharpened(codes, direction)
@@ -183,7 +188,12 @@ def sharpened_within(codes: Tensor, direction: Tensor, span: Tensor | None) -> T
 
 
 def widest_gap(
-    codes: Tensor, held_out: Tensor, k: int, quantile: float, generator: torch.Generator, sampler: Mixture
+    codes: Float[Tensor, "n d"],
+    held_out: Float[Tensor, "h d"],
+    k: int,
+    quantile: float,
+    generator: torch.Generator,
+    sampler: Mixture,
 ) -> Gap:
     """The largest one-dimensional hole over `directions` and the best few of them `sharpened`: the larger of
 

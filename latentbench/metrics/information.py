@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from latentbench.core import LOG_VAR, Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, LOG_VAR, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import blocks
 from latentbench.metrics.decoding import subsample
 from latentbench.randomness import randn
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
 
 SATURATED = 0.95
 """Share of ln n above which the estimate is said to be saturated."""
@@ -26,7 +30,9 @@ CANCELLATION = 1e10
 """Largest square, in units of a posterior's variance, that may cancel in float64: it leaves an error of 1e-5 nats."""
 
 
-def log_densities(z: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
+def log_densities(
+    z: Float[Tensor, "m d"], mu: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"]
+) -> Float64[Tensor, "m n"]:
     """``log N(z_i; mu_j, s_j^2) + d/2 ln 2 pi``, (m, n) float64, for ``z`` (m, d) and ``mu``, ``log_var`` (n, d).
 
     By matrix products, or a dimension at a time where posteriors are so narrow that the products would cancel.
@@ -44,7 +50,7 @@ def log_densities(z: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
     return log_density
 
 
-def mutual_information(mu: Tensor, log_var: Tensor, noise: Tensor) -> float:
+def mutual_information(mu: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"], noise: Float[Tensor, "n d"]) -> float:
     """``I(x; z)`` in nats, in [0, ln n], of posteriors ``mu``, ``log_var`` (n, d), one draw ``z = mu + s noise`` each;
     ``noise`` (n, d) standard normal. Hoffman & Johnson 2016, over all n instead of a batch."""
     mu, log_var, noise = mu.double(), log_var.double(), noise.double()
@@ -92,7 +98,7 @@ information = Metric(
     summary="what a draw of q(z|x) tells about its image; 0 = total collapse, ln(images) = isolated posteriors, and "
     "above 95 % of that saturated: only a lower bound",
     source="Hoffman & Johnson 2016",
-    needs=frozenset({LOG_VAR}),
+    needs=frozenset({CONTINUUM, LOG_VAR}),
     params={"images": 10000},
     references=_anchors,
     expects={"null:collapsed": (0.0, 1e-6)},

@@ -10,18 +10,22 @@ stands beside, and what they read on the images themselves.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat, nearest
 from latentbench.metrics.decoding import subsample
 from latentbench.metrics.posterior import active
 from latentbench.randomness import randn
 
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Shaped
 
-def neighbour_distances(points: Tensor, k: int) -> Tensor:
+
+def neighbour_distances(points: Shaped[Tensor, "n ..."], k: int) -> Float64[Tensor, "m k"]:
     """Distances of each distinct one of ``points`` (n, ...) to its ``k`` nearest others, (m, k) float64, ascending, all
     above 0. Raises Undefined where there are not more than ``k`` distinct points."""
     points = torch.unique(flat(points), dim=0)
@@ -38,7 +42,7 @@ def neighbour_distances(points: Tensor, k: int) -> Tensor:
     return torch.stack(columns, 1).sort(1).values
 
 
-def two_nearest(points: Tensor, discard: float) -> float:
+def two_nearest(points: Shaped[Tensor, "n ..."], discard: float) -> float:
     """TwoNN (Facco et al. 2017): with ``mu = r_2 / r_1`` of each of ``points`` (n, ...), ``-ln(1 - F(mu)) = m ln mu``; m is
     the slope through the origin fitted to the empirical F(mu_(i)) = i / n without the ``discard`` share of largest mu.
 
@@ -57,7 +61,7 @@ def two_nearest(points: Tensor, discard: float) -> float:
     return float(log_ratio @ surprise / log_ratio.square().sum())
 
 
-def likeliest_dimension(points: Tensor, k: int) -> float:
+def likeliest_dimension(points: Shaped[Tensor, "n ..."], k: int) -> float:
     """The maximum-likelihood dimension of ``points`` (n, ...) (Levina & Bickel 2005), from distances T_1 <= ... <= T_k:
 
         1 / m = (1 / n) sum_i (1 / (k - 1)) sum_{j < k} ln(T_k(i) / T_j(i)),
@@ -114,6 +118,7 @@ two_nn = Metric(
     unit="dimensions",
     summary="dimension of the surface that the posterior means lie on, from each one's two nearest neighbours",
     source="Facco et al. 2017",
+    needs=frozenset({CONTINUUM}),
     params={"points": 2000, "discard": 0.1},
     references=_two_nearest_anchors,
 )
@@ -127,6 +132,7 @@ levina_bickel = Metric(
     unit="dimensions",
     summary="dimension of the surface that the posterior means lie on, by maximum likelihood from 10 neighbours",
     source="Levina & Bickel 2005; mean of inverses: MacKay & Ghahramani 2005",
+    needs=frozenset({CONTINUUM}),
     params={"points": 2000, "k": 10},
     references=_likeliest_anchors,
 )

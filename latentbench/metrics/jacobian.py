@@ -19,17 +19,20 @@ differentiated by central differences, and the record says so.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 import torch.autograd.forward_ad as forward
 from torch import Tensor
 
-from latentbench.core import DECODER, Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, DECODER, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat
 from latentbench.geometry.principal import WIDE, Axes, leading
 from latentbench.metrics.decoded_continuity import NO_PATH, image_distance
 from latentbench.metrics.decoding import CHUNK, decoder_of, subsample
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
 
 Method = Literal["autograd", "central differences"]
 Decoder = Callable[[Tensor], Tensor]
@@ -56,7 +59,7 @@ class Spectrum(NamedTuple):
     method: Method
 
 
-def whitening(mu: Tensor) -> Tensor:
+def whitening(mu: Float[Tensor, "n d"]) -> Float64[Tensor, "d d"]:
     """A factor R (d, d), float64, of the covariance S of points (n, d): ``R R^T = S``, its columns the principal axes
     with the length of one standard deviation; directions without variance are columns of zeros."""
     points = flat(mu)
@@ -129,7 +132,7 @@ def jacobians(e: Encoding, codes: Tensor, factor: Tensor) -> Tensor:
     return columns.view(m, k, -1).transpose(1, 2)
 
 
-def singular_values(matrices: Tensor) -> Tensor:
+def singular_values(matrices: Float[Tensor, "m pixels k"]) -> Float[Tensor, "m k"]:
     """Singular values (m, k), descending, of tall ``matrices`` (m, pixels, k), through the QR factors: pixels are many,
     columns few."""
     sigma: Tensor = torch.linalg.svdvals(torch.linalg.qr(matrices, mode="r").R)
@@ -155,7 +158,7 @@ def spectrum(e: Encoding, codes: int) -> Spectrum:
     return Spectrum(torch.cat([singular_values(jacobians(e, part, factor)) for part in parts]), e.once(method_of))
 
 
-def condition(sigma: Tensor) -> Tensor:
+def condition(sigma: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     """``sigma_max / sigma_min`` (n,) of descending singular values (n, d), those up to `ZERO` times the largest left
     out: in [1, 1 / `ZERO`]; 1 = every direction in use moves the image equally far."""
     used = sigma > ZERO * sigma[:, :1]
@@ -206,7 +209,7 @@ jacobian_lipschitz = Metric(
     summary="how far an image moves for one standard deviation of the codes, in the direction where it moves most: "
     "median over test codes; the blurriest decoder has the smallest",
     source="largest singular value of J S^{1/2}, S the covariance of the codes: latentbench",
-    needs=frozenset({DECODER}),
+    needs=frozenset({CONTINUUM, DECODER}),
     params={"codes": 100},
 )
 
@@ -220,6 +223,6 @@ jacobian_condition = Metric(
     summary="how unequally the directions of the latent space move the image: largest over smallest singular value of "
     "J S^{1/2}, median over test codes; values below 1/10,000 of the largest are left out",
     source="condition number of J S^{1/2}, S the covariance of the codes: latentbench",
-    needs=frozenset({DECODER}),
+    needs=frozenset({CONTINUUM, DECODER}),
     params={"codes": 100},
 )

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -28,13 +28,20 @@ from latentbench.geometry.principal import WIDE
 from latentbench.metrics.decoding import CHUNK, subsample
 from latentbench.randomness import randn
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
+
 HELD = 2_000_000
 """Coordinates of a wide latent's draws held at once."""
 
 
 def importance_weights(
-    x: Tensor, mu: Tensor, log_var: Tensor, noise: Tensor, log_prob: Callable[[Tensor, Tensor], Tensor]
-) -> Tensor:
+    x: Float[Tensor, "n ..."],
+    mu: Float[Tensor, "n d"],
+    log_var: Float[Tensor, "n d"],
+    noise: Float[Tensor, "k n d"],
+    log_prob: Callable[[Tensor, Tensor], Tensor],
+) -> Float64[Tensor, "k n"]:
     """``log w = log p(x|z) + log p(z) - log q(z|x)`` in nats, (k, n) float64, of the draws ``z = mu + s noise``.
 
     ``x`` (n, c, h, w); ``mu``, ``log_var`` (n, d); ``noise`` (k, n, d) standard normal; ``log_prob`` maps images and
@@ -49,17 +56,17 @@ def importance_weights(
     return torch.cat(parts).view_as(log_ratio) + log_ratio
 
 
-def evidence_bound(log_weights: Tensor) -> Tensor:
+def evidence_bound(log_weights: Float[Tensor, "k n"]) -> Float[Tensor, " n"]:
     """The ELBO of each image, mean over draws, (n,) nats, from log-weights (k, n)."""
     return log_weights.mean(0)
 
 
-def importance_bound(log_weights: Tensor) -> Tensor:
+def importance_bound(log_weights: Float[Tensor, "k n"]) -> Float[Tensor, " n"]:
     """``IW_k``, log of the mean weight of each image, (n,) nats, from log-weights (k, n); rises with k to log p(x)."""
     return torch.logsumexp(log_weights, 0) - math.log(len(log_weights))
 
 
-def effective_share(log_weights: Tensor) -> float:
+def effective_share(log_weights: Float[Tensor, "k n"]) -> float:
     """``(sum w)^2 / (k sum w^2)``, mean over images, in (0, 1]: which share of the k draws counts. 1 = q is the exact
     posterior; near 1 / k a single draw carries the bound, which then lies far below log p(x). Kong 1992."""
     log_share = 2 * torch.logsumexp(log_weights, 0) - torch.logsumexp(2 * log_weights, 0)

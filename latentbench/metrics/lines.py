@@ -21,16 +21,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, Encoding, Metric, Need, Undefined, Value
+from latentbench.core import CONTINUUM, DECODER, Encoding, Metric, Need, Undefined, Value
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoded_continuity import along, decode_between, has_path, length, path_pairs
 from latentbench.metrics.nearest_line import Render, nearest_lines, wrap
 from latentbench.records import Reason
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 CLOSE = math.pi / 8
 """Ends nearer than this leave no room to tell an even turn from the error of the angles."""
@@ -54,14 +57,14 @@ class Traced(NamedTuple):
     kept: Tensor
 
 
-def smoothness(angle: Tensor) -> Tensor:
+def smoothness(angle: Float[Tensor, "p T"]) -> Float[Tensor, " p"]:
     """``max_t |dtheta_t| / |sum_t dtheta_t| - 1 / (T - 1)`` per path, (p,), for angles (p, T): 0 = an even turn,
     1 - 1/(T-1) = one switch; above that where the path turns back. Infinite where it ends where it began."""
     step = wrap(angle.diff(dim=1))
     return step.abs().amax(1) / step.sum(1).abs() - 1 / step.shape[1]
 
 
-def arc_excess(angle: Tensor) -> Tensor:
+def arc_excess(angle: Float[Tensor, "p T"]) -> Float[Tensor, " p"]:
     """``sum_t |dtheta_t| / |wrap(theta_T - theta_1)|`` per path, (p,), for angles (p, T): >= 1; 1 = the short way round
     without turning back. Infinite where it ends where it began."""
     way = wrap(angle.diff(dim=1)).abs().sum(1)
@@ -194,7 +197,7 @@ def _arcs(e: Encoding, frames: int, pairs: int) -> Mapping[str, float]:
     }
 
 
-_NEEDS: frozenset[Need] = frozenset({DECODER, LINES})
+_NEEDS: frozenset[Need] = frozenset({CONTINUUM, DECODER, LINES})
 _PATH = {"frames": 16, "pairs": 100}
 _SOURCE = "Berthelot et al. 2018"
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,6 +36,9 @@ from latentbench.core import DECODER, TRAIN, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import blocks, count_inside, flat, nearest
 from latentbench.metrics.decoding import subsample
 from latentbench.metrics.samplers import SAMPLE_COUNT, alike, prior_samples
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int, Shaped
 
 FEWEST = 10.0
 """Effective number of images nearest to the samples below which memorisation says nothing of samples that are no
@@ -69,7 +72,7 @@ def even_odds(share: float, seen: int, held_out: int) -> float:
     return copied / (copied + new)
 
 
-def copied_share(to_seen: Tensor, to_held_out: Tensor, seen: int, held_out: int) -> float:
+def copied_share(to_seen: Float[Tensor, " m"], to_held_out: Float[Tensor, " m"], seen: int, held_out: int) -> float:
     """``P[nearest neighbour among the seen closer than in an equal-size held-out set]``, in [0, 1]: .5 under no copying,
     1 for copies, from each sample's distance to its nearest of ``seen`` and of ``held_out`` images, (m,) each. Ties count
     as samples do that copy nothing; `nearer_share` looks at how many images tie."""
@@ -78,7 +81,7 @@ def copied_share(to_seen: Tensor, to_held_out: Tensor, seen: int, held_out: int)
     return even_odds(float(share.mean()), seen, held_out)
 
 
-def mann_whitney_z(held_out: Tensor, generated: Tensor) -> float:
+def mann_whitney_z(held_out: Float[Tensor, " n"], generated: Float[Tensor, " m"]) -> float:
     """``(U - n m / 2) / sqrt(n m (n + m + 1) / 12)`` with U the number of pairs in which the generated value is the
     larger one, ties counted half, for values (n,) and (m,): a standard normal where both have one distribution.
 
@@ -92,7 +95,7 @@ def mann_whitney_z(held_out: Tensor, generated: Tensor) -> float:
     return (u - n * m / 2) / math.sqrt(n * m * (n + m + 1) / 12)
 
 
-def effective_images(index: Tensor) -> float:
+def effective_images(index: Int[Tensor, " m"]) -> float:
     """``1 / sum_j w_j^2``, w_j the share of samples whose nearest image is j, for indices (m,): between 1 and m. If the
     images were dealt out to the two sets by chance, the share of samples nearest to a seen image would have the
     variance p0 (1 - p0) / this."""
@@ -100,7 +103,7 @@ def effective_images(index: Tensor) -> float:
     return 1.0 / float(weight.square().sum())
 
 
-def closest(images: Tensor, others: Tensor, k: int = 1) -> NearestImages:
+def closest(images: Shaped[Tensor, "m ..."], others: Shaped[Tensor, "n ..."], k: int = 1) -> NearestImages:
     """The ``k`` nearest of ``others`` (n, c, h, w), n >= k, to each of ``images`` (m, c, h, w). A few candidates are found
     by products in float32 and measured exactly: a copy is at distance 0. Where products as rough as that cannot tell
     whether the nearest are among the candidates, all pairs are settled in float64."""

@@ -15,12 +15,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from latentbench.geometry.neighbours import flat
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
 
 Render = Callable[[Tensor], Tensor]
 
@@ -44,14 +47,14 @@ class NearestLines(NamedTuple):
     distance: Tensor
 
 
-def unit_rows(images: Tensor) -> Tensor:
+def unit_rows(images: Float[Tensor, "m ..."]) -> Float64[Tensor, "m d"]:
     """Images (m, ...) in [0, 1] as vectors (m, d) of length 1 in the range [-1, 1], float64; grey ones become 0."""
     v = 2 * flat(images) - 1
     out: Tensor = v / torch.linalg.vector_norm(v, dim=1, keepdim=True).clamp_min(1e-12)
     return out
 
 
-def wrap(angle: Tensor) -> Tensor:
+def wrap(angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """Angles to (-pi, pi], the short way round."""
     return math.pi - torch.remainder(math.pi - angle, 2 * math.pi)
 
@@ -64,7 +67,7 @@ def _bank(render: Render) -> Tensor:
     return torch.cat([unit_rows(render(part)).float() for part in angles.split(1024)])
 
 
-def nearest_lines(images: Tensor, render: Render) -> NearestLines:
+def nearest_lines(images: Float[Tensor, "m ..."], render: Render) -> NearestLines:
     """The nearest true line of images (m, c, h, w) in [0, 1]; ``render`` draws lines of angles (m, 1).
 
     The best of the bank, coarse to fine, then the vertex of the parabola through the three distances around it: on a

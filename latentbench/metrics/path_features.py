@@ -11,11 +11,12 @@ distance of the ends in features (the mean of a square is no smaller than the sq
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.decoded_continuity import (
     chord_of,
@@ -31,11 +32,14 @@ from latentbench.metrics.decoded_continuity import (
 )
 from latentbench.metrics.decoding import CHUNK, JUDGED, decode, features
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64, Int
+
 LEAST = 0.5
 """A ratio whose exact value is at least 1 and that reads below this has missed the path's jumps."""
 
 
-def consistency(labels: Tensor) -> Tensor:
+def consistency(labels: Int[Tensor, "p T"]) -> Float64[Tensor, " p"]:
     """Share of interior frames with the label of either end, (p,) float64, for ``labels`` (p, T), T >= 3: in [0, 1];
     1 = no third class appears on the way."""
     inside = labels[:, 1:-1]
@@ -56,7 +60,7 @@ def _fade_consistency(e: Encoding, frames: int, pairs: int) -> Mapping[str, floa
     return {"ceiling:cross-fade": float(consistency(label).mean())}
 
 
-def times(count: int, pairs: int, eps: float, generator: torch.Generator) -> Tensor:
+def times(count: int, pairs: int, eps: float, generator: torch.Generator) -> Float64[Tensor, "pairs count"]:
     """Starts of small steps, (pairs, count) float64 in [0, 1 - eps]: one uniform draw in each of ``count`` equal parts
     of the path, so that a mean over them has less variance than one over independent draws."""
     draw = torch.rand(pairs, count, generator=generator, dtype=torch.float64, device=generator.device)
@@ -64,7 +68,7 @@ def times(count: int, pairs: int, eps: float, generator: torch.Generator) -> Ten
     return (1 - eps) * (part + draw) / count
 
 
-def squared_speed(start: Tensor, stop: Tensor, eps: float) -> Tensor:
+def squared_speed(start: Float[Tensor, "m f"], stop: Float[Tensor, "m f"], eps: float) -> Float[Tensor, " m"]:
     """``|b - a|^2 / eps^2`` of features ``start`` a and ``stop`` b (m, f), eps apart on their paths: (m,)."""
     return (length(flat(stop) - flat(start)) / eps).square()
 
@@ -129,7 +133,7 @@ path_consistency = Metric(
     summary="share of frames on the path, ends left out, that the judge puts in the class of one of its two ends; 16 "
     "frames; 1 = no third class on the way",
     source="latentbench",
-    needs=JUDGED,
+    needs=JUDGED | {CONTINUUM},
     params={"frames": 16, "pairs": 100},
     references=_fade_consistency,
 )
@@ -144,7 +148,7 @@ path_length_per_feature = Metric(
     summary="perceptual path length: mean squared speed of the decoded path in the judge's features over the squared "
     "distance of its ends; 1 = straight and even, estimated with steps of a thousandth of the path",
     source="Karras et al. 2019, on judge features and divided by the squared distance of the ends",
-    needs=JUDGED,
+    needs=JUDGED | {CONTINUUM},
     params={"pairs": 100, "times_per_path": 8, "eps": 1e-3},
     references=_fade_length,
 )

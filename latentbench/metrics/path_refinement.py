@@ -6,10 +6,12 @@ Symbols and paths are those of `latentbench.metrics.decoded_continuity`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, Encoding, Metric, Phrase, Value
+from latentbench.core import CONTINUUM, DECODER, Encoding, Metric, Phrase, Value
 from latentbench.metrics.decoded_continuity import (
     along,
     always,
@@ -21,8 +23,11 @@ from latentbench.metrics.decoded_continuity import (
 )
 from latentbench.metrics.decoding import CHUNK, decode
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
-def refinement(fine: Tensor) -> Tensor:
+
+def refinement(fine: Float[Tensor, "p T ..."]) -> Float[Tensor, " p"]:
     """``max_s d'_s / max_t d_t`` per path, (p,): the largest step of a path of 2T - 1 frames over the largest of its T
     frames of even index, for frames ``fine`` (p, 2T - 1, ...). >= 1/2, by the triangle inequality; lower is better: 1/2 =
     the step halves with the interval, 1 = a jump no finer sampling resolves. NaN where all T frames are one."""
@@ -62,7 +67,7 @@ path_refinement = Metric(
     summary="largest step of the decoded path with twice as many frames over that with 16, median over pairs; 1/2 = a "
     "continuous path, 1 = one that snaps",
     source="latentbench",
-    needs=frozenset({DECODER}),
+    needs=frozenset({CONTINUUM, DECODER}),
     params={"frames": 16, "pairs": 100},
     references=always(0.5),
     phrase=Phrase(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -21,6 +22,9 @@ from latentbench.geometry.neighbours import blocks
 from latentbench.metrics.decoding import subsample
 from latentbench.randomness import randn
 
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Float64
+
 ACTIVE = 0.01
 """Share of a dimension's variance that its means must carry for it to count as active (Burda et al. 2016)."""
 SMALLEST = -600.0
@@ -29,7 +33,9 @@ HELD = 128
 """How much smaller than a block of distances one of overlaps is: it stays in a cache while the dimensions pass."""
 
 
-def moments(mu: Tensor, log_var: Tensor | None) -> tuple[Tensor, Tensor]:
+def moments(
+    mu: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"] | None
+) -> tuple[Float64[Tensor, " d"], Float64[Tensor, " d"]]:
     """Per dimension: the variance of the means, ``Var(mu_d)``, and the mean noise variance, ``E s_d^2`` (0 for a
     Dirac); each (d,) float64."""
     mu = mu.double()
@@ -38,7 +44,9 @@ def moments(mu: Tensor, log_var: Tensor | None) -> tuple[Tensor, Tensor]:
     return spread, noise
 
 
-def active(mu: Tensor, log_var: Tensor | None, threshold: float = ACTIVE) -> Tensor:
+def active(
+    mu: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"] | None, threshold: float = ACTIVE
+) -> Bool[Tensor, " d"]:
     """Which dimensions carry information: (d,) bool, for ``mu`` (n, d) and ``log_var`` (n, d) or None.
 
     ``Var(mu_d) / (Var(mu_d) + E s_d^2) > threshold``, which no rescaling of the latent changes. A Dirac has no noise
@@ -49,34 +57,34 @@ def active(mu: Tensor, log_var: Tensor | None, threshold: float = ACTIVE) -> Ten
     return spread > threshold * whole
 
 
-def punctuality(mu: Tensor, log_var: Tensor | None) -> float:
+def punctuality(mu: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"] | None) -> float:
     """Median over active dimensions of ``E[s_d] / sd(mu_d)``, the mean of the middle two where they are even in number:
     0 = points (any autoencoder), about 1 = posteriors as wide as the cloud of their means. Not the mean: one dimension
     that is barely active, sd(mu) next to nothing, would be all of it. Raises Undefined where no dimension is active."""
     return float(relative_widths(mu, log_var).quantile(0.5))
 
 
-def relative_widths(mu: Tensor, log_var: Tensor | None) -> Tensor:
+def relative_widths(mu: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"] | None) -> Float64[Tensor, " active"]:
     """``E[s_d] / sd(mu_d)`` of each active dimension, (active,) float64. Raises Undefined where none is."""
     on = _some_active(mu, log_var)
     return (widths(mu, log_var) / mu.double().std(0, correction=0))[on]
 
 
-def widths(mu: Tensor, log_var: Tensor | None) -> Tensor:
+def widths(mu: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"] | None) -> Float64[Tensor, " d"]:
     """``E[s_d]`` per dimension, (d,) float64; 0 for a Dirac."""
     if log_var is None:
         return torch.zeros(mu.shape[1], dtype=torch.float64, device=mu.device)
     return (0.5 * log_var.double()).exp().mean(0)
 
 
-def variance_sum(mu: Tensor, log_var: Tensor | None) -> Tensor:
+def variance_sum(mu: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"] | None) -> Float64[Tensor, " d"]:
     """``E[s_d^2] + Var(mu_d)`` per dimension, (d,) float64: the variance of the aggregate posterior, 1 where it
     matches N(0, I), as it does at an optimum of the linear VAE (Lucas et al. 2019)."""
     spread, noise = moments(mu, log_var)
     return spread + noise
 
 
-def bhattacharyya_overlap(mu: Tensor, log_var: Tensor | None) -> float:
+def bhattacharyya_overlap(mu: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"] | None) -> float:
     """Mean over posteriors of their largest Bhattacharyya coefficient with another one, in [0, 1]: 0 = isolated,
     1 = all the same.
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -23,28 +23,31 @@ from latentbench.geometry.neighbours import nearest
 from latentbench.metrics.decoding import JUDGED, judge_of, subsample, verdicts
 from latentbench.metrics.samplers import FITTED, SAMPLE_COUNT, anchor_images, judged_samples, prior_samples
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64, Int
+
 KNOWN = 5000
 """Training images among which the nearest one is sought."""
 FAR = 0.999
 """Quantile of real images' distances beyond which a sample is far from all of them."""
 
 
-def label_shares(labels: Tensor, classes: int) -> Tensor:
+def label_shares(labels: Int[Tensor, " m"], classes: int) -> Float64[Tensor, " classes"]:
     """Share of each class among ``labels`` (m,), (classes,) float64."""
     return torch.bincount(labels, minlength=classes).double() / len(labels)
 
 
-def normalised_entropy(shares: Tensor) -> float:
+def normalised_entropy(shares: Float[Tensor, " C"]) -> float:
     """``-sum_c p_c ln p_c / ln C`` for ``shares`` (C,), C >= 2: 0 = one class only, 1 = all classes alike."""
     return float(torch.special.entr(shares).sum() / math.log(len(shares)))
 
 
-def total_variation(p: Tensor, q: Tensor) -> float:
+def total_variation(p: Float[Tensor, " C"], q: Float[Tensor, " C"]) -> float:
     """``sum_c |p_c - q_c| / 2`` of two distributions (C,): 0 = the same, 1 = nothing in common."""
     return float((p.double() - q.double()).abs().sum() / 2)
 
 
-def class_ratios(verdict: Verdict, expected: Tensor) -> Tensor:
+def class_ratios(verdict: Verdict, expected: Float[Tensor, " C"]) -> Float64[Tensor, " C"]:
     """Of each class, the share of ``verdict``'s images (m,) that are valid and judged to be of it, over the share
     ``expected`` (C,): (C,) float64, >= 0; NaN for a class that nothing is expected of.
 

@@ -8,7 +8,7 @@ set. Precision asks whether samples are plausible, recall and coverage whether t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 
@@ -16,6 +16,9 @@ from latentbench.core import Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import count_inside, nearest
 from latentbench.metrics.decoding import JUDGED
 from latentbench.metrics.samplers import SAMPLE_COUNT, alike, real_features, sample_features, train_features
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class Prdc(NamedTuple):
@@ -27,7 +30,7 @@ class Prdc(NamedTuple):
     coverage: float
 
 
-def prdc(real: Tensor, fake: Tensor, k: int) -> Prdc:
+def prdc(real: Float[Tensor, "n f"], fake: Float[Tensor, "m f"], k: int) -> Prdc:
     """Precision, recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020) of ``fake`` (m, f)
     against ``real`` (n, f).
 

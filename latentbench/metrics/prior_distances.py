@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,6 +38,9 @@ from latentbench.metrics.samplers import (
     train_features,
 )
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 
 class Moments(NamedTuple):
     """``mean`` (f,) and ``covariance`` (f, f), float64."""
@@ -46,7 +49,7 @@ class Moments(NamedTuple):
     covariance: Tensor
 
 
-def moments(points: Tensor) -> Moments:
+def moments(points: Float[Tensor, "n f"]) -> Moments:
     """Mean and covariance (over n - 1) of ``points`` (n, f), in float64. Raises Undefined for n < 2."""
     if len(points) < 2:
         raise Undefined("a covariance needs two points, there is {n}", "undefined.covariance_points", n=len(points))

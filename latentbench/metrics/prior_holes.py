@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,6 +35,9 @@ from latentbench.metrics.decoding import subsample
 from latentbench.metrics.hole_directions import Gap, widest_gap
 from latentbench.metrics.samplers import draw, fitted, null_repeats, prior_codes, standard_normal, train_codes
 from latentbench.randomness import randn, seeded
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 PARTS = ("outside", "sparse", "dimension")
 LAST_DIGITS = 1e-6
@@ -79,7 +82,9 @@ class Holes(NamedTuple):
         return nearest(points, self.codes, k).distance[:, -1] / max(self.radius, 1e-300)
 
 
-def hole_share(points: Tensor, codes: Tensor, held_out: Tensor, k: int, quantile: float) -> float:
+def hole_share(
+    points: Float[Tensor, "m d"], codes: Float[Tensor, "n d"], held_out: Float[Tensor, "h d"], k: int, quantile: float
+) -> float:
     """Share of ``points`` (m, d) farther from ``codes`` (n, d) than held-out codes are:
     ``P[d_k(z, C) > quantile of d_k(h, C) over h in H]``, d_k the distance to the k-th nearest code.
 
@@ -89,7 +94,7 @@ def hole_share(points: Tensor, codes: Tensor, held_out: Tensor, k: int, quantile
     return share_beyond(points, codes, k, support_radius(codes, held_out, k, quantile))
 
 
-def support_radius(codes: Tensor, held_out: Tensor, k: int, quantile: float) -> float:
+def support_radius(codes: Float[Tensor, "n d"], held_out: Float[Tensor, "h d"], k: int, quantile: float) -> float:
     """The ``quantile`` over ``held_out`` (h, d) of the distance to the ``k``-th nearest of ``codes`` (n, d): how far
     from the codes a point may lie and still be one of their kind. Raises Undefined for fewer than ``k`` codes."""
     if len(codes) < k:
@@ -99,7 +104,7 @@ def support_radius(codes: Tensor, held_out: Tensor, k: int, quantile: float) -> 
     return float(torch.quantile(nearest(held_out, codes, k).distance[:, -1], quantile))
 
 
-def share_beyond(points: Tensor, codes: Tensor, k: int, radius: float) -> float:
+def share_beyond(points: Float[Tensor, "m d"], codes: Float[Tensor, "n d"], k: int, radius: float) -> float:
     """Share of ``points`` (m, d) whose ``k``-th nearest of ``codes`` (n, d) is farther than ``radius``."""
     return float((nearest(points, codes, k).distance[:, -1] > radius).double().mean())
 

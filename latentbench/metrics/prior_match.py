@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -25,8 +26,11 @@ from latentbench.metrics.posterior import active
 from latentbench.metrics.samplers import null_repeats
 from latentbench.randomness import randn
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
 
-def mmd2_to_normal(z: Tensor, h2: float) -> float:
+
+def mmd2_to_normal(z: Float[Tensor, "n d"], h2: float) -> float:
     """Unbiased MMD^2 between q(z), known by ``z`` (n, d), and N(0, I), kernel ``exp(-|x - y|^2 / (2 h^2))``:
 
         mean_{i != j} k(z_i, z_j) - 2 mean_i k_p(z_i) + k_pp
@@ -44,7 +48,7 @@ def mmd2_to_normal(z: Tensor, h2: float) -> float:
     return within(z, gaussian(h2)) - 2 * float(cross) + own
 
 
-def normal_quantile_means(n: int) -> Tensor:
+def normal_quantile_means(n: int) -> Float64[Tensor, " n"]:
     """Integrals (n,) of the standard normal quantile function over ((i - 1) / n, i / n), float64: n times each is the
     mean of a normal within that bin."""
     cut = torch.special.ndtri(torch.linspace(0, 1, n + 1, dtype=torch.float64))
@@ -53,7 +57,7 @@ def normal_quantile_means(n: int) -> Tensor:
     return mass
 
 
-def w2_to_normal(x: Tensor) -> Tensor:
+def w2_to_normal(x: Float[Tensor, "n l"]) -> Float64[Tensor, " l"]:
     """Squared 2-Wasserstein distance of each column of ``x`` (n, l) to N(0, 1), (l,) float64, >= 0.
 
     ``int_0^1 (F^-1(u) - Phi^-1(u))^2 du`` with the empirical quantile function, a step a point, and the normal one
@@ -65,7 +69,7 @@ def w2_to_normal(x: Tensor) -> Tensor:
     return (x.square().mean(0) - 2 * mass @ x + 1).clamp(min=0)
 
 
-def directions(d: int, most: int, generator: torch.Generator) -> Tensor:
+def directions(d: int, most: int, generator: torch.Generator) -> Float[Tensor, "d l"]:
     """Random unit vectors (d, l) in whole orthonormal bases, l the first multiple of ``d`` not below ``most``. Every
     direction is uniform on the sphere, and a basis shares out means and variances without error. Of a wide latent ``most``
     vectors of one basis."""
@@ -74,7 +78,7 @@ def directions(d: int, most: int, generator: torch.Generator) -> Tensor:
     return torch.cat([torch.linalg.qr(b).Q for b in bases], 1)
 
 
-def sliced_w2(z: Tensor, along: Tensor) -> float:
+def sliced_w2(z: Float[Tensor, "n d"], along: Float[Tensor, "d l"]) -> float:
     """Squared sliced 2-Wasserstein distance of q(z), known by ``z`` (n, d), to N(0, I): the mean of `w2_to_normal` over
     the projections on ``along`` (d, l). Squared latent units, >= 0, 0 = the same. ``|m|^2 / d + (1 - s)^2`` for
     N(m, s^2 I). Bonneel et al. 2015. Raises Undefined without codes."""
@@ -86,7 +90,7 @@ def sliced_w2(z: Tensor, along: Tensor) -> float:
 # --- what the metrics share ---
 
 
-def codes(e: Encoding, most: int) -> Tensor:
+def codes(e: Encoding, most: int) -> Float[Tensor, "n d"]:
     """At most ``most`` draws z_i (n, d). Raises Undefined for a collapsed posterior."""
     if not active(e.mu, e.log_var).any():
         raise Undefined(

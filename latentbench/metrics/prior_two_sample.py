@@ -16,7 +16,7 @@ error on the training half alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +26,9 @@ from latentbench.geometry.neighbours import flat
 from latentbench.metrics.prior_match import codes as drawn_codes
 from latentbench.metrics.prior_match import normal_null
 from latentbench.randomness import randn
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 RIDGES = tuple(10.0**p for p in range(-3, 4))
 
@@ -39,13 +42,13 @@ class TwoSample(NamedTuple):
     tested: int
 
 
-def kernel(x: Tensor, y: Tensor) -> Tensor:
+def kernel(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
     """``1 + 1 / (1 + s / 2) + 1 / (1 + 8 s)``, s = |x - y|^2 / d, of points (n, d) and (m, d): (n, m)."""
     s = torch.cdist(x, y).square() / x.shape[1]
     return 1 + 1 / (1 + s / 2) + 1 / (1 + 8 * s)
 
 
-def ridge_scores(x: Tensor, y: Tensor, new: Tensor) -> Tensor:
+def ridge_scores(x: Float[Tensor, "n d"], y: Float[Tensor, " n"], new: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
     """Kernel ridge regression of ``y`` (n,) on points ``x`` (n, d), evaluated at ``new`` (m, d): (m,). The ridge is
     the one of `RIDGES` with the smallest squared leave-one-out error, which one eigendecomposition gives for all."""
     value, vector = torch.linalg.eigh(kernel(x, x))
@@ -60,7 +63,7 @@ def ridge_scores(x: Tensor, y: Tensor, new: Tensor) -> Tensor:
     return kernel(new, x) @ min((weights(r) for r in RIDGES), key=lambda fit: fit[0])[1]
 
 
-def area_under_roc(positive: Tensor, negative: Tensor) -> float:
+def area_under_roc(positive: Float[Tensor, " n"], negative: Float[Tensor, " m"]) -> float:
     """``P[positive > negative] + P[equal] / 2`` over all pairs of scores (n,) and (m,): in [0, 1], .5 = no difference."""
     ordered = negative.sort().values
     below = torch.searchsorted(ordered, positive)
@@ -68,7 +71,7 @@ def area_under_roc(positive: Tensor, negative: Tensor) -> float:
     return float((below + upto).double().mean() / 2 / len(ordered))
 
 
-def two_sample(a: Tensor, b: Tensor) -> TwoSample:
+def two_sample(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> TwoSample:
     """The classifier two-sample test (Lopez-Paz & Oquab 2017) of ``a`` (n, d) against ``b`` (n, d), both in random
     order: trained on one half of each, tested on the other, both ways; accuracies and areas averaged.
 

@@ -12,6 +12,7 @@ little, and one it never saw (written beside the codes of an autoencoder, say) c
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,15 +20,18 @@ from torch import Tensor
 from latentbench.core import BOUNDS, DECODER, TRAIN, Encoding, Metric, Phrase, Undefined
 from latentbench.metrics.decoding import CHUNK, decode
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
-def mean_squared_error(x: Tensor, x_hat: Tensor) -> float:
+
+def mean_squared_error(x: Float[Tensor, "n ..."], x_hat: Float[Tensor, "*_"]) -> float:
     """Mean over images and pixels of ``(x - x_hat)^2``, for ``x``, ``x_hat`` (n, c, h, w) (or one image that
     broadcasts). >= 0, lower is better; squared intensity. Summed in float64, a chunk in memory at a time."""
     parts = zip(torch.split(x, CHUNK), torch.split(x_hat.expand_as(x), CHUNK), strict=True)
     return sum(float((a.double() - b.double()).square().sum()) for a, b in parts) / x.numel()
 
 
-def explained_share(x: Tensor, x_hat: Tensor, mean_image: Tensor) -> float:
+def explained_share(x: Float[Tensor, "n ..."], x_hat: Float[Tensor, "n ..."], mean_image: Float[Tensor, "*_"]) -> float:
     """``R^2 = 1 - MSE(x, x_hat) / MSE(x, mean_image)``: at most 1; 0 is no better than ``mean_image`` (c, h, w).
 
     Raises Undefined where every image equals the mean image.
@@ -38,7 +42,7 @@ def explained_share(x: Tensor, x_hat: Tensor, mean_image: Tensor) -> float:
     return 1.0 - mean_squared_error(x, x_hat) / total
 
 
-def reconstructions(e: Encoding) -> Tensor:
+def reconstructions(e: Encoding) -> Float[Tensor, "n ..."]:
     """Decoded posterior means (n, c, h, w): the encoding's own, or made here where it holds none."""
     return e.x_hat if e.x_hat is not None else decode(e, e.mu, e.labels)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,10 +25,13 @@ from latentbench.geometry.neighbours import blocks, flat, nearest, ranks
 from latentbench.metrics.decoding import subsample
 from latentbench.records import Reason
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64, Int, Shaped
+
 ONE_CLASS = Reason.of("undefined.one_class", "a probe needs two classes among the training labels, there is 1")
 
 
-def trustworthiness(original: Tensor, reduced: Tensor, k: int) -> float:
+def trustworthiness(original: Shaped[Tensor, "n ..."], reduced: Shaped[Tensor, "n ..."], k: int) -> float:
     """Share, weighted by rank, of the ``k`` nearest neighbours in ``reduced`` (n, ...) that are neighbours in
     ``original`` (n, ...) too:
 
@@ -48,7 +52,10 @@ def trustworthiness(original: Tensor, reduced: Tensor, k: int) -> float:
 
 
 def probe_accuracy(
-    train: NDArray[np.float64], train_labels: NDArray[np.int64], test: NDArray[np.float64], labels: NDArray[np.int64]
+    train: Float64[NDArray[np.float64], "n d"],
+    train_labels: Int[NDArray[np.int64], " n"],
+    test: Float64[NDArray[np.float64], "m d"],
+    labels: Int[NDArray[np.int64], " m"],
 ) -> float:
     """Share of ``test`` (m, d) whose ``labels`` (m,) a logistic regression fitted to ``train`` (n, d) gets right; in
     [0, 1]. Coordinates are standardised by the training ones, so a rescaled latent changes nothing.
@@ -67,7 +74,13 @@ def probe_accuracy(
     return float(probe.score((test - mean) / sd, labels))
 
 
-def neighbour_vote(train: Tensor, train_labels: Tensor, test: Tensor, labels: Tensor, k: int) -> float:
+def neighbour_vote(
+    train: Float[Tensor, "n d"],
+    train_labels: Int[Tensor, " n"],
+    test: Float[Tensor, "m d"],
+    labels: Int[Tensor, " m"],
+    k: int,
+) -> float:
     """Share of ``test`` (m, d) whose ``labels`` (m,) the majority of their ``k`` nearest in ``train`` (n, d) has; in
     [0, 1]. A tied vote goes to the smallest label, as in sklearn.neighbors.KNeighborsClassifier. Raises Undefined for
     fewer than ``k`` training points, or all of one class. Cover & Hart 1967."""
@@ -81,7 +94,7 @@ def neighbour_vote(train: Tensor, train_labels: Tensor, test: Tensor, labels: Te
     return float((voters.mode(1).values == labels).double().mean())
 
 
-def silhouette_width(points: Tensor, labels: Tensor) -> float:
+def silhouette_width(points: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> float:
     """Mean over ``points`` (n, d) of ``(b - a) / max(a, b)``: a the mean distance to the others of its class, b the
     smallest mean distance to another class; ``labels`` (n,) int64.
 

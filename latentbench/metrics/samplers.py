@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from latentbench.geometry.neighbours import flat
 from latentbench.geometry.principal import WIDE
 from latentbench.metrics.decoding import decode, features, subsample, verdicts
 from latentbench.randomness import randn
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
 
 SAMPLE_COUNT = 2000
 """Samples that the metrics draw: one number, so that they share them."""
@@ -57,7 +60,7 @@ def standard_normal(d: int) -> Mixture:
     return Mixture(one, torch.zeros(1, d, dtype=torch.float64), torch.ones(1, d, dtype=torch.float64))
 
 
-def fit_gaussian(codes: Tensor) -> Mixture:
+def fit_gaussian(codes: Float[Tensor, "n ..."]) -> Mixture:
     """The Gaussian with the mean and the full covariance of ``codes`` (n, d), as a mixture of one. Directions without
     variance stay without. Of a wide latent the codes are their own root, ``(codes - mean)^T / sqrt(n)`` (d, n): exact, and
     no decomposition, of any rank."""
@@ -72,7 +75,7 @@ def fit_gaussian(codes: Tensor) -> Mixture:
     return Mixture(torch.ones(1, dtype=torch.float64), mean[None], root[None])
 
 
-def fit_mixture(codes: Tensor, components: int, generator: torch.Generator) -> Mixture:
+def fit_mixture(codes: Float[Tensor, "n d"], components: int, generator: torch.Generator) -> Mixture:
     """A mixture of ``components`` full-covariance Gaussians fitted to ``codes`` (n, d) by EM (scikit-learn's
     GaussianMixture), on standardised coordinates so that its ridge of 1e-6 is relative: `STARTS` short runs from k-means
     starts, of which that with the best likelihood is run on (Biernacki, Celeux & Govaert 2003). The components stand in the
@@ -105,7 +108,7 @@ def fit_mixture(codes: Tensor, components: int, generator: torch.Generator) -> M
     return Mixture(torch.from_numpy(np.asarray(model.weights_)[order]), mean + sd * means, root)
 
 
-def draw(mixture: Mixture, noise: Tensor, generator: torch.Generator) -> Tensor:
+def draw(mixture: Mixture, noise: Float64[Tensor, "m sources"], generator: torch.Generator) -> Float64[Tensor, "m d"]:
     """Samples (m, d) of a mixture from standard normal ``noise`` (m, `Mixture.sources`) float64; ``generator`` picks
     components."""
     diagonal = mixture.root.dim() == 2
@@ -117,7 +120,7 @@ def draw(mixture: Mixture, noise: Tensor, generator: torch.Generator) -> Tensor:
     return mixture.mean[chosen] + torch.einsum("mij,mj->mi", mixture.root[chosen], noise)
 
 
-def train_codes(e: Encoding, most: int) -> Tensor:
+def train_codes(e: Encoding, most: int) -> Float[Tensor, "n d"]:
     """At most ``most`` training codes (n, d): one draw of q(z|x) per image, the mean for a Dirac."""
     if e.train is None:
         raise Undefined(e.lack(TRAIN))
@@ -135,14 +138,14 @@ def fitted(e: Encoding, sampler: str) -> Mixture:
     raise ValueError(f"sampler: '{sampler}' is not one of {', '.join(SAMPLERS)}")
 
 
-def prior_codes(e: Encoding, sampler: str, count: int) -> Tensor:
+def prior_codes(e: Encoding, sampler: str, count: int) -> Float[Tensor, "count d"]:
     """``count`` latent points (count, d) drawn by ``sampler``, from the same noise for every sampler and model."""
     mixture = e.once(fitted, sampler=sampler)
     noise = randn((count, mixture.sources), e.generator("prior"), mixture.mean)
     return draw(mixture, noise, e.generator("mixture component")).to(e.mu)
 
 
-def prior_samples(e: Encoding, sampler: str, count: int) -> Tensor:
+def prior_samples(e: Encoding, sampler: str, count: int) -> Float[Tensor, "count ..."]:
     """Raw decoded images (count, c, h, w) of `prior_codes`; of a conditional model under labels drawn from the training
     labels, or from those of the split where there are no others."""
     known = e.labels if e.train is None or e.train.labels is None else e.train.labels
@@ -157,12 +160,12 @@ def judged_samples(e: Encoding, sampler: str, count: int) -> Verdict:
     return verdicts(e, e.once(prior_samples, sampler=sampler, count=count))
 
 
-def real_features(e: Encoding, count: int) -> Tensor:
+def real_features(e: Encoding, count: int) -> Float[Tensor, "n f"]:
     """The judge's features (n, f) of at most ``count`` real images of the split."""
     return features(e, subsample(e.x, count, e.generator("real features")))
 
 
-def train_features(e: Encoding, count: int) -> Tensor:
+def train_features(e: Encoding, count: int) -> Float[Tensor, "n f"]:
     """The judge's features (n, f) of as many real training images as `real_features` has of the split's, or of all
     there are. The judge was trained on them."""
     if e.train is None:
@@ -171,12 +174,12 @@ def train_features(e: Encoding, count: int) -> Tensor:
     return features(e, subsample(e.train.x, most, e.generator("real against real")))
 
 
-def sample_features(e: Encoding, sampler: str, count: int) -> Tensor:
+def sample_features(e: Encoding, sampler: str, count: int) -> Float[Tensor, "count f"]:
     """The judge's features (count, f) of `prior_samples`."""
     return features(e, e.once(prior_samples, sampler=sampler, count=count))
 
 
-def alike(real: Tensor, fake: Tensor) -> bool:
+def alike(real: Float[Tensor, "n f"], fake: Float[Tensor, "m f"]) -> bool:
     """Whether ``fake`` (m, f) is one image over and over: its features vary by less than `ALIKE` of the variance of
     ``real`` (n, f)."""
     spread = [float(flat(f).var(0, correction=0).sum()) for f in (real, fake)]

@@ -28,6 +28,7 @@ dimensions, 1 in many.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -38,6 +39,9 @@ from latentbench.metrics.decoding import subsample
 from latentbench.metrics.memorisation import closest_seen
 from latentbench.metrics.samplers import SAMPLE_COUNT, prior_samples
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Shaped
+
 SHARE = 1 / 3
 """The radius of equal images, as a share of the median distance of a real image to its nearest other one."""
 TIE = 1e-6
@@ -45,7 +49,7 @@ TIE = 1e-6
 ratio of `SHARE`, and no pair may hang on the last digit of a root."""
 
 
-def distinct_share(images: Tensor, radius: float) -> float:
+def distinct_share(images: Shaped[Tensor, "n ..."], radius: float) -> float:
     """``sum_i 1 / b_i / n`` with b_i the number of ``images`` (n, ...) within ``radius`` of image i, itself included: the
     expected share of images, taken in a random order, with none before them as near. In [1/n, 1], higher = more
     variety; 1 = no two within the radius, 1/n = all are one. Caro 1979, Wei 1981."""
@@ -53,7 +57,7 @@ def distinct_share(images: Tensor, radius: float) -> float:
     return float(around.clamp(min=1).double().reciprocal().mean())  # at radius 0 not even itself
 
 
-def real_images(e: Encoding, count: int) -> Tensor:
+def real_images(e: Encoding, count: int) -> Float[Tensor, "n ..."]:
     """At most ``count`` real images (n, c, h, w), held-out ones first and training images where these are too few."""
     held_out = subsample(e.x, count, e.generator("real images, held out"))
     if e.train is None or e.train.x is e.x or len(held_out) == count:
@@ -76,7 +80,7 @@ def same_radius(e: Encoding, count: int) -> float:
     return SHARE * median * (1 - TIE)
 
 
-def draws(e: Encoding, count: int) -> Tensor:
+def draws(e: Encoding, count: int) -> Float[Tensor, "count ..."]:
     """``count`` decoded draws of N(0, I) (count, c, h, w), clamped to [0, 1]; of those that other measures share, the
     first."""
     return e.space.clip(e.once(prior_samples, sampler="normal", count=max(SAMPLE_COUNT, count))[:count])

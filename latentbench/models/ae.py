@@ -7,27 +7,25 @@ to come out. Linear (``depth`` 0) it finds the space of the first d principal co
 
 from __future__ import annotations
 
-import math
-
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from latentbench.core import Loss, ModelEntry, Posterior
-from latentbench.models.nets import Shape, Trunk
+from latentbench.core import Loss, ModelEntry
+from latentbench.models import fields
+from latentbench.models.deterministic import Deterministic
+from latentbench.models.nets import Shape
 from latentbench.randomness import randn
 from latentbench.spaces.space import Net, Space
 
 
-class Autoencoder(nn.Module):
-    """A deterministic autoencoder; its posterior is a Dirac at f(x).
+class Autoencoder(Deterministic):
+    """A deterministic autoencoder; its posterior is a Dirac at f(x). ValueError for a field outside its range.
 
-    Loss: sum over pixels of (g(f(x)) - x)^2, mean over images. ``noise`` >= 0: standard deviation of the Gaussian
-    corruption of the input, in units of the image range; ValueError below 0.
+    Loss: |g(f(x + noise * eps)) - x|^2, eps ~ N(0, I)
+
+    Args:
+        noise: standard deviation of the Gaussian corruption of the input, in units of the data's range; 0 or more
     """
-
-    decoder_variance = None
-    traceable = True
 
     def __init__(
         self,
@@ -40,29 +38,14 @@ class Autoencoder(nn.Module):
         noise: float = 0.0,
         space: Space | None = None,
     ) -> None:
-        super().__init__()
-        if not (noise >= 0 and math.isfinite(noise)):
-            raise ValueError(f"noise: {noise} is not allowed; a number from 0")
-        self.latent_dim = latent_dim
+        fields.from_zero("noise", noise)
+        super().__init__(shape, latent_dim, depth=depth, width=width, net=net, space=space)
         self.noise = noise
-        self.trunk = Trunk(shape, latent_dim, latent_dim, depth=depth, width=width, net=net, space=space)
-
-    def start(self, x: Tensor) -> None:
-        """Begin where the training images ``x`` are: see `nets.Trunk.start`."""
-        self.trunk.start(x)
-
-    def encode(self, x: Tensor) -> Posterior:
-        """The code f(x), (n, d), as a Dirac."""
-        return Posterior(self.trunk.encode(x))
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Images g(z), (n, c, h, w)."""
-        return self.trunk.decode(z)
 
     def loss(self, x: Tensor, generator: torch.Generator) -> Loss:
         """Squared error, summed over pixels, mean over images."""
         seen = x + self.noise * randn(x.shape, generator, x) if self.noise else x
-        error = F.mse_loss(self.decode(self.encode(seen).mu), x, reduction="sum") / len(x)
+        error = self.squared_error(self.encode(seen).mu, x)
         return Loss(error, {"squared_error": error.detach()})
 
 

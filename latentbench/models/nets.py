@@ -3,6 +3,9 @@
 ``mlp``: flatten, ``depth`` hidden layers of ``width`` ReLU units, a linear head. ``conv``: convolutions, as the space of
 the data has them (`latentbench.spaces`). ``depth`` 0 is linear in both.
 
+Within `mixed_precision` the layers of both are computed in bfloat16 numbers (torch's autocast: weights are kept, and their
+gradients come, in float32); what comes out is float32 again, so that losses and all else a model computes is not rounded.
+
 The decoder ends in a sigmoid where the data's values lie in [0, 1]; only a linear one (``depth`` 0) does not, so that it
 *is* linear and the closed forms (PCA, probabilistic PCA) hold for it.
 """
@@ -10,6 +13,9 @@ The decoder ends in a sigmoid where the data's values lie in [0, 1]; only a line
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +27,29 @@ Shape = tuple[int, ...]
 
 DARK = 0.05
 """Images whose mean value is below this, or above 1 less this, are nearly empty: see `Trunk.start`."""
+
+
+_MIXED: ContextVar[bool] = ContextVar("mixed", default=False)
+
+
+@contextmanager
+def mixed_precision() -> Iterator[None]:
+    """Within it the layers of every `Trunk` are computed in bfloat16."""
+    before = _MIXED.set(True)
+    try:
+        yield
+    finally:
+        _MIXED.reset(before)
+
+
+def _through(layers: nn.Module, x: Tensor) -> Tensor:
+    """What layers make of ``x``, in its own numbers."""
+    if not _MIXED.get():
+        out: Tensor = layers(x)
+        return out
+    with torch.autocast(x.device.type, torch.bfloat16):
+        out = layers(x)
+    return out.to(x.dtype)
 
 
 class Trunk(nn.Module):
@@ -49,13 +78,11 @@ class Trunk(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Head outputs (n, outputs) of samples."""
-        out: Tensor = self.encoder(x)
-        return out
+        return _through(self.encoder, x)
 
     def logits(self, z: Tensor) -> Tensor:
         """What stands before the sigmoid, (n, *shape), for latent points (n, d)."""
-        out: Tensor = self.decoder(z)
-        return out.view(-1, *self.shape)
+        return _through(self.decoder, z).view(-1, *self.shape)
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:
@@ -66,7 +93,7 @@ class Trunk(nn.Module):
         .997 from the mean). Other images need no such help and keep the plain start.
         """
         mean = float(x.mean())
-        head = list(self.decoder.modules())[-1]
+        head = list(self.decoder.children())[-1]
         if not self.squashed or DARK <= mean <= 1 - DARK or not 0 < mean < 1:
             return
         if isinstance(head, nn.Linear | nn.ConvTranspose2d) and head.bias is not None:

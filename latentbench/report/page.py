@@ -42,6 +42,7 @@ def html(runs: Sequence[RunFolder]) -> str:
         navigation=[s for s in shown if s.title],
         is_story=bool(stories),
         pieces=[(s, _piece(s, shown, contexts, templates)) for s in shown if not s.within],
+        credits=[s.credit for s in shown if s.credit and s.scripts(contexts[s.id])],
         styles=[
             source("style.css"),
             *(x for s in shown for x in (*s.styles(contexts[s.id]), *beside(s.template, "css"))),

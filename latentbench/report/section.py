@@ -44,7 +44,8 @@ class Section:
     to show. ``order`` is its place. A section ``within`` another (the other's id) stands where that one's piece prints
     ``inner``, the pieces within it. ``styles`` and ``scripts`` make of its context what the page's head and foot hold
     for it before the files beside its template. ``texts``, `marked`: what its script says, by the names that
-    ``latentbench.say`` knows it by; no two sections give a name two texts.
+    ``latentbench.say`` knows it by; no two sections give a name two texts. ``credit``, `marked`: whose work its ``scripts``
+    are, where they are another's; the page's foot says so where it holds them.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Section:
     styles: Callable[[Context], Sequence[Markup]] = _nothing
     scripts: Callable[[Context], Sequence[Markup]] = _nothing
     texts: Mapping[str, str] = field(default_factory=dict)
+    credit: str = ""
 
 
 def discover(package: ModuleType) -> tuple[Section, ...]:

@@ -13,7 +13,7 @@ from latentbench.measuring import scoring
 from latentbench.records import Kept, Reason, Record, digest
 from latentbench.run_folder import RunFiles, RunState, RunStatus, Seal
 from latentbench.run_info import RunInfo
-from latentbench.running import manifest
+from latentbench.running import manifest, precision
 from latentbench.running.plan import Planned
 from latentbench.running.provenance import describe_environment, describe_run
 from latentbench.running.reuse import Reused
@@ -91,7 +91,7 @@ def write_state(
     planned: Planned, argv: Sequence[str], status: RunStatus, about: Mapping[str, Any], seal: Seal | None = None
 ) -> None:
     """Write what the folder is the run of, and how far it is."""
-    asked = {"command": _command(argv), "config": _config(planned)}
+    asked = {"command": _command(argv), "config": _config(planned), precision.KEY: planned.precision}
     state = RunState(planned.run.id, status, planned.dataset.sha256, {**asked, **about}, seal)
     RunFiles(planned.folder).write_state(state)
 
@@ -128,7 +128,7 @@ def assemble(
 
 
 def _describe(planned: Planned, argv: Sequence[str], started: float, rows: Sequence[Record]) -> RunInfo:
-    return describe_run(
+    info = describe_run(
         _config(planned),
         planned.splits,
         list(catalog.find_metrics(planned.run.metrics).values()),
@@ -137,7 +137,9 @@ def _describe(planned: Planned, argv: Sequence[str], started: float, rows: Seque
         _models(planned, rows),
         started,
         studies()[planned.run.study].note(planned.run) if planned.run.study else None,
+        planned.precision,
     )
+    return replace(info, forecasts={model: f._asdict() for model, f in planned.forecasts.items()})
 
 
 def _config(planned: Planned) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,15 +23,17 @@ from latentbench.config import Run
 from latentbench.core import Dataset
 from latentbench.records import digest, model_name
 from latentbench.run_folder import ARTIFACTS
-from latentbench.running import reuse
+from latentbench.running import precision, reuse
 from latentbench.running.anew import Trained
 from latentbench.running.executor import Opener, find_executor
+from latentbench.running.forecast import forecasts
 from latentbench.running.manifest import Manifest
 from latentbench.running.parts import BLOCK, Parts
 from latentbench.running.reuse import Reused
 from latentbench.running.unit import Part, Unit, UnitKind
 from latentbench.running.unit_log import log_file
 from latentbench.spaces.space import Space
+from latentbench.stats.linear_vae import Forecast
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,18 @@ class Planned:
     reused: Reused
     expected_seconds: float
     warnings: tuple[str, ...]
+    precision: Mapping[str, Any] | None = None
+    """What a trial found out of the precision, where the run left it open."""
 
     @property
     def dataset(self) -> Dataset:
         """The data; of several splits the first."""
         return self.splits[0]
+
+    @cached_property
+    def forecasts(self) -> dict[str, Forecast]:
+        """How many dimensions are to stay in use, by model; of several splits on the first."""
+        return forecasts(self.models, self.dataset)
 
     @cached_property
     def places(self) -> dict[str, str]:
@@ -108,6 +118,8 @@ def plan(asked: Run, trained: Trained | None = None) -> Planned:
             check(dataset.train.x)
     if trained is not None and trained.dataset_sha256 != dataset.sha256:
         raise ValueError(f"measure: {trained.folder} was trained on other data: {run.dataset} has changed since")
+    run, found_out = precision.settle(run, models, dataset, device)
+    runs = run.by_split()
     folder = Path(run.out) if run.out else Path("reports") / run.id
     weights = trained.weights if trained else {}
     each = [
@@ -131,6 +143,7 @@ def plan(asked: Run, trained: Trained | None = None) -> Planned:
         reused=reused,
         expected_seconds=_forecast(parts, found, run, dataset),
         warnings=(*_warnings(run, dataset, models), *reused.elsewhere),
+        precision=found_out,
     )
 
 

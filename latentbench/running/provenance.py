@@ -53,6 +53,7 @@ def describe_run(
     models: Mapping[str, Any],
     started: float | None = None,
     study: Mapping[str, Any] | None = None,
+    precision: Mapping[str, Any] | None = None,
 ) -> RunInfo:
     """What was asked, on what data (of several ``splits`` the first, and the hashes of all), with which definitions, where;
     ``started`` in seconds since 1970 (default: now)."""
@@ -80,6 +81,7 @@ def describe_run(
         models=models,
         definitions=define(metrics),
         study=study,
+        precision=precision,
     )
 
 

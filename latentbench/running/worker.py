@@ -120,6 +120,7 @@ def _plan(run: Run) -> Plan:
     """How the run's models are trained."""
     assert run.epochs is not None
     assert run.batch_size is not None
+    assert run.precision != "auto"  # settled when the run was planned
     return Plan(run.epochs, run.patience, run.batch_size, run.lr, run.precision)
 
 

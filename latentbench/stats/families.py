@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +27,9 @@ from scipy.special import stdtr
 from latentbench.stats.cells import LEVEL, Cell, Interval, comparable
 from latentbench.stats.intervals import group_means
 from latentbench.stats.pairs import alike, compared, may_be_claimed, paired_rows
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 ALPHA = 1 - LEVEL
 """Chance of any false claim in a family."""
@@ -141,7 +144,9 @@ def _size(first: Cell, other: Cell) -> float:
     return max(abs(c.interval.mean) for c in (first, other) if c.interval)
 
 
-def chances(d: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:
+def chances(
+    d: Float64[NDArray[np.float64], "pairs seeds"], size: Float64[NDArray[np.float64], " pairs"]
+) -> Float64[NDArray[np.float64], " pairs"]:
     """Two-sided p of the paired t-test of each row of differences ``d`` (pairs, seeds), where the values are of ``size``
     (pairs,); NaN where a pair lacks a seed, two numbers or more in each row. Shape (pairs,), in [0, 1].
 

@@ -221,7 +221,7 @@ def _side(values: Iterable[float], level: float, aside: float) -> tuple[Interval
     return kept, (winsorised.sd or 0.0) ** 2 * (n - 1) / (h * (h - 1)), h
 
 
-def sign_flip(differences: Sequence[float]) -> float:
+def sign_flip(differences: Sequence[float] | NDArray[np.float64]) -> float:
     """Two-sided p of the sign-flip test (Fisher 1935, section 21): the share of the 2^n sign patterns whose sum is at
     least as far from 0 as the one seen.
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Judge, Likelihood, Posterior, Verdict
+from latentbench.core import Codebook, Encoding, Judge, Likelihood, Posterior, Verdict
 from latentbench.randomness import seeded
 from latentbench.spaces.space import Space
 
@@ -118,3 +118,31 @@ def example_encoding(
     test = encode("test", x_test, model.encode(x_test), model.decode, y_test, train, judge, seed)
     test = replace(test, given_space=space, likelihood=Likelihood("gaussian", model.log_likelihood))
     return replace(test, **changes)
+
+
+LEVELS = 16
+"""Codes of each latent value of a `discretised` encoding."""
+
+
+def discretised(e: Encoding) -> Encoding:
+    """The encoding, and its training encoding, of a model whose latent is discrete: every latent value is rounded to halves,
+    one of `LEVELS` codes, and images come back from the rounded points; no variance and no likelihood is left."""
+
+    def codes(z: Tensor) -> Tensor:
+        return ((2 * z).round() + LEVELS // 2).clamp(0, LEVELS - 1).long()
+
+    def side(one: Encoding, train: Encoding | None) -> Encoding:
+        found = codes(one.mu)
+        points = ((found - LEVELS // 2) / 2).to(one.mu)
+        codebook = Codebook(LEVELS, one.mu.shape[1], codes, lambda c: ((c - LEVELS // 2) / 2).to(one.mu))
+        x_hat = None if one.decode is None else one.decode(points)
+        new = replace(one, mu=points, z=points, x_hat=x_hat, log_var=None, likelihood=None, train=train)
+        return replace(new, codes=found, codebook=codebook)
+
+    train = None if e.train is None else side(e.train, None)
+    return side(e, None if train is None else replace(train, train=train))
+
+
+def discrete_encoding(sigma: float | None = None, **changes: Any) -> Encoding:
+    """`example_encoding` of a model whose latent is discrete; a discrete posterior has no width ``sigma``."""
+    return discretised(example_encoding(None, **changes))

@@ -19,7 +19,9 @@ import torch
 from torch import Tensor
 
 from latentbench.core import (
+    CONTINUUM,
     DECODER,
+    DISCRETE,
     JUDGE,
     LABELS,
     LIKELIHOOD,
@@ -36,7 +38,7 @@ from latentbench.core import (
 )
 from latentbench.records import Better, anchor_role
 from latentbench.testing.broken import ContractBroken, demand
-from latentbench.testing.examples import example_encoding
+from latentbench.testing.examples import discrete_encoding, discretised, example_encoding
 from latentbench.testing.lines import lines_encoding
 
 Example = Callable[[float | None, torch.dtype], Encoding]
@@ -44,14 +46,14 @@ SIGMAS = (None, 0.3)
 PRECISION = 1e-3
 """Relative difference between float32 and float64 that a metric may show, unless it says why it needs more."""
 
-BUILT_IN = frozenset({LABELS, DECODER, LOG_VAR, LIKELIHOOD, JUDGE, TRAIN, TRAIN_LABELS})
+BUILT_IN = frozenset({CONTINUUM, DISCRETE, LABELS, DECODER, LOG_VAR, LIKELIHOOD, JUDGE, TRAIN, TRAIN_LABELS})
 """The needs that any data and any model may leave unmet."""
 
 
 def example_for(metric: Metric) -> Example:
     """What makes an encoding of the data that the metric is meant for: the first of the package's small examples that
     meets its needs, else the first."""
-    makers = (example_encoding, lines_encoding)
+    makers = (example_encoding, lines_encoding, discrete_encoding)
     make = next((m for m in makers if not m().absent(metric.needs)), example_encoding)
     return lambda sigma, dtype: make(sigma, dtype=dtype)
 
@@ -211,6 +213,8 @@ def poorer(e: Encoding) -> Iterator[tuple[str, Need | None, Encoding]]:
     yield "train", TRAIN, replace(e, train=None)
     if e.train is not None:
         yield "train_labels", TRAIN_LABELS, replace(e, train=replace(e.train, labels=None))
+    yield "continuum", CONTINUUM, discretised(e)
+    yield "discrete codes", DISCRETE, replace(e, codes=None, codebook=None)
     yield "known factors", None, replace(e, truth=None, factors=None)
 
 
@@ -232,8 +236,9 @@ def needs_are_told_in_full(metric: Metric, example: Example) -> None:
         if need in metric.needs:
             demand(bool(reason), metric.name, f"needs {what}, and is not absent without")
             continue
-        if any(not n.met(less) for n in metric.needs - BUILT_IN):
-            continue  # a need that its own kind of data brings
+        # A need that its own kind of data brings; and a discrete latent has neither a variance nor a likelihood.
+        if any(not n.met(less) for n in (metric.needs if what == "continuum" else metric.needs - BUILT_IN)):
+            continue
         demand(not reason, metric.name, f"absent without {what}, which it does not say it needs: {reason}")
         try:
             value = number(metric, less)

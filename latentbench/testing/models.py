@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from latentbench.catalog import SPACE
-from latentbench.core import Model
+from latentbench.core import Codebook, Model
 from latentbench.randomness import seeded
 from latentbench.spaces.known import space_of
 from latentbench.spaces.space import Space
@@ -39,6 +39,8 @@ def check_model(
     x = _samples(space)
     _check_shapes(name, model, x, latent_dim)
     _check_loss(name, model, x)
+    if callable(getattr(model, "discrete_codes", None)):
+        _check_codes(name, model, x)
     again.load_state_dict(model.state_dict())
     same = torch.equal(again.eval().encode(x).mu, model.eval().encode(x).mu)
     demand(same, name, "a model with the same state_dict encodes otherwise: something is not in it")
@@ -69,6 +71,30 @@ def _check_shapes(name: str, model: Any, x: torch.Tensor, d: int) -> None:
     demand(back.shape == x.shape, name, f"decode gives shape {tuple(back.shape)}, expected {tuple(x.shape)}")
     alone = model.encode(x[:2]).mu
     demand(torch.allclose(alone, mu[:2], atol=1e-5), name, "in eval mode a sample's code depends on its batch")
+    model.train()
+
+
+@torch.no_grad()
+def _check_codes(name: str, model: Any, x: torch.Tensor) -> None:
+    """A model that says its latent is discrete encodes to points that its codes stand for, and to nothing else."""
+    codebook = model.eval().discrete_codes()
+    demand(isinstance(codebook, Codebook), name, f"discrete_codes gives {type(codebook).__name__}, not a core.Codebook")
+    demand(codebook.size >= 1 and codebook.parts >= 1, name, "discrete_codes says there are no codes or no positions")
+    mu, log_var = model.encode(x)
+    demand(log_var is None, name, "its latent is discrete and its posterior has a variance")
+    codes = codebook.codes(mu)
+    wanted = (SAMPLES, codebook.parts)
+    demand(codes.shape == wanted, name, f"codes have shape {tuple(codes.shape)}, expected {wanted}")
+    demand(codes.dtype == torch.int64, name, f"codes are {codes.dtype}, not whole numbers (int64)")
+    within = bool((codes >= 0).all()) and bool((codes < codebook.size).all())
+    demand(within, name, f"codes lie outside 0 to {codebook.size - 1}")
+    same = torch.allclose(codebook.points(codes), mu, atol=1e-6)
+    demand(same, name, "it encodes to points that are not those of their codes")
+    some = torch.randint(codebook.size, (50, codebook.parts), generator=seeded(0, "codes"))
+    points = codebook.points(some)
+    demand(points.shape == (50, model.latent_dim), name, f"points of 50 codes have shape {tuple(points.shape)}")
+    back = torch.allclose(codebook.points(codebook.codes(points)), points, atol=1e-6)
+    demand(back, name, "the points of some codes are read as other codes'")
     model.train()
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Likelihood
+from latentbench.core import Codebook, Encoding, Likelihood
 from latentbench.randomness import seeded
 
 Coordinates = Callable[[int], tuple[Tensor, Tensor]]
@@ -58,8 +58,11 @@ def reparametrised(e: Encoding, coordinates: Coordinates) -> Encoding:
     def carried(p: Likelihood) -> Likelihood:
         return p._replace(log_prob=lambda x, z: p.log_prob(x, back(z)))
 
+    def renamed(c: Codebook) -> Codebook:
+        return c._replace(codes=lambda z: c.codes(back(z)), points=lambda codes: there(c.points(codes)))
+
     def side(one: Encoding) -> Encoding:
-        decode, likelihood = one.decode, one.likelihood
+        decode, likelihood, codebook = one.decode, one.likelihood, one.codebook
         log_var = None if one.log_var is None else (one.log_var.double() + 2 * s.log()).to(one.log_var)
         return replace(
             one,
@@ -68,6 +71,7 @@ def reparametrised(e: Encoding, coordinates: Coordinates) -> Encoding:
             log_var=log_var,
             decode=None if decode is None else lambda z: decode(back(z)),
             likelihood=None if likelihood is None else carried(likelihood),
+            codebook=None if codebook is None else renamed(codebook),
         )
 
     moved = side(e)
@@ -85,5 +89,6 @@ def permuted(e: Encoding, seed: int = 0) -> Encoding:
         x_hat=None if e.x_hat is None else e.x_hat[order],
         log_var=None if e.log_var is None else e.log_var[order],
         labels=None if e.labels is None else e.labels[order],
+        codes=None if e.codes is None else e.codes[order],
         factors=None if e.factors is None else e.factors[order],
     )

@@ -174,7 +174,10 @@ def fit(
 
 
 def begin(model: nn.Module, train: Tensor | Stream) -> None:
-    """Hand the training images to a model that wants to see them before its first step."""
+    """Tell a model that wants to know how many training images there are, and hand them to one that wants to see them before
+    its first step."""
+    if callable(counted := getattr(model, "counted", None)):
+        counted(len(train))
     if callable(start := getattr(model, "start", None)):
         start(train if isinstance(train, Tensor) else train.sample)
 

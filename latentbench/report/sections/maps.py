@@ -269,6 +269,18 @@ TEXTS = marked({
     "map_own": "no copy of one",
     "map_draws": "nearest of {n} draws",
 })  # fmt: skip
+CREDIT = marked(
+    "Its maps are drawn by BokehJS, © Anaconda, Inc., and Bokeh Contributors, under the BSD 3-Clause licence."
+)
+
 SECTION = Section(
-    "maps", marked("Maps"), "maps.html.jinja", _context, order=600, styles=_styles, scripts=_scripts, texts=TEXTS
+    "maps",
+    marked("Maps"),
+    "maps.html.jinja",
+    _context,
+    order=600,
+    styles=_styles,
+    scripts=_scripts,
+    texts=TEXTS,
+    credit=CREDIT,
 )

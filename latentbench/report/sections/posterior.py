@@ -19,6 +19,7 @@ from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.findings.diagnosis import flaws
+from latentbench.stats.linear_vae import WITHIN, hit_rate
 
 REMEDIES = marked({
     "collapsed": "Collapsed: fewer dimensions would do, or a smaller beta.",
@@ -39,12 +40,13 @@ class Held(NamedTuple):
 
 class PosteriorPicture(NamedTuple):
     """The four drawings of one model's posterior, what they say in words, the numbers behind them, and which flaws the
-    dimensions have."""
+    dimensions have; ``forecast``: what was forecast of it before training, in words, empty where nothing was."""
 
     drawings: Sequence[Markup]
     caption: str
     rows: Sequence[Sequence[str]]
     flaws: frozenset[str]
+    forecast: str = ""
 
 
 def held(column: Column) -> Held:
@@ -95,7 +97,41 @@ def posterior(column: Column, found: Held, axes: Axes, usual: float) -> Posterio
         posteriors.kl_bars(p, m, axes.kl, bars),
     ]
     rows, every = _rows(found)
-    return PosteriorPicture(drawings, _caption(p, axes.clouds > usual), rows, every)
+    return PosteriorPicture(drawings, _caption(p, axes.clouds > usual), rows, every, _forecast(column))
+
+
+def _forecast(column: Column) -> str:
+    """How many dimensions were to stay in use; the closed form's own answer for a linear model."""
+    row = (column.run.detail.get("forecasts") or {}).get(column.model) or {}
+    if not {"active", "latent_dim"} <= row.keys():
+        return ""
+    text = marked(
+        "Forecast before training (closed form): {some} of {n}."
+        if row.get("linear")
+        else "Forecast before training, as if it were linear: {some} of {n}."
+    )
+    return say(text, some=int(row["active"]), n=int(row["latent_dim"]))
+
+
+def _worth(columns: Sequence[Column]) -> str:
+    """What forecasts for networks with hidden layers have come to; empty where the page shows none, or none were measured."""
+    rows = [(c.run.detail.get("forecasts") or {}).get(c.model) for c in columns]
+    rate = hit_rate()
+    if rate is None or not any(row and not row.get("linear") for row in rows):
+        return ""
+    text = marked(
+        "The forecast counts what a linear VAE of the same likelihood, beta and data would use. Of networks with hidden layers it "
+        "came within {within} dimension in {rate} [{low}, {high}] of {n} settings tried (d = {d}), in {fewer} of the {some} that were to lose dimensions, and was {error} too high on "
+        "average."
+        if rate.error >= 0
+        else "The forecast counts what a linear VAE of the same likelihood, beta and data would use. Of networks with hidden layers "
+        "it came within {within} dimension in {rate} [{low}, {high}] of {n} settings tried (d = {d}), in {fewer} of the {some} that were to lose dimensions, and was {error} too low on "
+        "average."
+    )
+    shares = {name: words.percent(getattr(rate, name)) for name in ("rate", "low", "high")}
+    shares["fewer"] = words.percent(rate.fewer_rate)
+    error = words.number(abs(rate.error), 1)
+    return say(text, within=WITHIN, n=rate.cells, d=rate.latent_dim, some=rate.fewer_cells, error=error, **shares)
 
 
 def _caption(p: Posterior, own: bool) -> str:
@@ -153,7 +189,12 @@ def _context(view: PageView) -> Context:
     made = pictures(view.pictured)
     seen = [k for k in REMEDIES if any(k in c.content.flaws for c in made if not c.missing)]
     shared = sum(not c.missing for c in made) > 1
-    return {"cards": made, "remedies": [say(REMEDIES[k]) for k in seen], "shared": shared}
+    return {
+        "cards": made,
+        "remedies": [say(REMEDIES[k]) for k in seen],
+        "shared": shared,
+        "worth": _worth(view.pictured),
+    }
 
 
 SECTION = Section("posterior", marked("Posterior"), "posterior.html.jinja", _context, order=1000)

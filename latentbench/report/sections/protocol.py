@@ -91,6 +91,7 @@ def protocol(run: RunFolder) -> Protocol:
         *((say(WHERE_FROM[name]), words.reason(reason)) for name, reason in _origin(data)),
         (say("streamed"), streamed_note(data)),
         *((say("how the data were read"), words.reason(Reason.from_json(note))) for note in data.get("notes") or ()),
+        *((say("precision"), words.reason(r)) for r in _precision(detail)),
         (say("data, sha256"), str(data.get("sha256") or run.dataset_hash)),
         ("latentbench", str(detail.get("version") or say("not recorded"))),
         (say("git revision"), str(detail.get("git") or say("none"))),
@@ -105,6 +106,13 @@ def protocol(run: RunFolder) -> Protocol:
         run, str(detail.get("command") or ""), "lr" in config, [(k, v) for k, v in facts if v], differing(detail),
         _settings(config), versions, models, noticed(detail), judge, judges, _downloads(run),
     )  # fmt: skip
+
+
+def _precision(detail: Mapping[str, Any]) -> list[Reason]:
+    """Why the run was trained in its precision, where it left that open."""
+    found = detail.get("precision")
+    reason = found.get("reason") if isinstance(found, Mapping) else None
+    return [Reason.from_json(reason)] if isinstance(reason, Mapping) and "text" in reason else []
 
 
 def _settings(config: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from latentbench.report.columns import Column
 from latentbench.report.folder import Absent, RunFolder
-from latentbench.report.story import closed_forms, diagram, pictures
+from latentbench.report.story import diagram, pictures
 from latentbench.report.story.evidence import STANDINGS, heading, value_of
 from latentbench.report.story.mu_sigma_claims import (
     AE,
@@ -26,6 +26,7 @@ from latentbench.report.story.nouns import Figure, Rung, Story, StoryClaim
 from latentbench.report.story.run_view import RunView
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
+from latentbench.stats import linear_vae
 from latentbench.stats.findings.evidence import Support
 
 TITLE = marked("Why does a VAE need mu and sigma?")
@@ -149,9 +150,9 @@ def _algebra(t: RunView, eigenvalues: Sequence[float]) -> list[str]:
             "The algebra: the linear VAE with decoder variance s² keeps exactly the principal components whose variance "
             "exceeds beta s²; for these images and beta s² = .25 that is {share} of {d}, with a KL of {total} nats in all. "
             "Trained: {trained} nats on held-out images.",
-            share=closed_forms.active(eigenvalues, t.size or 8, NOISE),
+            share=linear_vae.active(eigenvalues, t.size or 8, NOISE),
             d=t.size,
-            total=words.number(sum(closed_forms.kl(eigenvalues, t.size or 8, NOISE))),
+            total=words.number(sum(linear_vae.kl(eigenvalues, t.size or 8, NOISE))),
             trained=value_of(cell) if cell else say("(not run)"),
         )
     ]
@@ -197,7 +198,7 @@ def _beside(t: RunView, eigenvalues: Sequence[float]) -> Figure:
     if not eigenvalues or "per_dimension" not in detail:
         raise Absent(say("Not drawn: no linear VAE was measured in this run."))
     trained = sorted((float(v) for v in detail["per_dimension"]), reverse=True)
-    known = closed_forms.kl(eigenvalues, len(trained), NOISE)
+    known = linear_vae.kl(eigenvalues, len(trained), NOISE)
     drawn = pictures.bars_beside({"closed form": known, "trained": trained}, say("KL, nats"), t.number(LINEAR),
                                  say("KL of each dimension: closed form and trained linear VAE"))  # fmt: skip
     see = say(

@@ -87,7 +87,7 @@ PREFIXES = {
     "posterior": ("kl", "active_units", "punctual_index", "overlap", "variance_law", "mutual_information",
                   "decoder_variance"),
     "reconstruction": ("mse", "r2", "psnr", "elbo", "nll"),
-    "representation": ("probe.", "trustworthiness", "neighbourhood_continuity", "silhouette", "intrinsic_dim",
+    "representation": ("probe.", "trustworthiness", "neighbourhood_continuity", "silhouette", "perplexity", "code_usage", "intrinsic_dim",
                        "memorisation", "data_copying"),
     "cost": ("cost.", "train."),
 }  # fmt: skip
