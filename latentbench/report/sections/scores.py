@@ -56,7 +56,7 @@ HEADLINES = (
     ("r2", "mse"),
     ("path.validity_gain", "midpoint.validity_gain"),
     ("path.tortuosity",),
-    ("validity.normal", "uniqueness"),
+    ("validity.prior", "validity.normal", "uniqueness"),
     ("validity.mixture", "validity.gaussian"),
     ("hole", "prior.mmd"),
     ("active_units",),

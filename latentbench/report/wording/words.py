@@ -95,6 +95,8 @@ PREFIXES = {
 definition (costs, training)."""
 
 SAMPLER_NAMES = marked({
+    "prior": ("Its own prior", "the prior that this model was trained with, which is not N(0, I)"),
+    "marginal": ("Code by code", "each position takes a code as often as on the training images, whatever the others take"),
     "normal": ("N(0, I)", "the standard normal prior: what a VAE promises to be able to decode"),
     "gaussian": ("Fitted Gaussian", "one Gaussian with the mean and covariance of the training codes"),
     "mixture": ("Fitted mixture", "ten Gaussians fitted to the training codes: knows where codes lie, prior or not"),
