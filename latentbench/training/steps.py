@@ -1,8 +1,8 @@
 """One training step: the loss of a batch, its gradients, Adam's update; asked for anew each time, or traced once.
 
 A small model's step is a hundred operations of a few microseconds each, and to go through Python and autograd for every
-one of them takes as long as they do. A model that says ``traceable = True`` is asked once: `make_fx` writes down the
-operations of its loss and gradients, and TorchScript runs that list from then on. They are the same operations in the same
+one of them takes as long as they do. A model that says ``traceable = True`` is asked once: `operations` writes down what
+its loss and gradients do, and TorchScript runs that list from then on. They are the same operations in the same
 order on the same memory, so the weights come out the same to the last bit; one step is made both ways to see that,
 and where they differ, or anything refuses, the model is trained the ordinary way. On a GPU the list is recorded as a
 CUDA graph; none was at hand to run that on.
@@ -15,15 +15,15 @@ in turns of 24 steps, median of 21 turns, one thread of a Xeon with AVX-512 that
     VAE 64-...-8                           1.17   1.41   1.78       1.10
     three trainings of each, to their end  1.07   1.26   1.53
 
-The last line counts what tracing costs: 0.15 to 0.3 s a training, and 1.4 s a process to load `make_fx`. Its trainings stop
+The last line counts what tracing costs: 0.15 to 0.3 s a training, and 1.4 s a process to load `make_fx`, which
+wrote the list down then. Its trainings stop
 after 1,680, 2,560 and 4,160 steps, as they do on digits; three of each by `fit`, from a fresh process to their early stop, at
 256 units: 48.3 s against 37.6 s, 1.28.
 
 What else was tried. `torch.compile` of the same loss and gradients: 1.0 (AE) and 1.26 (VAE) at 256 units, 1.1 (VAE) at 512, 1.0 at
 MNIST's size (AE), after 13 to 18 s of compiling (1.8 to 2.9 s where its cache holds the code), with a C++ compiler at hand: the
 default trainings gain nothing by it. The list run by Python instead of TorchScript: 1.0 to 1.1. So ``torch.jit.script`` stays, though torch
-calls it deprecated (which is not shown to users), and so does `make_fx`, which torch calls experimental: nothing public
-runs a list of operations without Python. Where one of them refuses, on this torch or the next, training takes the
+calls it deprecated (which is not shown to users): nothing public runs a list of operations without Python. Where one of them refuses, on this torch or the next, training takes the
 ordinary step. The optimiser's bookkeeping, which was a third of the gain, the ordinary step is now rid of too: see `Adam`.
 """
 
@@ -42,6 +42,7 @@ from torch.optim.adam import adam
 from latentbench.core import Loss
 from latentbench.models.nets import Trunk, mixed_precision
 from latentbench.randomness import Replay
+from latentbench.training.operations import operations
 
 WORTHWHILE = 500
 """Steps to come from which tracing pays: it takes two tenths of a second and saves half a millisecond each."""
@@ -182,8 +183,6 @@ class OperationList:
         x: Tensor,
         drawn: Sequence[Tensor],
     ) -> None:
-        from torch.fx.experimental.proxy_tensor import make_fx
-
         self._reached: list[bool] = []
         self._terms: list[str] = []
 
@@ -193,7 +192,7 @@ class OperationList:
             self._reached, self._terms = [g is not None for g in gradients], list(found.terms)
             return [found.total.detach(), *found.terms.values(), *(g for g in gradients if g is not None)]
 
-        self.run = _script(make_fx(losses_and_gradients)(x, *drawn))
+        self.run = _script(operations(losses_and_gradients, [x, *drawn]))
         if x.is_cuda:
             self.run = CudaGraph(self.run, [x, *drawn], 1 + len(self._terms))
 
@@ -279,19 +278,19 @@ def _inline(node: torch.fx.Node, number: float) -> None:
     node.graph.erase_node(node)
 
 
-def _script(operations: torch.fx.GraphModule) -> Callable[..., list[Tensor]]:
+def _script(listed: torch.fx.GraphModule) -> Callable[..., list[Tensor]]:
     """The list of operations for TorchScript, which knows an operation by its name and chooses the overload itself."""
-    for node in list(operations.graph.nodes):
+    for node in list(listed.graph.nodes):
         node.target = getattr(node.target, "overloadpacket", node.target)
         if node.target is torch.ops.aten._to_copy and isinstance(node.args[0], int | float):
             _inline(node, float(node.args[0]))
-    operations.graph.set_codegen(torch.fx.graph.CodeGen())  # a plain list of arguments
-    operations.recompile()
+    listed.graph.set_codegen(torch.fx.graph.CodeGen())  # a plain list of arguments
+    listed.recompile()
     with warnings.catch_warnings():
         # Why it stays is said above; and it does not understand annotations of the module that holds the list, which has none.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
         warnings.filterwarnings("ignore", "The TorchScript type system", UserWarning)
-        return cast("Callable[..., list[Tensor]]", torch.jit.script(operations))
+        return cast("Callable[..., list[Tensor]]", torch.jit.script(listed))
 
 
 def traced_step(model: nn.Module, x: Tensor, draws: torch.Generator, adam: Adam) -> TracedStep | None:
