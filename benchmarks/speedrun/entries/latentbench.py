@@ -9,7 +9,7 @@ from typing import Any
 from rules import LATENT, WIDTH, Referee
 from torch import Tensor
 
-BATCH, LR, EPOCHS = 256, 2e-3, 20
+BATCH, LR, EPOCHS = 256, 2e-3, 22
 WORDS = (
     f"`fit`: batch {BATCH}, Adam at {LR:g} falling over the last tenth of {EPOCHS} epochs, bfloat16 where it is faster"
 )
