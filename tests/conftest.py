@@ -16,9 +16,17 @@ import pytest
 import torch
 
 from latentbench.datasets import vision
+from latentbench.metrics import flow_matching
 
 atexit.register(shutil.rmtree, os.environ["LATENTBENCH_CACHE"], ignore_errors=True)
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+@pytest.fixture(autouse=True)
+def short_flows(monkeypatch):
+    """Flows are trained for a moment: what a test says of their quality it says of `flow_matching.STEPS` that it sets."""
+    monkeypatch.setattr(flow_matching, "STEPS", 25)
+    monkeypatch.setattr(flow_matching, "SAMPLING", 10)
 
 
 @pytest.fixture
