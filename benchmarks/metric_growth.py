@@ -167,7 +167,8 @@ def walk(name: str, out: dict[str, Any], path: Path, budget: float, each: float)
             if any((r[axis], r["metric"]) == (size, metric) and r["seconds"] is not None for r in rows):
                 continue
             rows[:] = [r for r in rows if (r[axis], r["metric"]) != (size, metric)]
-            expected = forecast([(r[axis], r["seconds"]) for r in rows if r["metric"] == metric], size)
+            before = sorted((r[axis], r["seconds"]) for r in rows if r["metric"] == metric and r[axis] < size)
+            expected = forecast(before, size)
             if expected > each:
                 rows.append({axis: size, "metric": metric, "seconds": None, "status": "left out", "forecast": expected})
                 continue
@@ -189,13 +190,13 @@ def walk(name: str, out: dict[str, Any], path: Path, budget: float, each: float)
 
 def forecast(known: Sequence[tuple[float, float | None]], size: float) -> float:
     """Seconds to expect at a ``size``, from the two sizes before it: by the power between them, from 1 to 2.2; of one size
-    by its square; 0 where nothing is known, infinite where the size before was left out."""
+    in proportion; 0 where nothing is known, infinite where the size before was left out."""
     if not known:
         return 0.0
     (*_, (last, seconds)) = known
     if seconds is None:
         return math.inf
-    power = 2.0
+    power = 1.0
     if len(known) > 1 and (before := known[-2])[1]:
         power = min(2.2, max(1.0, math.log(seconds / before[1]) / math.log(last / before[0])))
     return seconds * (size / last) ** power

@@ -30,7 +30,14 @@ ArtifactRole = Literal[
 ]
 
 SAMPLERS = ("normal", "gaussian", "mixture")
-"""Priors that samples are drawn from, as they begin the names of their arrays."""
+"""Priors that samples of every model are drawn from, as they begin the names of their arrays."""
+OWN_SAMPLER = "prior"
+"""That of a model which was trained with another than N(0, I)."""
+EVERY_SAMPLER = (OWN_SAMPLER, *SAMPLERS)
+MARGINAL, AUTOREGRESSIVE = "marginal", "autoregressive"
+"""Of a model whose codes are discrete: each position draws its code for itself, or with those before it in view."""
+PICTURED_SAMPLERS = (*EVERY_SAMPLER, MARGINAL)
+"""Whatever draws may be shown."""
 
 STRIPS, SAMPLES = 6, 40
 """Rows of frames in an artifact, and images of each prior, as many as the page shows."""
@@ -68,9 +75,9 @@ ARRAYS: Mapping[ArtifactRole, Mapping[str, tuple[int, ...]]] = {
         **{f"{row}_{word}": (2,) for row in ("frame", "fade") for word in ("valid", "label", "confidence")},
     },
     "samples": {
-        **{f"{prior}_images": IMAGES for prior in SAMPLERS},
-        **{f"{prior}_{word}": (1,) for prior in SAMPLERS for word in ("valid", "label", "confidence", "distance")},
-        "normal_depth": (1,),
+        **{f"{prior}_images": IMAGES for prior in PICTURED_SAMPLERS},
+        **{f"{prior}_{word}": (1,) for prior in PICTURED_SAMPLERS for word in ("valid", "label", "confidence", "distance")},
+        "normal_depth": (1,), "prior_depth": (1,),
     },
     "posterior": {
         "mu_mean": (1,), "mu_sd": (1,), "active": (1,), "mu": (2,),
@@ -88,7 +95,7 @@ ARRAYS: Mapping[ArtifactRole, Mapping[str, tuple[int, ...]]] = {
         "grid": ROWS_OF_IMAGES, "valid": (2,), "label": (2,), "hole": (2,), "mu": (2,), "sigma": (2,), "label_of": (1,),
     },
     "columns": {
-        "real": (2,), "reconstructions": (2,), **dict.fromkeys(SAMPLERS, (2,)), "raw": (2,), "index": (1,),
+        "real": (2,), "reconstructions": (2,), **dict.fromkeys(PICTURED_SAMPLERS, (2,)), "raw": (2,), "index": (1,),
         "draws": IMAGES, "nearest": IMAGES, "distance": (1,),
     },
     "explorer": {

@@ -50,8 +50,12 @@ Role = Literal["model", "baseline", "floor", "ceiling", "null", "judge", "check"
 ROLES: tuple[Role, ...] = get_args(Role)
 ANCHORS: tuple[Role, ...] = ("ceiling", "floor", "null")
 """Roles of what a metric is read against, and the first words of its anchors' names: ``ceiling:real``."""
+BY_SECOND = ".second_judge"
+"""How the name of a metric ends that the second judge was asked for."""
 JUDGE, SECOND_JUDGE, SELF_CHECK = "judge", "judge:second", "check:self"
 """What ``model`` says in the rows of the two judges and of a metric's self-check."""
+OWN = "own"
+"""What ``detail["prior"]`` says of a value that is about the prior a model was trained with, where that is not N(0, I)."""
 JUNK_LIMIT = 0.05
 """Share of a floor, junk that any judge must refuse, that a judge may accept and still pass its self-check."""
 LEAST_REAL = 0.5

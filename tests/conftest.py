@@ -21,9 +21,17 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 from latentbench.datasets import vision  # noqa: E402
+from latentbench.metrics import flow_matching  # noqa: E402
 
 atexit.register(shutil.rmtree, os.environ["LATENTBENCH_CACHE"], ignore_errors=True)
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+@pytest.fixture(autouse=True)
+def short_flows(monkeypatch):
+    """Flows are trained for a moment: what a test says of their quality it says of `flow_matching.STEPS` that it sets."""
+    monkeypatch.setattr(flow_matching, "STEPS", 25)
+    monkeypatch.setattr(flow_matching, "SAMPLING", 10)
 
 
 @pytest.fixture

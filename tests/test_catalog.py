@@ -323,7 +323,7 @@ def test_every_question_has_a_measure_that_its_answer_rests_on():
             rests[question].append(name)
     assert rests == {
         "continuous": ["path.validity_gain"],
-        "complete": ["validity.normal", "hole"],
+        "complete": ["validity.normal", "validity.prior", "hole"],
         "posterior": ["kl", "kl.mean_part", "active_units", "punctual_index", "hole"],
         "reconstructs": ["r2"],
         "cost": ["r2"],

@@ -124,3 +124,75 @@ def test_the_notebooks_were_executed_and_can_be_had():
 def test_the_chinese_pages_are_there():
     for name in ("generated/readme-zh", "zh/first-run"):
         assert re.search(r"[\u4e00-\u9fff]{8}", (SITE / f"{name}.html").read_text("utf-8"))
+
+
+# --- what makes the pages ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def extensions(monkeypatch):
+    monkeypatch.syspath_prepend(HOME / "docs" / "_ext")
+
+
+def test_links_of_the_repository_lead_to_the_site(extensions):
+    from repository_files import relinked
+
+    text = "[a](docs/data.md#splits) [b](CONTRIBUTING.md) ![c](docs/report.png) [d](https://a.b/c.md) [e](LICENSE)"
+    assert relinked(text, "README.zh-CN.md", "generated/readme-zh.md") == (
+        "[a](../data.md#splits) [b](contributing.md) ![c](../report.png) [d](https://a.b/c.md) [e](../../LICENSE)"
+    )
+    assert relinked("[![p](docs/report.png)](README.md)", "README.zh-CN.md", "generated/readme-zh.md") == (
+        "[![p](../report.png)](../index.md)"
+    )
+    assert (
+        relinked("[s](../SECURITY.md) [t](ci.md)", "docs/data.md", "data.md") == "[s](generated/security.md) [t](ci.md)"
+    )
+
+
+def test_a_docstring_needs_no_escaping(extensions):
+    """Bars, stars and underscores of a formula are text; marked words are markup; an indented block stands as typed."""
+    from docutils.core import publish_doctree
+    from house_docstrings import converted
+
+    lines = [
+        "E |mu_i - m|^2 * 2 of *all* ``x_*`` and f(*args, **kw).",
+        "",
+        "    a   |b|",
+        "    c   *d*",
+        "",
+        "- one",
+        "  more",
+        "- two_",
+    ]
+    tree = publish_doctree("\n".join(converted(lines)), settings_overrides={"report_level": 1, "halt_level": 2})
+    assert "E |mu_i - m|^2 * 2 of all x_* and f(*args, **kw)." in tree.astext()
+    assert "a   |b|\nc   *d*" in tree.astext()
+    kinds = [node.tagname for node in tree.findall()]
+    assert kinds.count("emphasis") == kinds.count("literal") == kinds.count("literal_block") == 1
+    assert kinds.count("list_item") == 2
+
+
+def test_what_a_record_may_hold_is_said(extensions):
+    from generated_pages import described
+
+    from latentbench.files import record_types as t
+
+    assert described(t.one_of("a", "b")) == "one of `a`, `b`"
+    assert described(t.optional(t.several(t.flag))) == "a list, each of it true or false, or null"
+    assert [name for name, check in (t.FIELDS | t.DETAIL | t.RUN).items() if not described(check)] == []
+
+
+def test_what_a_cell_printed_stands_once_in_a_notebook(extensions):
+    from downloaded_notebooks import joined
+
+    def piece(text, name="stdout"):
+        return {"output_type": "stream", "name": name, "text": text}
+
+    picture = {"output_type": "display_data", "data": {}}
+    assert joined([piece("a\n"), picture, piece("b\n"), piece("c", "stderr")]) == [
+        piece("a\nb\n"),
+        picture,
+        piece("c", "stderr"),
+    ]
+    assert joined([piece("a\nb\nc\n"), piece("b\n"), piece("c\n")]) == [piece("a\nb\nc\n")]
+    assert joined([piece("one")]) == [piece("one")]

@@ -22,7 +22,7 @@ from worse import EVERY, jagged, one_sided
 
 from latentbench.artifact_schema import SAMPLERS
 from latentbench.catalog import metrics
-from latentbench.core import Posterior, Undefined, Verdict
+from latentbench.core import Posterior, Prior, Undefined, Verdict
 from latentbench.metrics.prior_completeness import class_ratios, label_shares, normalised_entropy, total_variation
 from latentbench.metrics.samplers import anchor_images
 from latentbench.randomness import seeded
@@ -37,6 +37,13 @@ PROOFS = (
         coordinates=NORMAL,
         degrade=jagged,
         follows=EVERY,
+    ),
+    proofs_of(
+        "validity.prior",
+        package=None,
+        coordinates=Coordinates("exact", "exact", "exact", "exact", "the prior is the model's own and moves along"),
+        degrade=jagged,
+        free="the models of these series have no prior of their own; validity.normal, the same computation, follows them",
     ),
     proofs_of(
         "validity.gaussian",
@@ -99,6 +106,19 @@ def test_shares_of_a_normal_are_normal_probabilities():
     upper = (norm.cdf(0.9) - norm.cdf(0.4)) / inside
     entropy = -(upper * math.log2(upper) + (1 - upper) * math.log2(1 - upper))
     assert value("valid_label_entropy", e, **many) == pytest.approx(entropy, abs=0.004)
+    assert value("valid_label_tv", e, **many) == pytest.approx(abs(upper - 0.5), abs=0.006)
+
+
+@known_answer("validity.prior")
+def test_shares_of_a_prior_of_ones_own_are_its_probabilities():
+    """Draws of N(.5, .2^2), where N(0, 1) is what `validity.normal` goes on asking about."""
+    own = Prior(lambda noise, _: 0.5 + 0.2 * noise)
+    e = replace(pixel(normal((50, 1), "codes"), Between(0.2, 0.9, cut=0.4)), prior=own)
+    many = {"count": 200_000}
+    inside = norm.cdf(0.9, 0.5, 0.2) - norm.cdf(0.2, 0.5, 0.2)
+    assert value("validity.prior", e, **many) == pytest.approx(inside, abs=0.004)
+    assert value("validity.normal", e, **many) == pytest.approx(norm.cdf(0.9) - norm.cdf(0.2), abs=0.004)
+    upper = (norm.cdf(0.9, 0.5, 0.2) - norm.cdf(0.4, 0.5, 0.2)) / inside
     assert value("valid_label_tv", e, **many) == pytest.approx(abs(upper - 0.5), abs=0.006)
 
 

@@ -122,16 +122,16 @@ def test_what_would_take_longer_than_its_budget_is_left_out_and_asked_again_with
         return None, some
 
     names, out, path = [], {}, tmp_path / "growth.json"
-    left = {(n, m) for n in (1000, 3000) for m in (fast, slow, single.ALL)} - {(3000, slow)}
-    monkeypatch.setattr(single, "AXES", {"images": ("n", (1000, 3000))})
+    left = {(n, m) for n in (1000, 9000) for m in (fast, slow, single.ALL)} - {(9000, slow)}
+    monkeypatch.setattr(single, "AXES", {"images": ("n", (1000, 9000))})
     monkeypatch.setattr(single, "embedded", embedded)
     single.walk("images", out, path, budget=1000, each=60)
     dropped = [r for r in out["images"] if r["status"] == "left out"]
-    assert [(r["n"], r["metric"], r["forecast"]) for r in dropped] == [(3000, slow, 90.0)]
-    left = {(3000, slow)}
+    assert [(r["n"], r["metric"], r["forecast"]) for r in dropped] == [(9000, slow, 90.0)]
+    left = {(9000, slow)}
     single.walk("images", out, path, budget=1000, each=100)
     assert len(asked) == 6
-    assert sorted((r["n"], r["seconds"]) for r in out["images"] if r["metric"] == slow) == [(1000, 10.0), (3000, 30.0)]
+    assert sorted((r["n"], r["seconds"]) for r in out["images"] if r["metric"] == slow) == [(1000, 10.0), (9000, 90.0)]
     assert json.loads(path.read_text()) == out
 
 
@@ -226,10 +226,10 @@ def test_operations_of_convolutions_are_those_that_torch_counts(suite, who, monk
     assert counter.get_total_flops() == convolutions.flops(4, 3)
 
 
-def test_both_sides_train_the_same_network_of_convolutions(suite, monkeypatch):
-    """As many weights, and from the same ones, by the same loss, the same first loss."""
+def test_all_sides_train_the_same_network_of_convolutions(suite, monkeypatch):
+    """From the same weights, by the same loss: after a step on all images nothing but draws and rounding tells them apart."""
     convolutions = suite["convolutions"]
-    monkeypatch.setattr(convolutions, "BATCH", 4)
+    monkeypatch.setattr(convolutions, "BATCH", 8)
     x, found = convolutions.images(8), {}
     for who in convolutions.SIDES:
         encode, decode = convolutions.SIDES[who](x, x, 1)()
@@ -237,7 +237,7 @@ def test_both_sides_train_the_same_network_of_convolutions(suite, monkeypatch):
         assert mu.shape == log_var.shape == (8, convolutions.LATENT)
         assert decode(mu).shape == x.shape
         found[who] = convolutions.quality((encode, decode), x)["mse"]
-    assert max(found.values()) < 1.15 * min(found.values())
+    assert max(found.values()) < 1.02 * min(found.values())
 
 
 @pytest.mark.parametrize("power", [0.0, 1.0, 1.7, 2.0])

@@ -96,5 +96,5 @@ def test_prior_draws_depend_on_the_seed_and_not_on_the_model():
     codes = [prior_codes(e, "normal", 20) for e in (one, other, later)]
     assert torch.equal(codes[0], codes[1])
     assert not torch.equal(codes[0], codes[2])
-    with pytest.raises(ValueError, match="'uniform' is not one of normal, gaussian, mixture"):
+    with pytest.raises(ValueError, match="'uniform' is not one of prior, normal, gaussian, mixture"):
         prior_codes(one, "uniform", 5)

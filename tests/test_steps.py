@@ -15,7 +15,8 @@ from latentbench.models.ae import Autoencoder
 from latentbench.randomness import seeded
 from latentbench.training import steps
 from latentbench.training.fit import Plan, fit, initialise
-from latentbench.training.steps import Adam, CudaGraph, EagerStep, TracedStep, TrainStep, traced_step
+from latentbench.training.stacking import StackedStep
+from latentbench.training.steps import Adam, CudaGraph, EagerStep, OperationList, TracedStep, TrainStep, traced_step
 
 SHAPE = (1, 6, 6)
 TRAIN = torch.rand((100, *SHAPE), generator=seeded(0, "train"))
@@ -219,20 +220,24 @@ class FakeGraph:
             held.copy_(result)
 
 
-def test_a_recorded_graph_gives_the_same_weights(monkeypatch):
-    """Its inputs copied in, its results copied out before the next call overwrites them. The graph itself is a stand-in."""
+def recording(script, shapes, kept):
+    """Lists of operations on inputs of these shapes, as graphs."""
 
-    def recorded(run, inputs):
-        graph = CudaGraph.__new__(CudaGraph)
-        graph.inputs, graph.graph = [tensor.clone() for tensor in inputs], FakeGraph()
+    def recorded(operations):
+        run, graph = script(operations), CudaGraph.__new__(CudaGraph)
+        graph.kept, graph.inputs, graph.graph = kept, [torch.zeros(shape) for shape in shapes], FakeGraph()
         with torch.no_grad():
             graph.results = run(*graph.inputs)
         vars(graph.graph).update(run=run, inputs=graph.inputs, results=graph.results)
         return graph
 
-    script = steps._script
-    drawn = [(32, *SHAPE), (32, 3)]
-    monkeypatch.setattr(steps, "_script", lambda o: recorded(script(o), [torch.zeros(shape) for shape in drawn]))
+    return recorded
+
+
+def test_a_recorded_graph_gives_the_same_weights(monkeypatch):
+    """Its inputs copied in, its results copied out before the next call overwrites them. The graph itself is a stand-in."""
+
+    monkeypatch.setattr(steps, "_script", recording(steps._script, [(32, *SHAPE), (32, 3)], kept=4))
     model = build("vae")
     assert is_traced(model)
     assert_same(*both_ways(model, monkeypatch))
@@ -244,10 +249,122 @@ def test_on_a_gpu_a_step_is_a_graph_and_gives_the_same_weights(monkeypatch):
     update = TrainStep(copy.deepcopy(model), seeded(0, "draws"), steps.WORTHWHILE)
     way = update.way(TRAIN[:32].cuda())
     assert isinstance(way, TracedStep)
-    assert isinstance(way._run, CudaGraph)
+    assert isinstance(way.listed.run, CudaGraph)
     for worthwhile in (1, 10**9):
         monkeypatch.setattr(steps, "WORTHWHILE", worthwhile)
         trained = copy.deepcopy(model)
         fit(trained, TRAIN.cuda(), VAL.cuda(), PLAN, 3)
         found.append(trained.state_dict())
     assert all(torch.equal(tensor, found[1][name]) for name, tensor in found[0].items())
+
+
+# --- the layout of images ---
+
+COLOURED = torch.rand((96, 3, 16, 16), generator=seeded(0, "coloured"))
+
+
+@pytest.mark.parametrize("text", ["ae:net=conv", "vae:net=conv:depth=3"])
+def test_channels_last_gives_the_weights_and_losses_of_a_plain_loop_within_rounding(text, monkeypatch):
+    """Ten steps; rounding is amplified by training, and stays far below what a step changes."""
+    run = make_run({"models": text, "latent_dim": 4})
+    models = [initialise(lambda: catalog.build_model(text, run, COLOURED.shape[1:]), 0).train() for _ in range(2)]
+    assert steps.layout(models[0]) == torch.channels_last
+    ours = TrainStep(models[0], seeded(0, "draws"), steps.WORTHWHILE)
+    plain = EagerStep(models[1], seeded(0, "draws"), Adam(models[1].parameters()))
+    begun = [w.detach().clone() for w in models[1].parameters()]
+    for k in range(10):
+        found, expected = (float(step(COLOURED[8 * k : 8 * k + 8], 1e-3).total) for step in (ours, plain))
+        assert found == pytest.approx(expected, rel=1e-4)
+    for a, b, before in zip(*(m.parameters() for m in models), begun, strict=True):
+        assert float((a - b).detach().norm()) < 0.02 * float((b - before).detach().norm())
+
+
+def test_a_trained_network_of_convolutions_lies_in_memory_as_any_other():
+    model = build("vae:net=conv")
+    fit(model, TRAIN, VAL, PLAN, 0)
+    assert all(weight.is_contiguous() for weight in model.parameters())
+
+
+def test_what_is_no_network_of_this_package_keeps_its_layout():
+    assert steps.layout(nn.Sequential(nn.Conv2d(1, 2, 3))) == torch.contiguous_format
+    assert steps.layout(build("vae")) == torch.contiguous_format
+
+
+# --- seeds in one stack ---
+
+
+def stacked(text, planned, seeds=(0, 1, 2)):
+    run = make_run({"models": text, "latent_dim": 3, "width": 16})
+    models = [initialise(lambda: catalog.build_model(text, run, SHAPE), seed).train() for seed in seeds]
+    return StackedStep(models, [seeded(seed, "draws") for seed in seeds], planned=planned)
+
+
+BATCHES = torch.rand((6, 3, 32, *SHAPE), generator=seeded(0, "batches of three"))
+
+
+def assert_stacks_agree(one, other):
+    """Losses of every step, kept until the end as training keeps them, weights and buffers, to the last bit."""
+    losses = [[stack(x, 1e-2) for x in BATCHES] for stack in (one, other)]
+    for a, b in zip(*losses, strict=True):
+        assert torch.equal(a.total, b.total)
+        assert a.total.shape == (3,)
+        assert all(torch.equal(a.terms[name], b.terms[name]) for name in b.terms)
+    for of in ("weights", "buffers"):
+        for name, tensor in getattr(other, of).items():
+            assert torch.equal(getattr(one, of)[name], tensor), name
+
+
+@pytest.mark.parametrize("text", ["ae", "vae", "vae:net=conv"])
+def test_a_stacks_list_of_operations_is_its_ordinary_step_to_the_last_bit(text):
+    traced, ordinary = stacked(text, steps.WORTHWHILE), stacked(text, steps.WORTHWHILE - 1)
+    assert_stacks_agree(traced, ordinary)
+    assert isinstance(traced._lists[BATCHES[0].shape], OperationList)
+    assert not ordinary._lists
+
+
+def test_a_stacks_graph_gives_the_same_weights_and_losses_that_outlast_the_next_call(monkeypatch):
+    """The graph itself is a stand-in; the losses of three seeds are no scalars, and are copied out all the same."""
+    shapes = [(3, 32, *SHAPE), (3, 32, 3)]
+    monkeypatch.setattr(steps, "_script", recording(steps._script, shapes, kept=4))
+    graphed, ordinary = stacked("vae", steps.WORTHWHILE), stacked("vae", 0)
+    assert_stacks_agree(graphed, ordinary)
+    assert isinstance(graphed._lists[BATCHES[0].shape].run, CudaGraph)
+
+
+def test_seeds_that_leave_a_stack_take_their_list_with_them():
+    traced, ordinary = stacked("vae", steps.WORTHWHILE), stacked("vae", 0)
+    assert_stacks_agree(traced, ordinary)
+    for stack in (traced, ordinary):
+        stack.keep([2, 0])
+    two = BATCHES[:, :2]
+    for x in two:
+        assert torch.equal(traced(x, 1e-2).total, ordinary(x, 1e-2).total)
+    assert set(traced._lists) == {two[0].shape}
+
+
+def test_a_stack_whose_list_differs_is_stepped_the_ordinary_way(monkeypatch):
+    """A loss that reads its batch outside of torch: the list holds numbers of the batch that it was traced on."""
+
+    class Reads(Autoencoder):
+        scale = 1.0
+
+        def loss(self, x, generator):
+            found = super().loss(x, generator)
+            Reads.scale += 1
+            return Loss(found.total * Reads.scale, {})
+
+    models = [initialise(lambda: Reads(SHAPE, 3, width=16), seed).train() for seed in (0, 1)]
+    stack = StackedStep(models, [seeded(seed, "draws") for seed in (0, 1)], planned=steps.WORTHWHILE)
+    stack(BATCHES[0, :2], 1e-2)
+    assert stack._lists == {BATCHES[0, :2].shape: None}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_on_a_gpu_a_stack_is_one_graph_and_gives_the_same_weights():
+    run = make_run({"models": "vae", "latent_dim": 3, "width": 16})
+    models = [initialise(lambda: catalog.build_model("vae", run, SHAPE), seed).cuda().train() for seed in range(3)]
+    draws = [[seeded(seed, "draws") for seed in range(3)] for _ in range(2)]
+    graphed, ordinary = (StackedStep(models, d, planned=n) for d, n in zip(draws, (steps.WORTHWHILE, 0), strict=True))
+    for x in BATCHES.cuda():
+        assert torch.equal(graphed(x, 1e-2).total, ordinary(x, 1e-2).total)
+    assert isinstance(graphed._lists[BATCHES[0].shape].run, CudaGraph)

@@ -52,18 +52,25 @@ def flops(images: int, validated: int) -> int:
     return images * (3 * forward - layers[0]) + validated * forward
 
 
-def ours(train: Tensor, val: Tensor, epochs: int, precision: Precision = "float32") -> Callable[[], Trained]:
+def begun() -> nn.Module:
+    """The network before its training, the same for all sides."""
     from latentbench.catalog import build_model
     from latentbench.config import make_run
-    from latentbench.training.fit import Plan, fit, initialise
+    from latentbench.training.fit import initialise
 
     text = "vae:sigma=1:net=conv"
     run = make_run({"models": text, "depth": DEPTH, "latent_dim": LATENT})
-    model = initialise(lambda: build_model(text, run, (3, SIDE, SIDE)), SEED)
+    return initialise(lambda: build_model(text, run, (3, SIDE, SIDE)), SEED)
+
+
+def ours(train: Tensor, val: Tensor, epochs: int, precision: Precision = "float32") -> Callable[[], Trained]:
+    from latentbench.training.fit import Plan, fit
+
+    model = begun()
 
     def call() -> Trained:
         fit(model, train, val, Plan(epochs, 0, BATCH, LR, precision), SEED)
-        return lambda x: tuple(model.encode(x)), model.decode  # type: ignore[return-value]
+        return lambda x: tuple(model.encode(x)), model.decode  # type: ignore[operator, return-value]
 
     return call
 
@@ -76,6 +83,9 @@ def bare(train: Tensor, val: Tensor, epochs: int, last: bool = False) -> Callabl
     up = [part for a, b in pairs[::-1] for part in (nn.ReLU(inplace=True), nn.ConvTranspose2d(b, a, 3, 2, 1, 1))]
     encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(flat, 2 * LATENT))
     decoder = nn.Sequential(nn.Linear(LATENT, flat), nn.Unflatten(1, (CHANNELS[-1], small, small)), *up, nn.Sigmoid())
+    with torch.no_grad():
+        for weight, start in zip([*encoder.parameters(), *decoder.parameters()], begun().parameters(), strict=True):
+            weight.copy_(start)
     if last:
         encoder, decoder = (net.to(memory_format=torch.channels_last) for net in (encoder, decoder))
         train, val = (x.contiguous(memory_format=torch.channels_last) for x in (train, val))

@@ -197,9 +197,10 @@ def document(result: Mapping[str, Any]) -> str:
 
 def _passes(rows: Rows, skipped: str | None) -> str:
     number = len({r["pass"] for r in rows})
+    elsewhere = sorted({f"{r['processor']}, {r['measured'][:10]}" for r in rows if "processor" in r})
     if not number:
         return f"not measured{f' ({skipped})' if skipped else ''}"
-    return f"{number} pass{'es' if number > 1 else ''}"
+    return f"{number} pass{'es' if number > 1 else ''}{''.join(f', on another machine ({e})' for e in elsewhere)}"
 
 
 if __name__ == "__main__":

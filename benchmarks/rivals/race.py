@@ -3,7 +3,7 @@
 A *pass* runs every side of a contest once, and every second pass goes through them backwards (A B C, C B A, ...), so
 whatever drifts on the machine falls on all alike. What is finished stands in FILE at once, and the same command again
 carries on where it was stopped: a pass that was cut off is run anew, a finished one is not. ``--again`` forgets the
-asked contests first. Contests on MNIST need its files under LATENTBENCH_DATA and are left out without it, with that
+asked contests first. What is measured on another processor than the rows that are there carries its name and date. Contests on MNIST need its files under LATENTBENCH_DATA and are left out without it, with that
 reason. `page.py` makes the document.
 """
 
@@ -83,12 +83,14 @@ def main() -> None:
     asked = parser.parse_args()
     chosen = [c for c in CONTESTS if c.group in asked.groups and c.name in (asked.contests or [c.name])]
     out = json.loads(asked.out.read_text()) if asked.out.exists() else {"rows": []}
-    out |= {
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+    measured = datetime.now(UTC).isoformat(timespec="seconds")
+    about = {
+        "measured": measured,
         "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
         "versions": {p: version(p) for p in PACKAGES},
-        "skipped": {},
     }
+    here = out.get("machine", about["machine"])["processor"] == processor()
+    out |= {**(about if here else {}), "skipped": {}}  # rows of another machine say so themselves
     if asked.again:
         out["rows"] = [r for r in out["rows"] if r["contest"] not in {c.name for c in chosen}]
     for contest in chosen:
@@ -103,6 +105,7 @@ def main() -> None:
                 continue
             for side in order(contest, number):
                 row = {"contest": contest.name, "side": side.name, "pass": number, "code": code(), **ask(side)}
+                row |= {} if here else {"processor": processor(), "measured": measured}
                 print(contest.name, side.name, number, f"{row.get('seconds', row['wall']):.2f} s", flush=True)
                 kept.append(row)
                 asked.out.write_text(json.dumps({**out, "rows": [*others, *kept]}, indent=1) + "\n")

@@ -26,7 +26,7 @@ from latentbench.comparing import benchmark_files
 from latentbench.comparing.change import FAMILYWISE, Change, amount, decide, finding
 from latentbench.comparing.matching import Key, Matched, alone, change, identity, is_claim, labels, measure, twins
 from latentbench.config import execution_options
-from latentbench.records import JUDGE, SECOND_JUDGE, Kept, Record
+from latentbench.records import BY_SECOND, JUDGE, SECOND_JUDGE, Kept, Record
 from latentbench.refusals import unknown
 from latentbench.run_folder import RunFiles
 from latentbench.run_info import RunInfo, find_run_info
@@ -40,10 +40,6 @@ SESSIONS = (
     "Timings of two runs are one launch each, at different times, and get a verdict only where they differ several times "
     "over: `latentbench gate` runs both revisions in turns and can tell more."
 )
-
-
-BY_SECOND = ".second_judge"
-"""How the name of a metric ends that the second judge measured."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,12 @@ from latentbench.figures.scores import interval
 from latentbench.report.folder import Absent
 from latentbench.report.wording import words
 
-SAMPLERS = (("normal", "N(0, I)", "o"), ("gaussian", "fitted Gaussian", "s"), ("mixture", "fitted mixture", "D"))
+SAMPLERS = (
+    ("prior", "its own prior", "^"),
+    ("normal", "N(0, I)", "o"),
+    ("gaussian", "fitted Gaussian", "s"),
+    ("mixture", "fitted mixture", "D"),
+)
 """Where latent points are drawn from, each with its mark."""
 
 
@@ -27,7 +32,7 @@ def draw(subject: Subject, look: Look) -> Drawn:
     ]
     sure = [found for found in cells if not found[2].unproven]
     if not sure:
-        reasons = [words.reason(why) for t in subject.tables for why in t.reasons("validity.normal")]
+        reasons = [words.reason(why) for t in subject.tables for why in t.reasons(t.validity)]
         why = "a measure failed its self-check on these data" if cells else "this run measured no validity"
         raise Absent(f"Not drawn: {reasons[0] if reasons else why}.")
     rows = [row for row in subject.rows if any(row is r for r, *_ in sure)]
@@ -36,7 +41,7 @@ def draw(subject: Subject, look: Look) -> Drawn:
     handles = [looks.dot(looks.MUTED, marker, label) for _, label, marker in used]
     lines = []
     for of in dict.fromkeys(row.table for row in rows):
-        real, junk = of.reference("validity.normal", "ceiling:real"), of.floor("validity.normal")
+        real, junk = of.reference(of.validity, "ceiling:real"), of.floor(of.validity)
         for label, value, line in (("real samples", real, "--"), ("most flattering junk", junk, ":")):
             if value is not None:
                 lines.append((of, value, line))

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from latentbench.artifact_schema import SAMPLERS, SAMPLES, SCHEMA, STRIPS, ArtifactRole, check
+from latentbench.artifact_schema import SAMPLES, SCHEMA, STRIPS, ArtifactRole, check
 from latentbench.core import CONTINUUM, DECODER, Dataset, Encoding, Undefined
 from latentbench.geometry.neighbours import nearest
 from latentbench.measuring.columns import columns as columns_of
@@ -37,9 +37,9 @@ from latentbench.measuring.scoring import caught
 from latentbench.metrics import decoded_continuity as continuity
 from latentbench.metrics import divergence, posterior, representation
 from latentbench.metrics.decoding import verdicts
-from latentbench.metrics.samplers import SAMPLE_COUNT, prior_samples
+from latentbench.metrics.samplers import SAMPLE_COUNT, prior_samples, samplers_of, trained_with
 from latentbench.randomness import seeded
-from latentbench.records import Record, file_digest
+from latentbench.records import OWN, Record, file_digest
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -77,8 +77,10 @@ def latent_map(codes: Tensor, seed: int) -> tuple[Arrays, dict[str, Any]]:
     """UMAP coordinates (m, 2) of latent points (m, d), with the trustworthiness (k = 10) of the map.
 
     McInnes, Healy & Melville 2018, with exact neighbours, a PCA start and 200 epochs. For the eye only: no score is
-    ever computed on these coordinates. A latent space of one or two dimensions is its own map.
+    ever computed on these coordinates. A latent space of one or two dimensions is its own map, and so is a single point.
     """
+    if not bool((codes != codes[:1]).any()):  # a collapsed latent is one point, of which UMAP makes no numbers
+        codes = codes[:, :1]
     if codes.shape[1] <= 2:
         plane = torch.nn.functional.pad(codes.detach().cpu().float(), (0, 2 - codes.shape[1]))
         return {"xy": plane.numpy()}, {"trustworthiness": 1.0, "k": 10, "neighbours": 0, "n": len(plane)}
@@ -147,18 +149,20 @@ def _named(e: Encoding, rows: Tensor) -> Arrays:
 
 
 def samples(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
-    """Decoded draws of N(0, I), of a Gaussian and of a mixture fitted to the training codes, each with its verdict."""
+    """Decoded draws of the model's own prior, where it has one, of N(0, I), of a Gaussian and of a mixture fitted to the
+    training codes, each with its verdict."""
     arrays: Arrays = {}
-    for sampler in SAMPLERS:
+    for sampler in samplers_of(e):
         images = e.once(prior_samples, sampler=sampler, count=SAMPLE_COUNT)[:SAMPLES]
         arrays[f"{sampler}_images"] = e.space.pictures(images)
         if e.judge is not None:
             word = verdicts(e, images)
             for field in ("valid", "label", "confidence", "distance"):
                 arrays[f"{sampler}_{field}"] = getattr(word, field).cpu().numpy()
-    if e.train is not None:
-        with contextlib.suppress(Undefined):
-            arrays["normal_depth"] = depth_of_draws(e, SAMPLE_COUNT, SAMPLES).cpu().numpy()
+    if e.train is not None and CONTINUUM.met(e):
+        for sampler in dict.fromkeys(("normal", trained_with(e))):
+            with contextlib.suppress(Undefined):
+                arrays[f"{sampler}_depth"] = depth_of_draws(e, sampler, SAMPLE_COUNT, SAMPLES).cpu().numpy()
     return arrays, {"count": SAMPLES}
 
 
@@ -172,15 +176,12 @@ def posteriors(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
         "mu": e.mu[some],
     }
     if e.log_var is not None:
-        mean_part, variance_part = divergence.kl_parts(e.mu, e.log_var)
         sigma = (0.5 * e.log_var).exp()
-        kl = mean_part + variance_part
-        arrays |= {
-            "sigma": sigma[some],
-            "sigma_mean": sigma.mean(0),
-            "kl": kl.mean(0) if kl.ndim == 2 else kl,
-            "variance_law": posterior.variance_sum(e.mu, e.log_var),
-        }
+        arrays |= {"sigma": sigma[some], "sigma_mean": sigma.mean(0)}
+        if e.prior is None:  # what follows holds for N(0, I)
+            mean_part, variance_part = divergence.kl_parts(e.mu, e.log_var)
+            arrays["kl"] = mean_part + variance_part
+            arrays["variance_law"] = posterior.variance_sum(e.mu, e.log_var)
     return {k: v.cpu().numpy() for k, v in arrays.items()}, {}
 
 
@@ -203,7 +204,7 @@ def points(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
 
 
 def atlas(e: Encoding) -> tuple[Arrays, dict[str, Any]]:
-    """How far the draws of N(0, I) lie from the codes, and what the decoder emits at the farthest."""
+    """How far the draws of the prior lie from the codes, and what the decoder emits at the farthest."""
     tensors, detail = holes_of(e)
     return _arrays(e, tensors), detail
 
@@ -256,9 +257,14 @@ OF_A_CONTINUUM: frozenset[ArtifactRole] = frozenset({"strips", "posterior", "atl
 def exhibit(
     e: Encoding, folder: Path, prefix: str, row: Record, stem: str, modules: Sequence[nn.Module] = ()
 ) -> list[Record]:
-    """Write every role of `ROLES` that this encoding can show into ``folder``; their artifact records. ``modules`` are those
-    that the encoding's model is made of."""
+    """Write every role of `ROLES` that this encoding can show into ``folder``; their artifact records, which say where the
+    prior is the model's own. ``modules`` are those that the encoding's model is made of."""
     out = []
+    told = (
+        ({} if CONTINUUM.met(e) else {"discrete": True})
+        | ({} if e.prior is None else {"prior": OWN})
+        | ({"family": e.family} if e.family else {})
+    )
     roles: dict[ArtifactRole, Exhibit] = {**ROLES, "explorer": partial(explorer, modules=modules)}
     for role, make in roles.items():
         if e.decode is None and role not in OF_CODES:
@@ -268,7 +274,7 @@ def exhibit(
             out.append(skipped)
             continue
         out += attempt(partial(make, e), folder, prefix, row, role, f"{role}-{stem}")
-    return out
+    return [replace(r, detail={**r.detail, **told}) for r in out] if told else out
 
 
 def attempt(

@@ -8,15 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.artifact_schema import SAMPLERS
 from latentbench.core import Encoding, Undefined
 from latentbench.geometry.neighbours import nearest
-from latentbench.metrics.samplers import SAMPLE_COUNT, prior_samples
+from latentbench.metrics.samplers import SAMPLE_COUNT, prior_samples, samplers_of, trained_with
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 """The quantiles that stand for a distribution."""
 PAIRS = 8
-"""Decoded draws of N(0, I) beside their nearest real sample."""
+"""Decoded draws of the prior beside their nearest real sample."""
 MOST = 200
 """Columns that are kept, those whose reconstructions are farthest from the real ones."""
 
@@ -35,7 +34,7 @@ def distance(a: Tensor, b: Tensor) -> Tensor:
 def columns(e: Encoding) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Quantiles (f, 5), in measured values, of ``real`` held-out samples, of their ``reconstructions`` and of the draws of
     each sampler; ``raw`` (f, 2), the lowest and highest of the real ones in raw values; their places ``index`` (f,) among
-    all columns; ``draws`` (k, *shape) of N(0, I) with the ``nearest`` real one and its ``distance`` (k,). Raises Undefined
+    all columns; ``draws`` (k, *shape) of the prior with the ``nearest`` real one and its ``distance`` (k,). Raises Undefined
     where the space has no columns."""
     real = e.space.by_column(e.x)
     if real is None:
@@ -43,14 +42,14 @@ def columns(e: Encoding) -> tuple[dict[str, Tensor], dict[str, Any]]:
     out = {"real": quantiles(real)}
     if e.x_hat is not None:
         out["reconstructions"] = _of(e, e.x_hat)
-    for sampler in SAMPLERS if e.train is not None else SAMPLERS[:1]:
+    for sampler in samplers_of(e) if e.train is not None else (trained_with(e),):
         out[sampler] = _of(e, e.once(prior_samples, sampler=sampler, count=SAMPLE_COUNT))
     ends = out["real"][:, [0, -1]]
     out["raw"] = ends if e.space.scale is None else e.space.scale.to_raw(ends.T).T
-    apart = distance(out["real"], out.get("reconstructions", out["normal"]))
+    apart = distance(out["real"], out.get("reconstructions", out[trained_with(e)]))
     kept = apart.argsort(descending=True, stable=True)[:MOST].sort().values
     out = {name: values[kept] for name, values in out.items()} | {"index": kept}
-    drawn = e.space.clip(e.once(prior_samples, sampler="normal", count=SAMPLE_COUNT)[:PAIRS])
+    drawn = e.space.clip(e.once(prior_samples, sampler=trained_with(e), count=SAMPLE_COUNT)[:PAIRS])
     known = (e if e.train is None else e.train).x
     found = nearest(drawn, known)
     out |= {"draws": drawn, "nearest": known[found.indices[:, 0]], "distance": found.distance[:, 0]}

@@ -45,8 +45,8 @@ def explorer(e: Encoding, index: Tensor, modules: Sequence[nn.Module] = ()) -> t
     """The arrays and details of the role ``explorer`` (`artifact_schema`) for an encoding; ``index`` (m,) names the samples
     that the maps show, ``modules`` are those in which its decoder may be found. Raises Undefined for fewer than two codes.
 
-    ``codes`` (n, d), ``mean``, ``spread`` (their standard deviation) and, of a Gaussian posterior, mean ``sigma`` and ``kl``,
-    each (d,); ``order``: the active dimensions, by falling KL, without one by falling spread; ``grid`` (rows, columns,
+    ``codes`` (n, d), ``mean``, ``spread`` (their standard deviation) and, of a Gaussian posterior, mean ``sigma`` and, where
+    the prior is N(0, I), ``kl``, each (d,); ``order``: the active dimensions, by falling KL, without one by falling spread; ``grid`` (rows, columns,
     *shape). Details: the grid's ``dims`` and ``steps`` (in spreads), the ``radius`` within which `QUANTILE` of the codes have
     another one, and how many ``weights`` a chain has that was found.
     """
@@ -61,8 +61,9 @@ def explorer(e: Encoding, index: Tensor, modules: Sequence[nn.Module] = ()) -> t
     out = {"index": rows, "codes": codes.float(), "mean": mean.float(), "spread": spread.float()}
     weight = spread
     if e.log_var is not None:
-        mean_part, variance_part = divergence.kl_parts(e.mu, e.log_var)
-        out["kl"] = weight = (mean_part + variance_part).float()
+        if e.prior is None:
+            mean_part, variance_part = divergence.kl_parts(e.mu, e.log_var)
+            out["kl"] = weight = (mean_part + variance_part).float()
         out["sigma"] = posterior.widths(e.mu, e.log_var).float()
     on = torch.nonzero(posterior.active(e.mu, e.log_var)).flatten()
     out["order"] = on[weight[on].argsort(descending=True, stable=True)]

@@ -20,7 +20,7 @@ from latentbench.core import Encoding, Undefined
 from latentbench.geometry.neighbours import nearest
 from latentbench.metrics.decoding import decode, subsample, verdicts
 from latentbench.metrics.prior_holes import Holes, hole, holes
-from latentbench.metrics.samplers import prior_codes
+from latentbench.metrics.samplers import prior_codes, trained_with
 
 WORST = 6
 """Draws shown decoded: those that lie deepest in holes."""
@@ -46,17 +46,17 @@ class Depths(NamedTuple):
 
 
 def depths(e: Encoding) -> Depths:
-    """The depths of the draws of N(0, I) and of the held-out codes that the measure ``hole`` reads. Raises Undefined
-    without training codes."""
+    """The depths of the draws of the model's prior and of the held-out codes that the measure ``hole`` reads. Raises
+    Undefined without training codes."""
     found, p = found_holes(e), hole.params
-    draws = e.once(prior_codes, sampler="normal", count=p["draws"])
+    draws = e.once(prior_codes, sampler=trained_with(e), count=p["draws"])
     held_out = subsample(e.z, p["held_out"], e.generator("held-out codes"))
     deep = (found.depth(points, p["k"]).clamp(max=DEEPEST) for points in (draws, held_out))
     return Depths(draws, *deep)
 
 
 def atlas(e: Encoding) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The encoding's holes under N(0, I): ``draw_depth`` and ``code_depth``, see `Depths`, and, where there is a decoder,
+    """The encoding's holes under its prior: ``draw_depth`` and ``code_depth``, see `Depths`, and, where there is a decoder,
     the `WORST` draws from the deepest on, decoded (``worst``), each with its depth, its distance from the origin
     (``worst_norm``) and the judge's word. Details: the ``share`` that ``hole`` reads, what normal codes leave (``null``), of
     which ``part`` the holes are and its ``radius`` in latent units. Raises Undefined without training codes."""
@@ -78,7 +78,7 @@ def atlas(e: Encoding) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def found_holes(e: Encoding) -> Holes:
-    """The holes under N(0, I) as the measure ``hole`` found them."""
+    """The holes under the prior that the model was trained with, as the measure ``hole`` found them."""
     return e.once(holes, **{k: v for k, v in hole.params.items() if k != "part"})
 
 

@@ -27,12 +27,12 @@ MARGIN = 1.6
 """Half the side, in distances of the farthest of the three codes from their middle."""
 
 
-def depth_of_draws(e: Encoding, count: int, shown: int) -> Tensor:
-    """How far the first ``shown`` of ``count`` draws of N(0, I) lie from the codes: the distance to the k-th nearest training
+def depth_of_draws(e: Encoding, sampler: str, count: int, shown: int) -> Tensor:
+    """How far the first ``shown`` of ``count`` draws of ``sampler`` lie from the codes: the distance to the k-th nearest training
     code over the radius within which 99 % of the held-out codes have theirs; above 1 no code is near. Raises Undefined without
     training codes."""
     found, k = found_holes(e), hole.params["k"]
-    points = e.once(prior_codes, sampler="normal", count=count)[:shown]
+    points = e.once(prior_codes, sampler=sampler, count=count)[:shown]
     return nearest(points, found.codes, k).distance[:, -1] / max(found.outside, 1e-300)
 
 

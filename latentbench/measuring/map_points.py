@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from latentbench.core import TRAIN, Encoding
+from latentbench.core import CONTINUUM, TRAIN, Encoding
 from latentbench.geometry.neighbours import flat, nearest
 from latentbench.measuring.hole_atlas import depths, found_holes
 from latentbench.metrics.decoding import verdicts
-from latentbench.metrics.divergence import kl_of_each
+from latentbench.metrics.divergence import kl_of_each, kl_to_own
 from latentbench.metrics.memorisation import closest_seen, memorisation, near_radius, seen_count
 from latentbench.metrics.prior_holes import hole
 from latentbench.metrics.reconstruction import reconstructions
-from latentbench.metrics.samplers import prior_codes
+from latentbench.metrics.samplers import prior_codes, trained_with
 
 DRAWS_SHOWN = 400
 """Draws that are given their own places, at most."""
@@ -33,14 +33,17 @@ WORK = 3e9
 def points(e: Encoding, index: Tensor) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What is known of the images ``index`` (m,) of an encoding, an array (m,) each, of what there is to be known:
     ``error``, mean squared, of the decoded posterior mean; the judge's ``valid`` and ``confidence`` for it; whether it is
-    ``copied``, as good as a seen image and nearer to this than to its own (`near_radius`); ``kl`` in nats; how many ``draws`` of N(0, I) have this code as their
-    nearest, and how many of these lie ``in_holes``. Where d <= 2 some draws at their places too. Details: how many ``draws``,
+    ``copied``, as good as a seen image and nearer to this than to its own (`near_radius`); ``kl`` in nats; how many ``draws`` of the prior have this code as their
+    nearest, and how many of these lie ``in_holes``, but of discrete codes. Where d <= 2 some draws at their places too. Details: how many ``draws``,
     and the share of the prior in holes as the measure ``hole`` reads it, ``beyond``."""
     index = index.to(e.mu.device)
     out, detail = _returned(e, index), dict[str, Any]()
-    if e.log_var is not None:
-        out["kl"] = kl_of_each(e.mu[index], e.log_var[index]).float()
-    draws = e.once(prior_codes, sampler="normal", count=hole.params["draws"])
+    if e.log_var is not None and (e.prior is None or e.prior.log_prob is not None):
+        each = kl_of_each(e.mu, e.log_var) if e.prior is None else kl_to_own(e)
+        out["kl"] = each[index].float()
+    if not CONTINUUM.met(e):
+        return out, detail
+    draws = e.once(prior_codes, sampler=trained_with(e), count=hole.params["draws"])
     beside = nearest(draws, e.mu[index]).indices[:, 0]
     out["draws"], detail["draws"] = torch.bincount(beside, minlength=len(index)).int(), len(draws)
     plane = e.mu.shape[1] <= 2

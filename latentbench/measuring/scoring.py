@@ -20,20 +20,22 @@ from latentbench.core import (
     LOG_VAR,
     TRAIN,
     TRAIN_LABELS,
+    WIDTHS,
     Codebook,
     Dataset,
     Encoding,
     Judge,
     Likelihood,
     Metric,
-    Posterior,
+    Prior,
     Split,
     Undefined,
     Value,
 )
 from latentbench.files.record_types import LARGEST
+from latentbench.metrics.code_prior import autoregressive_prior
 from latentbench.randomness import seeded
-from latentbench.records import SELF_CHECK, Reason, Record, anchor_role
+from latentbench.records import OWN, SELF_CHECK, Reason, Record, anchor_role
 
 CHUNK = 4096
 
@@ -67,23 +69,23 @@ def encode(
 
     has_density = getattr(model, "log_likelihood", None) is not None
     likelihood = Likelihood(getattr(model, "likelihood", ""), log_prob) if has_density else None
-    validation = dataset.val.x.to(device)
+    validation, prior = dataset.val.x.to(device), own_prior(model)
     codebook = codebook_of(model)
 
     def view(split: Split, name: str, train: Encoding | None) -> Encoding:
         x = split.x.to(device)
         y = () if split.y is None or not conditional else (split.y.to(device),)
         parts = [model.encode(*part) for part in zip(*(given.split(CHUNK) for given in (x, *y)), strict=True)]
-        mu = torch.cat([p.mu for p in parts])
-        log_var = None if parts[0].log_var is None else torch.cat([p.log_var for p in parts])
+        posterior = type(parts[0])(*(None if c[0] is None else torch.cat(c) for c in zip(*parts, strict=True)))
+        mu, family = posterior.mu, getattr(posterior, "family", "")
         known.extend((mu, labels) for labels in y)
         pairs = zip(*(given.split(CHUNK) for given in (mu, *y)), strict=True)
-        return Encoding(
+        made = Encoding(
             split=name,
             x=x,
             mu=mu,
-            log_var=log_var,
-            z=Posterior(mu, log_var).sample(seeded(seed, f"posterior of {name}")),
+            log_var=posterior.log_var,
+            z=posterior.sample(seeded(seed, f"posterior of {name}")),
             x_hat=torch.cat([decode(*pair) for pair in pairs]),
             labels=None if split.y is None else split.y.to(device),
             decode=decode,
@@ -91,7 +93,7 @@ def encode(
             validation=validation,
             judge=judge,
             seed=seed,
-            missing=missing or {},
+            missing={**(missing or {}), **({LOG_VAR.name: WIDTHS.reason} if family else {})},
             likelihood=likelihood,
             factors=split.factors,
             truth=dataset.truth,
@@ -101,7 +103,12 @@ def encode(
             codes=None if codebook is None else torch.cat([codebook.codes(part) for part in mu.split(CHUNK)]),
             codebook=codebook,
             decode_labelled=decode if conditional else None,
+            latent_shape=tuple(getattr(model, "latent_shape", None) or ()),
+            latent_channels=getattr(model, "latent_channels", 0),
+            prior=prior,
+            family=family,
         )
+        return made if codebook is None else replace(made, prior=autoregressive_prior(made))
 
     train = view(dataset.train, "train", None)
     return view(dataset.test, "test", replace(train, train=train))
@@ -112,6 +119,35 @@ def codebook_of(model: Any) -> Codebook | None:
     make = getattr(model, "discrete_codes", None)
     made = make() if callable(make) else None
     return made if isinstance(made, Codebook) else None
+
+
+def own_prior(model: Any) -> Prior | None:
+    """The prior that a model says it was trained with, None: N(0, I). Its draws and densities are held to their shapes and
+    to finite numbers: ValueError, one line, for others."""
+    if not callable(getattr(model, "prior", None)):
+        return None
+
+    def draw(noise: Tensor, generator: torch.Generator) -> Tensor:
+        with torch.inference_mode():
+            return _sound("prior", model.prior(noise, generator), noise.shape)
+
+    def log_prob(z: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return _sound("log_prior", model.log_prior(z), z.shape[:1])
+
+    return Prior(draw, log_prob if callable(getattr(model, "log_prior", None)) else None)
+
+
+def _sound(method: str, out: Any, shape: torch.Size) -> Tensor:
+    """What a method of a model's prior gave, refused where it is not a tensor of ``shape`` with finite numbers."""
+    if not isinstance(out, Tensor):
+        raise ValueError(f"the model's {method}() gave {type(out).__name__}, expected a tensor of shape {tuple(shape)}")
+    if out.shape != shape:
+        raise ValueError(f"the model's {method}() gave shape {tuple(out.shape)}, expected {tuple(shape)}")
+    if not bool(torch.isfinite(out).all()):
+        lost = int((~torch.isfinite(out)).sum())
+        raise ValueError(f"the model's {method}() gave {lost} of {out.numel()} numbers that are not finite")
+    return out
 
 
 def _nearest_label(known: Sequence[tuple[Tensor, Tensor]], z: Tensor) -> Tensor:
@@ -163,7 +199,8 @@ def _score(view: Encoding, metric: Metric, base: Record) -> Record:
         reason = Reason.of("failed.not_finite", "the value is {value}, not a finite number", value=value)
         return replace(base, status="failed", reason=reason)
     finite = None if samples is None or not all(map(math.isfinite, samples)) else tuple(map(float, samples))
-    return replace(base, value=float(value), samples=finite, detail={**_finite(detail), **_sampled(view, metric)})
+    extras = _sampled(view, metric) | _whose(view, metric)
+    return replace(base, value=float(value), samples=finite, detail={**_finite(detail), **extras})
 
 
 def _finite(detail: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,6 +231,11 @@ def _sampled(view: Encoding, metric: Metric) -> dict[str, Any]:
         views["train"] = view.train
     sampled = {name: [len(v.x), v.whole] for name, v in views.items() if v.whole}
     return {"sampled": sampled} if sampled else {}
+
+
+def _whose(view: Encoding, metric: Metric) -> dict[str, Any]:
+    """What a record says of the prior it is about where that is not N(0, I)."""
+    return {"prior": OWN} if metric.under_prior and view.prior is not None else {}
 
 
 def failed(metrics: Iterable[Metric], row: Record, reason: str) -> list[Record]:

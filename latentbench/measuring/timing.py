@@ -39,6 +39,7 @@ from torch import Tensor, nn
 
 from latentbench import machine
 from latentbench.measuring.cost_of_a_call import Call, flops, peak_memory
+from latentbench.measuring.scoring import own_prior
 from latentbench.randomness import randn, seeded
 from latentbench.records import OPERATIONS, Reason, Record
 from latentbench.training.fit import Plan
@@ -201,7 +202,7 @@ def operation(
 ) -> Call:
     """A call that does ``what`` to ``batch`` images, on its own copy of ``model`` moved to ``device``.
 
-    ``encode``: x to q(z|x); ``decode``: z to images; ``sample``: draw z ~ N(0, I) and decode it; ``train_step``: loss,
+    ``encode``: x to q(z|x); ``decode``: z to images; ``sample``: draw z from N(0, I), or from the model's own prior, and decode it; ``train_step``: loss,
     gradient and Adam's update, the step of training by ``schedule`` (of as many copies as train in a stack). Inputs are fixed
     random numbers: speed does not depend on their values.
     """
@@ -244,6 +245,9 @@ def _call(what: str, model: Any, batch: int, shape: tuple[int, ...], device: tor
         "decode": lambda: model.decode(z),
         "sample": lambda: model.decode(randn(z.shape, prior, z)),
     }
+    if own_prior(model) is not None:
+        pick = seeded(0, "throughput, prior")
+        forward["sample"] = lambda: model.decode(model.prior(randn(z.shape, prior, z), pick))
     return torch.inference_mode()(forward[what])
 
 

@@ -84,6 +84,15 @@ def independent(codes: Float[Tensor, "n d"]) -> Float64[Tensor, "r d"]:
     return unit
 
 
+class Drawn(NamedTuple):
+    """A prior that is known by draws alone, all float64 on the CPU: those that are ``asked`` about (m, d), as many as there
+    are codes (``own``, (n, d)), and further ones (``more``, (l, d))."""
+
+    asked: Tensor
+    own: Tensor
+    more: Tensor
+
+
 class Directions(NamedTuple):
     """Directions in d dimensions: the ``axes``, so many of them, and the unit vectors ``others`` (w, d), float64; the ``kinds``
     of all. Of a wide latent also the ``span`` (d, k) of the codes' leading principal axes, within which others are sought."""
@@ -194,6 +203,7 @@ def widest_gap(
     quantile: float,
     generator: torch.Generator,
     sampler: Mixture,
+    drawn: Drawn | None = None,
 ) -> Gap:
     """The largest one-dimensional hole over `directions` and the best few of them `sharpened`: the larger of
 
@@ -204,10 +214,13 @@ def widest_gap(
     deviations along w of the ``sampler``, a mixture of one. A direction in which it does not vary has no hole. As a maximum
     it is above 1 - quantile on normal codes too.
 
+    A prior that is no Gaussian is known by draws (``drawn``): these stand in the place of t and of T, t', and ``sampler`` is
+    the Gaussian of their moments, whose mean and deviations places are measured in.
+
     A gap that lies in no axis is found where the codes are many beside the dimensions, from about d^2 on.
     """
     c, h = codes.double().cpu(), held_out.double().cpu()
-    search = _Search(c, h, k, quantile, sampler)
+    search = _Search(c, h, k, quantile, sampler, drawn)
     every = directions(c, generator)
     share, radius, sparse = search.along(every)
     if len(every.kinds) > 1:
@@ -230,13 +243,14 @@ class _Search(NamedTuple):
     k: int
     quantile: float
     sampler: Mixture
+    drawn: Drawn | None = None
 
     def along(self, every: Directions) -> tuple[Tensor, Tensor, Tensor]:
         """Per direction of ``every``: the share of its hole, the radius in latent units, and whether that is the
-        radius of normal codes. The larger of two holes is that of the smaller radius."""
+        radius of the prior's own draws. The larger of two holes is that of the smaller radius."""
         spread, mean = every.spread(self.sampler), self.sampler.mean[0]
         share, radius = torch.zeros_like(spread), torch.zeros_like(spread)
-        normal = normal_radius(len(self.codes), self.k, self.quantile)
+        usual = torch.full_like(spread, normal_radius(len(self.codes), self.k, self.quantile))
         codes, held_out = self.codes - mean, self.held_out - mean
         varies = spread > 1e-6 * spread.max().clamp(min=1e-300)
         for rows in torch.nonzero(varies).flatten().split(TOGETHER) if varies.any() else ():
@@ -244,5 +258,11 @@ class _Search(NamedTuple):
             ordered = (every.places(codes, rows) / scale).sort(1).values
             away = kth_distance(every.places(held_out, rows) / scale, ordered, self.k)
             radius[rows] = torch.quantile(away, self.quantile, dim=1)
-            share[rows] = normal_share_beyond(ordered, self.k, radius[rows].clamp(max=normal))
-        return share, radius.clamp(max=normal) * spread, radius > normal
+            if self.drawn is None:
+                share[rows] = normal_share_beyond(ordered, self.k, torch.minimum(radius[rows], usual[rows]))
+                continue
+            asked, own, more = (every.places(points - mean, rows) / scale for points in self.drawn)
+            usual[rows] = torch.quantile(kth_distance(more, own.sort(1).values, self.k), self.quantile, dim=1)
+            beyond = kth_distance(asked, ordered, self.k) > torch.minimum(radius[rows], usual[rows])[:, None]
+            share[rows] = beyond.double().mean(1)
+        return share, torch.minimum(radius, usual) * spread, radius > usual

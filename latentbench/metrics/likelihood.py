@@ -7,7 +7,8 @@ log p(x) follow, equal where q is the exact posterior and every weight is p(x) i
 
 (Kingma & Welling 2014; Burda et al. 2016). Both are made of the same draws, so their order holds to the last digit.
 The weights are those of the model as a generative model: the weight that training put on the KL, a warm-up of it or
-half of it left out change nothing here.
+half of it left out change nothing here. p(z) is the prior that the model was trained with: N(0, I), or its own where that
+has a density.
 
 Nats of different likelihoods do not compare: a Gaussian's is a density of continuous pixels and may well be positive,
 a Bernoulli's is a probability of binary ones. Each record names its family. A point (any autoencoder) has no q to draw
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from latentbench.core import LIKELIHOOD, LOG_VAR, Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, LIKELIHOOD, LOG_VAR, PRIOR_DENSITY, Encoding, Metric, Undefined, Value
 from latentbench.geometry.principal import WIDE
 from latentbench.metrics.decoding import CHUNK, subsample
 from latentbench.randomness import randn
@@ -41,17 +42,23 @@ def importance_weights(
     log_var: Float[Tensor, "n d"],
     noise: Float[Tensor, "k n d"],
     log_prob: Callable[[Tensor, Tensor], Tensor],
+    log_prior: Callable[[Tensor], Tensor] | None = None,
 ) -> Float64[Tensor, "k n"]:
     """``log w = log p(x|z) + log p(z) - log q(z|x)`` in nats, (k, n) float64, of the draws ``z = mu + s noise``.
 
     ``x`` (n, c, h, w); ``mu``, ``log_var`` (n, d); ``noise`` (k, n, d) standard normal; ``log_prob`` maps images and
-    latent points to log p(x|z), (m,). Burda et al. 2016, section 3.
+    latent points to log p(x|z), (m,), ``log_prior`` latent points to log p(z), (m,); None: N(0, I). Burda et al. 2016,
+    section 3.
     """
     z = mu + (0.5 * log_var).exp() * noise
-    # The normalisers of p(z) and q(z|x) cancel but for the widths.
-    log_ratio = 0.5 * (noise.double().square() + log_var.double() - z.double().square()).sum(-1)
-    pairs = torch.arange(z[..., 0].numel(), device=x.device)
     codes = z.flatten(0, 1)
+    # The normalisers of N(0, I) and q(z|x) cancel but for the widths.
+    log_ratio = 0.5 * (noise.double().square() + log_var.double() - z.double().square()).sum(-1)
+    if log_prior is not None:
+        log_normal = -0.5 * (codes.double().square() + math.log(2 * math.pi)).sum(1)
+        other = torch.cat([log_prior(some).double() for some in codes.split(CHUNK)])
+        log_ratio = log_ratio + (other - log_normal).view_as(log_ratio)
+    pairs = torch.arange(z[..., 0].numel(), device=x.device)
     parts = [log_prob(x[rows % len(x)], codes[rows]).double() for rows in pairs.split(CHUNK)]
     return torch.cat(parts).view_as(log_ratio) + log_ratio
 
@@ -78,6 +85,9 @@ def log_weights(e: Encoding, images: int, draws: int) -> Tensor:
     the same noise for every model. Raises Undefined without a likelihood or a variance."""
     if e.likelihood is None or e.log_var is None:
         raise Undefined(e.absent(frozenset({LIKELIHOOD, LOG_VAR})))
+    prior = None if e.prior is None else e.prior.log_prob
+    if e.prior is not None and prior is None:
+        raise Undefined(e.lack(PRIOR_DENSITY))
     rows = subsample(torch.arange(len(e.x)), images, e.generator("likelihood images")).to(e.mu.device)
     generator, d = e.generator("likelihood draws"), e.mu.shape[1]
     together = draws if d <= WIDE else max(1, HELD // (len(rows) * d))
@@ -85,7 +95,7 @@ def log_weights(e: Encoding, images: int, draws: int) -> Tensor:
     for first in range(0, draws, together):
         shape = min(together, draws - first), len(rows), d
         noise = randn(shape, generator, e.mu.double()).to(e.mu)
-        parts.append(importance_weights(e.x[rows], e.mu[rows], e.log_var[rows], noise, e.likelihood.log_prob))
+        parts.append(importance_weights(e.x[rows], e.mu[rows], e.log_var[rows], noise, e.likelihood.log_prob, prior))
     return torch.cat(parts)
 
 
@@ -114,7 +124,8 @@ _BOUND: Mapping[str, Any] = {
     "bounds": (None, None),
     "unit": "nats per image",
     "least": 1.0,
-    "needs": frozenset({LIKELIHOOD, LOG_VAR}),
+    "needs": frozenset({CONTINUUM, LIKELIHOOD, LOG_VAR, PRIOR_DENSITY}),
+    "under_prior": True,
     "params": {"images": 1000, "draws": 50},
 }
 

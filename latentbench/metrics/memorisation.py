@@ -3,7 +3,8 @@
 Samples are decoded draws of the mixture fitted to the training codes: of the samplers the one that stays where codes
 lie, for an autoencoder too, whose N(0, I) decodes to junk. The noise behind them hangs on the seed alone. Distances are
 Euclidean, between pixels clamped to [0, 1], and decided in float64: a copy is a copy of pixels, and no judge is needed
-to see it. *Seen* are the training images and, where there are any, the validation images: by these training is
+to see it. Of a model that was trained with a prior of its own the draws of that are searched too, and what shows more of a
+copy counts: a prior may be a table of training codes. *Seen* are the training images and, where there are any, the validation images: by these training is
 stopped and the judge calibrated, and a table of them would pass for new among training images alone. Every seen image
 counts, none is left out: a copy of an image left out would pass for new. Where training images are streamed all of them
 are streamed through here too.
@@ -32,7 +33,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, TRAIN, Encoding, Metric, Undefined, Value
+from latentbench.artifact_schema import OWN_SAMPLER
+from latentbench.core import CONTINUUM, DECODER, TRAIN, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import blocks, count_inside, flat, nearest
 from latentbench.metrics.decoding import subsample
 from latentbench.metrics.samplers import SAMPLE_COUNT, alike, prior_samples
@@ -197,6 +199,14 @@ def nearer_share(
     return float(share.mean())
 
 
+def copiers(e: Encoding, sampler: str) -> tuple[str, ...]:
+    """The samplers whose draws are searched for copies: ``sampler``, and the model's own prior, where it has one. Of discrete
+    codes there is that alone."""
+    if not CONTINUUM.met(e):
+        return (OWN_SAMPLER,)
+    return (sampler,) if e.prior is None else (OWN_SAMPLER, sampler)
+
+
 def new_images(e: Encoding, sampler: str, count: int) -> Tensor:
     """``count`` decoded samples, clamped to [0, 1]. Raises Undefined where they are all one image, of which no share
     can be told."""
@@ -228,6 +238,11 @@ def _near_copies(e: Encoding, distance: Tensor, count: int) -> float:
 
 
 def _memorisation(e: Encoding, sampler: str, count: int) -> Value:
+    found = [_copied(e, one, count) for one in copiers(e, sampler)]
+    return max(found, key=lambda value: value.value)
+
+
+def _copied(e: Encoding, sampler: str, count: int) -> Value:
     samples = e.once(new_images, sampler=sampler, count=count)
     in_seen, in_held_out = e.once(nearest_seen, sampler=sampler, count=count), closest(samples, e.x)
     to_seen, to_held_out = in_seen.distance[:, 0], in_held_out.distance[:, 0]
@@ -245,6 +260,7 @@ def _memorisation(e: Encoding, sampler: str, count: int) -> Value:
     trained_on = in_seen.which[:, 0] < train
     detail = {
         "samples": len(samples),
+        **({} if e.prior is None else {"sampler": sampler}),
         "train": train,
         "validation": seen - train,
         "held_out": held_out,
@@ -288,9 +304,17 @@ def held_out_distances(e: Encoding, count: int) -> Tensor:
 
 
 def _data_copying(e: Encoding, sampler: str, count: int) -> Value:
+    return min((_nearness(e, one, count) for one in copiers(e, sampler)), key=lambda value: value.value)
+
+
+def _nearness(e: Encoding, sampler: str, count: int) -> Value:
     real = e.once(held_out_distances, count=count)
     fake = e.once(nearest_seen, sampler=sampler, count=count).distance[: len(real), 0]
-    detail = {"samples": len(fake), "held_out": len(real), "mean_ratio": float(fake.mean() / real.mean())}
+    detail: dict[str, Any] = {
+        "samples": len(fake), "held_out": len(real), "mean_ratio": float(fake.mean() / real.mean()),
+    }  # fmt: skip
+    if e.prior is not None:
+        detail["sampler"] = sampler
     return Value(mann_whitney_z(real, fake), detail=detail)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Phrase, Undefined, Value
+from latentbench.core import CONTINUUM, STANDARD_PRIOR, WIDTHS, Encoding, Metric, Phrase, Undefined, Value
 from latentbench.geometry.neighbours import blocks
 from latentbench.metrics.decoding import subsample
 from latentbench.randomness import randn
@@ -209,6 +209,7 @@ _KNOWN = {"floor:collapsed": _collapsed, "ceiling:matched": _matched}
 active_units = Metric(
     name="active_units",
     family="posterior",
+    needs=frozenset({CONTINUUM, WIDTHS}),
     compute=_active_units,
     better="higher",
     bounds=(0.0, None),
@@ -233,6 +234,7 @@ active_units_burda = Metric(
     least=0.5,
     summary="latent dimensions with Var(mu) > .01, as published (depends on the latent's scale)",
     source="Burda et al. 2016, section 5.2",
+    needs=frozenset({CONTINUUM}),
     params={"threshold": ACTIVE},
     references=_active_anchors_burda,
     expects={"floor:collapsed": (0.0, 0.0)},
@@ -241,6 +243,7 @@ active_units_burda = Metric(
 punctual_index = Metric(
     name="punctual_index",
     family="posterior",
+    needs=frozenset({CONTINUUM, WIDTHS}),
     compute=_punctual_index,
     better="none",
     bounds=(0.0, None),
@@ -255,6 +258,7 @@ punctual_index = Metric(
 overlap = Metric(
     name="overlap",
     family="posterior",
+    needs=frozenset({CONTINUUM, WIDTHS}),
     compute=_overlap,
     better="none",
     bounds=(0.0, 1.0),
@@ -274,6 +278,7 @@ overlap = Metric(
 variance_law = Metric(
     name="variance_law",
     family="posterior",
+    needs=frozenset({CONTINUUM, WIDTHS, STANDARD_PRIOR}),
     compute=_variance_law,
     better="target",
     target=1.0,

@@ -2,7 +2,7 @@
 all that the data hold?
 
 *Validity* is the share of samples the judge accepts, read between real test images (ceiling) and noise, shuffled
-pixels, the mean image, black, white and grey (floors), under each of the three samplers of `latentbench.metrics.samplers`.
+pixels, the mean image, black, white and grey (floors), under each of the samplers of `latentbench.metrics.samplers`.
 No classifier is proof against a decoder that was trained to please it, so the record also says what share of the valid
 samples lies ``far`` from every training image in pixels, beyond the 99.9 % quantile of real images. Validity says nothing
 about variety: the labels of the valid samples do. Where the judge's word ends, `prior_coverage` and `prior_distances`
@@ -18,10 +18,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from latentbench.core import TRAIN, Encoding, Metric, Phrase, Undefined, Value, Verdict
+from latentbench.core import CONTINUUM, DISCRETE, OWN_PRIOR, TRAIN, Encoding, Metric, Phrase, Undefined, Value, Verdict
 from latentbench.geometry.neighbours import nearest
+from latentbench.metrics.code_prior import of_training
 from latentbench.metrics.decoding import JUDGED, judge_of, subsample, verdicts
-from latentbench.metrics.samplers import FITTED, SAMPLE_COUNT, anchor_images, judged_samples, prior_samples
+from latentbench.metrics.samplers import (
+    FITTED,
+    FLOW,
+    SAMPLE_COUNT,
+    anchor_images,
+    asked,
+    judged_samples,
+    of_flow,
+    prior_samples,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64, Int
@@ -98,7 +108,16 @@ def _validity(e: Encoding, sampler: str, count: int) -> Value:
     detail: dict[str, Any] = {"samples": count, "confidence": float(verdict.confidence.double().mean())}
     if (far := far_share(e, sampler, count)) is not None:
         detail["far"] = far
+    if sampler == FLOW:
+        detail |= of_flow(e)
     return Value(float(verdict.valid.double().mean()), detail=detail)
+
+
+def _validity_autoregressive(e: Encoding, sampler: str, count: int) -> Value:
+    """The validity, with what fitting the prior came to: nats an image on codes kept aside, beside the marginal's."""
+    value, prior = _validity(e, sampler, count), of_training(e)
+    fitted = {"nll": prior.nll, "nll_marginal": prior.nll_marginal, "epochs": prior.epochs, "seconds": prior.seconds}
+    return value._replace(detail={**value.detail, **fitted})
 
 
 def _valid_anchors(e: Encoding, sampler: str, count: int) -> Mapping[str, float]:
@@ -122,13 +141,13 @@ def _valid_labels(e: Encoding, verdict: Verdict) -> Tensor:
 
 
 def _label_entropy(e: Encoding, sampler: str, count: int) -> Value:
-    verdict = e.once(judged_samples, sampler=sampler, count=count)
+    verdict = e.once(judged_samples, sampler=asked(e, sampler), count=count)
     shares = _valid_labels(e, verdict)
     return Value(normalised_entropy(shares), detail=_label_detail(verdict, shares))
 
 
 def _label_tv(e: Encoding, sampler: str, count: int) -> Value:
-    verdict = e.once(judged_samples, sampler=sampler, count=count)
+    verdict = e.once(judged_samples, sampler=asked(e, sampler), count=count)
     shares = _valid_labels(e, verdict)
     return Value(total_variation(shares, judge_of(e).train_marginal.cpu()), detail=_label_detail(verdict, shares))
 
@@ -163,7 +182,7 @@ def _worst(e: Encoding, verdict: Verdict, count: int) -> tuple[float, list[float
 
 
 def _per_class(e: Encoding, sampler: str, count: int) -> Value:
-    verdict = e.once(judged_samples, sampler=sampler, count=count)
+    verdict = e.once(judged_samples, sampler=asked(e, sampler), count=count)
     worst, ratios = _worst(e, verdict, count)
     known = [min(1.0, r) for r in ratios if r is not None]
     detail: dict[str, Any] = {"samples": count, "per_class": ratios, "mean": sum(known) / len(known)}
@@ -183,7 +202,7 @@ validity_normal = Metric(
     unit="share",
     summary="share of decoded draws of N(0, I) that the judge accepts",
     source="latentbench",
-    needs=JUDGED,
+    needs=JUDGED | {CONTINUUM},
     params={"sampler": "normal", "count": SAMPLE_COUNT},
     references=_valid_anchors,
     phrase=Phrase(
@@ -192,6 +211,69 @@ validity_normal = Metric(
         "decodes fewer valid draws from N(0, I)",
     ),
     headline=("complete",),
+)
+
+validity_prior = Metric(
+    name="validity.prior",
+    family="completeness",
+    compute=_validity,
+    better="higher",
+    bounds=(0.0, 1.0),
+    unit="share",
+    summary="share of decoded draws of the prior that a model was trained with, where that is not N(0, I), that the judge "
+    "accepts",
+    source="latentbench",
+    needs=JUDGED | {OWN_PRIOR},
+    params={"sampler": "prior", "count": SAMPLE_COUNT},
+    references=_valid_anchors,
+    phrase=Phrase(
+        "valid draws from the prior that each was trained with",
+        "decodes more valid draws from the prior it was trained with",
+        "decodes fewer valid draws from the prior it was trained with",
+    ),
+    headline=("complete",),
+    under_prior=True,
+    standard="validity.normal",
+)
+
+validity_marginal = Metric(
+    name="validity.marginal",
+    family="completeness",
+    compute=_validity,
+    better="higher",
+    bounds=(0.0, 1.0),
+    unit="share",
+    summary="of a discrete latent, share of decoded draws that the judge accepts where each position takes its codes as "
+    "often as on the training images, independently of the others",
+    source="latentbench",
+    needs=FITTED | {DISCRETE},
+    params={"sampler": "marginal", "count": SAMPLE_COUNT},
+    references=_valid_anchors,
+    phrase=Phrase(
+        "valid draws of codes position by position",
+        "decodes more valid draws of codes that know nothing of one another",
+        "decodes fewer valid draws of codes that know nothing of one another",
+    ),
+)
+
+validity_autoregressive = Metric(
+    name="validity.autoregressive",
+    family="completeness",
+    compute=_validity_autoregressive,
+    better="higher",
+    bounds=(0.0, 1.0),
+    unit="share",
+    summary="of a discrete latent, share of decoded draws of a small autoregressive prior, fitted to the training codes, that "
+    "the judge accepts",
+    source="prior: van den Oord et al. 2017",
+    needs=FITTED | {DISCRETE},
+    params={"sampler": "autoregressive", "count": SAMPLE_COUNT},
+    references=_valid_anchors,
+    phrase=Phrase(
+        "valid draws from an autoregressive prior over the codes",
+        "decodes more valid draws from an autoregressive prior over its codes",
+        "decodes fewer valid draws from an autoregressive prior over its codes",
+    ),
 )
 
 validity_gaussian = Metric(
@@ -203,7 +285,7 @@ validity_gaussian = Metric(
     unit="share",
     summary="share of decoded draws of a Gaussian fitted to the training codes that the judge accepts",
     source="sampler: Ghosh et al. 2020",
-    needs=FITTED,
+    needs=FITTED | {CONTINUUM},
     params={"sampler": "gaussian", "count": SAMPLE_COUNT},
     references=_valid_anchors,
     phrase=Phrase(
@@ -222,7 +304,7 @@ validity_mixture = Metric(
     unit="share",
     summary="share of decoded draws of a 10-component mixture fitted to the training codes that the judge accepts",
     source="sampler: Ghosh et al. 2020",
-    needs=FITTED,
+    needs=FITTED | {CONTINUUM},
     params={"sampler": "mixture", "count": SAMPLE_COUNT},
     references=_valid_anchors,
     phrase=Phrase(
@@ -230,6 +312,22 @@ validity_mixture = Metric(
         "decodes more valid draws from a mixture fitted to its codes",
         "decodes fewer valid draws from a mixture fitted to its codes",
     ),
+)
+
+validity_flow = Metric(
+    name="validity.flow",
+    family="completeness",
+    compute=_validity,
+    better="higher",
+    bounds=(0.0, 1.0),
+    unit="share",
+    summary="share of decoded draws of a small flow trained on the training codes that the judge accepts: what a second stage "
+    "reaches",
+    source="sampler: flow matching, Lipman et al. 2023",
+    needs=FITTED | {CONTINUUM},
+    params={"sampler": FLOW, "count": SAMPLE_COUNT},
+    references=_valid_anchors,
+    on_request=True,
 )
 
 validity_per_class = Metric(
@@ -245,6 +343,7 @@ validity_per_class = Metric(
     needs=JUDGED,
     params={"sampler": "normal", "count": SAMPLE_COUNT},
     references=_real_per_class,
+    under_prior=True,
 )
 
 valid_label_entropy = Metric(
@@ -259,6 +358,7 @@ valid_label_entropy = Metric(
     needs=JUDGED,
     params={"sampler": "normal", "count": SAMPLE_COUNT},
     references=_real_entropy,
+    under_prior=True,
 )
 
 valid_label_tv = Metric(
@@ -273,4 +373,5 @@ valid_label_tv = Metric(
     needs=JUDGED,
     params={"sampler": "normal", "count": SAMPLE_COUNT},
     references=_real_tv,
+    under_prior=True,
 )

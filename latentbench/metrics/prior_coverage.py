@@ -15,7 +15,7 @@ from torch import Tensor
 from latentbench.core import Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import count_inside, nearest
 from latentbench.metrics.decoding import JUDGED
-from latentbench.metrics.samplers import SAMPLE_COUNT, alike, real_features, sample_features, train_features
+from latentbench.metrics.samplers import SAMPLE_COUNT, alike, asked, real_features, sample_features, train_features
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -82,7 +82,7 @@ def _score(field: str) -> Callable[..., Value]:
     in the middle of the real ones has precision 1, coverage 1 and the density n / k."""
 
     def compute(e: Encoding, sampler: str, count: int, k: int) -> Value:
-        scores, alike, n = e.once(sample_scores, sampler=sampler, count=count, k=k)
+        scores, alike, n = e.once(sample_scores, sampler=asked(e, sampler), count=count, k=k)
         if alike and field != "recall":
             raise Undefined(
                 "all samples are the same image: {field} would say nothing of a distribution",
@@ -116,6 +116,7 @@ precision = Metric(
     needs=JUDGED,
     params=_PRDC,
     references=_real_score("precision"),
+    under_prior=True,
 )
 
 recall = Metric(
@@ -130,6 +131,7 @@ recall = Metric(
     needs=JUDGED,
     params=_PRDC,
     references=_real_score("recall"),
+    under_prior=True,
 )
 
 density = Metric(
@@ -146,6 +148,7 @@ density = Metric(
     needs=JUDGED,
     params=_PRDC,
     references=_real_score("density"),
+    under_prior=True,
 )
 
 coverage = Metric(
@@ -160,4 +163,5 @@ coverage = Metric(
     needs=JUDGED,
     params=_PRDC,
     references=_real_score("coverage"),
+    under_prior=True,
 )

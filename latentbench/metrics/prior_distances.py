@@ -11,8 +11,8 @@ judge, and nothing else. The Frechet distance of samples is biased upwards, by f
 one N(0, I); so all models share n, and train images against test images show what n real images come to. Both
 distances are blind to whatever leaves the moments alone: a hole between two modes, for one.
 
-Five kinds of fakes are told apart, as Ghosh et al. (2020) do: reconstructions, draws of the three samplers, and
-decoded midpoints between two test images.
+Kinds of fakes are told apart, as Ghosh et al. (2020) do: reconstructions, draws of each sampler, and decoded
+midpoints between two test images.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.core import DECODER, Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, DECODER, OWN_PRIOR, Encoding, Metric, Need, Undefined, Value
 from latentbench.geometry.kernels import between, cubic, within
 from latentbench.geometry.neighbours import flat
-from latentbench.metrics.decoding import JUDGED, decode, features
+from latentbench.metrics.decoding import JUDGED, decode, features, protocol
 from latentbench.metrics.samplers import (
     FITTED,
+    FLOW,
     SAMPLE_COUNT,
     alike,
     anchor_images,
@@ -139,7 +140,9 @@ def _fakes(e: Encoding, kind: str, count: int) -> Tensor:
 def _frechet(e: Encoding, kind: str, count: int) -> Value:
     fake, real = moments(_fakes(e, kind, count)), e.once(real_moments, count=count)
     apart = float((fake.mean - real.mean).square().sum())
-    return Value(frechet(fake, real), detail={"samples": min(count, len(e.x)), "of_means": apart})
+    n = min(count, len(e.x))
+    detail = {"samples": n, "of_means": apart, **protocol(e, n, judged=True)}
+    return Value(frechet(fake, real), detail=detail)
 
 
 def _frechet_anchors(e: Encoding, kind: str, count: int) -> Mapping[str, float]:
@@ -172,10 +175,21 @@ def _kid_anchors(e: Encoding, kind: str, count: int) -> Mapping[str, float]:
 
 _OF = {
     "normal": "decoded draws of N(0, I)",
+    "prior": "decoded draws of the prior that a model was trained with (where that is not N(0, I))",
     "gaussian": "decoded draws of a Gaussian fitted to the training codes",
     "mixture": "decoded draws of a 10-component mixture fitted to the training codes",
+    FLOW: "decoded draws of a small flow trained on the training codes",
     "reconstruction": "the reconstructions of the same images",
     "interpolation": "decoded midpoints between two images",
+}
+
+
+_NEEDS: Mapping[str, frozenset[Need]] = {
+    "prior": JUDGED | {OWN_PRIOR},
+    "gaussian": FITTED | {CONTINUUM},
+    "mixture": FITTED | {CONTINUUM},
+    FLOW: FITTED | {CONTINUUM},
+    "reconstruction": JUDGED,
 }
 
 
@@ -197,9 +211,12 @@ def _declare(
         unit="squared feature units" if compute is _frechet else "kernel units",
         summary=f"{what} between real test images and {_OF[kind]}, in the judge's features",
         source=source,
-        needs=FITTED if kind in ("gaussian", "mixture") else JUDGED,
+        needs=_NEEDS.get(kind, JUDGED | {CONTINUUM}),
         params={"kind": kind, "count": SAMPLE_COUNT},
         references=references,
+        under_prior=kind == "prior",
+        standard=name if kind == "prior" else "",
+        on_request=kind == FLOW,
     )
 
 
@@ -214,8 +231,10 @@ def _kid_metric(kind: str) -> Metric:
 
 
 judge_frechet = _frechet_metric("normal")
+judge_frechet_prior = _frechet_metric("prior")
 judge_frechet_gaussian = _frechet_metric("gaussian")
 judge_frechet_mixture = _frechet_metric("mixture")
+judge_frechet_flow = _frechet_metric(FLOW)
 judge_frechet_reconstruction = _frechet_metric("reconstruction")
 judge_frechet_interpolation = _frechet_metric("interpolation")
 

@@ -9,8 +9,11 @@ code. There are three ways for z ~ p to lie in a hole:
                would put there. Codes that are spread too wide bring a wide radius of their own; this one is not theirs
     dimension  the larger of the two along one direction: a gap that the other dimensions hide (`hole_directions`)
 
+For ``hole`` and its parts p is the prior that the model was trained with: N(0, I), or its own, known by draws.
+
 Each is a share of p, and about 1 - .99 where the codes are distributed as p; ``dimension`` is a maximum and reads more.
-What each reads there, its null value, is measured with codes from N(0, I), as many, in as many dimensions. ``hole`` is the
+What each reads there, its null value, is measured with codes from N(0, I), as many, in as many dimensions: ``outside`` and
+``sparse`` are ranks of distances, which hang little on the prior. ``hole`` is the
 *worst* part, that with the largest excess (share - null) / (1 - null): its share, not the excess; so 0.37 says that 37 % of
 p lies in holes of that one kind. Its own null value is the mean of the same choice on normal codes. Between codes as wide
 as p and 2.5 times as wide all three are nearly blind: `variance_law` tells these.
@@ -28,12 +31,22 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.core import TRAIN, Encoding, Metric, Phrase, Undefined, Value
+from latentbench.artifact_schema import SAMPLERS
+from latentbench.core import CONTINUUM, TRAIN, Encoding, Metric, Phrase, Undefined, Value
 from latentbench.geometry.neighbours import nearest
 from latentbench.geometry.principal import WIDE
 from latentbench.metrics.decoding import subsample
-from latentbench.metrics.hole_directions import Gap, widest_gap
-from latentbench.metrics.samplers import draw, fitted, null_repeats, prior_codes, standard_normal, train_codes
+from latentbench.metrics.hole_directions import Drawn, Gap, widest_gap
+from latentbench.metrics.samplers import (
+    asked,
+    drawn,
+    fit_gaussian,
+    fitted,
+    null_repeats,
+    prior_codes,
+    standard_normal,
+    train_codes,
+)
 from latentbench.randomness import randn, seeded
 
 if TYPE_CHECKING:
@@ -123,14 +136,16 @@ def holes(e: Encoding, sampler: str, k: int, quantile: float, codes: int, held_o
     h = subsample(e.z, held_out, e.generator("held-out codes"))
     slack = LAST_DIGITS * float(c.abs().max())  # codes and draws heaped on one place are not apart
     outside = support_radius(c, h, k, quantile) + slack
-    mixture = e.once(fitted, sampler=sampler)
-    generator, pick = e.generator("hole reference"), e.generator("hole reference component")
+    sampler = asked(e, sampler)
     own, more = (
-        draw(mixture, randn((n, mixture.sources), generator, mixture.mean), pick).to(c.device) for n in (len(c), draws)
+        z.to(c.device) for z in drawn(e, sampler, (len(c), draws), "hole reference", "hole reference component")
     )
     sparse = support_radius(own, more, k, quantile) + slack
-    away = nearest(e.once(prior_codes, sampler=sampler, count=draws), c, k).distance[:, -1]
-    gap = widest_gap(c, h, k, quantile, e.generator("hole directions"), mixture)
+    points = e.once(prior_codes, sampler=sampler, count=draws)
+    away = nearest(points, c, k).distance[:, -1]
+    prior = None if sampler in SAMPLERS else Drawn(*(z.double().cpu() for z in (points, own, more)))
+    mixture = e.once(fitted, sampler=sampler) if prior is None else fit_gaussian(prior.asked)
+    gap = widest_gap(c, h, k, quantile, e.generator("hole directions"), mixture, prior)
     parts = float((away > outside).double().mean()), float((away > sparse).double().mean()), gap.share
     null = null_holes(e.seed, c.shape[1], len(c), len(h), draws, k, quantile)
     worst = worst_of(parts, null[:3])
@@ -204,12 +219,13 @@ def _metric(name: str, part: str, summary: str, phrase: Phrase | None = None, sa
         unit="share of prior mass",
         summary=summary,
         source="latentbench",
-        needs=frozenset({TRAIN}),
+        needs=frozenset({CONTINUUM, TRAIN}),
         params={"part": part, "sampler": sampler, **_HOLE},
         references=_null,
         expects=_EXPECTS_OF_A_MAXIMUM if part in ("dimension", "worst") else _EXPECTS,
         phrase=phrase,
         headline=("complete", "posterior") if name == "hole" else (),
+        under_prior=sampler == "normal",
     )
 
 

@@ -1,7 +1,8 @@
-"""Do the codes as a whole look like the prior? The aggregate posterior q(z) = E_x q(z|x) against p(z) = N(0, I).
+"""Do the codes as a whole look like the prior? The aggregate posterior q(z) = E_x q(z|x) against p(z), the prior that the
+model was trained with: N(0, I), or its own.
 
-q(z) is known by one draw z_i of q(z|x) per held-out image (a plain autoencoder's means), shape (n, d); p(z) in closed
-form, so no measure below but the classifier's draws from it. None looks at the decoder, and none forgives scale: for a
+q(z) is known by one draw z_i of q(z|x) per held-out image (a plain autoencoder's means), shape (n, d); N(0, I) in closed
+form, so no measure below but the classifier's draws from it. Another prior is known by draws, which add their own scatter. None looks at the decoder, and none forgives scale: for a
 plain autoencoder, which nothing told of N(0, I), a large value is no surprise.
 
 A posterior collapsed onto the prior would match it perfectly and say nothing of any image: where no latent dimension
@@ -17,13 +18,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value
-from latentbench.geometry.kernels import gaussian, within
+from latentbench.artifact_schema import OWN_SAMPLER
+from latentbench.core import CONTINUUM, Encoding, Metric, Undefined, Value
+from latentbench.geometry.kernels import gaussian, mmd2, within
 from latentbench.geometry.neighbours import flat
 from latentbench.geometry.principal import WIDE
 from latentbench.metrics.decoding import subsample
 from latentbench.metrics.posterior import active
-from latentbench.metrics.samplers import null_repeats
+from latentbench.metrics.samplers import drawn, null_repeats
 from latentbench.randomness import randn
 
 if TYPE_CHECKING:
@@ -46,6 +48,16 @@ def mmd2_to_normal(z: Float[Tensor, "n d"], h2: float) -> float:
     cross = (h2 / (h2 + 1)) ** (d / 2) * (z.square().sum(1) / (-2 * (h2 + 1))).exp().mean()
     own = float((h2 / (h2 + 2)) ** (d / 2))
     return within(z, gaussian(h2)) - 2 * float(cross) + own
+
+
+def sliced_w2_between(z: Float[Tensor, "n d"], y: Float[Tensor, "n d"], along: Float[Tensor, "d l"]) -> float:
+    """`sliced_w2` between q(z), known by ``z`` (n, d), and p(z), known by as many draws ``y`` (n, d): the mean squared
+    difference of their sorted projections on ``along`` (d, l). Squared latent units, >= 0. Raises Undefined without
+    codes."""
+    if min(len(z), len(y)) == 0:
+        raise Undefined("there are no codes", "undefined.no_codes")
+    a, b = (flat(points) @ along.to(points.device) for points in (z, y))
+    return float((a.sort(0).values - b.sort(0).values).square().mean())
 
 
 def normal_quantile_means(n: int) -> Float64[Tensor, " n"]:
@@ -100,6 +112,11 @@ def codes(e: Encoding, most: int) -> Float[Tensor, "n d"]:
     return subsample(e.z, most, e.generator("aggregate posterior"))
 
 
+def own_draws(e: Encoding, count: int) -> Float64[Tensor, "count d"]:
+    """``count`` draws (count, d), float64, of the model's own prior."""
+    return drawn(e, OWN_SAMPLER, [count], "prior beside codes", "prior beside codes, component")[0].double()
+
+
 def normal_null(e: Encoding, most: int, measure: Callable[[Tensor, torch.Generator], float], purpose: str) -> float:
     """What ``measure(z, generator)`` reads where q(z) is N(0, I): the mean over some samples of this run's size."""
     generator = e.generator(f"{purpose} null")
@@ -110,7 +127,13 @@ def normal_null(e: Encoding, most: int, measure: Callable[[Tensor, torch.Generat
 
 def _mmd(e: Encoding, width: float, codes: int) -> Value:
     z = _codes(e, codes)
-    return Value(mmd2_to_normal(z, width * z.shape[1]), detail={"codes": len(z), "h2": width * z.shape[1]})
+    if e.prior is None:
+        return Value(mmd2_to_normal(z, width * z.shape[1]), detail={"codes": len(z), "h2": width * z.shape[1]})
+    y = own_draws(e, max(2, len(z)))
+    h2 = width * float(y.var(0, correction=0).sum())  # of N(0, I): d
+    if h2 == 0:
+        raise Undefined("all draws of the prior are one point: it has no scale", "undefined.prior_is_a_point")
+    return Value(mmd2(z, y, gaussian(h2)), detail={"codes": len(z), "h2": h2})
 
 
 def _mmd_null(e: Encoding, width: float, codes: int) -> Mapping[str, float]:
@@ -121,7 +144,8 @@ def _mmd_null(e: Encoding, width: float, codes: int) -> Mapping[str, float]:
 def _sliced(e: Encoding, projections: int, codes: int) -> Value:
     z = _codes(e, codes)
     along = directions(z.shape[1], projections, e.generator("projections"))
-    return Value(sliced_w2(z, along), detail={"codes": len(z), "projections": along.shape[1]})
+    apart = sliced_w2(z, along) if e.prior is None else sliced_w2_between(z, own_draws(e, len(z)), along)
+    return Value(apart, detail={"codes": len(z), "projections": along.shape[1]})
 
 
 def _sliced_null(e: Encoding, projections: int, codes: int) -> Mapping[str, float]:
@@ -143,8 +167,10 @@ prior_mmd = Metric(
     least=0.005,
     summary="kernel distance of the codes of test images to N(0, I), squared and unbiased; 0 = the same distribution",
     source="Gretton et al. 2012; Tolstikhin et al. 2018",
+    needs=frozenset({CONTINUUM}),
     params={"width": 1.0, "codes": 4000},
     references=_mmd_null,
+    under_prior=True,
     expects={"null:prior": (-0.02, 0.02)},
 )
 
@@ -159,7 +185,9 @@ prior_sliced_w2 = Metric(
     least_relative=0.05,
     summary="squared Wasserstein distance of the codes of test images to N(0, I), over projections; 0 = the same",
     source="Bonneel et al. 2015",
+    needs=frozenset({CONTINUUM}),
     params={"projections": 128, "codes": 10000},
     references=_sliced_null,
+    under_prior=True,
     expects={"null:prior": (0.0, 0.25)},
 )

@@ -1,6 +1,6 @@
 """A classifier two-sample test: can codes of real images be told from draws of the prior?
 
-Half of the codes q(z) and as many draws of p(z) = N(0, I) train a classifier; its accuracy on the other half says how
+Half of the codes q(z) and as many draws of the prior p(z), N(0, I) or the model's own, train a classifier; its accuracy on the other half says how
 far apart the two are, in a unit that needs no explaining: .5 = coin tossing, 1 = never mistaken. The halves then change
 places. With z_i one draw of q(z|x) per held-out image.
 
@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from latentbench.core import Encoding, Metric, Undefined, Value
+from latentbench.core import CONTINUUM, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat
 from latentbench.metrics.prior_match import codes as drawn_codes
-from latentbench.metrics.prior_match import normal_null
+from latentbench.metrics.prior_match import normal_null, own_draws
 from latentbench.randomness import randn
 
 if TYPE_CHECKING:
@@ -98,12 +98,20 @@ def two_sample(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> TwoSample:
 
 def _against_normal(z: Tensor, generator: torch.Generator) -> TwoSample:
     """`two_sample` of codes (n, d) against as many draws of N(0, I). The codes are shuffled: a split may be sorted."""
-    z = z[torch.randperm(len(z), generator=generator).to(z.device)]
+    z = _shuffled(z, generator)
     return two_sample(z, randn(z.shape, generator, z.double()))  # the same draws in every precision
 
 
+def _shuffled(z: Tensor, generator: torch.Generator) -> Tensor:
+    return z[torch.randperm(len(z), generator=generator).to(z.device)]
+
+
 def _c2st(e: Encoding, codes: int) -> Value:
-    test = _against_normal(e.once(drawn_codes, most=codes), e.generator("C2ST"))
+    z, generator = e.once(drawn_codes, most=codes), e.generator("C2ST")
+    if e.prior is None:
+        test = _against_normal(z, generator)
+    else:
+        test = two_sample(_shuffled(z, generator), own_draws(e, len(z)))
     return Value(test.accuracy, detail={"auc": test.auc, "tested": test.tested, "error": 0.5 / test.tested**0.5})
 
 
@@ -121,7 +129,9 @@ prior_c2st = Metric(
     unit="share",
     summary="accuracy of a classifier that tells codes of test images from draws of N(0, I); .5 = it cannot",
     source="Lopez-Paz & Oquab 2017",
+    needs=frozenset({CONTINUUM}),
     params={"codes": 1000},
     references=_null,
+    under_prior=True,
     expects={"null:prior": (0.42, 0.58)},
 )

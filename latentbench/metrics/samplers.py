@@ -2,9 +2,26 @@
 
 Three are tried on every model, because the sampler decides as much as the model does: the prior N(0, I) itself, a
 full-covariance Gaussian and a mixture of 10 Gaussians, both fitted to the training split's codes (one draw of q(z|x)
-an image; a plain autoencoder's means). Of a wide latent, above `WIDE` dimensions, no d x d matrix is made: N(0, I) and
+an image; a plain autoencoder's means). A fourth is tried on request: a small flow trained on the same codes
+(`latentbench.metrics.flow_matching`), the second stage that most latent spaces are made for. Of a wide latent, above `WIDE` dimensions, no d x d matrix is made: N(0, I) and
 the mixture's components are diagonal, and the fitted Gaussian, full as ever, is drawn through the codes themselves. The standard normal noise behind them depends on the seed alone, so every
 model is asked about the same draws.
+
+A model may have been trained with *another prior* (`latentbench.core.Prior`). Then there is a fourth sampler, ``prior``,
+and one rule for what a measure asks about:
+
+    named by a sampler    validity.normal, .gaussian, .mixture, judge_frechet and judge_kid: that sampler, whatever the
+                          model was trained with; validity.prior and judge_frechet.prior: the model's own
+    of "the prior"        coverage, precision, recall, density, the labels of valid draws, uniqueness, novelty, the holes
+                          and the distances of the codes from the prior (declared ``under_prior``): the prior that the
+                          model was trained with, N(0, I) or its own (`trained_with`); the record says which
+    closed forms          the halves of the KL and the variance law hold for N(0, I) alone: skipped for another prior
+    of densities          elbo, nll.iw and kl take the prior's own density; skipped where it has none
+    discrete codes        the prior is the autoregressive one that is fitted to the training codes (`code_prior`), since
+                          that is what such models are drawn by; beside it ``marginal``, each position for itself; N(0, I)
+                          and what is fitted to points have no meaning there
+    a copier's choice     memorisation and data copying draw from the mixture, which finds what is stored wherever it
+                          lies, and of a model with a prior of its own from that, where it shows more of a copy
 
 From codes to pictures to the judge's word, each step is a plain function for `Encoding.once`: codes, decoded samples,
 verdicts on them, their features. So ten measures of the same samples decode and judge them once.
@@ -13,18 +30,20 @@ verdicts on them, their features. So ten measures of the same samples decode and
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.artifact_schema import SAMPLERS
-from latentbench.core import DECODER, JUDGE, TRAIN, Encoding, Need, Undefined, Verdict
+from latentbench.artifact_schema import AUTOREGRESSIVE, EVERY_SAMPLER, MARGINAL, OWN_SAMPLER, SAMPLERS
+from latentbench.core import CONTINUUM, DECODER, JUDGE, OWN_PRIOR, TRAIN, Encoding, Need, Undefined, Verdict
 from latentbench.geometry.neighbours import flat
 from latentbench.geometry.principal import WIDE
+from latentbench.metrics.code_prior import draw_points
 from latentbench.metrics.decoding import decode, features, subsample, verdicts
+from latentbench.metrics.flow_matching import Flow, draw_flow, fit_flow
 from latentbench.randomness import randn
 
 if TYPE_CHECKING:
@@ -32,6 +51,10 @@ if TYPE_CHECKING:
 
 SAMPLE_COUNT = 2000
 """Samples that the metrics draw: one number, so that they share them."""
+FLOW = "flow"
+"""The sampler that is a flow."""
+FLOW_CODES = 20_000
+"""Training codes that a flow sees at most."""
 FITTED: frozenset[Need] = frozenset({DECODER, JUDGE, TRAIN})
 """What judging the draws of a sampler takes that is fitted to the training codes."""
 STARTS, FIRST_STEPS, FIRST_CODES = 10, 20, 2000
@@ -127,6 +150,36 @@ def train_codes(e: Encoding, most: int) -> Float[Tensor, "n d"]:
     return subsample(e.train.z, most, e.generator("codes"))
 
 
+def trained_flow(e: Encoding) -> Flow:
+    """The flow trained on the training codes, at most `FLOW_CODES` of them."""
+    return fit_flow(e.once(train_codes, most=FLOW_CODES), e.generator("flow fit"))
+
+
+def of_flow(e: Encoding) -> Mapping[str, Any]:
+    """What a record says of the flow behind its draws: steps of training, codes it saw, and its time, which is this
+    machine's and this moment's."""
+    flow, codes = e.once(trained_flow), e.once(train_codes, most=FLOW_CODES)
+    return {"steps": flow.steps, "codes": len(codes), "seconds": round(flow.seconds, 2)}
+
+
+def trained_with(e: Encoding) -> str:
+    """The sampler of the prior that the model was trained with: its own, where it has one, else N(0, I)."""
+    return "normal" if e.prior is None else OWN_SAMPLER
+
+
+def samplers_of(e: Encoding) -> tuple[str, ...]:
+    """Every sampler that the model is drawn by, its own prior first."""
+    if not CONTINUUM.met(e):
+        return (OWN_SAMPLER, MARGINAL)
+    return SAMPLERS if e.prior is None else (OWN_SAMPLER, *SAMPLERS)
+
+
+def asked(e: Encoding, sampler: str) -> str:
+    """The sampler that a measure of "the prior" asks about: in the place of N(0, I) the prior that the model was trained
+    with."""
+    return trained_with(e) if sampler == "normal" else sampler
+
+
 def fitted(e: Encoding, sampler: str) -> Mixture:
     """What ``sampler`` (one of `SAMPLERS`) draws from. Raises ValueError for another name."""
     if sampler == "normal":
@@ -135,14 +188,34 @@ def fitted(e: Encoding, sampler: str) -> Mixture:
         return fit_gaussian(e.once(train_codes, most=5000))
     if sampler == "mixture":
         return fit_mixture(e.once(train_codes, most=5000), 10, e.generator("mixture fit"))
-    raise ValueError(f"sampler: '{sampler}' is not one of {', '.join(SAMPLERS)}")
+    raise ValueError(f"sampler: '{sampler}' is not one of {', '.join((*EVERY_SAMPLER, FLOW))}")
+
+
+def drawn(e: Encoding, sampler: str, counts: Sequence[int], purpose: str, component: str) -> list[Tensor]:
+    """Latent points (n, d) drawn by ``sampler`` (one of `EVERY_SAMPLER`, or `FLOW`), so many for each of ``counts``, float64 on the
+    CPU but for a model's own prior. The noise depends on the seed and ``purpose`` alone, what is chosen besides on
+    ``component``. Raises Undefined where the model has no prior of its own, ValueError where that gives no finite points,
+    or for another sampler."""
+    generator, pick = e.generator(purpose), e.generator(component)
+    like = e.mu.double().cpu()
+    if sampler in (MARGINAL, AUTOREGRESSIVE):
+        noise = (randn((n, e.mu.shape[1]), generator, like) for n in counts)
+        return [draw_points(e, some.to(e.mu), sampler == AUTOREGRESSIVE) for some in noise]
+    if sampler == FLOW:
+        flow = e.once(trained_flow)
+        return [draw_flow(flow, randn((n, flow.sources), generator, like)) for n in counts]
+    if sampler != OWN_SAMPLER:
+        mixture = e.once(fitted, sampler=sampler)
+        noise = (randn((n, mixture.sources), generator, mixture.mean) for n in counts)
+        return [draw(mixture, some, pick) for some in noise]
+    if e.prior is None:
+        raise Undefined(e.lack(OWN_PRIOR))
+    return [e.prior.draw(randn((n, e.mu.shape[1]), generator, like).to(e.mu), pick).detach() for n in counts]
 
 
 def prior_codes(e: Encoding, sampler: str, count: int) -> Float[Tensor, "count d"]:
     """``count`` latent points (count, d) drawn by ``sampler``, from the same noise for every sampler and model."""
-    mixture = e.once(fitted, sampler=sampler)
-    noise = randn((count, mixture.sources), e.generator("prior"), mixture.mean)
-    return draw(mixture, noise, e.generator("mixture component")).to(e.mu)
+    return drawn(e, sampler, [count], "prior", "mixture component")[0].to(e.mu)
 
 
 def prior_samples(e: Encoding, sampler: str, count: int) -> Float[Tensor, "count ..."]:

@@ -37,7 +37,7 @@ from latentbench.core import DECODER, TRAIN, Encoding, Metric, Phrase, Undefined
 from latentbench.geometry.neighbours import count_inside, nearest
 from latentbench.metrics.decoding import subsample
 from latentbench.metrics.memorisation import closest_seen
-from latentbench.metrics.samplers import SAMPLE_COUNT, prior_samples
+from latentbench.metrics.samplers import SAMPLE_COUNT, prior_samples, trained_with
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Shaped
@@ -81,9 +81,9 @@ def same_radius(e: Encoding, count: int) -> float:
 
 
 def draws(e: Encoding, count: int) -> Float[Tensor, "count ..."]:
-    """``count`` decoded draws of N(0, I) (count, c, h, w), clamped to [0, 1]; of those that other measures share, the
-    first."""
-    return e.space.clip(e.once(prior_samples, sampler="normal", count=max(SAMPLE_COUNT, count))[:count])
+    """``count`` decoded draws of the prior that the model was trained with (count, c, h, w), clamped to [0, 1]; of those
+    that other measures share, the first."""
+    return e.space.clip(e.once(prior_samples, sampler=trained_with(e), count=max(SAMPLE_COUNT, count))[:count])
 
 
 def _uniqueness(e: Encoding, count: int) -> Value:
@@ -124,6 +124,7 @@ uniqueness = Metric(
     needs=frozenset({DECODER}),
     params={"count": SAMPLE_COUNT},
     references=_uniqueness_anchors,
+    under_prior=True,
     phrase=Phrase(
         "different images among draws from N(0, I)",
         "decodes draws from N(0, I) that repeat one another less",
@@ -144,6 +145,7 @@ novelty = Metric(
     needs=frozenset({DECODER, TRAIN}),
     params={"count": SAMPLE_COUNT},
     references=_novelty_anchors,
+    under_prior=True,
     every_image=True,
     phrase=Phrase(
         "new images among draws from N(0, I)",

@@ -14,8 +14,8 @@ the value of the game instead,
 
     |g(f(x)) - x|^2 + weight * (2 ln 2 - D's loss)
 
-whose second part is 0 where D can tell nothing and otherwise up to twice the Jensen-Shannon divergence of codes and prior, of
-which it is a lower bound.
+whose second part is 0 where D can tell nothing, and else a lower bound on twice the Jensen-Shannon divergence of codes and
+prior.
 """
 
 from __future__ import annotations

@@ -36,9 +36,14 @@ class FiniteScalarQuantised(nn.Module):
     """An autoencoder whose latent values are rounded; its posterior is a Dirac at the rounded point; see the module's
     docstring.
 
-    ``levels``: of each value of a position, ``8x5x5x5``, or one number for all of them, from 2 each; ``parts``: positions, a
-    divisor of the latent size (None: as many as the levels leave, of one number see `positions.split_latent`). ValueError
-    outside these, where the levels do not fit the positions, and for more than `MOST_CODES` codes.
+    ValueError for a field outside its range, where the levels do not fit the positions, and for more than `MOST_CODES` codes.
+
+    Loss: |x - g(q)|^2
+
+    Args:
+        levels: of each value of a position, ``8x5x5x5``, or one number for all of them, from 2 each
+        parts: positions, a divisor of the latent size; None: as many as the levels leave, of one number what suits it
+            (`positions.split_latent`)
     """
 
     decoder_variance = None

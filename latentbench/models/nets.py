@@ -57,6 +57,11 @@ class Trunk(nn.Module):
     (None: the one that ``shape`` tells).
 
     Raises ValueError where a sample is too small to be halved ``depth`` times.
+
+    Args:
+        depth: hidden layers of encoder and decoder each; 0: linear
+        width: units of each hidden layer, channels of the last convolution
+        net: networks: of layers that see all values, of convolutions, or what suits the data
     """
 
     def __init__(

@@ -45,8 +45,16 @@ START_STEPS = 10
 class VectorQuantised(nn.Module):
     """A VQ-VAE; its posterior is a Dirac at the chosen code vectors; see the module's docstring.
 
-    ``k``: code vectors, 2 to `MOST_CODES`; ``parts``: positions, a divisor of the latent size (None: see
-    `positions.split_latent`); ``commitment`` >= 0; ``decay`` of the running means, in [0, 1). ValueError outside these ranges.
+    ValueError for a field outside its range.
+
+    Loss: |x - g(e_c)|^2 + commitment * sum_p |z_p - sg e_{c_p}|^2 + [codebook=loss] sum_p |sg z_p - e_{c_p}|^2
+
+    Args:
+        k: code vectors, 2 to 65,536
+        parts: positions, a divisor of the latent size; None: what suits it (`positions.split_latent`)
+        codebook: how the code vectors follow the encoder, by running means or by a loss of their own
+        commitment: weight of the encoder's distance to the chosen code vectors, 0 or more
+        decay: of the running means, from 0 to below 1
     """
 
     decoder_variance = None

@@ -155,6 +155,10 @@ class RunFolder:
             out.setdefault(c.model, []).append(c)
         return out
 
+    def has_own_prior(self, model: str) -> bool:
+        """Whether a model was trained with a prior of its own, as what was measured of it says."""
+        return any(c.own_prior for c in self.cells_of.get(model, ()))
+
     @cached_property
     def seeds(self) -> tuple[int, ...]:
         """Every seed that a record of a model names."""

@@ -39,6 +39,8 @@ def define(metrics: Iterable[Metric]) -> dict[str, dict[str, Any]]:
             "on_request": m.on_request,
             "needs": sorted(need.name for need in m.needs),
             "least": least_effect(m.least, m.least_relative, m.bounds, m.unit).to_json(),
+            **({"under_prior": True} if m.under_prior else {}),
+            **({"standard": m.standard} if m.standard else {}),
         }
         for m in metrics
     }

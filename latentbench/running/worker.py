@@ -29,12 +29,12 @@ import torch
 from latentbench import catalog, machine, records
 from latentbench.catalog import ModelSpec
 from latentbench.config import Run
-from latentbench.core import Dataset, Encoding, Metric
+from latentbench.core import OWN_PRIOR, Dataset, Encoding, Metric
 from latentbench.datasets import duplicates
 from latentbench.measuring import artifacts, scoring
 from latentbench.measuring import judge as judges
 from latentbench.measuring.baselines import ANCHOR, BASELINES
-from latentbench.records import JUDGE, SECOND_JUDGE, Reason, Record
+from latentbench.records import BY_SECOND, JUDGE, SECOND_JUDGE, Reason, Record
 from latentbench.run_folder import weights_name, whole_or_not_at_all
 from latentbench.running import manifest
 from latentbench.running.manifest import Rows
@@ -256,20 +256,22 @@ def _measure(unit: Unit, folder: Path, listen: Listen) -> Rows:
                 out.append((part, artifacts.exhibit(encoding, folder, unit.folder, row, f"seed-{seed}", modules)))
                 continue
             rows = scoring.score(encoding, [metrics[part.metric]], row)
-            if second is not None and part.metric == TWICE_JUDGED:
+            if second is not None and part.metric in TWICE_JUDGED:
                 rows += _second_opinion(encoding, second, metrics[part.metric], row)
             out.append((part, rows))
         listen({"progress": {"model": spec.text, "seed": seed, "measured": True}})
     return out
 
 
-TWICE_JUDGED = "validity.normal"
+TWICE_JUDGED = ("validity.normal", "validity.prior")
 
 
 def _second_opinion(encoding: Encoding, second: Any, metric: Metric, row: Record) -> list[Record]:
     """A metric once more, by the second judge: a verdict that hangs on one judge is not worth much."""
     again = replace(encoding, judge=second)
-    return scoring.score(again, [replace(metric, name=f"{metric.name}.second_judge")], row)
+    if OWN_PRIOR in metric.needs and not OWN_PRIOR.met(again):
+        return []
+    return scoring.score(again, [replace(metric, name=f"{metric.name}{BY_SECOND}")], row)
 
 
 def _reference(unit: Unit, folder: Path, listen: Listen) -> Rows:

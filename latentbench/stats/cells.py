@@ -27,6 +27,7 @@ from latentbench.stats.intervals import (
     t_test,
 )
 from latentbench.stats.least import LeastEffect, recorded
+from latentbench.stats.own_priors import side_by_side
 
 if TYPE_CHECKING:
     from latentbench.stats.families import Family
@@ -52,7 +53,8 @@ class Cell:
 
     What is claimed of it hangs on more than its values: on the ``least`` effect that matters; on the ``family`` of claims
     that it is made with (None: with those of its row alone) and whether it is one of that page's ``headlines``; and on what
-    bars it from being called better than another, as codes of caveats (``barred``).
+    bars it from being called better than another, as codes of caveats (``barred``). ``own_prior``: the model was trained
+    with a prior of its own, which is then what a measure of the prior is about.
     """
 
     dataset: str
@@ -80,6 +82,7 @@ class Cell:
     least: LeastEffect = field(default_factory=LeastEffect)
     headline: bool = False
     barred: tuple[str, ...] = ()
+    own_prior: bool = False
     family: Family | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -127,7 +130,8 @@ class Cell:
 def summarise(records: Iterable[Record]) -> list[Cell]:
     """Value records gathered over seeds, in order of first appearance; records of different runs, data, parameters or
     latent sizes are never gathered. What a run's own record, where it is among them, defines of its metrics goes with
-    their cells."""
+    their cells. Models of different priors stand side by side, each under its own
+    (`latentbench.stats.own_priors`)."""
     if isinstance(records, Kept):
         return list(records.once("cells", lambda: _summarised(records)))
     return _summarised(records)
@@ -157,7 +161,7 @@ def _summarised(records: Iterable[Record]) -> list[Cell]:
         of = (r.run, r.dataset, data(r), r.role, r.model, r.latent_dim, r.metric, r.split)
         key = (*of, text(r.params), text(r.metric_params))
         groups.setdefault(key, []).append(r)
-    return [
+    cells = [
         _cell(
             group,
             failed.get(checked(group[0]), ""),
@@ -166,6 +170,7 @@ def _summarised(records: Iterable[Record]) -> list[Cell]:
         )
         for group in groups.values()
     ]
+    return side_by_side(cells, defined)
 
 
 def _splits(detail: Mapping[str, Any]) -> dict[str, int]:

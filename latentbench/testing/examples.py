@@ -6,6 +6,7 @@ the same images, codes and draws up to rounding, so a metric must read nearly th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.core import Codebook, Encoding, Judge, Likelihood, Posterior, Verdict
+from latentbench.core import Codebook, Encoding, Judge, Likelihood, Posterior, Prior, Verdict
+from latentbench.metrics.code_prior import autoregressive_prior
 from latentbench.randomness import seeded
 from latentbench.spaces.space import Space
 
@@ -103,21 +105,30 @@ def example_encoding(
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
     space: Space | None = None,
+    d: int = 3,
     **changes: Any,
 ) -> Encoding:
     """A small, complete held-out encoding (60 images) of a linear model with its training encoding (``n``) and a
-    judge; ``sigma`` is the posterior's width (None: a Dirac); ``space``: what the 16 values of a sample are taken for (None:
+    judge; ``sigma`` is the posterior's width (None: a Dirac); ``d`` the latent size; ``space``: what the 16 values of a sample are taken for (None:
     images (1, 4, 4)); ``changes`` replace its fields."""
     x, y = blobs(n, seed=1, dtype=dtype)
     x_test, y_test = blobs(60, seed=2, dtype=dtype)
     if space is not None:
         x, x_test = x.reshape(-1, *space.shape), x_test.reshape(-1, *space.shape)
-    model, judge = Linear(x, sigma=sigma), CentroidJudge(x, y)
+    model, judge = Linear(x, d, sigma), CentroidJudge(x, y)
     train = encode("train", x, model.encode(x), model.decode, y, None, judge, seed)
     train = replace(train, train=train, given_space=space)
     test = encode("test", x_test, model.encode(x_test), model.decode, y_test, train, judge, seed)
     test = replace(test, given_space=space, likelihood=Likelihood("gaussian", model.log_likelihood))
     return replace(test, **changes)
+
+
+def spatial_encoding(
+    sigma: float | None = 0.3, n: int = 240, seed: int = 0, dtype: torch.dtype = torch.float32, **changes: Any
+) -> Encoding:
+    """`example_encoding` of a model whose codes are maps: two channels of 2 x 2 positions."""
+    e = example_encoding(sigma, n, seed, dtype, d=8, latent_shape=(2, 2, 2))
+    return replace(e, train=e.train and replace(e.train, latent_shape=(2, 2, 2)), **changes)
 
 
 LEVELS = 16
@@ -136,8 +147,9 @@ def discretised(e: Encoding) -> Encoding:
         points = ((found - LEVELS // 2) / 2).to(one.mu)
         codebook = Codebook(LEVELS, one.mu.shape[1], codes, lambda c: ((c - LEVELS // 2) / 2).to(one.mu))
         x_hat = None if one.decode is None else one.decode(points)
-        new = replace(one, mu=points, z=points, x_hat=x_hat, log_var=None, likelihood=None, train=train)
-        return replace(new, codes=found, codebook=codebook)
+        new = replace(one, prior=None, mu=points, z=points, x_hat=x_hat, log_var=None, likelihood=None, train=train)
+        new = replace(new, codes=found, codebook=codebook)
+        return replace(new, prior=autoregressive_prior(new))
 
     train = None if e.train is None else side(e.train, None)
     return side(e, None if train is None else replace(train, train=train))
@@ -146,3 +158,38 @@ def discretised(e: Encoding) -> Encoding:
 def discrete_encoding(sigma: float | None = None, **changes: Any) -> Encoding:
     """`example_encoding` of a model whose latent is discrete; a discrete posterior has no width ``sigma``."""
     return discretised(example_encoding(None, **changes))
+
+
+HILLS = ((-1.5, 0.7), (1.5, 0.7))
+"""Middle along the first axis and standard deviation of each half of `two_hills`."""
+
+
+def two_hills() -> Prior:
+    """A prior that is no Gaussian: half N(-1.5 e_1, .7^2 I), half N(1.5 e_1, .7^2 I), with its density."""
+
+    def middles(z: Tensor) -> Tensor:
+        out = z.new_zeros(len(HILLS), z.shape[1])
+        out[:, 0] = torch.tensor([m for m, _ in HILLS])
+        return out
+
+    def draw(noise: Tensor, generator: torch.Generator) -> Tensor:
+        which = torch.randint(len(HILLS), (len(noise),), generator=generator).to(noise.device)
+        width = torch.tensor([s for _, s in HILLS]).to(noise)
+        return middles(noise)[which] + width[which, None] * noise
+
+    def log_prob(z: Tensor) -> Tensor:
+        each = [
+            torch.distributions.Normal(middle, width).log_prob(z).sum(1)
+            for middle, (_, width) in zip(middles(z), HILLS, strict=True)
+        ]
+        return torch.stack(each).logsumexp(0) - math.log(len(HILLS))
+
+    return Prior(draw, log_prob)
+
+
+def own_prior_encoding(sigma: float | None = 0.3, dtype: torch.dtype = torch.float32) -> Encoding:
+    """`example_encoding` of a model that was trained with the prior `two_hills`."""
+    e = example_encoding(sigma, dtype=dtype)
+    assert e.train is not None
+    prior = two_hills()
+    return replace(e, prior=prior, train=replace(e.train, prior=prior))

@@ -26,8 +26,12 @@ from latentbench.core import (
     LABELS,
     LIKELIHOOD,
     LOG_VAR,
+    OWN_PRIOR,
+    PRIOR_DENSITY,
+    STANDARD_PRIOR,
     TRAIN,
     TRAIN_LABELS,
+    WIDTHS,
     Encoding,
     Family,
     Metric,
@@ -38,7 +42,14 @@ from latentbench.core import (
 )
 from latentbench.records import Better, anchor_role
 from latentbench.testing.broken import ContractBroken, demand
-from latentbench.testing.examples import discrete_encoding, discretised, example_encoding
+from latentbench.testing.examples import (
+    discrete_encoding,
+    discretised,
+    example_encoding,
+    own_prior_encoding,
+    spatial_encoding,
+    two_hills,
+)
 from latentbench.testing.lines import lines_encoding
 
 Example = Callable[[float | None, torch.dtype], Encoding]
@@ -46,14 +57,23 @@ SIGMAS = (None, 0.3)
 PRECISION = 1e-3
 """Relative difference between float32 and float64 that a metric may show, unless it says why it needs more."""
 
-BUILT_IN = frozenset({CONTINUUM, DISCRETE, LABELS, DECODER, LOG_VAR, LIKELIHOOD, JUDGE, TRAIN, TRAIN_LABELS})
+BUILT_IN = frozenset({
+    CONTINUUM, DISCRETE, LABELS, DECODER, LOG_VAR, WIDTHS, LIKELIHOOD, JUDGE, TRAIN, TRAIN_LABELS, OWN_PRIOR, STANDARD_PRIOR,
+    PRIOR_DENSITY,
+})  # fmt: skip
 """The needs that any data and any model may leave unmet."""
 
 
 def example_for(metric: Metric) -> Example:
     """What makes an encoding of the data that the metric is meant for: the first of the package's small examples that
     meets its needs, else the first."""
-    makers = (example_encoding, lines_encoding, discrete_encoding)
+    makers: tuple[Callable[..., Encoding], ...] = (
+        example_encoding,
+        lines_encoding,
+        own_prior_encoding,
+        discrete_encoding,
+        spatial_encoding,
+    )
     make = next((m for m in makers if not m().absent(metric.needs)), example_encoding)
     return lambda sigma, dtype: make(sigma, dtype=dtype)
 
@@ -202,20 +222,24 @@ def blocks_change_nothing(metric: Metric, example: Example) -> None:
         demand(close(parts, whole, 1e-9, 1e-12), metric.name, f"in small blocks {parts}, in large ones {whole}")
 
 
-def poorer(e: Encoding) -> Iterator[tuple[str, Need | None, Encoding]]:
-    """Encodings that lack one thing each: what, the need of `core` that is then not met (None: no such need), and the
-    encoding."""
-    yield "labels", LABELS, replace(e, labels=None)
-    yield "decoder", DECODER, replace(e, decode=None, x_hat=None)
-    yield "log_var", LOG_VAR, replace(e, log_var=None)
-    yield "likelihood", LIKELIHOOD, replace(e, likelihood=None)
-    yield "judge", JUDGE, replace(e, judge=None, missing={"judge": "the judge failed its self-check"})
-    yield "train", TRAIN, replace(e, train=None)
+def poorer(e: Encoding) -> Iterator[tuple[str, frozenset[Need], Encoding]]:
+    """Encodings that lack one thing each: what, the needs of `core` that are then not met, and the encoding."""
+    yield "labels", frozenset({LABELS}), replace(e, labels=None)
+    yield "decoder", frozenset({DECODER}), replace(e, decode=None, x_hat=None)
+    yield "log_var", frozenset({LOG_VAR}), replace(e, log_var=None)
+    yield "widths", frozenset({LOG_VAR, WIDTHS}), replace(e, log_var=None, family="spherical")
+    yield "likelihood", frozenset({LIKELIHOOD}), replace(e, likelihood=None)
+    yield "judge", frozenset({JUDGE}), replace(e, judge=None, missing={"judge": "the judge failed its self-check"})
+    yield "train", frozenset({TRAIN}), replace(e, train=None)
     if e.train is not None:
-        yield "train_labels", TRAIN_LABELS, replace(e, train=replace(e.train, labels=None))
-    yield "continuum", CONTINUUM, discretised(e)
-    yield "discrete codes", DISCRETE, replace(e, codes=None, codebook=None)
-    yield "known factors", None, replace(e, truth=None, factors=None)
+        yield "train_labels", frozenset({TRAIN_LABELS}), replace(e, train=replace(e.train, labels=None))
+    yield "continuum", frozenset({CONTINUUM}), discretised(e)
+    yield "discrete codes", frozenset({DISCRETE}), replace(e, codes=None, codebook=None)
+    yield "known factors", frozenset(), replace(e, truth=None, factors=None)
+    yield "a prior of its own", frozenset({OWN_PRIOR}), replace(e, prior=None)
+    yield "the prior N(0, I)", frozenset({STANDARD_PRIOR}), replace(e, prior=two_hills())
+    nameless = two_hills()._replace(log_prob=None)
+    yield "the prior's density", frozenset({STANDARD_PRIOR, PRIOR_DENSITY}), replace(e, prior=nameless)
 
 
 def needs_are_told_in_full(metric: Metric, example: Example) -> None:
@@ -231,9 +255,9 @@ def needs_are_told_in_full(metric: Metric, example: Example) -> None:
                 f"{metric.name}: need {own.name} cannot be tested on a bare encoding: {error}"
             ) from error
         demand(isinstance(met, bool), metric.name, f"need {own.name}: its test gives {met!r}, not True or False")
-    for what, need, less in poorer(e):
+    for what, needs, less in poorer(e):
         reason = less.absent(metric.needs)
-        if need in metric.needs:
+        if any(need in metric.needs and not need.met(less) for need in needs):
             demand(bool(reason), metric.name, f"needs {what}, and is not absent without")
             continue
         # A need that its own kind of data brings; and a discrete latent has neither a variance nor a likelihood.

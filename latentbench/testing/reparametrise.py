@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from latentbench.core import Codebook, Encoding, Likelihood
+from latentbench.core import Codebook, Encoding, Likelihood, Prior
 from latentbench.randomness import seeded
 
 Coordinates = Callable[[int], tuple[Tensor, Tensor]]
@@ -61,6 +61,14 @@ def reparametrised(e: Encoding, coordinates: Coordinates) -> Encoding:
     def renamed(c: Codebook) -> Codebook:
         return c._replace(codes=lambda z: c.codes(back(z)), points=lambda codes: there(c.points(codes)))
 
+    def moved_prior(p: Prior) -> Prior:
+        def log_prob(z: Tensor) -> Tensor:
+            assert p.log_prob is not None
+            return p.log_prob(back(z)) - float(s.log().sum())
+
+        draw = p.draw
+        return Prior(lambda noise, generator: there(draw(noise, generator)), log_prob if p.log_prob else None)
+
     def side(one: Encoding) -> Encoding:
         decode, likelihood, codebook = one.decode, one.likelihood, one.codebook
         log_var = None if one.log_var is None else (one.log_var.double() + 2 * s.log()).to(one.log_var)
@@ -72,6 +80,7 @@ def reparametrised(e: Encoding, coordinates: Coordinates) -> Encoding:
             decode=None if decode is None else lambda z: decode(back(z)),
             likelihood=None if likelihood is None else carried(likelihood),
             codebook=None if codebook is None else renamed(codebook),
+            prior=None if one.prior is None else moved_prior(one.prior),
         )
 
     moved = side(e)

@@ -20,8 +20,9 @@ from torch.func import functional_call, stack_module_state, vmap
 from latentbench.core import Loss
 from latentbench.randomness import Replay, seeded
 from latentbench.streaming import Stream
+from latentbench.training import steps
 from latentbench.training.fit import Diverged, EarlyStopping, History, Plan, Progress, batches, begin, fit, mean_terms
-from latentbench.training.steps import Adam, Precision, TrainStep, Update, products
+from latentbench.training.steps import Adam, OperationList, Precision, TrainStep, Update, gradients_of, products
 
 State = dict[str, Tensor]
 
@@ -77,7 +78,7 @@ def training_step(
     """The step that `fit_all` takes on so many training ``images``, each like ``x`` (2, c, h, w), to train these models on:
     a `StackedStep` of all of them where they train in a stack, else the `TrainStep` of the first."""
     if in_stack(models, x):
-        return StackedStep(models, draws, plan.precision)
+        return StackedStep(models, draws, plan.precision, plan.steps(images))
     return TrainStep(models[0], draws[0], plan.steps(images), plan.precision)
 
 
@@ -95,10 +96,15 @@ class _LossOf(nn.Module):
 
 class StackedStep:
     """Models of equal layout as one: weights (S, ...) and the buffers, a loss over all, Adam. Each draws from its own of
-    ``draws``. Called it is the step that training takes: an `Update` of all of them."""
+    ``draws``. Called it is the step that training takes: an `Update` of all of them, one of ``planned``, asked for anew each time, or
+    where the models are ``traceable`` and it pays written down once (`steps`), which on a GPU is one graph for all seeds."""
 
     def __init__(
-        self, models: Sequence[nn.Module], draws: Sequence[torch.Generator], precision: Precision = "float32"
+        self,
+        models: Sequence[nn.Module],
+        draws: Sequence[torch.Generator],
+        precision: Precision = "float32",
+        planned: int = 0,
     ) -> None:
         self.draws, self.precision = list(draws), precision
         calls = [_LossOf(model) for model in models]
@@ -106,7 +112,9 @@ class StackedStep:
         weights, self.buffers = stack_module_state(calls)
         self.weights = {k: w.detach().requires_grad_() for k, w in weights.items()}
         self.adam = Adam(self.weights.values())
+        self.tries = planned >= steps.WORTHWHILE and all(getattr(model, "traceable", False) for model in models)
         self._shapes: dict[tuple[bool, int], list[tuple[int, ...]]] = {}
+        self._lists: dict[torch.Size, OperationList | None] = {}
 
     def shapes(self, x: Tensor) -> list[tuple[int, ...]]:
         """The shapes of what the loss draws for a batch of this size, found by trying once on a copy."""
@@ -120,23 +128,72 @@ class StackedStep:
 
     def loss(self, x: Tensor, generators: Sequence[torch.Generator], shared: bool = False) -> Loss:
         """Losses (S,) and terms (S,) of a batch for each model (S, n, c, h, w), or of one ``shared`` by all (n, c, h, w)."""
+        return self._mapped(x, self._drawn(x, generators, shared), shared)
+
+    def _drawn(self, x: Tensor, generators: Sequence[torch.Generator], shared: bool = False) -> list[Tensor]:
+        """What the losses of a batch draw, each from its own generator, (S, ...)."""
         shapes = self.shapes(x if shared else x[0])
         draws = [[torch.randn(shape, generator=g, dtype=x.dtype) for shape in shapes] for g in generators]
-        stacked = [torch.stack(each).to(x.device) for each in zip(*draws, strict=True)]
+        return [torch.stack(each).to(x.device) for each in zip(*draws, strict=True)]
 
+    def _mapped(self, x: Tensor, drawn: Sequence[Tensor], shared: bool = False) -> Loss:
         def one(weights: State, buffers: State, x: Tensor, draws: Sequence[Tensor]) -> Loss:
             loss: Loss = functional_call(self.base, (weights, buffers), (x, draws))
             return loss
 
-        loss: Loss = vmap(one, in_dims=(0, 0, None if shared else 0, 0))(self.weights, self.buffers, x, stacked)
+        loss: Loss = vmap(one, in_dims=(0, 0, None if shared else 0, 0))(self.weights, self.buffers, x, list(drawn))
         return loss
 
     def __call__(self, x: Tensor, rate: float) -> Loss:
         """One update of every model, each by its own batch of ``x`` (S, n, c, h, w); losses and terms (S,)."""
         with products(self.precision):
-            loss = self.loss(x, self.draws)
-            self.adam(torch.autograd.grad(loss.total.sum(), list(self.weights.values()), allow_unused=True), rate)
+            drawn = self._drawn(x, self.draws)
+            listed = self.listed(x, drawn)
+            if listed is None:
+                loss = self._mapped(x, drawn)
+                gradients: Sequence[Tensor | None] = gradients_of(loss, list(self.weights.values()))
+            else:
+                loss, gradients = listed(x, drawn)
+            self.adam(gradients, rate)
         return Loss(loss.total.detach(), loss.terms)
+
+    def listed(self, x: Tensor, drawn: Sequence[Tensor]) -> OperationList | None:
+        """The operations for batches of the shape of ``x``, found out at the first of them; None where they are asked for anew
+        each time."""
+        if self.tries and x.shape not in self._lists:
+            self._lists[x.shape] = self._list(x, drawn)
+        return self._lists.get(x.shape)
+
+    def _list(self, x: Tensor, drawn: Sequence[Tensor]) -> OperationList | None:
+        """The list where it gives the same to the last bit, on another batch than it was traced on; the models are left as
+        they are."""
+        weights, before = list(self.weights.values()), {k: b.clone() for k, b in self.buffers.items()}
+        attributes = [(module, dict(vars(module))) for module in self.base.modules()]
+
+        def again() -> None:
+            for name, buffer in self.buffers.items():
+                buffer.copy_(before[name])
+
+        def outcome(loss: Loss, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+            return [loss.total, *loss.terms.values(), *gradients, *(b.clone() for b in self.buffers.values())]
+
+        try:
+            with torch.random.fork_rng(devices=[]):
+                listed = OperationList(self._mapped, weights, x / 2, drawn)
+                again()
+                loss = self._mapped(x, drawn)
+                asked = outcome(loss, gradients_of(loss, weights))
+                again()
+                found = outcome(*listed(x, drawn))
+        except Exception:  # whatever refuses here; what a loss itself raises, the ordinary step will say
+            return None
+        finally:
+            again()
+            for module, values in attributes:
+                vars(module).clear()
+                vars(module).update(values)
+        same = (a is b if a is None or b is None else torch.equal(a, b) for a, b in zip(asked, found, strict=True))
+        return listed if all(same) else None
 
     def finite(self) -> list[bool]:
         """For each model, whether its weights are finite numbers; a gradient that is not has made a weight so."""
@@ -157,6 +214,7 @@ class StackedStep:
         self.draws = [self.draws[k] for k in numbers]
         self.weights = {k: w.detach()[rows].requires_grad_() for k, w in self.weights.items()}
         self.buffers = {k: b[rows] for k, b in self.buffers.items()}
+        self._lists.clear()  # they hold the weights that were
         self.adam = Adam(self.weights.values())
         self.adam.moments = [(mean[rows], square[rows], count) for mean, square, count in moments]
 
@@ -186,7 +244,8 @@ def fit_stacked(
     stoppings = [EarlyStopping(plan, None if progress is None else progress[i]) for i in range(len(seeds))]
     orders = [seeded(seed, "batches") for seed in seeds]
     draws = [seeded(seed, "posterior draws") for seed in seeds]
-    stack, left = StackedStep(models, draws, plan.precision), list(range(len(seeds)))
+    stack = StackedStep(models, draws, plan.precision, plan.steps(len(train)))
+    left = list(range(len(seeds)))
     failed: dict[int, Diverged] = {}
     seconds = [0.0] * len(seeds)
     while left:

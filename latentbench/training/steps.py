@@ -1,8 +1,8 @@
 """One training step: the loss of a batch, its gradients, Adam's update; asked for anew each time, or traced once.
 
 A small model's step is a hundred operations of a few microseconds each, and to go through Python and autograd for every
-one of them takes as long as they do. A model that says ``traceable = True`` is asked once: `make_fx` writes down the
-operations of its loss and gradients, and TorchScript runs that list from then on. They are the same operations in the same
+one of them takes as long as they do. A model that says ``traceable = True`` is asked once: `operations` writes down what
+its loss and gradients do, and TorchScript runs that list from then on. They are the same operations in the same
 order on the same memory, so the weights come out the same to the last bit; one step is made both ways to see that,
 and where they differ, or anything refuses, the model is trained the ordinary way. On a GPU the list is recorded as a
 CUDA graph; none was at hand to run that on.
@@ -15,15 +15,15 @@ in turns of 24 steps, median of 21 turns, one thread of a Xeon with AVX-512 that
     VAE 64-...-8                           1.17   1.41   1.78       1.10
     three trainings of each, to their end  1.07   1.26   1.53
 
-The last line counts what tracing costs: 0.15 to 0.3 s a training, and 1.4 s a process to load `make_fx`. Its trainings stop
+The last line counts what tracing costs: 0.15 to 0.3 s a training, and 1.4 s a process to load `make_fx`, which
+wrote the list down then. Its trainings stop
 after 1,680, 2,560 and 4,160 steps, as they do on digits; three of each by `fit`, from a fresh process to their early stop, at
 256 units: 48.3 s against 37.6 s, 1.28.
 
 What else was tried. `torch.compile` of the same loss and gradients: 1.0 (AE) and 1.26 (VAE) at 256 units, 1.1 (VAE) at 512, 1.0 at
 MNIST's size (AE), after 13 to 18 s of compiling (1.8 to 2.9 s where its cache holds the code), with a C++ compiler at hand: the
 default trainings gain nothing by it. The list run by Python instead of TorchScript: 1.0 to 1.1. So ``torch.jit.script`` stays, though torch
-calls it deprecated (which is not shown to users), and so does `make_fx`, which torch calls experimental: nothing public
-runs a list of operations without Python. Where one of them refuses, on this torch or the next, training takes the
+calls it deprecated (which is not shown to users): nothing public runs a list of operations without Python. Where one of them refuses, on this torch or the next, training takes the
 ordinary step. The optimiser's bookkeeping, which was a third of the gain, the ordinary step is now rid of too: see `Adam`.
 """
 
@@ -40,8 +40,9 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from latentbench.core import Loss
-from latentbench.models.nets import mixed_precision
+from latentbench.models.nets import Trunk, mixed_precision
 from latentbench.randomness import Replay
+from latentbench.training.operations import operations
 
 WORTHWHILE = 500
 """Steps to come from which tracing pays: it takes two tenths of a second and saves half a millisecond each."""
@@ -115,7 +116,7 @@ def products(precision: Precision) -> Iterator[None]:
 
 
 class TrainStep:
-    """The step that training takes: an `Update` of ``model``, one of ``planned``, its draws from ``draws``, its products in
+    """The step that training takes: an `Update` of ``model``, whose weights it lays out anew (`layout`), one of ``planned``, its draws from ``draws``, its products in
     ``precision``, made in the faster way that gives the same weights, which is found out at the first batch of a shape."""
 
     def __init__(
@@ -123,11 +124,15 @@ class TrainStep:
     ) -> None:
         self.model, self.draws, self.precision = model, draws, precision
         self.tries = planned >= WORTHWHILE and bool(getattr(model, "traceable", False))
+        self.layout = layout(model)
+        model.to(memory_format=self.layout)  # type: ignore[call-overload]
         self.adam = Adam(_learned(model))
         self._ways: dict[torch.Size, Update] = {}
 
     def __call__(self, x: Tensor, rate: float) -> Loss:
         """One `Update`."""
+        if x.ndim == 4:
+            x = x.contiguous(memory_format=self.layout)
         with products(self.precision):
             return self.way(x)(x, rate)
 
@@ -143,6 +148,15 @@ def _learned(model: nn.Module) -> list[nn.Parameter]:
     return [w for w in model.parameters() if w.requires_grad]
 
 
+def layout(model: nn.Module) -> torch.memory_format:
+    """How weights and images of a training lie in memory: channels last for convolutions of this package's own networks (nobody
+    knows what others do with an image's strides). Their step at 64 x 64 x 3 takes 13.7 to 16.2 s of processor time as rows of channels,
+    11.9 to 12.1 so (`benchmarks/rivals/convolutions.py`, an AMD EPYC with AVX-512, float32); numbers are summed in another order, and are the same but for that."""
+    own = (layer for part in model.modules() if isinstance(part, Trunk) for layer in part.modules())
+    images = any(isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) for layer in own)
+    return torch.channels_last if images else torch.contiguous_format
+
+
 class EagerStep:
     """The ordinary `Update`: the model's loss, autograd, ``adam``."""
 
@@ -153,52 +167,83 @@ class EagerStep:
     def __call__(self, x: Tensor, rate: float) -> Loss:
         """One `Update`."""
         loss: Loss = self.model.loss(x, self.draws)  # type: ignore[operator]
-        self.adam(torch.autograd.grad(loss.total, self._weights, allow_unused=True), rate)
+        self.adam(gradients_of(loss, self._weights), rate)
         return Loss(loss.total.detach(), loss.terms)
+
+
+class OperationList:
+    """The operations of a loss and of its gradients by ``weights`` for batches like ``x``, written down once and run from then
+    on; on a GPU one graph. ``loss`` maps a batch and what it draws (like ``drawn``) to a `Loss`, of one model or, with totals
+    (S,), of each of a stack."""
+
+    def __init__(
+        self,
+        loss: Callable[[Tensor, Sequence[Tensor]], Loss],
+        weights: Sequence[Tensor],
+        x: Tensor,
+        drawn: Sequence[Tensor],
+    ) -> None:
+        self._reached: list[bool] = []
+        self._terms: list[str] = []
+
+        def losses_and_gradients(x: Tensor, *drawn: Tensor) -> list[Tensor]:
+            found = loss(x, drawn)
+            gradients = gradients_of(found, weights)
+            self._reached, self._terms = [g is not None for g in gradients], list(found.terms)
+            return [found.total.detach(), *found.terms.values(), *(g for g in gradients if g is not None)]
+
+        self.run = _script(operations(losses_and_gradients, [x, *drawn]))
+        if x.is_cuda:
+            self.run = CudaGraph(self.run, [x, *drawn], 1 + len(self._terms))
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, drawn: Sequence[Tensor]) -> tuple[Loss, list[Tensor | None]]:
+        """The loss and the gradients, None for a weight that it does not reach."""
+        with _as_listed():
+            total, *rest = self.run(x, *drawn)
+        gradients = iter(rest[len(self._terms) :])
+        loss = Loss(total, dict(zip(self._terms, rest, strict=False)))
+        return loss, [next(gradients) if reached else None for reached in self._reached]
+
+
+def gradients_of(loss: Loss, weights: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    """Of a loss, or of each in a stack: no total holds the weights of two models, so their sum has the gradients of all."""
+    total = loss.total if loss.total.ndim == 0 else loss.total.sum()
+    found: tuple[Tensor | None, ...] = torch.autograd.grad(total, weights, allow_unused=True)
+    return found
 
 
 class TracedStep:
     """The `Update` that runs a list of operations: those of ``model.loss`` and its gradients for batches like ``x``."""
 
     def __init__(self, model: nn.Module, x: Tensor, draws: torch.Generator, adam: Adam) -> None:
-        from torch.fx.experimental.proxy_tensor import make_fx
-
         self.draws, self.adam, asked = draws, adam, Replay()
         with torch.no_grad():
             copy.deepcopy(model).loss(x, asked)  # type: ignore[operator]
         self._shapes = asked.asked
-        weights = _learned(model)
-        self._reached: list[bool] = []
-        self._terms: list[str] = []
 
-        def losses_and_gradients(x: Tensor, *drawn: Tensor) -> list[Tensor]:
-            loss: Loss = model.loss(x, Replay(drawn))  # type: ignore[operator]
-            gradients: tuple[Tensor | None, ...] = torch.autograd.grad(loss.total, weights, allow_unused=True)
-            self._reached, self._terms = [g is not None for g in gradients], list(loss.terms)
-            return [loss.total.detach(), *loss.terms.values(), *(g for g in gradients if g is not None)]
+        def loss(x: Tensor, drawn: Sequence[Tensor]) -> Loss:
+            found: Loss = model.loss(x, Replay(drawn))  # type: ignore[operator]
+            return found
 
-        drawn = [x.new_zeros(shape) for shape in self._shapes]
-        self._run = _script(make_fx(losses_and_gradients)(x, *drawn))
-        if x.is_cuda:
-            self._run = CudaGraph(self._run, [x, *drawn])
+        self.listed = OperationList(loss, _learned(model), x, [x.new_zeros(shape) for shape in self._shapes])
 
     @torch.no_grad()
     def __call__(self, x: Tensor, rate: float) -> Loss:
         """One `Update`."""
         drawn = [torch.randn(shape, generator=self.draws, dtype=x.dtype).to(x.device) for shape in self._shapes]
-        with _as_listed():
-            total, *rest = self._run(x, *drawn)
-        gradients = iter(rest[len(self._terms) :])
-        self.adam([next(gradients) if reached else None for reached in self._reached], rate)
-        return Loss(total, dict(zip(self._terms, rest, strict=False)))
+        loss, gradients = self.listed(x, drawn)
+        self.adam(gradients, rate)
+        return loss
 
 
 class CudaGraph:
     """A list of operations recorded on a GPU and launched as one: a small model's step is bound by the launching of its
-    kernels. It reads its inputs and writes its results always at the same place: scalars (losses, which are kept) are copied
-    from there, gradients are the caller's until the next call."""
+    kernels. It reads its inputs and writes its results always at the same place: the first ``kept`` of them (losses) are copied
+    from there, the others (gradients) are the caller's until the next call."""
 
-    def __init__(self, run: Callable[..., list[Tensor]], inputs: Sequence[Tensor]) -> None:
+    def __init__(self, run: Callable[..., list[Tensor]], inputs: Sequence[Tensor], kept: int) -> None:
+        self.kept = kept
         self.inputs = [tensor.clone() for tensor in inputs]
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
@@ -215,7 +260,7 @@ class CudaGraph:
         for recorded, given in zip(self.inputs, inputs, strict=True):
             recorded.copy_(given)
         self.graph.replay()
-        return [result if result.ndim else result.clone() for result in self.results]
+        return [result.clone() if k < self.kept else result for k, result in enumerate(self.results)]
 
 
 @contextmanager
@@ -225,17 +270,27 @@ def _as_listed() -> Iterator[None]:
         yield
 
 
-def _script(operations: torch.fx.GraphModule) -> Callable[..., list[Tensor]]:
+def _inline(node: torch.fx.Node, number: float) -> None:
+    """Put a number in place of what turns it into a tensor, as mapping over a stack does with the numbers of a loss."""
+    for user in list(node.users):
+        user.args = tuple(number if argument is node else argument for argument in user.args)
+        user.kwargs = {name: number if argument is node else argument for name, argument in user.kwargs.items()}
+    node.graph.erase_node(node)
+
+
+def _script(listed: torch.fx.GraphModule) -> Callable[..., list[Tensor]]:
     """The list of operations for TorchScript, which knows an operation by its name and chooses the overload itself."""
-    for node in operations.graph.nodes:
+    for node in list(listed.graph.nodes):
         node.target = getattr(node.target, "overloadpacket", node.target)
-    operations.graph.set_codegen(torch.fx.graph.CodeGen())  # a plain list of arguments
-    operations.recompile()
+        if node.target is torch.ops.aten._to_copy and isinstance(node.args[0], int | float):
+            _inline(node, float(node.args[0]))
+    listed.graph.set_codegen(torch.fx.graph.CodeGen())  # a plain list of arguments
+    listed.recompile()
     with warnings.catch_warnings():
         # Why it stays is said above; and it does not understand annotations of the module that holds the list, which has none.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
         warnings.filterwarnings("ignore", "The TorchScript type system", UserWarning)
-        return cast("Callable[..., list[Tensor]]", torch.jit.script(operations))
+        return cast("Callable[..., list[Tensor]]", torch.jit.script(listed))
 
 
 def traced_step(model: nn.Module, x: Tensor, draws: torch.Generator, adam: Adam) -> TracedStep | None:

@@ -18,6 +18,7 @@ COLUMNS = (
     ("r2", marked("R²")),
     ("path.tortuosity", marked("tortuosity")),
     ("validity.normal", marked("valid N(0,I)")),
+    ("validity.prior", marked("valid own prior")),
     ("validity.gaussian", marked("Gaussian")),
     ("validity.mixture", marked("mixture")),
     ("hole", marked("hole")),

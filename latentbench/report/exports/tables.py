@@ -32,6 +32,7 @@ KEY = (
     ("path.tortuosity", marked("tortuosity ↓")),
     ("path.validity_gain", marked("validity gain ↑")),
     ("validity.normal", marked("valid N(0, I) ↑")),
+    ("validity.prior", marked("valid own prior ↑")),
     ("validity.gaussian", marked("valid Gaussian ↑")),
     ("validity.mixture", marked("valid mixture ↑")),
     ("hole", marked("hole ↓")),

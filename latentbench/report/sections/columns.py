@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from latentbench.artifact_schema import ArtifactRole
+from latentbench.records import OWN
 from latentbench.report.cards import Card, cards
 from latentbench.report.classes import short_names
 from latentbench.report.columns import Column
@@ -28,6 +29,7 @@ ROLE: ArtifactRole = "columns"
 DISTRIBUTIONS = marked({
     "real": "real",
     "reconstructions": "reconstructions",
+    "prior": "draws from its own prior",
     "normal": "draws from N(0, I)",
     "mixture": "draws from the fitted mixture",
 })  # fmt: skip
@@ -43,7 +45,7 @@ class Pair(NamedTuple):
 
 class Columns(NamedTuple):
     """One model's columns: the ``drawing``, its ``legend`` (style-sheet class, name), what it leaves out, the numbers behind
-    it, and the ``pairs``."""
+    it, and the ``pairs``; ``own_prior``: these are drawn from a prior of the model's own."""
 
     drawing: Markup
     legend: Sequence[tuple[str, str]]
@@ -51,6 +53,7 @@ class Columns(NamedTuple):
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
     pairs: Sequence[Pair]
+    own_prior: bool = False
 
 
 def columns(column: Column) -> Columns:
@@ -83,6 +86,7 @@ def columns(column: Column) -> Columns:
         [say("column"), say("raw values, 5 % to 95 %"), *(say(DISTRIBUTIONS[name]) for name in kinds)],
         _rows(artifact, names, kinds),
         _pairs(artifact),
+        artifact.detail.get("prior") == OWN,
     )
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from latentbench.records import OWN
 from latentbench.report import classes
 from latentbench.report.cards import cards
 from latentbench.report.columns import Column
@@ -67,7 +68,9 @@ def atlas(column: Column, over: distances.Span | None = None) -> Atlas:
         raise Absent(say("Not drawn: the distances of {model} are not finite.", model=column.label))
     share = words.percent(share_of(column, artifact))
     text = marked(
-        "Distances to the training codes of {model}, over the hole radius: {share} of the draws from N(0, I) lie beyond it"
+        "Distances to the training codes of {model}, over the hole radius: {share} of the draws from its own prior lie beyond it"
+        if artifact.detail.get("prior") == OWN
+        else "Distances to the training codes of {model}, over the hole radius: {share} of the draws from N(0, I) lie beyond it"
     )
     picture = distances.histogram(
         draws, codes, over or distances.span([draws, codes]), column.m,
@@ -113,7 +116,12 @@ def _about(column: Column, artifact: Artifact) -> list[str]:
         about.append(say("Mean over {n} seeds: {mean}.", n=len(cell.values), mean=mean))
     if "null" in artifact.detail:
         null = words.percent(float(artifact.detail["null"]))
-        about.append(say("Codes drawn from N(0, I) themselves would leave {null}.", null=null))
+        text = marked(
+            "Codes drawn from a prior itself, N(0, I), would leave {null}."
+            if artifact.detail.get("prior") == OWN
+            else "Codes drawn from N(0, I) themselves would leave {null}."
+        )
+        about.append(say(text, null=null))
     return about
 
 
@@ -173,6 +181,7 @@ def _context(view: PageView) -> Context:
     return {
         "cards": made,
         "drawn": any(card.content and card.content.drawing for card in made),
+        "own": any(c.run.has_own_prior(c.model) for c in view.pictured),
         "judged": any(w.ruling for card in made if card.content for w in card.content.worst),
     }
 

@@ -185,13 +185,20 @@ def _overlay(columns: Sequence[Column], known: Sequence[Points]) -> str:
     if not told:
         return ""
     count = words.number(max(p.draws for p in known))
+    other = any(column.run.has_own_prior(column.model) for column in columns)
     if all(own):
         shown = words.number(max(len(p.places) for p in known if p.places is not None))
-        text = marked("{n} of {count} draws from N(0, I) stand where they fall: the map is the latent space itself.")
+        text = marked(
+            "{n} of {count} draws from the prior of each stand where they fall: the map is the latent space itself."
+            if other
+            else "{n} of {count} draws from N(0, I) stand where they fall: the map is the latent space itself."
+        )
         start = say(text, n=shown, count=count)
     else:
         text = marked(
-            "{count} draws from N(0, I), each counted at the nearest code shown (UMAP has no inverse); the more of them, the larger its ring."
+            "{count} draws from the prior of each, counted at the nearest code shown (UMAP has no inverse); the more of them, the larger its ring."
+            if other
+            else "{count} draws from N(0, I), each counted at the nearest code shown (UMAP has no inverse); the more of them, the larger its ring."
         )
         start = say(text, count=count)
     return say("{first} {then}.", first=start, then=words.clauses(told))

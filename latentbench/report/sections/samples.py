@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from latentbench.artifact_schema import SAMPLES
+from latentbench.artifact_schema import OWN_SAMPLER, SAMPLES
 from latentbench.report.cards import cards
 from latentbench.report.classes import names_of
 from latentbench.report.columns import Column
@@ -20,6 +20,10 @@ from latentbench.report.wording.language import marked, say
 from latentbench.stats.cells import Cell
 from latentbench.stats.findings import tables
 
+AUTOREGRESSIVE = marked(
+    ("Autoregressive prior", "a small network fitted after training to which codes of the training images go together")
+)
+"""What draws of discrete codes are by, in the place of a prior that the model was trained with."""
 OPEN = 8
 """Draws of each sampler that the page shows as it opens; the others are folded."""
 
@@ -55,7 +59,7 @@ def draws(column: Column) -> list[Draws]:
     for key, texts in words.SAMPLER_NAMES.items():
         if f"{key}_images" not in artifact:
             continue
-        title, about = map(say, texts)
+        title, about = map(say, AUTOREGRESSIVE if key == OWN_SAMPLER and artifact.detail.get("discrete") else texts)
         pictures = images.singles(artifact.need(f"{key}_images")[:SAMPLES])
         samples = []
         ruled = rulings(artifact, key, names)
@@ -93,7 +97,7 @@ def _share(cell: Cell | None) -> str:
 
 def _real(view: PageView) -> str:
     """The share of real images that the judges of these runs accept; empty where they were asked of none."""
-    found = [t.reference("validity.normal", "ceiling:real") for run in view.runs for t in tables(run.records)]
+    found = [t.reference(t.validity, "ceiling:real") for run in view.runs for t in tables(run.records)]
     shares = dict.fromkeys(words.percent(v) for v in found if v is not None)
     return words.listed(list(shares))
 
@@ -104,6 +108,8 @@ def _context(view: PageView) -> Context:
     seeds = {d.seed for d in every if d.seed is not None}
     return {
         "cards": made,
+        "coded": any(d.about == say(AUTOREGRESSIVE[1]) for d in every),
+        "own": any(d.key == OWN_SAMPLER and d.about != say(AUTOREGRESSIVE[1]) for d in every),
         "real": _real(view) if any(d.counted for d in every) else "",
         "seeds": words.commas(map(str, sorted(seeds))),
         "shares": any("±" in d.share for d in every),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from latentbench.artifact_schema import OWN_SAMPLER
 from latentbench.report.columns import Column
 from latentbench.report.drawing import images
 from latentbench.report.drawing.images import Picture
@@ -172,7 +173,7 @@ def _seed(column: Column, role: str) -> int | None:
 
 
 def thumbs(column: Column) -> Thumbs:
-    """Three frames of a model's first interpolation and its first three draws from N(0, I), none of them chosen."""
+    """Three frames of a model's first interpolation and its first three draws from its prior, none of them chosen."""
     of: dict[str, list[Thumb]] = {}
     missing: dict[str, str] = {}
     for question, make in (("continuous", _frames), ("complete", _draws)):
@@ -200,8 +201,9 @@ def _frames(column: Column) -> list[Thumb]:
 
 def _draws(column: Column) -> list[Thumb]:
     samples = column.run.artifact("samples", column.model)
-    drawn = samples.need("normal_images")[:THUMBS]
-    valid = samples.need("normal_valid")[:THUMBS] if "normal_valid" in samples else None
+    prior = OWN_SAMPLER if f"{OWN_SAMPLER}_images" in samples else "normal"
+    drawn = samples.need(f"{prior}_images")[:THUMBS]
+    valid = samples.need(f"{prior}_valid")[:THUMBS] if f"{prior}_valid" in samples else None
     return _thumbs(drawn, valid, say("{model}, draw", model=column.label))
 
 
@@ -238,6 +240,7 @@ def _context(view: PageView) -> Context:
         "seeds": words.commas(map(str, sorted(frozenset().union(*(grid.seeds for grid in made))))),
         "judged": any(grid.judged for grid in made),
         "legend": of_models.LEGEND,
+        "own_prior": any(c.run.has_own_prior(c.model) for c in view.columns),
         "briefs": lines,
         "folded": sum(len(b.briefs) for b in lines) > BRIEFS,
         "several": view.several,

@@ -71,7 +71,7 @@ class Rung(NamedTuple):
 
 class Story(NamedTuple):
     """The whole page's story: the question, how the claims stand (``heading``), the claims with their verdicts, the ladder, the ``diagram`` of what is trained,
-    the ``closing`` answer, and an ``appendix`` of pictures that no verdict rests on, with its title."""
+    the ``closing`` answer, a ``chart`` of all models, and an ``appendix`` of pictures that no verdict rests on, with its title."""
 
     title: str
     heading: str
@@ -83,3 +83,4 @@ class Story(NamedTuple):
     closing: Sequence[str] = ()
     appendix: Sequence[Figure] = ()
     appendix_title: str = ""
+    chart: Figure | None = None

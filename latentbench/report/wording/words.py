@@ -83,18 +83,20 @@ OTHER = FamilyText(
 PREFIXES = {
     "continuity": ("path.", "midpoint.", "jacobian.", "geodesic.", "lines."),
     "completeness": ("validity", "valid_label", "precision", "recall", "density", "coverage", "hole", "judge_", "prior.",
-                     "uniqueness", "novelty"),
+                     "uniqueness", "novelty", "neighbour."),
     "posterior": ("kl", "active_units", "punctual_index", "overlap", "variance_law", "mutual_information",
                   "decoder_variance"),
-    "reconstruction": ("mse", "r2", "psnr", "elbo", "nll"),
+    "reconstruction": ("mse", "r2", "psnr", "ssim", "elbo", "nll"),
     "representation": ("probe.", "trustworthiness", "neighbourhood_continuity", "silhouette", "perplexity", "code_usage", "intrinsic_dim",
-                       "memorisation", "data_copying"),
+                       "memorisation", "data_copying", "latent."),
     "cost": ("cost.", "train."),
 }  # fmt: skip
 """Families by how names begin: for runs recorded before definitions named a family, and for what is recorded without a
 definition (costs, training)."""
 
 SAMPLER_NAMES = marked({
+    "prior": ("Its own prior", "the prior that this model was trained with, which is not N(0, I)"),
+    "marginal": ("Code by code", "each position takes a code as often as on the training images, whatever the others take"),
     "normal": ("N(0, I)", "the standard normal prior: what a VAE promises to be able to decode"),
     "gaussian": ("Fitted Gaussian", "one Gaussian with the mean and covariance of the training codes"),
     "mixture": ("Fitted mixture", "ten Gaussians fitted to the training codes: knows where codes lie, prior or not"),

@@ -1,8 +1,9 @@
-"""Four questions about one model, each answered ``yes``, ``partly``, ``no`` or ``not told``.
+"""Four questions about one model, each answered ``yes``, ``partly``, ``no`` or ``not told``, or ``not asked``.
 
 No answer rests on one number: each is a conjunction of parts, graded in `latentbench.stats.findings.parts`, and as good as
 the worst of them. In this order, whatever the question:
 
+    not asked   of a model whose codes are discrete, ``continuous`` and ``posterior``: between two of them there is nothing
     no          the model collapsed, or gives back images it has seen (also with one seed: one is enough to see either)
     no          a part is a no, whatever else is not known
     not told    whether it collapsed (R²) or, for ``continuous`` and ``complete``, whether it copies (memorisation) was
@@ -52,6 +53,10 @@ COMPLETE: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
+OF_A_CONTINUUM = ("continuous", "posterior")
+"""Questions about what lies between codes, and how wide they are."""
+
+
 class Reply(NamedTuple):
     """An answer and its reasons, before it is known whose."""
 
@@ -69,12 +74,17 @@ def of_table(table: Table) -> list[Answer]:
     out = []
     for model in table.models:
         for question, rule in RULES.items():
-            answer, reasons = _cheat(table, model) or rule(table, model)
-            if model in table.undertrained:
+            answer, reasons = _unasked(table, model, question) or _cheat(table, model) or rule(table, model)
+            if model in table.undertrained and answer != "not asked":
                 reasons = (*reasons, "undertrained")
             once = tuple(dict.fromkeys(reasons))
             out.append(Answer(model, question, answer, once, table.dataset, table.latent_dim, table.run))
     return out
+
+
+def _unasked(table: Table, model: str, question: str) -> Reply | None:
+    """What has no meaning where codes are discrete."""
+    return Reply("not asked", ("discrete",)) if model in table.discrete and question in OF_A_CONTINUUM else None
 
 
 def _cheat(table: Table, model: str) -> Reply | None:

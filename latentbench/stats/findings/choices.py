@@ -3,9 +3,9 @@
 *Hinge*: the one measure that a question's answer is first of all about, with what it is read beside. Where a run did not
 measure it, the next best stands in its place.
 
-*Choice*, of all models of a table: those with the best answer to the question (yes, partly, not told, no, in this order).
+*Choice*, of all models of a table: those with the best answer to the question (yes, partly, not told, no, not asked, in this order).
 Where several share it, those of them that lead the hinge (`latentbench.stats.findings.claims`); where nobody leads, all of
-them. Nobody is chosen whose answer is a no or was not told.
+them. Nobody is chosen whose answer is a no, was not told or not asked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HINGES: Mapping[str, tuple[tuple[str, str], ...]] = {
 }
 """By question: measures, the first that was measured counts, each with the reference that it is read beside."""
 
-BEST_FIRST: tuple[Word, ...] = ("yes", "partly", "not told", "no")
+BEST_FIRST: tuple[Word, ...] = ("yes", "partly", "not told", "no", "not asked")
 Basis = Literal["answer", "ahead", "equivalent", "not told apart", "one seed", "nobody"]
 
 
@@ -51,9 +51,14 @@ class Choice(NamedTuple):
     basis: Basis
 
 
+def hinges(table: Table, question: str) -> tuple[tuple[str, str], ...]:
+    """`HINGES` of a question, in a table of models of different priors with each model's own."""
+    return tuple((table.of_prior(metric), name) for metric, name in HINGES[question])
+
+
 def hinge(table: Table, model: str, question: str) -> Hinge | None:
     """The number that a model's answer hangs on; None where nothing was measured."""
-    for metric, name in HINGES[question]:
+    for metric, name in hinges(table, question):
         if (interval := table.get(model, metric)) is not None:
             return Hinge(metric, interval, table.reference(metric, name) if name else None)
     return None
@@ -61,7 +66,7 @@ def hinge(table: Table, model: str, question: str) -> Hinge | None:
 
 def hinge_row(table: Table, question: str) -> list[Cell]:
     """The cells of all models in the first measure of a question that any of them has a value in."""
-    return next((row for metric, _ in HINGES[question] if (row := table.row(metric, collapsed=True))), [])
+    return next((row for metric, _ in hinges(table, question) if (row := table.row(metric, collapsed=True))), [])
 
 
 @once

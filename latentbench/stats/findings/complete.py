@@ -1,7 +1,7 @@
 """Is this latent space complete? What is a draw from the prior worth, and which sampler was it drawn by?
 
 Valid shares are read between those of real images and of junk. Holes are read among codes alone, without a judge.
-Three samplers are named and shown, because the sampler decides as much as the model does.
+The samplers are named and shown, because the sampler decides as much as the model does.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from latentbench.artifact_schema import SAMPLERS
+from latentbench.artifact_schema import PICTURED_SAMPLERS
 from latentbench.records import once
 from latentbench.stats.cells import Cell, Interval
 from latentbench.stats.findings.claims import Claim, Standing, claims, difference, side, standing
 from latentbench.stats.findings.flaws import flattering
 from latentbench.stats.findings.table import Table
 
-METRICS = (*(f"validity.{s}" for s in SAMPLERS), "coverage", "uniqueness", "hole", "hole.gaussian")
+METRICS = (*(f"validity.{s}" for s in PICTURED_SAMPLERS), "coverage", "uniqueness", "hole", "hole.gaussian")
 MUCH = 0.1
 """A valid share that a fitted sampler adds, above which the sampler is said to decide too."""
 
 
 @dataclass(frozen=True)
 class Completeness:
-    """``basis``: what the answer rests on. ``valid`` and ``holes`` are the rows of N(0, I), ``standing`` who is ahead in
+    """``basis``: what the answer rests on. ``valid`` and ``holes`` are the rows of N(0, I), or of the prior that each model was trained with, ``standing`` who is ahead in
     the one it rests on; ``real`` and ``junk`` what the judge accepts of real images and, at most, of junk. ``gains``: what
     a mixture fitted to the codes adds to the valid share, where that is shown and is `MUCH`. ``unasked``: models that
     nothing asked to fill N(0, I). ``variety``: how far the classes of valid draws are from those of the training images;
@@ -50,20 +50,20 @@ class Completeness:
 
 @once
 def complete(table: Table) -> Completeness:
-    """The answer from valid shares under three samplers, holes under two, and the classes of what is valid."""
-    valid, holes = table.row("validity.normal"), table.row("hole")
+    """The answer from valid shares under every sampler, holes under two, and the classes of what is valid."""
+    valid, holes = table.row(table.validity), table.row("hole")
     return Completeness(
         table,
         "validity" if valid else "holes" if holes else "nobody left" if table.nothing_left else "nothing",
         tuple(valid),
         tuple(holes),
         standing(valid or holes),
-        table.reference("validity.normal", "ceiling:real"),
-        table.floor("validity.normal"),
-        shares=claims(*(table.row(f"validity.{sampler}") for sampler in SAMPLERS)),
+        table.reference(table.validity, "ceiling:real"),
+        table.floor(table.validity),
+        shares=claims(*(table.row(f"validity.{sampler}") for sampler in PICTURED_SAMPLERS)),
         gains=tuple(_gains(table)),
         emptiness=claims(table.row("hole"), table.row("hole.gaussian")),
-        unasked=tuple(c.model for c in holes if not table.get(c.model, "kl")),
+        unasked=tuple(c.model for c in holes if not table.get(c.model, "kl") and c.model not in table.own_priors),
         variety=tuple(table.row("valid_label_tv")),
         variety_of_real=table.reference("valid_label_tv", "ceiling:real"),
         variety_of_draws=claims(table.row("coverage"), table.row("uniqueness")),
@@ -74,7 +74,7 @@ def complete(table: Table) -> Completeness:
 def _gains(table: Table) -> list[tuple[str, Interval]]:
     """What a model gains when its sampler may look at its codes first."""
     out = []
-    for cell in table.row("validity.normal"):
+    for cell in table.row(table.validity):
         mixture = table.by.get((cell.model, "validity.mixture"))
         p = difference(cell, mixture) if mixture else None
         if p and mixture and side(cell, mixture) > 0 and p.difference.mean > MUCH:

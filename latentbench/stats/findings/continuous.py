@@ -36,11 +36,11 @@ class Continuity:
     """``basis``: what the answer rests on. ``beyond``, ``below`` and ``undecided`` are the models whose whole interval
     of the gain over either cross-fade lies above 0, those with one below it, and neither; ``standing`` who is ahead in the
     first of the two. ``apart`` is the first on pairs of two classes alone, where a path has somewhere to go, each with its
-    model. ``lengths`` and ``r2`` are the rows that stand beside each other. ``flagged``: each model's flaws, where it has
+    model. ``unasked`` are the models whose codes are discrete. ``lengths`` and ``r2`` are the rows that stand beside each other. ``flagged``: each model's flaws, where it has
     any (`latentbench.stats.findings.flaws.flattering`)."""
 
     table: Table
-    basis: Literal["gain", "length", "nothing", "nobody left"]
+    basis: Literal["gain", "length", "nothing", "nobody left", "not asked"]
     beyond: tuple[str, ...]
     below: tuple[str, ...]
     undecided: tuple[str, ...]
@@ -52,6 +52,7 @@ class Continuity:
     r2: tuple[Cell, ...]
     blurred: tuple[Blur, ...]
     flagged: Mapping[str, tuple[str, ...]]
+    unasked: tuple[str, ...] = ()
 
 
 @once
@@ -64,7 +65,7 @@ def continuous(table: Table) -> Continuity:
         sides[-1 if -1 in found else 1 if found == {1} else 0].append(cell.model)
     return Continuity(
         table,
-        "gain" if gains else "nobody left" if table.nothing_left else "length" if lengths else "nothing",
+        "gain" if gains else _without_gains(table, bool(lengths)),
         tuple(sides[1]),
         tuple(sides[-1]),
         tuple(sides[0]),
@@ -76,7 +77,15 @@ def continuous(table: Table) -> Continuity:
         r2=tuple(table.row("r2")),
         blurred=blurred(table),
         flagged=flattering(table, "continuous"),
+        unasked=tuple(m for m in table.models if m in table.discrete),
     )
+
+
+def _without_gains(table: Table, lengths: bool) -> Literal["length", "nothing", "nobody left", "not asked"]:
+    """What the answer rests on where no path was judged."""
+    if all(m in table.discrete for m in table.models):
+        return "not asked"
+    return "nobody left" if table.nothing_left else "length" if lengths else "nothing"
 
 
 @once

@@ -11,8 +11,8 @@ FindingVerdict = Literal["better", "worse", "equivalent", "not told apart", "not
 """What a comparison comes to. ``equivalent``: the interval lies within the least difference that matters; one that
 contains 0 and reaches beyond it only says ``not told apart``."""
 
-Word = Literal["yes", "partly", "no", "not told"]
-"""What a question about one model is answered with."""
+Word = Literal["yes", "partly", "no", "not told", "not asked"]
+"""What a question about one model is answered with; ``not asked``: it has no meaning for the model."""
 
 QUESTIONS, OTHER = ("continuous", "complete", "posterior", "cost", "how sure"), "other"
 """What a metric's findings are filed under; ``other`` where none of them rests on it."""
@@ -34,6 +34,7 @@ CAVEATS = {
     "crowded": "draws of one of the two crowd in the middle of the real images",
     "jumps": "paths of one of the two snap: finer steps do not make the largest one smaller",
     "uneven": "single steps of one of the two take much of the way between two images",
+    "few codes": "one of the two uses less than a tenth of its codebook",
     "invented sigma": "the decoder of one of the two was not trained with the sigma it is said to have",
     "worse than PCA": "one of the two reconstructs worse than PCA of the same size",
     "undertrained": "training of one of the two ended while it was still getting better, or after fewer than 2,000 steps",

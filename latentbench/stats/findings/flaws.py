@@ -20,6 +20,7 @@ FLAWS: Mapping[str, tuple[parts.Rule, tuple[str, ...]]] = {
     "suspicious validity": (parts.suspicious, ("complete",)),
     "far in pixels": (parts.far_in_pixels, ("complete",)),
     "crowded": (parts.crowded, ("complete",)),
+    "few codes": (parts.codes_in_use, ("complete",)),
     "jumps": (parts.smooth, ("continuous",)),
     "uneven": (parts.even, ("continuous",)),
 }

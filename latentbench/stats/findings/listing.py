@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from latentbench.records import Record, once
+from latentbench.records import BY_SECOND, Record, once
 from latentbench.stats.cells import Cell, comparable
 from latentbench.stats.findings import complete, continuous, cost, posterior
 from latentbench.stats.findings.claims import CellComparison, compare
@@ -34,14 +34,14 @@ from latentbench.stats.findings.finding import CAVEATS, OTHER, QUESTIONS, Findin
 from latentbench.stats.findings.flaws import flaws
 from latentbench.stats.findings.gaps import gap
 from latentbench.stats.findings.sure import second_judge
-from latentbench.stats.findings.table import Table, tables
+from latentbench.stats.findings.table import OWN_VALIDITY, VALIDITY, Table, tables
 
 RESTS_ON: Mapping[str, Sequence[str]] = {
     "continuous": continuous.METRICS,
     "complete": (*complete.METRICS, "valid_label_tv"),
     "posterior": posterior.METRICS,
     "cost": cost.METRICS,
-    "how sure": ("validity.normal.second_judge",),
+    "how sure": (VALIDITY + BY_SECOND, OWN_VALIDITY + BY_SECOND),
 }
 OF_FAMILY = {
     "continuity": "continuous",
@@ -158,7 +158,7 @@ def _caveats(table: Table, rival: Cell, subject: Cell, found: CellComparison | N
         "borderline": found is not None and found.borderline,
         "blur": metric == "path.tortuosity" and _blurred(table, rival.model, subject.model),
         "duplicates": table.duplicates is not None,
-        "second judge differs": metric == "validity.normal" and second_judge(table).get(subject.model) is False,
+        "second judge differs": metric == table.validity and second_judge(table).get(subject.model) is False,
     }
     # What flatters concerns a reader where it may be why the better of the two is better.
     flattered = [found.ahead.model] if found is not None and subject.better != "none" else models

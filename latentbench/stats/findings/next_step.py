@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from latentbench.records import Record
-from latentbench.stats.findings.choices import HINGES, choice
+from latentbench.stats.findings.choices import choice, hinges
 from latentbench.stats.findings.claims import claim
 from latentbench.stats.findings.complete import complete
 from latentbench.stats.findings.diagnosis import STEP, Advice, advice, diagnosis
@@ -131,9 +131,9 @@ def _copies(table: Table, records: Sequence[Record]) -> NextStep | None:
 
 
 def _no_judge(table: Table, records: Sequence[Record]) -> NextStep | None:
-    if table.row("validity.normal", collapsed=True) or table.row("path.validity_gain", collapsed=True):
+    if table.row(table.validity, collapsed=True) or table.row("path.validity_gain", collapsed=True):
         return None
-    asked = [c for c in table.cells if table.has(c.model) and c.metric in ("validity.normal", "path.validity_gain")]
+    asked = [c for c in table.cells if table.has(c.model) and c.metric in (table.validity, "path.validity_gain")]
     why = {code for c in asked for code in gap(c)} or {"not asked for"}
     known = ("judge refused", "no labels", "no judge", "not asked for")
     return NextStep("no judge", table, why=next((code for code in known if code in why), "no judge"))
@@ -152,7 +152,7 @@ def _mixture(table: Table, records: Sequence[Record]) -> NextStep | None:
     if not shares:
         return None
     model = max(shares, key=lambda m: shares[m])
-    own, kept = table.get(model, "validity.normal"), any(r.metric == "weights" and r.model == model for r in records)
+    own, kept = table.get(model, table.validity), any(r.metric == "weights" and r.model == model for r in records)
     return NextStep(
         "mixture", table, model, own.mean if own else None, shares[model], metric="validity.mixture", loadable=kept
     )
@@ -161,7 +161,7 @@ def _mixture(table: Table, records: Sequence[Record]) -> NextStep | None:
 def _more_seeds(table: Table, records: Sequence[Record]) -> NextStep | None:
     """The headline that takes the fewest seeds."""
     open_ones = []
-    for metric in (HINGES[q][0][0] for q in ("complete", "continuous", "reconstructs")):
+    for metric in (hinges(table, q)[0][0] for q in ("complete", "continuous", "reconstructs")):
         found = claim(table.row(metric))
         for c in found.comparisons if found else ():
             if c.seeds_needed is not None and c.seeds_needed <= MOST_SEEDS:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from latentbench.records import BY_SECOND
 from latentbench.stats.cells import Cell, Interval, Seed
 from latentbench.stats.findings.finding import Word
 from latentbench.stats.findings.grading import Part, beyond, gained, graded, lacking
@@ -27,6 +28,8 @@ EVEN = (1.0, 3.0)
 digits .3 to .4 for models that were trained, 2 to 11 for those that snap."""
 CROWDED = 1.5
 """A density above this: draws crowd in the middle of the real images."""
+IN_USE = 0.1
+"""Share of a codebook that must be in use for it to be one: a codebook of 512 of which two are used is one of two."""
 FAR = 0.05
 """Share of the valid draws that may lie farther from every image than real ones do: real images have .001."""
 
@@ -66,10 +69,11 @@ def _of_ceiling(value: float, real: float) -> float:
     return value / real
 
 
-def valid(table: Table, model: str, metric: str = "validity.normal") -> Part:
-    """Valid draws from the model's own prior, between junk (0) and real images (1). One that lies farther from every
+def valid(table: Table, model: str, metric: str = "") -> Part:
+    """Valid draws from the prior that the model was trained with, or by another ``metric``, between junk (0) and real images (1). One that lies farther from every
     image, in pixels, than a real one does is no valid draw here."""
-    cell, real, junk = table.by.get((model, metric)), _ceiling(table, metric), table.floor("validity.normal") or 0.0
+    metric = metric or table.validity
+    cell, real, junk = table.by.get((model, metric)), _ceiling(table, metric), table.floor(table.validity) or 0.0
     if (gap := lacking(cell, metric)) is not None:
         return gap
     if real is None or real <= junk:
@@ -81,9 +85,9 @@ def valid(table: Table, model: str, metric: str = "validity.normal") -> Part:
 
 def _ceiling(table: Table, metric: str) -> float | None:
     """What a judge accepts of real images; of the second one its own self-check tells."""
-    if metric.endswith(".second_judge") and (accepted := table.get("judge:second", "judge.pass.real")):
+    if metric.endswith(BY_SECOND) and (accepted := table.get("judge:second", "judge.pass.real")):
         return accepted.mean
-    return table.reference("validity.normal", "ceiling:real")
+    return table.reference(table.validity, "ceiling:real")
 
 
 def far_share(cell: Cell, seed: Seed) -> float:
@@ -114,14 +118,14 @@ def cleared(table: Table, model: str) -> Part:
 
 def suspicious(table: Table, model: str) -> Part:
     """More valid than real images are: what the judge likes best is not what the data look like."""
-    i, real = table.get(model, "validity.normal"), table.reference("validity.normal", "ceiling:real")
+    i, real = table.get(model, table.validity), table.reference(table.validity, "ceiling:real")
     above = i is not None and real is not None and (i.mean if i.low is None else i.low) > real
     return _flaw(above, "suspicious validity")
 
 
 def far_in_pixels(table: Table, model: str) -> Part:
     """Valid to the judge, and unlike every image."""
-    cell = table.by.get((model, "validity.normal"))
+    cell = table.by.get((model, table.validity))
     shares = [far_share(cell, seed) for seed in cell.values] if cell else []
     return _flaw(bool(shares) and sum(shares) / len(shares) > FAR, "far in pixels")
 
@@ -143,13 +147,20 @@ def crowds(density: Cell | None) -> bool:
 
 def second_judge(table: Table, model: str) -> Part:
     """Whether a second judge, where there is one, makes no less of the same draws."""
-    cell = table.by.get((model, "validity.normal.second_judge"))
+    cell = table.by.get((model, table.validity + BY_SECOND))
     if cell is None or cell.interval is None:
         return Part("yes", "")
     worse_first: tuple[Word, ...] = ("no", "not told", "partly", "yes")
     second, first = valid(table, model, cell.metric).grade, valid(table, model).grade
     doubted = worse_first.index(second) < worse_first.index(first)
     return Part("not told" if doubted else "yes", "second judge differs")
+
+
+def codes_in_use(table: Table, model: str) -> Part:
+    """Whether a discrete latent uses what it has: the share of its codes that any training image takes."""
+    cell = table.trained_on(model, "code_usage")
+    mean = cell.interval.mean if cell is not None and cell.interval is not None else None
+    return _flaw(mean is not None and mean < IN_USE, "few codes")
 
 
 # --- continuous ---

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from latentbench.records import JUDGE, JUNK_LIMIT, LEAST_REAL, Record, once
+from latentbench.records import BY_SECOND, JUDGE, JUNK_LIMIT, LEAST_REAL, Record, once
 from latentbench.run_info import split_hashes
 from latentbench.stats.cells import LEVEL, Cell, Interval, sign_flip
 from latentbench.stats.findings.claims import difference, side
@@ -79,14 +79,14 @@ class Certainty:
 
 def sure(table: Table, records: Sequence[Record]) -> Certainty:
     """What the claims of a table are conditional on."""
-    valid, judge, n = table.row("validity.normal"), _judge(table), table.seeds
+    valid, judge, n = table.row(table.validity), _judge(table), table.seeds
     splits = len(split_hashes(table.head.detail)) if table.head else 0
     independent = splits or n
     least = sign_flip([1.0] * independent) if independent >= 2 else 0.0
     return Certainty(
         table,
         n,
-        any(table.row(m, collapsed=True) for m in ("validity.normal", "path.validity_gain")),
+        any(table.row(m, collapsed=True) for m in (table.validity, "path.validity_gain")),
         judge,
         () if judge else _unjudged(table),
         valid[0].model if valid else "",
@@ -138,9 +138,9 @@ def _accepted(junk: Mapping[str, Cell]) -> Accepted | None:
 
 def _unjudged(table: Table) -> tuple[str, ...]:
     """Why there was no judge, where a record tells."""
-    cells = [] if table.row("validity.normal", collapsed=True) else table.cells
-    asked = (c for c in cells if c.metric == "validity.normal" and table.has(c.model))
-    return table.reasons("validity.normal") if any(UNJUDGED & set(gap(c)) for c in asked) else ()
+    cells = [] if table.row(table.validity, collapsed=True) else table.cells
+    asked = (c for c in cells if c.metric == table.validity and table.has(c.model))
+    return table.reasons(table.validity) if any(UNJUDGED & set(gap(c)) for c in asked) else ()
 
 
 @once
@@ -148,8 +148,8 @@ def second_judge(table: Table) -> Mapping[str, bool]:
     """Whether a second judge, trained apart, tells each other model apart from the first in the same way; empty where
     there was none. What the first tells apart the second confirms by its own 95 % interval, one look at one claim that was
     made; where the first tells nothing, the second must not either, by the rule of all claims."""
-    own = table.row("validity.normal")
-    second = {c.model: c for c in table.row("validity.normal.second_judge")}
+    own = table.row(table.validity)
+    second = {c.model: c for c in table.row(table.validity + BY_SECOND)}
     if not own or own[0].model not in second:
         return {}
     first = own[0]

@@ -1,6 +1,6 @@
 """What a run measured, looked up by model and metric: the ground that findings and tables stand on.
 
-A model is *collapsed* at a seed where no latent dimension is active or R² on held-out images is about 0 or below:
+A model is *collapsed* at a seed where no latent dimension is active, all its codes are one, or R² on held-out images is about 0 or below:
 whatever goes in, what comes out does not depend on it. One constant image is as smooth and, to a careless judge, as
 valid as can be, so a collapsed model never leads a ranking and enters no claim about continuity or completeness. Nor does one that
 *copies*: a table of training images is valid wherever it is asked, since what it gives back is real. *Nothing* that a
@@ -33,16 +33,23 @@ STEPS = 2000
 """Optimiser steps below which numbers describe the training, not the model."""
 HARDLY = 0.1
 """Below this share of what the judge accepts of real images, nothing is valid."""
+VALIDITY, OWN_VALIDITY = "validity.normal", "validity.prior"
+"""The valid share of draws from N(0, I), and of draws from the prior that a model was trained with."""
 OF_CODES = ("hole", "prior.")
 """How the names of completeness measures of codes alone begin, for records that do not say what a measure needs."""
 
-MEAN_IMAGE, NO_DIMENSION = "mean image", "no active dimension"
+MEAN_IMAGE, NO_DIMENSION, ONE_CODE = "mean image", "no active dimension", "one code"
+ONE = 1.001
+"""A perplexity of the codes below this is that of one code."""
+DISCRETE = "model.discrete"
+"""The code of the reason that is recorded of a model with discrete codes, where a measure needs a continuum."""
 
 
 @dataclass(frozen=True)
 class Collapse:
     """How a model collapsed: the ``causes`` (`MEAN_IMAGE`: it reconstructs no better than the mean image;
-    `NO_DIMENSION`: no latent dimension is active), at how many ``seeds`` of how many (``of``)."""
+    `NO_DIMENSION`: no latent dimension is active; `ONE_CODE`: all of its codes are one), at how many ``seeds`` of how many
+    (``of``)."""
 
     causes: tuple[str, ...]
     seeds: int
@@ -64,9 +71,10 @@ class Table(Lasting):
     table: a claim holds at a stated size.
 
     ``run`` is the run's id, ``several`` whether the records hold other runs beside it, ``head`` the run's own record.
-    ``collapse`` holds the models that collapsed at one seed or more, ``copies`` the memorisation of those that copy,
-    ``invalid`` the valid share of draws from N(0, I) of those of which nothing is valid, ``undertrained`` the models that
-    are known to be. ``every`` are the cells of all splits. Each cell says what bars it from being called better.
+    ``discrete`` are the models whose codes are discrete. ``collapse`` holds the models that collapsed at one seed or more, ``copies`` the memorisation of those that copy,
+    ``invalid`` the valid share of draws from their prior of those of which nothing is valid, ``undertrained`` the models that
+    are known to be. ``own_priors``: those that were trained with another prior than N(0, I); where there are any, what every
+    model's draws are worth is read under the prior that it was trained with (``validity``). ``every`` are the cells of all splits. Each cell says what bars it from being called better.
     """
 
     def __init__(
@@ -81,8 +89,10 @@ class Table(Lasting):
         self.dataset, self.run, self.several, self.head = dataset, run, several, head
         self.models = list(dict.fromkeys(c.model for c in self.cells if c.is_model))
         self._named = frozenset(self.models)
+        self.own_priors = frozenset(c.model for c in self.cells if c.own_prior)
         sizes = (c.latent_dim for c in self.cells if self.has(c.model) and c.latent_dim)
         self.latent_dim = latent_dim or next(sizes, None)
+        self.discrete = _discrete(self)
         self.collapse = _collapse(self)
         self.copies = _copies(self)
         self.invalid = _invalid(self)
@@ -97,6 +107,16 @@ class Table(Lasting):
         for c in self.cells:
             if c.is_reference and c.interval and c.split == "test":
                 self._anchors.setdefault(c.metric, {})[c.model] = c
+
+    @property
+    def validity(self) -> str:
+        """The metric of what draws from a model's prior are worth: `VALIDITY`, or `OWN_VALIDITY` where a model has another
+        prior."""
+        return self.of_prior(VALIDITY)
+
+    def of_prior(self, metric: str) -> str:
+        """The metric itself, or the one that stands for `VALIDITY` here."""
+        return OWN_VALIDITY if metric == VALIDITY and self.own_priors else metric
 
     def has(self, model: str) -> bool:
         """Whether it is one of the ``models``."""
@@ -170,6 +190,11 @@ class Table(Lasting):
         cell = self._anchors.get(metric, {}).get(name)
         return cell.interval.mean if cell and cell.interval else None
 
+    def trained_on(self, model: str, metric: str) -> Cell | None:
+        """The cell of a metric on the training images."""
+        found = (c for c in self.every if (c.model, c.metric, c.split) == (model, metric, "train"))
+        return next(found, None)
+
     def floor(self, metric: str) -> float | None:
         """The highest of a metric's floors: what the most flattering junk scores."""
         anchors = self._anchors.get(metric, {}).values()
@@ -207,6 +232,12 @@ class Table(Lasting):
         return tuple(dict.fromkeys(c.reason for c in cells if c is not None and c.interval is None and c.reason))
 
 
+def _discrete(table: Table) -> frozenset[str]:
+    """Models with discrete codes: those whose codes were counted, or of which a record says so in its reason."""
+    told = {c.model for c in table.cells if table.has(c.model) and DISCRETE in getattr(c.reason, "code", "")}
+    return frozenset(told | {m for m in table.models if table.get(m, "perplexity")})
+
+
 def _copies(table: Table) -> dict[str, float]:
     """Models whose draws are their training images, each with its memorisation."""
     shares = {model: table.get(model, "memorisation") for model in table.models}
@@ -214,12 +245,10 @@ def _copies(table: Table) -> dict[str, float]:
 
 
 def _invalid(table: Table) -> dict[str, float]:
-    """Models of which hardly anything drawn from N(0, I) is valid, each with that share; none where the judge failed its
+    """Models of which hardly anything drawn from their prior is valid, each with that share; none where the judge failed its
     self-check, or no share of real images was recorded to read it against."""
-    real = table.reference("validity.normal", "ceiling:real")
-    cells = {
-        m: c for m in table.models if (c := table.by.get((m, "validity.normal"))) and c.interval and not c.unproven
-    }
+    real = table.reference(table.validity, "ceiling:real")
+    cells = {m: c for m in table.models if (c := table.by.get((m, table.validity))) and c.interval and not c.unproven}
     shares = {m: c.interval.mean for m, c in cells.items() if c.interval}
     return {m: share for m, share in shares.items() if real is not None and share < HARDLY * real}
 
@@ -231,8 +260,10 @@ def _collapse(table: Table) -> dict[str, Collapse]:
         r2, units = (_seeds(table, model, metric) for metric in ("r2", "active_units"))
         seen = {seed: MEAN_IMAGE for seed, value in r2.items() if value < COLLAPSED_R2}
         seen |= {seed: NO_DIMENSION for seed, value in units.items() if value < 0.5}
+        codes = _seeds(table, model, "perplexity")
+        seen |= {seed: ONE_CODE for seed, value in codes.items() if value < ONE}
         if seen:
-            out[model] = Collapse(tuple(sorted(set(seen.values()))), len(seen), len({*r2, *units}))
+            out[model] = Collapse(tuple(sorted(set(seen.values()))), len(seen), len({*r2, *units, *codes}))
     return out
 
 

@@ -12,7 +12,7 @@ from latentbench.report.wording.findings.tables import place
 from latentbench.report.wording.intervals import value
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.findings.answers import of_table
-from latentbench.stats.findings.choices import HINGES, hinge
+from latentbench.stats.findings.choices import HINGES, hinge, hinges
 from latentbench.stats.findings.finding import ASKED, Answer, Word
 from latentbench.stats.findings.table import Table, tables
 
@@ -22,8 +22,8 @@ QUESTIONS = marked({
     "reconstructs": "reconstruct?",
     "posterior": "regular posterior?",
 })  # fmt: skip
-WORDS = marked({"yes": "yes", "partly": "partly", "no": "no", "not told": "not told"})
-MARKS: dict[Word, str] = {"yes": "●", "partly": "◐", "no": "○", "not told": "–"}
+WORDS = marked({"yes": "yes", "partly": "partly", "no": "no", "not told": "not told", "not asked": "not asked"})
+MARKS: dict[Word, str] = {"yes": "●", "partly": "◐", "no": "○", "not told": "–", "not asked": "·"}
 """A shape for each answer, for whoever sees no colour."""
 WHAT = marked({
     "path.validity_gain": "valid frames beyond a cross-fade's",
@@ -33,9 +33,12 @@ WHAT = marked({
     "path.jump": "largest step beyond an even share",
     "path.refinement": "largest step with twice the frames (1/2 = continuous)",
     "validity.normal": "valid draws from N(0, I)",
+    "validity.autoregressive": "valid draws from an autoregressive prior",
+    "validity.prior": "valid draws from the prior it was trained with",
     "validity.gaussian": "valid draws from a fitted Gaussian",
     "validity.mixture": "valid draws from a fitted mixture",
     "hole": "share of N(0, I) far from every code",
+    "hole of its own": "share of its prior far from every code",
     "hole.gaussian": "share of a fitted Gaussian far from every code",
     "r2": "R²",
     "mse": "mean squared error",
@@ -51,6 +54,7 @@ LEGEND = marked(
 """What the numbers of the table are, where a measure was not made another one stands in its place under its own name."""
 
 
+DISCRETE = marked("its codes are discrete")
 FLAGS = marked({"collapsed": "collapsed", "copies": "copies", "undertrained": "undertrained"})
 """What stands beneath a model's name where its numbers are not what they seem."""
 
@@ -76,7 +80,9 @@ class Cell(NamedTuple):
 
     @property
     def brief(self) -> str:
-        """The answer with its number in a line: ``● yes 0.316 ± 0.020``."""
+        """The answer with its number in a line: ``● yes 0.316 ± 0.020``; one that was not asked with why."""
+        if self.answer == "not asked":
+            return say("{answer}: {why}", answer=f"{self.mark} {self.word}", why=self.what)
         number = self.number if self.usual or not self.number else f"{self.number} ({self.what})"
         return f"{self.mark} {self.word} {number}".rstrip()
 
@@ -132,17 +138,27 @@ def _cell(table: Table, answer: Answer) -> Cell:
     """One answer with its number."""
     word, found = say(WORDS[answer.answer]), hinge(table, answer.model, answer.question)
     head = (answer.question, MARKS[answer.answer], word, answer.answer)
+    if answer.answer == "not asked":
+        return Cell(*head, "", say(DISCRETE), "", True)
     if found is None:
         return Cell(*head, "", "", "", True)
     usual = found.metric == HINGES[answer.question][0][0]
-    beside = _beside(answer.question, found.metric, found.beside)
+    beside = _beside(table, answer.question, found.metric, found.beside)
+    coded = found.metric == "validity.prior" and answer.model in table.discrete
+    what = (
+        "validity.autoregressive"
+        if coded
+        else "hole of its own"
+        if found.metric == "hole" and answer.model in table.own_priors
+        else found.metric
+    )
     if answer.question == "posterior" and found.metric != "kl":
         beside = kl_in_halves(table, answer.model)
-    return Cell(*head, value(found.interval), say(WHAT[found.metric]), beside, usual)
+    return Cell(*head, value(found.interval), say(WHAT[what]), beside, usual)
 
 
-def _beside(question: str, metric: str, number: float | None) -> str:
-    name = next((reference for m, reference in HINGES[question] if m == metric), "")
+def _beside(table: Table, question: str, metric: str, number: float | None) -> str:
+    name = next((reference for m, reference in hinges(table, question) if m == metric), "")
     return say(BESIDE[name], value=words.tidy(number)) if name and number is not None else ""
 
 

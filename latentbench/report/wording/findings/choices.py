@@ -36,9 +36,17 @@ NOBODY = {
     },
     "continuous": {
         "no": marked("none of them"),
+        "not asked": marked("not asked: codes are discrete"),
         "not told": marked("not told which: none is shown to be better between two codes than a cross-fade"),
     },
 }  # fmt: skip
+
+
+OF_OWN_PRIORS = {
+    "no": marked("none of them by its prior"),
+    "not told": marked("not told which: none is shown to fill its prior"),
+}
+"""The same of ``complete`` where a model has a prior of its own."""
 
 
 class Brief(NamedTuple):
@@ -56,17 +64,18 @@ def briefs(records: Sequence[Record]) -> list[Brief]:
 def _lines(table: Table, records: Sequence[Record]) -> list[tuple[str, str]]:
     lines = [
         (say("Sample from"), _sample(table)),
-        (say("Interpolate in"), _chosen(choice(table, "continuous"))),
+        (say("Interpolate in"), _chosen(table, choice(table, "continuous"))),
         (say("Cost"), _cost(table)),
         (say("How sure"), _sure(table, records)),
     ]
     return [(term, text) for term, text in lines if text]
 
 
-def _chosen(found: Choice) -> str:
+def _chosen(table: Table, found: Choice) -> str:
     """The chosen models with their common answer."""
     if not found.models:
-        return say(NOBODY[found.question].get(found.word, NOBODY[found.question]["not told"]))
+        texts = OF_OWN_PRIORS if found.question == "complete" and table.own_priors else NOBODY[found.question]
+        return say(texts.get(found.word, texts["not told"]))
     models = words.listed(list(found.models))
     text = say("{models} ({answer})", models=models, answer=say(WORDS[found.word]))
     if found.basis == "not told apart" and len(found.models) > 2:
@@ -75,13 +84,17 @@ def _chosen(found: Choice) -> str:
 
 
 def _sample(table: Table) -> str:
-    """Which model to sample from by N(0, I), what its draws are worth, and what a fitted mixture is worth."""
+    """Which model to sample from by its prior, what its draws are worth, and what a fitted mixture is worth."""
     found = choice(table, "complete")
-    out = [_chosen(found)]
+    out = [_chosen(table, found)]
     for model in found.models[:1] if len(found.models) == 1 else ():
         number = hinge(table, model, "complete")
         if number is not None and number.beside is not None:
-            text = marked("{share} of its draws from N(0, I) are valid, of real images {real}")
+            text = marked(
+                "{share} of its draws from the prior it was trained with are valid, of real images {real}"
+                if table.own_priors
+                else "{share} of its draws from N(0, I) are valid, of real images {real}"
+            )
             real = words.percent(number.beside)
             out.append(say(text, share=words.percent(number.interval.mean), real=real))
     gains = [c for m, _ in complete(table).gains if (c := table.by.get((m, "validity.mixture")))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from latentbench.report.wording import words
 from latentbench.report.wording.findings.claims import Statement, sentences, standing
 from latentbench.report.wording.findings.reasons import flag, flagged
-from latentbench.report.wording.findings.tables import excluded, flags, reasons, where
+from latentbench.report.wording.findings.tables import excluded, flags, own_priors, reasons, where
 from latentbench.report.wording.intervals import between, means, of, shares
 from latentbench.report.wording.language import marked, say
 from latentbench.report.wording.subject import IMAGE, subject
@@ -17,9 +17,10 @@ COLLAPSED = marked(
 
 
 def complete(completeness: Completeness) -> Statement:
-    """The answer from valid shares under three samplers, holes under two, and the classes of what is valid."""
+    """The answer from valid shares under every sampler, holes under two, and the classes of what is valid."""
     definitions = completeness.table.definitions
     out = [
+        *own_priors(completeness.table),
         *flags(completeness.table, COLLAPSED),
         *flagged(completeness.table, completeness.flagged),
         *_scale(completeness),
@@ -48,23 +49,33 @@ def _headline(completeness: Completeness) -> str:
         text = marked("Flagged: collapsed or copying, so nothing drawn means anything: {models}, {where}.")
         return say(text, models=excluded(table), where=place)
     if completeness.basis == "nothing":
-        why = reasons(table.reasons("validity.normal", "hole"))
+        why = reasons(table.reasons(table.validity, "hole"))
         return say("Not measured, {where}: {why}.", where=place, why=why)
     ahead = standing(completeness.standing)
     ahead = (say(": {ahead}", ahead=ahead) if ahead else "") + flag(completeness.flagged)
     if completeness.basis == "holes":
+        text = marked(
+            "By holes alone, {shares} of the prior each was trained with is empty{ahead}, {where} (no valid shares: {why})."
+            if table.own_priors
+            else "By holes alone, {shares} of N(0, I) is empty{ahead}, {where} (no valid shares: {why})."
+        )
         return say(
-            "By holes alone, {shares} of N(0, I) is empty{ahead}, {where} (no valid shares: {why}).",
+            text,
             shares=shares(completeness.holes),
             ahead=ahead,
             where=place,
-            why=reasons(table.reasons("validity.normal")),
+            why=reasons(table.reasons(table.validity)),
         )
     beside = (
         say(", of real images {share}", share=words.percent(completeness.real)) if completeness.real is not None else ""
     )
+    text = marked(
+        "Of draws from the prior each was trained with the judge accepts {shares}{beside}{ahead}, {where}."
+        if table.own_priors
+        else "Of draws from N(0, I) the judge accepts {shares}{beside}{ahead}, {where}."
+    )
     return say(
-        "Of draws from N(0, I) the judge accepts {shares}{beside}{ahead}, {where}.",
+        text,
         shares=shares(completeness.valid),
         beside=beside,
         ahead=ahead,
@@ -95,9 +106,14 @@ def _sampler(completeness: Completeness) -> list[str]:
     """What a model gains when its sampler may look at its codes first."""
     if not completeness.gains:
         return []
+    text = marked(
+        "The sampler decides too: a mixture fitted to the codes instead of the prior adds to the valid share {gains}."
+        if completeness.table.own_priors
+        else "The sampler decides too: a mixture fitted to the codes instead of N(0, I) adds to the valid share {gains}."
+    )
     return [
         say(
-            "The sampler decides too: a mixture fitted to the codes instead of N(0, I) adds to the valid share {gains}.",
+            text,
             gains=words.listed([of(between(gain), model) for model, gain in completeness.gains]),
         )
     ]
@@ -109,9 +125,14 @@ def _variety(completeness: Completeness) -> list[str]:
     if completeness.variety:
         real = completeness.variety_of_real
         beside = say("; real images {value}", value=words.tidy(real)) if real is not None else ""
+        text = marked(
+            "Classes of valid draws from the prior, distance from those of the training labels (0 = same shares): {means}{beside}."
+            if completeness.table.own_priors
+            else "Classes of valid N(0, I) draws, distance from those of the training labels (0 = same shares): {means}{beside}."
+        )
         out.append(
             say(
-                "Classes of valid N(0, I) draws, distance from those of the training labels (0 = same shares): {means}{beside}.",
+                text,
                 means=means(completeness.variety),
                 beside=beside,
             )

@@ -25,6 +25,14 @@ def continuous(continuity: Continuity) -> Statement:
     out += sentences(continuity.others, definitions)
     if continuity.lengths:
         out += _blur(continuity)
+    if continuity.unasked and continuity.basis != "not asked":
+        models = words.listed(list(continuity.unasked))
+        out.append(
+            say(
+                "Not asked of {models}: codes are discrete there, and between two of them there is nothing.",
+                models=models,
+            )
+        )
     return Statement(
         "continuous",
         say("Continuous? {answer}", answer=_headline(continuity)),
@@ -37,6 +45,11 @@ def continuous(continuity: Continuity) -> Statement:
 def _headline(continuity: Continuity) -> str:
     """Who beats a cross-fade of its own reconstructions."""
     place, why = where(continuity.table), reasons(continuity.table.reasons("path.validity_gain"))
+    if continuity.basis == "not asked":
+        text = marked(
+            "Not asked, {where}: the codes of {models} are discrete, and between two of them there is nothing."
+        )
+        return say(text, models=words.listed(list(continuity.unasked)), where=place)
     if continuity.basis == "nobody left":
         text = marked("Flagged: collapsed or copying, so there is no path to judge: {models}, {where}.")
         return say(text, models=excluded(continuity.table), where=place)

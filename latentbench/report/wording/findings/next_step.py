@@ -24,6 +24,8 @@ SENTENCES = marked({
     "one seed": "Run more seeds: one allows no interval.",
     "mixture": "Sample from a mixture fitted to the codes of {model}: {other} of its draws are valid then, {own} of those from "
     "N(0, I).",
+    "mixture, own prior": "Sample from a mixture fitted to the codes of {model}: {other} of its draws are valid then, {own} of "
+    "those from the prior it was trained with.",
     "more seeds": "Run {seeds} seeds: about as many tell whether {model} and {others} differ by {least} in {noun}.",
     "look": "Nothing stands out: look at the worst reconstructions and at the holes.",
 })  # fmt: skip
@@ -88,8 +90,9 @@ def _sentence(found: NextStep) -> str:
     number = words.percent if found.code == "mixture" else words.tidy
     own = number(found.own)
     why = say(WHY[found.why], own=own) if found.why in WHY else ""
+    own_prior = found.code == "mixture" and found.table.own_priors
     return say(
-        SENTENCES[found.code],
+        SENTENCES["mixture, own prior" if own_prior else found.code],
         model=found.model,
         others=found.others,
         own=own,

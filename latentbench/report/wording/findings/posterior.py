@@ -13,7 +13,7 @@ from latentbench.report.wording.findings.tables import collapsed, reasons, where
 from latentbench.report.wording.intervals import NAMED, value
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.findings.diagnosis import Advice, Diagnosis, dimensions
-from latentbench.stats.findings.posterior import METRICS, Posteriors, Purchase
+from latentbench.stats.findings.posterior import METRICS, InUse, Posteriors, Purchase
 from latentbench.stats.findings.table import Table
 
 COLUMNS = marked({
@@ -51,7 +51,7 @@ def posterior(posteriors: Posteriors) -> Statement:
     """The answer from the diagnosis of each model, the halves of its KL, and holes against R²."""
     paid = [s for m, kind in posteriors.diagnoses.items() if (s := _pays(posteriors.table, m, kind))]
     bought = [*map(_bought, posteriors.bought)]
-    out = [*paid, *map(advice, posteriors.advice), *bought]
+    out = [*paid, *map(_codes, posteriors.codebooks), *map(advice, posteriors.advice), *bought]
     out += sentences(posteriors.overlap, posteriors.table.definitions)
     answer = say("Why mu and sigma? {answer}", answer=_headline(posteriors))
     values = _values(posteriors.table, posteriors.diagnoses)
@@ -90,6 +90,11 @@ def _headline(posteriors: Posteriors) -> str:
             points=points,
             clouds=words.listed(clouds),
             where=place,
+        )
+    if posteriors.basis == "discrete":
+        models = words.listed(list(table.models))
+        return say(
+            "Not asked, {where}: the codes of {models} are discrete and have no width.", models=models, where=place
         )
     if posteriors.basis == "not asked for":
         return say("No diagnosis, {where}: the ratio of sigma to sd(mu) was not asked for.", where=place)
@@ -146,6 +151,22 @@ def _pays(table: Table, model: str, kind: Diagnosis) -> str:
     if not parts:
         return ""
     return say("{model} is {kind}: {told}.", model=model, kind=say(KINDS[kind]), told=words.clauses(parts))
+
+
+def _codes(codebook: InUse) -> str:
+    """How many of its codes a model with discrete ones uses."""
+    numbers = {"model": codebook.model, "used": words.number(codebook.used, 0), "k": words.number(codebook.size, 0)}
+    if codebook.few:
+        text = marked("Flagged: {model} uses {used} of its {k} codes on the training images.")
+    elif codebook.perplexity is None or not codebook.positions:
+        text = marked("The codes of {model} are discrete: it uses {used} of {k} on the training images.")
+    else:
+        text = marked(
+            "The codes of {model} are discrete: an image is {positions} of them, {used} of {k} are in use on the training images, "
+            "and they are as hard to guess as {perplexity} used alike (perplexity)."
+        )
+        numbers |= {"positions": words.number(codebook.positions, 0), "perplexity": words.tidy(codebook.perplexity)}
+    return say(text, **numbers)
 
 
 def _active(table: Table, model: str, units: str) -> str:

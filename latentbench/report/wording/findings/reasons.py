@@ -11,8 +11,10 @@ from latentbench.stats.findings.table import Table
 
 SHARES = marked({
     "validity": "{value} of its draws from N(0, I) are valid, of real images {real}",
+    "validity of its own": "{value} of its draws from the prior it was trained with are valid, of real images {real}",
     "coverage": "its draws cover {value} of the real images, real ones {real}",
     "repeats": "its draws repeat one another: {value} of them are new, of real images {real}",
+    "few codes": "it uses {value} of its codebook",
     "suspicious validity": "its draws are more often valid ({value}) than real images ({real}), which is suspicious",
 })  # fmt: skip
 """Clauses about shares, which are said in percent."""
@@ -38,6 +40,7 @@ CLAUSES = marked({
     "too narrow": "its codes are narrower than the prior, variance {value} (N(0, I): 1)",
 })  # fmt: skip
 PLAIN = marked({
+    "discrete": "its codes are discrete: between two of them there is nothing",
     "copying unknown": "what it copies was not measured, so it is not cleared of copying",
     "collapse unknown": "whether it collapsed was not measured",
     "self-check failed": "a measure failed its self-check here",
@@ -51,6 +54,7 @@ PLAIN = marked({
     "undertrained": "it is undertrained: numbers describe the training, not the model",
 })  # fmt: skip
 RESTS_ON = {
+    "few codes": "code_usage",
     "validity": "validity.normal", "coverage": "coverage", "repeats": "uniqueness", "suspicious validity": "validity.normal",
     "classes missing": "valid_label_tv", "copies in part": "memorisation", "crowded": "density",
     "less valid than a cross-fade": "path.validity_gain",
@@ -100,10 +104,15 @@ def because(table: Table, model: str, code: str) -> str:
 
 def _measured(table: Table, model: str, code: str) -> str:
     """A clause with a model's mean and, where there is one, what it is read beside."""
-    i = table.get(model, RESTS_ON[code])
-    name = "baseline:pca" if RESTS_ON[code] == "r2" else "ceiling:real"
+    metric = table.of_prior(RESTS_ON[code])
+    i = table.get(model, metric)
+    if code == "few codes" and (trained := table.trained_on(model, metric)) is not None:
+        i = trained.interval
+    name = "baseline:pca" if metric == "r2" else "ceiling:real"
     number = words.percent if code in SHARES else words.tidy
-    numbers = {"value": number(i.mean if i else None), "real": number(table.reference(RESTS_ON[code], name))}
+    numbers = {"value": number(i.mean if i else None), "real": number(table.reference(metric, name))}
+    if code == "validity" and table.own_priors:
+        code = "validity of its own"
     return say(SHARES[code] if code in SHARES else CLAUSES[code], **numbers)
 
 

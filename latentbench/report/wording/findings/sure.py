@@ -11,7 +11,7 @@ from latentbench.report.wording.language import marked, plural, say
 from latentbench.stats.findings.sure import Certainty, Failure, JudgeCheck
 from latentbench.stats.findings.table import STEPS, Table
 
-METRICS = ("judge.accuracy", "validity.normal.second_judge")
+METRICS = ("judge.accuracy", "validity.normal.second_judge", "validity.prior.second_judge")
 
 
 def sure(certainty: Certainty) -> Statement:
@@ -173,13 +173,23 @@ def _second(certainty: Certainty) -> list[str]:
     """Whether a second judge, trained apart, tells the models apart in the same way."""
     out = []
     if same := [m for m, agrees in certainty.second.items() if agrees]:
-        text = marked("An independently trained second judge agrees on {models} under N(0, I).")
+        text = marked(
+            "An independently trained second judge agrees on {models}, each under the prior it was trained with."
+            if certainty.table.own_priors
+            else "An independently trained second judge agrees on {models} under N(0, I)."
+        )
         out.append(say(text, models=words.listed([certainty.first, *same])))
     if other := [m for m, agrees in certainty.second.items() if not agrees]:
+        text = marked(
+            "An independently trained second judge does not agree on {models} against {first}, each under the prior it was "
+            "trained with: that verdict hangs on the judge."
+            if certainty.table.own_priors
+            else "An independently trained second judge does not agree on {models} against {first} under N(0, I): that verdict "
+            "hangs on the judge."
+        )
         out.append(
             say(
-                "An independently trained second judge does not agree on {models} against {first} under N(0, I): that "
-                "verdict hangs on the judge.",
+                text,
                 models=words.listed(other),
                 first=certainty.first,
             )

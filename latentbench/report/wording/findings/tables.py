@@ -11,6 +11,7 @@ from latentbench.stats.findings.table import Collapse, Table
 CAUSES = marked({
     "mean image": "it reconstructs no better than the mean image",
     "no active dimension": "no latent dimension is active",
+    "one code": "all of its codes are one",
 })  # fmt: skip
 
 
@@ -21,6 +22,31 @@ def place(table: Table) -> str:
     if not table.latent_dim:
         return data + run
     return say("{data} at d = {d}", data=data, d=table.latent_dim) + run
+
+
+OWN = marked(
+    "Here {models} has a prior of its own: each model is asked about the prior it was trained with, and wherever N(0, I) is named "
+    "below, but in the valid draws from N(0, I), that prior is meant."
+)
+SEVERAL_OWN = marked(
+    "Here {models} have priors of their own: each model is asked about the prior it was trained with, and wherever N(0, I) is "
+    "named below, but in the valid draws from N(0, I), that prior is meant."
+)
+
+
+CODED = marked(
+    "The codes of {models} are discrete. They are drawn from an autoregressive prior, a small network fitted after training to the "
+    "codes of the training images, and wherever N(0, I) or the prior a model was trained with is named below, that one is meant "
+    "for them."
+)
+
+
+def own_priors(table: Table) -> list[str]:
+    """A sentence on the models that were trained with another prior than N(0, I); none where there are none."""
+    models = [m for m in table.models if m in table.own_priors and m not in table.discrete]
+    coded = [m for m in table.models if m in table.own_priors and m in table.discrete]
+    out = [say(SEVERAL_OWN if len(models) > 1 else OWN, models=words.listed(models))] if models else []
+    return out + ([say(CODED, models=words.listed(coded))] if coded else [])
 
 
 def where(table: Table) -> str:

@@ -4,7 +4,7 @@ Symbols, used throughout the project: ``x`` a sample, of the shape that its spac
 (c, h, w) with values in [0, 1], a vector (f,), a series (t, c). Where shapes are written for images, (n, c, h, w), any
 space's (n, *shape) may stand, and "pixels" are the values of a sample. ``z`` a latent point, shape (d,);
 ``q(z|x) = N(mu(x), diag sigma(x)^2)`` the posterior (a plain autoencoder's is a Dirac: no ``log_var``); ``g`` the decoder;
-``p(z) = N(0, I)`` the prior; ``n`` a number of samples.
+``p(z)`` the prior, N(0, I) unless a model was trained with another (`Prior`); ``n`` a number of samples.
 
 The *Encoding* is the hinge: models know nothing of metrics, metrics nothing of models. A metric reads an Encoding
 (one model's view of one split) and nothing else.
@@ -22,11 +22,36 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkabl
 import torch
 from torch import Tensor
 
+from latentbench.core.needs import (
+    BOUNDS,
+    CONTINUUM,
+    DECODER,
+    DISCRETE,
+    JUDGE,
+    LABELS,
+    LIKELIHOOD,
+    LOG_VAR,
+    OWN_PRIOR,
+    PRIOR_DENSITY,
+    SPATIAL,
+    STANDARD_PRIOR,
+    TRAIN,
+    TRAIN_LABELS,
+    WIDTHS,
+    Need,
+)
 from latentbench.randomness import randn, seeded
 from latentbench.records import Better, Reason
 from latentbench.spaces.known import space_of
 from latentbench.spaces.space import Space
 from latentbench.streaming import Stream
+
+__all__ = [
+    "BOUNDS", "CONTINUUM", "Codebook", "DECODER", "DISCRETE", "Dataset", "DatasetEntry", "Encoding", "Family",
+    "JUDGE", "Judge", "LABELS", "LIKELIHOOD", "LOG_VAR", "Likelihood", "Loss", "Metric", "Model", "ModelEntry",
+    "Need", "OWN_PRIOR", "PRIOR_DENSITY", "Phrase", "Posterior", "Prior", "Question", "SPATIAL", "STANDARD_PRIOR", "Split",
+    "TRAIN", "TRAIN_LABELS", "Truth", "Undefined", "Value", "Verdict", "WIDTHS",
+]  # fmt: skip
 
 T = TypeVar("T")
 Family = Literal["continuity", "completeness", "posterior", "reconstruction", "representation", "cost", "other"]
@@ -131,7 +156,11 @@ class Dataset:
 
 
 class Posterior(NamedTuple):
-    """q(z|x): means ``mu`` (n, d) and log-variances ``log_var`` (n, d); None: a Dirac at ``mu``."""
+    """q(z|x): means ``mu`` (n, d) and log-variances ``log_var`` (n, d); None: a Dirac at ``mu``.
+
+    A posterior of another kind is a NamedTuple of its own: tensors whose first axis is the images, ``mu`` (n, d) among
+    them, the codes that are decoded as reconstructions; a method ``sample(generator)`` as here; ``log_var`` None; and
+    ``family``, the distribution's name. What asks for the widths of single dimensions is then skipped (`WIDTHS`)."""
 
     mu: Tensor
     log_var: Tensor | None = None
@@ -141,6 +170,15 @@ class Posterior(NamedTuple):
         if self.log_var is None:
             return self.mu
         return self.mu + (0.5 * self.log_var).exp() * randn(self.mu.shape, generator, self.mu)
+
+
+class Prior(NamedTuple):
+    """p(z), the prior that a model was trained with, where it is not N(0, I). ``draw(noise, generator)`` maps standard
+    normal ``noise`` (m, d) and a CPU generator, for discrete choices, to latent points (m, d): the same arguments give the
+    same points. ``log_prob(z)`` maps latent points (m, d) to log p(z) in nats, (m,); None where there is no density."""
+
+    draw: Callable[[Tensor, torch.Generator], Tensor]
+    log_prob: Callable[[Tensor], Tensor] | None = None
 
 
 class Likelihood(NamedTuple):
@@ -183,8 +221,14 @@ class Model(Protocol):
     A model of a proper likelihood may also have a method ``log_likelihood(x, z) -> (n,)``, log p(x|z) in nats summed
     over pixels, and name its family in an attribute ``likelihood``; then `Likelihood` measures apply to it.
 
+    A model that was trained with another prior than N(0, I) has a method ``prior(noise, generator) -> (m, d)``, latent
+    points drawn from it, and, where it has a density, ``log_prior(z) -> (m,)`` in nats: see `Prior`. Measures of "the
+    prior" then ask about this one (`latentbench.metrics.samplers`).
+
     A model that cannot be trained on any data of its space may have a method ``check(x)``, which raises ValueError, one line,
     for training samples ``x`` (n, *shape) that it is not made for; it is asked before anything is trained.
+
+    A model whose codes have positions may name their ``latent_shape``, and the axis of channels there, ``latent_channels``.
 
     A model may have a method ``start(x)``, which is handed the training samples (of streamed ones some of them) before its first
     step, and a method ``counted(images)``, which is told their number, that of all of them.
@@ -195,7 +239,8 @@ class Model(Protocol):
 
     A model whose latent is discrete, each of its ``parts`` positions one of ``size`` codes, has a method
     ``discrete_codes() -> Codebook``. Its posterior is a Dirac at the latent point of the chosen codes; ``decode`` is asked for
-    such points only, and what needs a continuum between codes (`CONTINUUM`) is not measured.
+    such points only, and what needs a continuum between codes (`CONTINUUM`) is not measured. Its draws are those of a prior
+    that is fitted to the training codes afterwards (`latentbench.metrics.code_prior`), whatever ``prior`` it has.
 
     A model whose loss does the same operations at every training step (no branch on the data, nothing counted or
     annealed; draws through `randn`) may say ``traceable = True``: it trains to the same weights, faster (`steps`).
@@ -293,6 +338,13 @@ class Encoding:
     decode_labelled: Callable[[Tensor, Tensor], Tensor] | None = None
     """Of a conditional model: decodes latent points (m, d) under labels (m,). Its ``decode`` gives a point the label of the
     nearest code."""
+    latent_shape: tuple[int, ...] = ()
+    """The model's shape of a code, whose flat form a latent point (d,) is; three axes: spatial, channels along the next one."""
+    latent_channels: int = 0
+    prior: Prior | None = None
+    """The prior that the model was trained with, where that is not N(0, I)."""
+    family: str = ""
+    """Of a posterior that is neither Gaussian nor a point: the name of its distribution."""
     _memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -338,53 +390,6 @@ class Encoding:
         return self.missing.get(need.name, need.reason)
 
 
-@dataclass(frozen=True)
-class Need:
-    """Something an Encoding must hold for a metric to have a value: ``met(encoding)`` says whether it does, ``reason`` is
-    the reason recorded where it does not (a `Reason`, where it is to be said in other languages). Whoever brings new kinds
-    of data declares needs of its own."""
-
-    name: str
-    met: Callable[[Encoding], bool]
-    reason: str
-
-
-LABELS = Need("labels", lambda e: e.labels is not None, Reason.of("needs.labels", "needs labels"))
-DECODER = Need("decoder", lambda e: e.decode is not None, Reason.of("needs.decoder", "needs decoder"))
-LOG_VAR = Need(
-    "log_var",
-    lambda e: e.log_var is not None,
-    Reason.of("model.no_variance", "the posterior is a point: it has no variance"),
-)
-LIKELIHOOD = Need(
-    "likelihood",
-    lambda e: e.likelihood is not None,
-    Reason.of("model.no_likelihood", "the model has no likelihood p(x|z), only an error"),
-)
-CONTINUUM = Need(
-    "continuum",
-    lambda e: e.codes is None,
-    Reason.of("model.discrete", "its codes are discrete: between two of them there is nothing"),
-)
-DISCRETE = Need(
-    "discrete",
-    lambda e: e.codes is not None,
-    Reason.of("model.continuous", "its codes are not discrete"),
-)
-BOUNDS = Need(
-    "bounds",
-    lambda e: e.space.bounds is not None,
-    Reason.of("needs.bounds", "the data's values have no lowest and highest possible value"),
-)
-JUDGE = Need("judge", lambda e: e.judge is not None, Reason.of("needs.judge", "needs judge"))
-TRAIN = Need("train", lambda e: e.train is not None, Reason.of("needs.train", "needs train"))
-TRAIN_LABELS = Need(
-    "train_labels",
-    lambda e: e.train is not None and e.train.labels is not None,
-    Reason.of("needs.train_labels", "needs train_labels"),
-)
-
-
 class Value(NamedTuple):
     """What a metric may return instead of a bare number: raw ``samples`` behind it and small named ``detail`` kept in
     the record (per-dimension values, intervals of a proportion)."""
@@ -420,7 +425,8 @@ class Metric:
     dear and no answer rests on it: left out of the default set, measured where it, its family or ``all`` is asked for.
 
     ``family`` is the group it is shown in; ``phrase`` how sentences speak of it (None: by its name); ``headline`` the
-    questions whose answer in one line rests on it. ``least`` is the least difference of two models that matters, in the
+    questions whose answer in one line rests on it. ``under_prior``: it asks about the prior that a model was trained with,
+    N(0, I) or its own. ``standard`` names the metric of N(0, I) that this one is for a model without a prior of its own. ``least`` is the least difference of two models that matters, in the
     unit of the metric (of one with a target: of the distances to it), ``least_relative`` the same as a share of the values;
     both: the larger counts; neither: .02 for shares, 5 % for all else (`latentbench.stats.least`). These travel in the run
     record, so that whoever reads a run needs no list of names.
@@ -446,6 +452,8 @@ class Metric:
     headline: tuple[Question, ...] = ()
     least: float | None = None
     least_relative: float | None = None
+    under_prior: bool = False
+    standard: str = ""
 
     def __post_init__(self) -> None:
         """Raise TypeError for a need that is none, ValueError for a least difference below 0 or not finite, and for a metric
