@@ -47,7 +47,7 @@ from latentbench.metrics.flow_matching import Flow, draw_flow, fit_flow
 from latentbench.randomness import randn
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Float64
+    from jaxtyping import Float, Float64, Shaped
 
 SAMPLE_COUNT = 2000
 """Samples that the metrics draw: one number, so that they share them."""
@@ -252,9 +252,9 @@ def sample_features(e: Encoding, sampler: str, count: int) -> Float[Tensor, "cou
     return features(e, e.once(prior_samples, sampler=sampler, count=count))
 
 
-def alike(real: Float[Tensor, "n f"], fake: Float[Tensor, "m f"]) -> bool:
-    """Whether ``fake`` (m, f) is one image over and over: its features vary by less than `ALIKE` of the variance of
-    ``real`` (n, f)."""
+def alike(real: Shaped[Tensor, "n ..."], fake: Shaped[Tensor, "m ..."]) -> bool:
+    """Whether ``fake`` (m, ...) is one image over and over: its features vary by less than `ALIKE` of the variance of
+    ``real`` (n, ...)."""
     spread = [float(flat(f).var(0, correction=0).sum()) for f in (real, fake)]
     return spread[1] <= ALIKE * spread[0]
 
