@@ -227,7 +227,7 @@ def models() -> str:
         "`latent_dim` is a field of every model. A model of yours is `package.module:NAME` or `FILE.py:NAME`.\n"
     )
     if (DOCS / "models.md").exists():
-        parts.append("What each is for, and how it was checked: [](../models.md).\n")
+        parts.append("With its loss and its source: [](../models.md).\n\n```{toctree}\n:hidden:\n\n../models\n```\n")
     for entry in catalog.models().values():
         parts.append(f"## {entry.name}\n\n{_plain(entry.summary)}. Source: {_plain(entry.source)}.\n")
         fields = catalog.model_fields(entry.build).values()
