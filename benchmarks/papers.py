@@ -294,8 +294,9 @@ def measure(check: Check, label: str, seed: int) -> dict[str, Any]:
     fit(model, data.train.x, data.val.x, check.plan, seed)
     names = measures(check, label)
     needs_judge = any(n.startswith(("judge_", "validity.")) for n in names)
+    reader = judge(check.data) if needs_judge else None
     with torch.no_grad():
-        e = scoring.encode(model, data, seed, torch.device("cpu"), judge(check.data) if needs_judge else None)
+        e = scoring.encode(model, data, seed, torch.device("cpu"), reader)
     values: dict[str, Any] = {}
     for name in names:
         try:

@@ -120,7 +120,13 @@ def run(words: Sequence[str], order: Order, mark: str, place: Path) -> int:
     """Carry out the program's command in this process, which was forked for it; returns its exit code. What it prints goes
     to ``place``/printed, its temporary files to ``place``/tmp."""
     (place / "tmp").mkdir(exist_ok=True)
-    os.environ |= {ORDER: json.dumps(asdict(order)), MAIN: str(os.getpid()), MARK: mark, "TMPDIR": str(place / "tmp")}
+    os.environ |= {
+        "LATENTBENCH_FORK": "0",
+        ORDER: json.dumps(asdict(order)),
+        MAIN: str(os.getpid()),
+        MARK: mark,
+        "TMPDIR": str(place / "tmp"),
+    }
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(place / "torch")  # torch makes its cache among temporary files
     tempfile.tempdir = None
     with (place / "printed").open("wb") as file:

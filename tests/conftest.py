@@ -1,5 +1,6 @@
 """One torch thread for every test, unless OMP_NUM_THREADS says otherwise: processes do not fight over cores. And no test
-reads or writes the user's cache: each session of each process has a cache of its own, empty at first."""
+reads or writes the user's cache: each session of each process has a cache of its own, empty at first. Shapes and types are
+checked (`shapes`)."""
 
 from __future__ import annotations
 
@@ -12,13 +13,25 @@ os.environ["LATENTBENCH_CACHE"] = tempfile.mkdtemp(prefix="latentbench-cache-")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
-import pytest
-import torch
+import shapes
 
-from latentbench.datasets import vision
+shapes.check()  # before any module of the package is imported
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from latentbench.datasets import vision  # noqa: E402
+from latentbench.metrics import flow_matching  # noqa: E402
 
 atexit.register(shutil.rmtree, os.environ["LATENTBENCH_CACHE"], ignore_errors=True)
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+@pytest.fixture(autouse=True)
+def short_flows(monkeypatch):
+    """Flows are trained for a moment: what a test says of their quality it says of `flow_matching.STEPS` that it sets."""
+    monkeypatch.setattr(flow_matching, "STEPS", 25)
+    monkeypatch.setattr(flow_matching, "SAMPLING", 10)
 
 
 @pytest.fixture

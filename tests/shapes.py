@@ -4,6 +4,9 @@
 call. The package itself needs neither jaxtyping nor beartype and pays nothing: it imports the names for type checkers only
 (`if TYPE_CHECKING`), and its annotations are never evaluated. Here they are, by beartype, which finds the names among the
 builtins. ``LATENTBENCH_SHAPES=0`` switches the checks off. Worker processes that a test starts are not checked.
+
+What it costs: about 2.5 s of processor time for each test process (1.2 s when modules are imported, the rest at the first call of
+each function), then 15 to 20 % of measuring tiny examples and nothing that can be seen of anything else.
 """
 
 from __future__ import annotations

@@ -261,6 +261,32 @@ def test_another_protocol_is_not_compared_and_the_field_named(fields, words):
         compare_records(rows(noise(1)), rows(noise(1), **fields))
 
 
+SAID = {"range": [0.0, 1.0], "size": [1, 8, 8], "n": 100, "extractor": "aa"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"n": 50}, "protocol differs: n 100 against 50"),
+        ({"extractor": "bb"}, "protocol differs: extractor 'aa' against 'bb'"),
+        ({"size": [1, 16, 16]}, "protocol differs: size [1, 8, 8] against [1, 16, 16]"),
+        ({"range": None}, "protocol differs: range [0.0, 1.0] against None"),
+    ],
+)
+def test_a_protocol_in_the_record_is_compared_whatever_the_metric(changed, words):
+    base = rows(noise(1), metric="any.distance", detail={"protocol": SAID})
+    same = only(compare_records(base, rows(noise(1) + 1, metric="any.distance", detail={"protocol": SAID})))
+    assert same.verdict == "worse"
+    other = rows(noise(1) + 1, metric="any.distance", detail={"protocol": {**SAID, **changed}})
+    change = only(compare_records(base, other))
+    assert (change.verdict, change.reason, change.reason_codes) == ("unknown", words, ("protocol differs",))
+
+
+def test_records_from_before_there_were_protocols_compare_as_they_did():
+    told = rows(noise(1) + 1, metric="any.distance", detail={"protocol": SAID})
+    assert only(compare_records(rows(noise(1), metric="any.distance"), told)).verdict == "worse"
+
+
 def test_other_parameters_of_a_model_are_noted_and_compared():
     found = compare_records(rows([1.0, 1.0], params={"beta": 1}), rows([9.0, 9.0], params={"beta": 4}))
     assert only(found).verdict == "worse"

@@ -114,6 +114,26 @@ def _loaded(pid: int) -> str:
         return ""
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes as Linux lists them")
+@pytest.mark.parametrize("fork", ["1", "0"])
+def test_a_program_that_is_killed_leaves_no_process(tmp_path, fork):
+    """Neither its workers nor the server that forked them: SIGKILL, which nobody can put anything away for."""
+    out, mark = tmp_path / "out", f"LATENTBENCH_TEST_MARK={tmp_path}"
+    process = subprocess.Popen(
+        command("--models=ae,vae", "--epochs=100000", "--patience=0", f"--out={out}"),
+        env=environment(tmp_path) | dict([mark.split("=", 1)]) | {"LATENTBENCH_FORK": fork},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while len(list(out.glob("artifacts/.making-train-*"))) < 2 and process.poll() is None:
+            time.sleep(0.05)
+        assert len(descendants(mark)) == (4 if fork == "1" else 3)
+    finally:
+        process.kill()
+    process.wait()
+    assert gone(mark)
+
+
 FORKS = """
 import os, time
 from latentbench.models.ae import Autoencoder

@@ -1,6 +1,7 @@
 """Reconstruction against principal components, whose error is known."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from worse import EVERY, jagged
 from latentbench.catalog import metrics
 from latentbench.core import Posterior, Undefined
 from latentbench.datasets import torchvision_guard
-from latentbench.metrics.reconstruction import explained_share, mean_squared_error
+from latentbench.metrics.reconstruction import explained_share, mean_squared_error, structural_similarity, window
+from latentbench.spaces.vector import Vector
 
 PROOFS = (
     proofs_of(
@@ -21,6 +23,7 @@ PROOFS = (
         "r2",
         "r2.draw",
         "psnr",
+        "ssim",
         package="torchmetrics",
         coordinates=Coordinates("exact", "exact", "exact", "exact", "images and their reconstructions alone"),
         degrade=jagged,
@@ -92,7 +95,7 @@ def test_both_are_measured_on_both_splits():
 def test_psnr_is_twenty_decibels_for_a_tenth_of_the_range():
     x = torch.full((5, 1, 2, 2), 0.5, dtype=torch.float64)
     e = encode("test", x, Posterior(x.flatten(1)), lambda z: z.view(-1, 1, 2, 2) + 0.1)
-    assert metrics()["psnr"].compute(e) == pytest.approx(20, rel=1e-9)
+    assert metrics()["psnr"].compute(e).value == pytest.approx(20, rel=1e-9)
     exact = encode("test", x, Posterior(x.flatten(1)), lambda z: z.view(-1, 1, 2, 2))
     with pytest.raises(Undefined, match="exact"):
         metrics()["psnr"].compute(exact)
@@ -107,7 +110,7 @@ def test_error_and_its_kin_are_torchmetrics():
     e, _ = principal_components(8)
     error = MeanSquaredError()(e.x_hat.contiguous(), e.x)
     assert metrics()["mse"].compute(e) == pytest.approx(float(error), rel=1e-5)
-    assert metrics()["psnr"].compute(e) == pytest.approx(
+    assert metrics()["psnr"].compute(e).value == pytest.approx(
         float(PeakSignalNoiseRatio(data_range=1.0)(e.x_hat, e.x)), rel=1e-5
     )
     theirs = r2_score(e.x.flatten(1).numpy(), e.x_hat.flatten(1).numpy(), multioutput="variance_weighted")
@@ -115,6 +118,45 @@ def test_error_and_its_kin_are_torchmetrics():
     wide, _ = linear_vae(4, True)
     theirs = r2_score(wide.x.flatten(1), wide.decode(wide.z).flatten(1), multioutput="variance_weighted")
     assert metrics()["r2.draw"].compute(wide) == pytest.approx(theirs, rel=1e-5)
+
+
+@reference("ssim")
+@pytest.mark.parametrize(("c", "side"), [(1, 8), (3, 12), (1, 28), (1, 5)])
+def test_structural_similarity_is_torchmetrics(c, side):
+    """Whose window follows from its deviation: of images below 6 pixels a narrower one, as here."""
+    torchvision_guard.torchvision()
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    x = torch.rand((20, c, side, side), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = (0.7 * x + 0.3 * torch.rand(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)).clamp(
+        0, 1
+    )
+    width, sd = window(side)
+    assert width % 2 == 1
+    assert (width == 11) == (side > 5)
+    theirs = structural_similarity_index_measure(y, x, sigma=sd, data_range=1.0)
+    assert structural_similarity(x, y) == pytest.approx(float(theirs), rel=1e-5)
+
+
+@known_answer("ssim")
+def test_similarity_of_the_same_images_of_grey_ones_and_of_the_inverted():
+    e, _ = principal_components(64)
+    assert metrics()["ssim"].compute(e).value == pytest.approx(1, abs=1e-9)
+    a, b = torch.full((3, 1, 9, 9), 0.2, dtype=torch.float64), torch.full((3, 1, 9, 9), 0.6, dtype=torch.float64)
+    c1 = 1e-4  # greys have no variance: the means alone are compared
+    assert structural_similarity(a, b) == pytest.approx((2 * 0.12 + c1) / (0.04 + 0.36 + c1), rel=1e-9)
+    assert structural_similarity(a, b, peak=2.0) == pytest.approx((0.24 + 4 * c1) / (0.4 + 4 * c1), rel=1e-9)
+    x = torch.rand((10, 1, 16, 16), generator=torch.Generator().manual_seed(0))
+    assert structural_similarity(x, 1 - x) < 0
+
+
+def test_what_others_report_too_says_how_it_came_about():
+    e, _ = principal_components(8)
+    said = {"range": [0.0, 1.0], "size": [1, 8, 8], "n": 1797}
+    assert metrics()["psnr"].compute(e).detail["protocol"] == said
+    assert metrics()["ssim"].compute(e).detail["protocol"] == {**said, "window": 11, "sigma": 1.5}
+    vectors = replace(e, given_space=Vector((64,)), x=e.x.flatten(1), x_hat=e.x_hat.flatten(1))
+    assert "only images have a structure in two directions" in vectors.absent(metrics()["ssim"].needs)
 
 
 def drawn(sigma, n=4000):

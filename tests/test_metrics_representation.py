@@ -115,7 +115,7 @@ def test_probe_is_perfect_where_classes_are_apart_and_knows_the_majority():
 
 def test_probe_needs_two_classes():
     with pytest.raises(Undefined, match="two classes"):
-        probe_accuracy(*(normal((5, 1), "p").numpy(), torch.zeros(5).numpy()) * 2)
+        probe_accuracy(*(normal((5, 1), "p").double().numpy(), torch.zeros(5, dtype=torch.int64).numpy()) * 2)
 
 
 @reference("probe.knn")
@@ -179,7 +179,7 @@ def test_silhouette_of_two_pairs_by_hand():
     assert silhouette_width(x, y) == pytest.approx((9.5 / 10.5 + 8.5 / 9.5) / 2, rel=1e-9)
     assert silhouette_width(torch.ones(4, 1), y) == 0
     with pytest.raises(Undefined, match="found 1"):
-        silhouette_width(x, torch.zeros(4))
+        silhouette_width(x, torch.zeros(4, dtype=torch.int64))
     with pytest.raises(Undefined, match="found 4"):
         silhouette_width(x, torch.arange(4))
 

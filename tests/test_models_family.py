@@ -18,6 +18,7 @@ from latentbench.core import Posterior
 from latentbench.datasets import digits
 from latentbench.geometry import kernels
 from latentbench.measuring import scoring
+from latentbench.measuring.cost_of_a_call import flops
 from latentbench.metrics.likelihood import importance_bound, importance_weights
 from latentbench.models import discrepancy, slopes
 from latentbench.models.aae import BLIND, discriminating
@@ -33,7 +34,7 @@ from latentbench.training.stacking import fit_stacked, stackable
 from latentbench.training.steps import TracedStep, TrainStep
 
 SPECS = [
-    "vae:info=1", "vae:info=.5:weight=3", "iwae", "iwae:likelihood=bernoulli:k=2", "iwae:sigma=.5", "tcvae",
+    "vae:info=1", "iwae", "iwae:likelihood=bernoulli:k=2", "iwae:sigma=.5", "tcvae",
     "rae", "rae:penalty=gradient", "rae:penalty=spectral", "rae:penalty=none", "wae", "cae", "cae:probes=2", "aae",
 ]  # fmt: skip
 NOT_TRACED = {"rae:penalty=spectral"}
@@ -94,6 +95,18 @@ def test_the_same_seed_gives_the_same_weights_plainly_traced_and_stacked(text, m
     for name, tensor in models[0].state_dict().items():
         assert torch.allclose(tensor, plain[name], atol=1e-4), name
     assert any(not torch.allclose(models[1].state_dict()[name], t, atol=1e-3) for name, t in plain.items())
+
+
+@pytest.mark.parametrize(("text", "times"), [("cae", 8), ("rae:penalty=spectral", 1), ("rae:penalty=gradient", 8)])
+def test_a_training_step_is_counted_whatever_is_derived_within_it(text, times):
+    """An autoencoder's products, those of a Jacobian's norm besides, forward and backward."""
+
+    def counted(model):
+        step = TrainStep(model.train(), seeded(0, "draws"), 1)
+        return flops(lambda: step(TRAIN[:16], 1e-3))
+
+    ae = counted(build("ae"))
+    assert ae <= counted(build(text)) < times * 1.5 * ae
 
 
 @pytest.mark.parametrize(

@@ -461,3 +461,21 @@ def test_nothing_is_cut_where_every_fold_is_open(browser, tmp_path, size):  # no
     assert small == []
     assert opened.complaints == []
     opened.close()
+
+
+def test_a_line_to_paste_stands_beneath_its_family(tmp_path):
+    """Of whatever metric: that its record offers one is what counts; of the first seed that has one, and safe."""
+    lines = {0: "scaling_factor=2.5, shift_factor=<b>", 1: "scaling_factor=9"}
+    offered = [
+        Record(
+            model="ae", seed=s, split="test", metric="any.scale", value=2.5 + s, latent_dim=8, unit="u", better="none",
+            detail={"paste": line},
+        )
+        for s, line in lines.items()
+    ]  # fmt: skip
+    folder = build(tmp_path / "run", Synthetic(extra=offered))
+    assert [(g.key, g.pasted) for g in table(folder).groups if g.pasted] == [("other", [("ae", lines[0])])]
+    text = report.render([folder]).read_text("utf-8")
+    assert "To paste into a second stage, of the first seed:" in text
+    assert "<code>scaling_factor=2.5, shift_factor=&lt;b&gt;</code>" in text
+    assert "scaling_factor=9" not in section(text, "scores")

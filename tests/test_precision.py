@@ -161,12 +161,14 @@ def test_traced_in_mixed_precision_it_is_the_ordinary_step(text):
     model, twin = build(text), build(text)
     update = TrainStep(model, seeded(0, "draws"), steps.WORTHWHILE, "bfloat16")
     with products("bfloat16"):
-        assert isinstance(update.way(PICTURES), TracedStep)
+        assert isinstance(update.way(PICTURES.contiguous(memory_format=update.layout)), TracedStep)
+    twin.to(memory_format=update.layout)
     ordinary = EagerStep(twin, seeded(0, "draws"), Adam(twin.parameters()))
+    pictures = PICTURES.contiguous(memory_format=update.layout)
     for _ in range(3):
         one = update(PICTURES, 1e-3)
         with products("bfloat16"):
-            other = ordinary(PICTURES, 1e-3)
+            other = ordinary(pictures, 1e-3)
         assert torch.equal(one.total, other.total)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
 

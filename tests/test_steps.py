@@ -258,6 +258,38 @@ def test_on_a_gpu_a_step_is_a_graph_and_gives_the_same_weights(monkeypatch):
     assert all(torch.equal(tensor, found[1][name]) for name, tensor in found[0].items())
 
 
+# --- the layout of images ---
+
+COLOURED = torch.rand((96, 3, 16, 16), generator=seeded(0, "coloured"))
+
+
+@pytest.mark.parametrize("text", ["ae:net=conv", "vae:net=conv:depth=3"])
+def test_channels_last_gives_the_weights_and_losses_of_a_plain_loop_within_rounding(text, monkeypatch):
+    """Ten steps; rounding is amplified by training, and stays far below what a step changes."""
+    run = make_run({"models": text, "latent_dim": 4})
+    models = [initialise(lambda: catalog.build_model(text, run, COLOURED.shape[1:]), 0).train() for _ in range(2)]
+    assert steps.layout(models[0]) == torch.channels_last
+    ours = TrainStep(models[0], seeded(0, "draws"), steps.WORTHWHILE)
+    plain = EagerStep(models[1], seeded(0, "draws"), Adam(models[1].parameters()))
+    begun = [w.detach().clone() for w in models[1].parameters()]
+    for k in range(10):
+        found, expected = (float(step(COLOURED[8 * k : 8 * k + 8], 1e-3).total) for step in (ours, plain))
+        assert found == pytest.approx(expected, rel=1e-4)
+    for a, b, before in zip(*(m.parameters() for m in models), begun, strict=True):
+        assert float((a - b).detach().norm()) < 0.02 * float((b - before).detach().norm())
+
+
+def test_a_trained_network_of_convolutions_lies_in_memory_as_any_other():
+    model = build("vae:net=conv")
+    fit(model, TRAIN, VAL, PLAN, 0)
+    assert all(weight.is_contiguous() for weight in model.parameters())
+
+
+def test_what_is_no_network_of_this_package_keeps_its_layout():
+    assert steps.layout(nn.Sequential(nn.Conv2d(1, 2, 3))) == torch.contiguous_format
+    assert steps.layout(build("vae")) == torch.contiguous_format
+
+
 # --- seeds in one stack ---
 
 

@@ -39,6 +39,8 @@ from latentbench.config import EXECUTION_OPTIONS, Run, load_toml, make_run, opti
 from latentbench.files.outputs import given as named
 from latentbench.files.plain_text import LONGEST, one_line
 from latentbench.refusals import unknown
+from latentbench.running import worker_server
+from latentbench.running.worker_process import worker_environment
 from latentbench.studies.presets import studies, with_study
 
 if TYPE_CHECKING:
@@ -94,6 +96,8 @@ def _carry_out(asked: Run, words: list[str], trained: Trained | None = None) -> 
     if asked.dry_run:
         _dry_run(asked, trained)
         return FINISHED
+    if asked.executor == "local":  # it loads torch while this process does
+        worker_server.start_early(worker_environment(os.environ))
     from latentbench import api
 
     outcome = api.carry_out(asked, words, not (asked.quiet or asked.json_output), trained)

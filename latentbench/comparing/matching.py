@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from latentbench.comparing import benchmark_files
 from latentbench.comparing.change import Change
@@ -109,10 +109,26 @@ def _obstacle(base: Cell, head: Cell) -> Obstacle | None:
         if getattr(base, name) != getattr(head, name):
             told = f"{name} differs: {getattr(base, name)!r} against {getattr(head, name)!r}"
             return Obstacle(told, ("protocol differs",))
+    if apart := _protocols_apart(base, head):
+        return Obstacle(f"protocol differs: {apart}", ("protocol differs",))
     scales = [{d["likelihood"] for d in c.details.values() if d.get("likelihood")} for c in (base, head)]
     if scales[0] != scales[1]:
         return Obstacle("nats of different likelihoods have no common scale", ("other likelihood",))
     return None
+
+
+def _protocols_apart(base: Cell, head: Cell) -> str:
+    """In what the protocols differ that the records of two cells carry (``detail["protocol"]``); empty where they do not, or
+    where either says none, as records did before they carried one."""
+    before, after = ({canonical(p): p for d in c.details.values() if (p := d.get("protocol"))} for c in (base, head))
+    if not before or not after or before.keys() == after.keys():
+        return ""
+    return benchmark_files.difference(_other(before, after), _other(after, before))
+
+
+def _other(of: Mapping[str, Mapping[str, Any]], than: Mapping[str, object]) -> Mapping[str, Any]:
+    """The first protocol that the other side does not have; the first, where it has all."""
+    return next((p for key, p in of.items() if key not in than), next(iter(of.values())))
 
 
 def between(base: Cell, head: Cell) -> Change:

@@ -33,6 +33,7 @@ from latentbench.core.needs import (
     LOG_VAR,
     OWN_PRIOR,
     PRIOR_DENSITY,
+    SPATIAL,
     STANDARD_PRIOR,
     TRAIN,
     TRAIN_LABELS,
@@ -48,7 +49,7 @@ from latentbench.streaming import Stream
 __all__ = [
     "BOUNDS", "CONTINUUM", "Codebook", "DECODER", "DISCRETE", "Dataset", "DatasetEntry", "Encoding", "Family",
     "JUDGE", "Judge", "LABELS", "LIKELIHOOD", "LOG_VAR", "Likelihood", "Loss", "Metric", "Model", "ModelEntry",
-    "Need", "OWN_PRIOR", "PRIOR_DENSITY", "Phrase", "Posterior", "Prior", "Question", "STANDARD_PRIOR", "Split",
+    "Need", "OWN_PRIOR", "PRIOR_DENSITY", "Phrase", "Posterior", "Prior", "Question", "SPATIAL", "STANDARD_PRIOR", "Split",
     "TRAIN", "TRAIN_LABELS", "Truth", "Undefined", "Value", "Verdict", "WIDTHS",
 ]  # fmt: skip
 
@@ -227,6 +228,8 @@ class Model(Protocol):
     A model that cannot be trained on any data of its space may have a method ``check(x)``, which raises ValueError, one line,
     for training samples ``x`` (n, *shape) that it is not made for; it is asked before anything is trained.
 
+    A model whose codes have positions may name their ``latent_shape``, and the axis of channels there, ``latent_channels``.
+
     A model may have a method ``start(x)``, which is handed the training samples (of streamed ones some of them) before its first
     step, and a method ``counted(images)``, which is told their number, that of all of them.
 
@@ -335,6 +338,9 @@ class Encoding:
     decode_labelled: Callable[[Tensor, Tensor], Tensor] | None = None
     """Of a conditional model: decodes latent points (m, d) under labels (m,). Its ``decode`` gives a point the label of the
     nearest code."""
+    latent_shape: tuple[int, ...] = ()
+    """The model's shape of a code, whose flat form a latent point (d,) is; three axes: spatial, channels along the next one."""
+    latent_channels: int = 0
     prior: Prior | None = None
     """The prior that the model was trained with, where that is not N(0, I)."""
     family: str = ""

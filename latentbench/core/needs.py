@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -54,6 +55,11 @@ LIKELIHOOD = Need(
     "likelihood",
     lambda e: e.likelihood is not None,
     Reason.of("model.no_likelihood", "the model has no likelihood p(x|z), only an error"),
+)
+SPATIAL = Need(
+    "spatial",
+    lambda e: len(e.latent_shape) == 3 and math.prod(e.latent_shape) > e.latent_shape[e.latent_channels],
+    Reason.of("model.not_spatial", "the latent is a vector: it has no positions"),
 )
 CONTINUUM = Need(
     "continuum",

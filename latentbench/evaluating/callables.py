@@ -78,6 +78,11 @@ class Callables:
         # Only a model that has a likelihood has this method: see `core.Model`.
         self.log_likelihood = None if density is None else self._likelihood_of
 
+    @property
+    def latent_channels(self) -> int:
+        """Along which axis of a spatial code its channels are: last, where they are so in the images that were handed over."""
+        return -1 if self.handed.layout.order == (2, 0, 1) else 0
+
     def note(self, reason: Reason) -> None:
         """Keep what was noticed, each kind once."""
         self.notes.setdefault(reason.code, reason)

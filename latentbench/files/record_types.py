@@ -255,6 +255,7 @@ DETAIL: Mapping[str, Check] = {
     "test_in_train": natural, "test_in_val": natural, "classes": either(several(text), number), "trustworthiness": _NUMBER,
     "k": optional(natural), "reach": magnitude, "share": _NUMBER, "part": one_of("outside", "sparse", "dimension"),
     "null": number, "lower": _NUMBER, "largest class": _NUMBER, "worst": label,
+    "protocol": optional(holding({})), "paste": label,
     "flops": optional(magnitude), "inner": optional(natural), "blocks": optional(natural), "device": optional(label),
 }  # fmt: skip
 """The named extras that this package reads of a record, whatever its metric."""

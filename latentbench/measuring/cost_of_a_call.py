@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.module_tracker import ModuleTracker
 
 Call = Callable[[], object]
 
@@ -18,9 +19,21 @@ Call = Callable[[], object]
 def flops(call: Call) -> int:
     """Floating-point operations of ``call``: 2 m n k for every matrix product and convolution, forward and backward;
     element-wise work is not counted. >= 0, lower is cheaper; exact, and the same on every machine."""
-    with FlopCounterMode(display=False) as counter:
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _Whole()
+    with counter:
         call()
     return int(counter.get_total_flops())
+
+
+class _Whole(ModuleTracker):
+    """Stands in for torch's tracker of the modules that operations belong to, which is not asked for here: its hooks are
+    refused where a layer's input is a weight (spectral norm) or a derivative is taken within a loss (a Jacobian's norm)."""
+
+    def __enter__(self) -> _Whole:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
 
 
 def peak_memory(call: Call, device: torch.device) -> int:

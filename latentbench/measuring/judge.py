@@ -14,10 +14,12 @@ skipped with the reason. What the judge makes of images found by an attack on it
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -73,6 +75,14 @@ class CalibratedJudge:
     low: float
     high: float
     checks: Checks
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex digest of the weights behind its features: equal ones, equal features."""
+        sha = hashlib.sha256()
+        for name, weight in sorted(self.network.body.state_dict().items()):
+            sha.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
+        return sha.hexdigest()
 
     @property
     def refusal(self) -> str:

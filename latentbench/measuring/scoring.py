@@ -103,6 +103,8 @@ def encode(
             codes=None if codebook is None else torch.cat([codebook.codes(part) for part in mu.split(CHUNK)]),
             codebook=codebook,
             decode_labelled=decode if conditional else None,
+            latent_shape=tuple(getattr(model, "latent_shape", None) or ()),
+            latent_channels=getattr(model, "latent_channels", 0),
             prior=prior,
             family=family,
         )

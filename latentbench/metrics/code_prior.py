@@ -6,8 +6,10 @@ prior is fitted to the codes c = (c_1, ..., c_P) of the training images and draw
     marginal          p(c) = prod_p p_p(c_p), p_p the shares in which position p takes its codes: each position for itself
     autoregressive    p(c) = prod_p p(c_p | c_1, ..., c_{p-1}), by a small recurrent network (GRU, Cho et al. 2014)
 
-The network's logits are log p_p plus a term that is 0 before training: it starts as the marginal and learns what one position
-says of the next. A tenth of the training codes is kept aside, and the weights of the epoch with the smallest negative
+The network sees a code as the latent values that it stands for, v_p(c): what it learns of one it knows of its neighbours, of
+which a codebook of hundreds has many and each is rare. With h_p the state after c_1 .. c_{p-1} its logits are
+log p_p(c) + h_p . f(v_p(c)), f a small network that is 0 before training: it starts as the marginal and learns what one
+position says of the next. A tenth of the training codes is kept aside, and the weights of the epoch with the smallest negative
 log-likelihood (nll, in nats an image) on it are kept, the start among them; so where positions are independent the two are one.
 Neither gives mass to a code that no training image takes at that position. Draws are the inverse distribution function of
 uniform numbers Phi(noise), the noise every model and sampler is asked with: they pair by seed. It is fitted on the CPU.
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -53,26 +56,30 @@ def inverse(shares: Tensor, uniform: Tensor) -> Tensor:
 
 class Network(nn.Module):
     """The autoregressive prior over ``P`` positions; ``logits`` (P, size) are those of the marginal, -inf where a code is
-    not used."""
+    not used; ``vectors`` (P, size, v) what each code stands for."""
 
-    def __init__(self, logits: Tensor) -> None:
+    vectors: Tensor
+
+    def __init__(self, logits: Tensor, vectors: Tensor) -> None:
         super().__init__()
-        parts, size = logits.shape
+        self.register_buffer("vectors", vectors.clone())
+        self.seen = nn.Sequential(nn.Linear(vectors.shape[2], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, EMBEDDING))
+        last = nn.Linear(HIDDEN, HIDDEN)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.asked = nn.Sequential(nn.Linear(vectors.shape[2], HIDDEN), nn.ReLU(), last)
         self.register_buffer("used", logits > -math.inf)
         self.bias = nn.Parameter(torch.where(logits > -math.inf, logits, 0.0))
-        self.code = nn.Embedding(size, EMBEDDING)
-        self.position = nn.Parameter(0.1 * torch.randn(parts, EMBEDDING))
+        self.position = nn.Parameter(0.1 * torch.randn(len(logits), EMBEDDING))
         self.step = nn.GRU(EMBEDDING, HIDDEN, batch_first=True)
-        self.head = nn.Linear(HIDDEN, size, bias=False)
-        nn.init.zeros_(self.head.weight)
 
     def log_probs(self, codes: Tensor) -> Tensor:
         """Log p(c_p | c_1 .. c_{p-1}) of every code, (n, P, size), for codes (n, P)."""
-        before = torch.nn.functional.pad(
-            self.code(codes[:, :-1]), (0, 0, 1, 0)
-        )  # at the first position nothing is known
+        known = self.seen(self.vectors)[torch.arange(codes.shape[1] - 1), codes[:, :-1]]
+        before = torch.nn.functional.pad(known, (0, 0, 1, 0))  # at the first position nothing is known
         hidden, _ = self.step(before + self.position)
-        return self._normalised(self.head(hidden) + self.bias, self.get_buffer("used"))
+        logits = torch.einsum("nph,pkh->npk", hidden, self.asked(self.vectors)) + self.bias
+        return self._normalised(logits, self.get_buffer("used"))
 
     def nll(self, codes: Tensor) -> Tensor:
         """-log p(c) in nats, (n,), of codes (n, P)."""
@@ -85,9 +92,10 @@ class Network(nn.Module):
         seen = torch.zeros(len(uniform), EMBEDDING)
         for p in range(uniform.shape[1]):
             out, hidden = self.step((seen + self.position[p])[:, None], hidden)
-            logits = self._normalised(self.head(out[:, 0]) + self.bias[p], self.get_buffer("used")[p])
+            logits = out[:, 0] @ self.asked(self.vectors[p]).T + self.bias[p]
+            logits = self._normalised(logits, self.get_buffer("used")[p])
             drawn.append(inverse(logits.double().exp(), uniform[:, p]))
-            seen = self.code(drawn[-1])
+            seen = self.seen(self.vectors[p])[drawn[-1]]
         return torch.stack(drawn, 1)
 
     @staticmethod
@@ -109,10 +117,18 @@ class CodePrior(NamedTuple):
     seconds: float
 
 
+def standardised(vectors: Tensor) -> Tensor:
+    """Vectors (P, k, v) with mean 0 and variance 1 over codes in each of the v values of each position, float32 on the CPU."""
+    vectors = vectors.detach().double().cpu()
+    spread = vectors.std(1, correction=0, keepdim=True)
+    return ((vectors - vectors.mean(1, keepdim=True)) / torch.where(spread > 0, spread, 1.0)).float()
+
+
 @torch.inference_mode(False)
 @torch.enable_grad()
-def fit_code_prior(codes: Tensor, size: int, generator: torch.Generator) -> CodePrior:
-    """Both priors of ``codes`` (n, P) int64 in [0, size). Raises Undefined for fewer than ten."""
+def fit_code_prior(codes: Tensor, vectors: Callable[[Tensor], Tensor], generator: torch.Generator) -> CodePrior:
+    """Both priors of ``codes`` (n, P) int64; ``vectors`` gives (P, k, v), the latent values that codes (k,) stand for at each
+    position, or (1, k, v) where they are the same at all; they are standardised here. Raises Undefined for fewer than ten."""
     if len(codes) < 1 / ASIDE:
         raise Undefined(
             "a prior over codes needs ten training images, there are {n}", "undefined.prior_codes", n=len(codes)
@@ -123,7 +139,7 @@ def fit_code_prior(codes: Tensor, size: int, generator: torch.Generator) -> Code
     shares = code_shares(codes, len(used))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31 - 1, (1,), generator=generator)))
-        network = Network(shares.log().float())
+        network = Network(shares.log().float(), standardised(vectors(used)).expand(codes.shape[1], -1, -1))
     order = torch.randperm(len(codes), generator=generator)
     aside = max(1, round(ASIDE * len(codes)))
     kept, train = codes[order[:aside]], codes[order[aside:]]
@@ -164,9 +180,15 @@ def code_prior(e: Encoding) -> CodePrior:
     and not on the model."""
     if e.codes is None or e.codebook is None:
         raise Undefined(e.lack(DISCRETE))
-    return fit_code_prior(
-        subsample(e.codes, MOST, e.generator("prior codes")), e.codebook.size, e.generator("code prior")
-    )
+    codebook, device = e.codebook, e.mu.device
+
+    def vectors(used: Tensor) -> Tensor:
+        points = points_of(codebook, used.to(device)[:, None].expand(-1, codebook.parts))
+        if points.shape[1] % codebook.parts:  # positions that share latent values: each code is seen by all of them
+            return points[None]
+        return points.view(len(used), codebook.parts, -1).transpose(0, 1)
+
+    return fit_code_prior(subsample(e.codes, MOST, e.generator("prior codes")), vectors, e.generator("code prior"))
 
 
 def of_training(e: Encoding) -> CodePrior:

@@ -7,8 +7,8 @@ their space's bounds*, images to [0, 1], the range it was trained on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -65,6 +65,20 @@ def features(e: Encoding, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n f"
     """The judge's features (m, f) of samples (m, ...), clipped to the bounds of their space."""
     judge = judge_of(e)
     return torch.cat([judge.features(e.space.clip(chunk)) for chunk in torch.split(images, CHUNK)])
+
+
+def protocol(e: Encoding, n: int, judged: bool = False, **more: Any) -> Mapping[str, Mapping[str, Any]]:
+    """How a number that others report too came about, for the ``detail`` of its record: the range and the size of samples,
+    how many they were, where ``judged`` the hash of what made their features, and ``more``. `latentbench.comparing` tells
+    nothing apart whose protocols differ."""
+    said: dict[str, Any] = {
+        "range": list(e.space.bounds) if e.space.bounds else None,
+        "size": list(e.x.shape[1:]),
+        "n": n,
+    }
+    if judged:
+        said["extractor"] = getattr(judge_of(e), "sha256", type(e.judge).__name__)[:16]
+    return {"protocol": said | more}
 
 
 def subsample(points: Shaped[Tensor, "n ..."], most: int, generator: torch.Generator) -> Shaped[Tensor, "m ..."]:

@@ -132,9 +132,9 @@ def jacobians(e: Encoding, codes: Tensor, factor: Tensor) -> Tensor:
     return columns.view(m, k, -1).transpose(1, 2)
 
 
-def singular_values(matrices: Float[Tensor, "m pixels k"]) -> Float[Tensor, "m k"]:
-    """Singular values (m, k), descending, of tall ``matrices`` (m, pixels, k), through the QR factors: pixels are many,
-    columns few."""
+def singular_values(matrices: Float[Tensor, "m pixels k"]) -> Float[Tensor, "m r"]:
+    """Singular values (m, r), descending, r = min(pixels, k), of ``matrices`` (m, pixels, k), through the QR factors: pixels are
+    mostly many, columns few."""
     sigma: Tensor = torch.linalg.svdvals(torch.linalg.qr(matrices, mode="r").R)
     return sigma
 

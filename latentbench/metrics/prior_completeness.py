@@ -22,7 +22,16 @@ from latentbench.core import CONTINUUM, DISCRETE, OWN_PRIOR, TRAIN, Encoding, Me
 from latentbench.geometry.neighbours import nearest
 from latentbench.metrics.code_prior import of_training
 from latentbench.metrics.decoding import JUDGED, judge_of, subsample, verdicts
-from latentbench.metrics.samplers import FITTED, SAMPLE_COUNT, anchor_images, asked, judged_samples, prior_samples
+from latentbench.metrics.samplers import (
+    FITTED,
+    FLOW,
+    SAMPLE_COUNT,
+    anchor_images,
+    asked,
+    judged_samples,
+    of_flow,
+    prior_samples,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64, Int
@@ -99,6 +108,8 @@ def _validity(e: Encoding, sampler: str, count: int) -> Value:
     detail: dict[str, Any] = {"samples": count, "confidence": float(verdict.confidence.double().mean())}
     if (far := far_share(e, sampler, count)) is not None:
         detail["far"] = far
+    if sampler == FLOW:
+        detail |= of_flow(e)
     return Value(float(verdict.valid.double().mean()), detail=detail)
 
 
@@ -301,6 +312,22 @@ validity_mixture = Metric(
         "decodes more valid draws from a mixture fitted to its codes",
         "decodes fewer valid draws from a mixture fitted to its codes",
     ),
+)
+
+validity_flow = Metric(
+    name="validity.flow",
+    family="completeness",
+    compute=_validity,
+    better="higher",
+    bounds=(0.0, 1.0),
+    unit="share",
+    summary="share of decoded draws of a small flow trained on the training codes that the judge accepts: what a second stage "
+    "reaches",
+    source="sampler: flow matching, Lipman et al. 2023",
+    needs=FITTED | {CONTINUUM},
+    params={"sampler": FLOW, "count": SAMPLE_COUNT},
+    references=_valid_anchors,
+    on_request=True,
 )
 
 validity_per_class = Metric(

@@ -27,9 +27,10 @@ from torch import Tensor
 from latentbench.core import CONTINUUM, DECODER, OWN_PRIOR, Encoding, Metric, Need, Undefined, Value
 from latentbench.geometry.kernels import between, cubic, within
 from latentbench.geometry.neighbours import flat
-from latentbench.metrics.decoding import JUDGED, decode, features
+from latentbench.metrics.decoding import JUDGED, decode, features, protocol
 from latentbench.metrics.samplers import (
     FITTED,
+    FLOW,
     SAMPLE_COUNT,
     alike,
     anchor_images,
@@ -139,7 +140,9 @@ def _fakes(e: Encoding, kind: str, count: int) -> Tensor:
 def _frechet(e: Encoding, kind: str, count: int) -> Value:
     fake, real = moments(_fakes(e, kind, count)), e.once(real_moments, count=count)
     apart = float((fake.mean - real.mean).square().sum())
-    return Value(frechet(fake, real), detail={"samples": min(count, len(e.x)), "of_means": apart})
+    n = min(count, len(e.x))
+    detail = {"samples": n, "of_means": apart, **protocol(e, n, judged=True)}
+    return Value(frechet(fake, real), detail=detail)
 
 
 def _frechet_anchors(e: Encoding, kind: str, count: int) -> Mapping[str, float]:
@@ -175,6 +178,7 @@ _OF = {
     "prior": "decoded draws of the prior that a model was trained with (where that is not N(0, I))",
     "gaussian": "decoded draws of a Gaussian fitted to the training codes",
     "mixture": "decoded draws of a 10-component mixture fitted to the training codes",
+    FLOW: "decoded draws of a small flow trained on the training codes",
     "reconstruction": "the reconstructions of the same images",
     "interpolation": "decoded midpoints between two images",
 }
@@ -184,6 +188,7 @@ _NEEDS: Mapping[str, frozenset[Need]] = {
     "prior": JUDGED | {OWN_PRIOR},
     "gaussian": FITTED | {CONTINUUM},
     "mixture": FITTED | {CONTINUUM},
+    FLOW: FITTED | {CONTINUUM},
     "reconstruction": JUDGED,
 }
 
@@ -211,6 +216,7 @@ def _declare(
         references=references,
         under_prior=kind == "prior",
         standard=name if kind == "prior" else "",
+        on_request=kind == FLOW,
     )
 
 
@@ -228,6 +234,7 @@ judge_frechet = _frechet_metric("normal")
 judge_frechet_prior = _frechet_metric("prior")
 judge_frechet_gaussian = _frechet_metric("gaussian")
 judge_frechet_mixture = _frechet_metric("mixture")
+judge_frechet_flow = _frechet_metric(FLOW)
 judge_frechet_reconstruction = _frechet_metric("reconstruction")
 judge_frechet_interpolation = _frechet_metric("interpolation")
 

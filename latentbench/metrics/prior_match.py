@@ -25,7 +25,7 @@ from latentbench.geometry.neighbours import flat
 from latentbench.geometry.principal import WIDE
 from latentbench.metrics.decoding import subsample
 from latentbench.metrics.posterior import active
-from latentbench.metrics.samplers import drawn, null_repeats
+from latentbench.metrics.samplers import SAMPLE_COUNT, drawn, null_repeats
 from latentbench.randomness import randn
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _mmd(e: Encoding, width: float, codes: int) -> Value:
     z = _codes(e, codes)
     if e.prior is None:
         return Value(mmd2_to_normal(z, width * z.shape[1]), detail={"codes": len(z), "h2": width * z.shape[1]})
-    y = own_draws(e, max(2, len(z)))
+    y = own_draws(e, max(SAMPLE_COUNT, len(z)))
     h2 = width * float(y.var(0, correction=0).sum())  # of N(0, I): d
     if h2 == 0:
         raise Undefined("all draws of the prior are one point: it has no scale", "undefined.prior_is_a_point")

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from latentbench.core import BOUNDS, DECODER, TRAIN, Encoding, Metric, Phrase, Undefined
-from latentbench.metrics.decoding import CHUNK, decode
+from latentbench.core import BOUNDS, DECODER, TRAIN, Encoding, Metric, Need, Phrase, Undefined, Value
+from latentbench.metrics.decoding import CHUNK, decode, protocol
+from latentbench.records import Reason
+from latentbench.spaces.image import Image
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -56,9 +58,64 @@ def peak_ratio(error: float, peak: float = 1.0) -> float:
     return -10.0 * math.log10(error / peak**2)
 
 
-def _psnr(e: Encoding) -> float:
+def window(side: int) -> tuple[int, float]:
+    """Width and standard deviation of the Gaussian window of SSIM for images whose shorter side is ``side`` >= 1: 11 and 1.5
+    as published; of images of fewer than 6 pixels the widest that can be reflected at their edges, and as much less of a
+    deviation."""
+    width = min(11, 2 * side - 1)
+    return width, 1.5 * width / 11
+
+
+def structural_similarity(x: Tensor, x_hat: Tensor, peak: float = 1.0) -> float:
+    """SSIM of images ``x``, ``x_hat`` (n, c, h, w), mean over images, channels and places of
+
+        (2 m_x m_y + c_1) (2 s_xy + c_2) / ((m_x^2 + m_y^2 + c_1) (s_x^2 + s_y^2 + c_2)),
+
+    c_1 = (.01 peak)^2, c_2 = (.03 peak)^2, with means m, variances s^2 and the covariance s_xy under a Gaussian `window`, images
+    being reflected at their edges. In [-1, 1], higher is better; 1 = the same image. Wang et al. 2004; a chunk in memory at a time.
+    """
+    width, sd = window(min(x.shape[2:]))
+    at = torch.arange(width, dtype=torch.float64, device=x.device) - (width - 1) / 2
+    line = torch.exp(-(at**2) / (2 * sd**2))
+    line /= line.sum()
+
+    def blurred(images: Tensor) -> Tensor:
+        flat = torch.nn.functional.pad(images.flatten(0, 1)[:, None], [width // 2] * 4, mode="reflect")
+        down = torch.nn.functional.conv2d(flat, line[None, None, :, None])
+        return torch.nn.functional.conv2d(down, line[None, None, None, :])
+
+    total, places = 0.0, 0
+    for a, b in zip(torch.split(x, CHUNK), torch.split(x_hat, CHUNK), strict=True):
+        a, b = a.double(), b.double()
+        mean_a, mean_b = blurred(a), blurred(b)
+        var_a, var_b = ((blurred(c * c) - m**2).clamp(min=0) for c, m in ((a, mean_a), (b, mean_b)))
+        shared = blurred(a * b) - mean_a * mean_b
+        c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+        same = (2 * mean_a * mean_b + c1) * (2 * shared + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+        total, places = total + float(same.sum()), places + same.numel()
+    return min(total / places, 1.0)
+
+
+def _peak(e: Encoding) -> float:
     low, high = e.space.bounds or (0.0, 1.0)
-    return peak_ratio(_mse(e), high - low)
+    return high - low
+
+
+def _psnr(e: Encoding) -> Value:
+    return Value(peak_ratio(_mse(e), _peak(e)), detail=protocol(e, len(e.x)))
+
+
+def _ssim(e: Encoding) -> Value:
+    width, sd = window(min(e.x.shape[2:]))
+    detail = protocol(e, len(e.x), window=width, sigma=sd)
+    return Value(structural_similarity(e.x, e.once(reconstructions), _peak(e)), detail=detail)
+
+
+IMAGES = Need(
+    "images",
+    lambda e: isinstance(e.space, Image),
+    Reason.of("needs.images", "only images have a structure in two directions"),
+)
 
 
 def _mse(e: Encoding) -> float:
@@ -152,4 +209,19 @@ psnr = Metric(
     source="definition; peak: the range of the values",
     needs=frozenset({BOUNDS, DECODER}),
     splits=("train", "test"),
+)
+
+ssim = Metric(
+    name="ssim",
+    family="reconstruction",
+    compute=_ssim,
+    better="higher",
+    bounds=(-1.0, 1.0),
+    unit="similarity",
+    least=0.01,
+    summary="structural similarity of images and their decoded posterior means, under a Gaussian window of 11 pixels; 1 = the "
+    "same images",
+    source="Wang et al. 2004",
+    needs=frozenset({BOUNDS, DECODER, IMAGES}),
+    on_request=True,
 )

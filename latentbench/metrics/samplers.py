@@ -2,7 +2,8 @@
 
 Three are tried on every model, because the sampler decides as much as the model does: the prior N(0, I) itself, a
 full-covariance Gaussian and a mixture of 10 Gaussians, both fitted to the training split's codes (one draw of q(z|x)
-an image; a plain autoencoder's means). Of a wide latent, above `WIDE` dimensions, no d x d matrix is made: N(0, I) and
+an image; a plain autoencoder's means). A fourth is tried on request: a small flow trained on the same codes
+(`latentbench.metrics.flow_matching`), the second stage that most latent spaces are made for. Of a wide latent, above `WIDE` dimensions, no d x d matrix is made: N(0, I) and
 the mixture's components are diagonal, and the fitted Gaussian, full as ever, is drawn through the codes themselves. The standard normal noise behind them depends on the seed alone, so every
 model is asked about the same draws.
 
@@ -30,7 +31,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -42,13 +43,18 @@ from latentbench.geometry.neighbours import flat
 from latentbench.geometry.principal import WIDE
 from latentbench.metrics.code_prior import draw_points
 from latentbench.metrics.decoding import decode, features, subsample, verdicts
+from latentbench.metrics.flow_matching import Flow, draw_flow, fit_flow
 from latentbench.randomness import randn
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Float64
+    from jaxtyping import Float, Float64, Shaped
 
 SAMPLE_COUNT = 2000
 """Samples that the metrics draw: one number, so that they share them."""
+FLOW = "flow"
+"""The sampler that is a flow."""
+FLOW_CODES = 20_000
+"""Training codes that a flow sees at most."""
 FITTED: frozenset[Need] = frozenset({DECODER, JUDGE, TRAIN})
 """What judging the draws of a sampler takes that is fitted to the training codes."""
 STARTS, FIRST_STEPS, FIRST_CODES = 10, 20, 2000
@@ -144,6 +150,18 @@ def train_codes(e: Encoding, most: int) -> Float[Tensor, "n d"]:
     return subsample(e.train.z, most, e.generator("codes"))
 
 
+def trained_flow(e: Encoding) -> Flow:
+    """The flow trained on the training codes, at most `FLOW_CODES` of them."""
+    return fit_flow(e.once(train_codes, most=FLOW_CODES), e.generator("flow fit"))
+
+
+def of_flow(e: Encoding) -> Mapping[str, Any]:
+    """What a record says of the flow behind its draws: steps of training, codes it saw, and its time, which is this
+    machine's and this moment's."""
+    flow, codes = e.once(trained_flow), e.once(train_codes, most=FLOW_CODES)
+    return {"steps": flow.steps, "codes": len(codes), "seconds": round(flow.seconds, 2)}
+
+
 def trained_with(e: Encoding) -> str:
     """The sampler of the prior that the model was trained with: its own, where it has one, else N(0, I)."""
     return "normal" if e.prior is None else OWN_SAMPLER
@@ -170,11 +188,11 @@ def fitted(e: Encoding, sampler: str) -> Mixture:
         return fit_gaussian(e.once(train_codes, most=5000))
     if sampler == "mixture":
         return fit_mixture(e.once(train_codes, most=5000), 10, e.generator("mixture fit"))
-    raise ValueError(f"sampler: '{sampler}' is not one of {', '.join(EVERY_SAMPLER)}")
+    raise ValueError(f"sampler: '{sampler}' is not one of {', '.join((*EVERY_SAMPLER, FLOW))}")
 
 
 def drawn(e: Encoding, sampler: str, counts: Sequence[int], purpose: str, component: str) -> list[Tensor]:
-    """Latent points (n, d) drawn by ``sampler`` (one of `EVERY_SAMPLER`), so many for each of ``counts``, float64 on the
+    """Latent points (n, d) drawn by ``sampler`` (one of `EVERY_SAMPLER`, or `FLOW`), so many for each of ``counts``, float64 on the
     CPU but for a model's own prior. The noise depends on the seed and ``purpose`` alone, what is chosen besides on
     ``component``. Raises Undefined where the model has no prior of its own, ValueError where that gives no finite points,
     or for another sampler."""
@@ -183,6 +201,9 @@ def drawn(e: Encoding, sampler: str, counts: Sequence[int], purpose: str, compon
     if sampler in (MARGINAL, AUTOREGRESSIVE):
         noise = (randn((n, e.mu.shape[1]), generator, like) for n in counts)
         return [draw_points(e, some.to(e.mu), sampler == AUTOREGRESSIVE) for some in noise]
+    if sampler == FLOW:
+        flow = e.once(trained_flow)
+        return [draw_flow(flow, randn((n, flow.sources), generator, like)) for n in counts]
     if sampler != OWN_SAMPLER:
         mixture = e.once(fitted, sampler=sampler)
         noise = (randn((n, mixture.sources), generator, mixture.mean) for n in counts)
@@ -231,9 +252,9 @@ def sample_features(e: Encoding, sampler: str, count: int) -> Float[Tensor, "cou
     return features(e, e.once(prior_samples, sampler=sampler, count=count))
 
 
-def alike(real: Float[Tensor, "n f"], fake: Float[Tensor, "m f"]) -> bool:
-    """Whether ``fake`` (m, f) is one image over and over: its features vary by less than `ALIKE` of the variance of
-    ``real`` (n, f)."""
+def alike(real: Shaped[Tensor, "n ..."], fake: Shaped[Tensor, "m ..."]) -> bool:
+    """Whether ``fake`` (m, ...) is one image over and over: its features vary by less than `ALIKE` of the variance of
+    ``real`` (n, ...)."""
     spread = [float(flat(f).var(0, correction=0).sum()) for f in (real, fake)]
     return spread[1] <= ALIKE * spread[0]
 

@@ -57,6 +57,7 @@ class Variational(nn.Module):
         likelihood: Family,
         sigma: float | None,
         space: Space | None = None,
+        outputs: int | None = None,
     ) -> None:
         super().__init__()
         if sigma is not None:
@@ -68,7 +69,8 @@ class Variational(nn.Module):
             raise ValueError("likelihood: bernoulli is not allowed: the data's values are not bounded by 0 and 1")
         self.latent_dim = latent_dim
         self.likelihood, self.sigma = likelihood, sigma
-        self.trunk = Trunk(shape, 2 * latent_dim, latent_dim, depth=depth, width=width, net=net, space=space)
+        outputs = outputs or 2 * latent_dim  # of the encoder: means and log-variances
+        self.trunk = Trunk(shape, outputs, latent_dim, depth=depth, width=width, net=net, space=space)
         self.register_buffer("variance", tensor(1.0 if sigma is None else sigma**2))
         self.counts = NegativeBinomial(space) if likelihood == "negative_binomial" else None
 

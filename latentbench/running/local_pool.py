@@ -15,8 +15,9 @@ from typing import Any, Self
 
 from latentbench import machine
 from latentbench.records import Reason
+from latentbench.running import worker_server
 from latentbench.running.unit import Listen, Unit
-from latentbench.running.worker_process import WorkerProcess, worker_environment
+from latentbench.running.worker_process import Child, Spawned, WorkerProcess, worker_environment
 
 
 class Pool:
@@ -30,6 +31,7 @@ class Pool:
         self._working: dict[int, Unit] = {}
         self._processes: dict[int, WorkerProcess] = {}
         self._started, self._workers = 0, workers
+        self._server = worker_server.take(worker_environment(os.environ))
         for _ in range(workers):
             self._start()
 
@@ -43,6 +45,8 @@ class Pool:
             process.close()
         for process in self._processes.values():
             process.join()
+        if self._server is not None:
+            self._server.close()
 
     @property
     def idle(self) -> bool:
@@ -57,8 +61,12 @@ class Pool:
     def _start(self) -> None:
         number = self._started
         self._started += 1
-        environment = worker_environment(os.environ) | {machine.WORKERS: str(self._workers)}
-        self._processes[number] = WorkerProcess(partial(self._heard, number), environment)
+        variables = {machine.WORKERS: str(self._workers)}
+        if self._server is not None and self._server.forks:
+            child: Child = self._server.start(variables)
+        else:
+            child = Spawned(worker_environment(os.environ) | variables)
+        self._processes[number] = WorkerProcess(partial(self._heard, number), child)
         self._waiting.append(number)
 
     def _heard(self, number: int, message: dict[str, Any] | None) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 from latentbench import machine, run_folder
 from latentbench.running.sources import package_code
-from latentbench.running.worker_process import WorkerProcess, worker_environment
+from latentbench.running.worker_process import Spawned, WorkerProcess, worker_environment
 
 CANCELLED = 0.2
 """Seconds after which a unit that was cancelled is ended: what interrupts a thread does not wake it."""
@@ -85,7 +85,8 @@ class _Servant:
         self.answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         folder = Path(order.folder)
         environment = worker_environment({**os.environ, **order.environment, **variables})
-        self.process = WorkerProcess(self.answers.put, environment, folder if folder.is_dir() else None)
+        child = Spawned(environment, folder if folder.is_dir() else None)
+        self.process = WorkerProcess(self.answers.put, child)
 
     def end(self) -> None:
         self.process.kill()

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from latentbench.stats.intervals import Bounds
+if TYPE_CHECKING:
+    from latentbench.stats.intervals import Bounds  # it loads scipy.special: a third of a second before a run begins
 
 OF_A_SHARE, OF_ANYTHING = 0.02, 0.05
 """The default, absolute for shares and probabilities, else relative."""

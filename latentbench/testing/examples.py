@@ -105,21 +105,30 @@ def example_encoding(
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
     space: Space | None = None,
+    d: int = 3,
     **changes: Any,
 ) -> Encoding:
     """A small, complete held-out encoding (60 images) of a linear model with its training encoding (``n``) and a
-    judge; ``sigma`` is the posterior's width (None: a Dirac); ``space``: what the 16 values of a sample are taken for (None:
+    judge; ``sigma`` is the posterior's width (None: a Dirac); ``d`` the latent size; ``space``: what the 16 values of a sample are taken for (None:
     images (1, 4, 4)); ``changes`` replace its fields."""
     x, y = blobs(n, seed=1, dtype=dtype)
     x_test, y_test = blobs(60, seed=2, dtype=dtype)
     if space is not None:
         x, x_test = x.reshape(-1, *space.shape), x_test.reshape(-1, *space.shape)
-    model, judge = Linear(x, sigma=sigma), CentroidJudge(x, y)
+    model, judge = Linear(x, d, sigma), CentroidJudge(x, y)
     train = encode("train", x, model.encode(x), model.decode, y, None, judge, seed)
     train = replace(train, train=train, given_space=space)
     test = encode("test", x_test, model.encode(x_test), model.decode, y_test, train, judge, seed)
     test = replace(test, given_space=space, likelihood=Likelihood("gaussian", model.log_likelihood))
     return replace(test, **changes)
+
+
+def spatial_encoding(
+    sigma: float | None = 0.3, n: int = 240, seed: int = 0, dtype: torch.dtype = torch.float32, **changes: Any
+) -> Encoding:
+    """`example_encoding` of a model whose codes are maps: two channels of 2 x 2 positions."""
+    e = example_encoding(sigma, n, seed, dtype, d=8, latent_shape=(2, 2, 2))
+    return replace(e, train=e.train and replace(e.train, latent_shape=(2, 2, 2)), **changes)
 
 
 LEVELS = 16

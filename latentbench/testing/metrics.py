@@ -42,7 +42,14 @@ from latentbench.core import (
 )
 from latentbench.records import Better, anchor_role
 from latentbench.testing.broken import ContractBroken, demand
-from latentbench.testing.examples import discrete_encoding, discretised, example_encoding, own_prior_encoding, two_hills
+from latentbench.testing.examples import (
+    discrete_encoding,
+    discretised,
+    example_encoding,
+    own_prior_encoding,
+    spatial_encoding,
+    two_hills,
+)
 from latentbench.testing.lines import lines_encoding
 
 Example = Callable[[float | None, torch.dtype], Encoding]
@@ -60,7 +67,13 @@ BUILT_IN = frozenset({
 def example_for(metric: Metric) -> Example:
     """What makes an encoding of the data that the metric is meant for: the first of the package's small examples that
     meets its needs, else the first."""
-    makers = (example_encoding, lines_encoding, own_prior_encoding, discrete_encoding)
+    makers: tuple[Callable[..., Encoding], ...] = (
+        example_encoding,
+        lines_encoding,
+        own_prior_encoding,
+        discrete_encoding,
+        spatial_encoding,
+    )
     make = next((m for m in makers if not m().absent(metric.needs)), example_encoding)
     return lambda sigma, dtype: make(sigma, dtype=dtype)
 

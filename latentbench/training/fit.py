@@ -169,7 +169,7 @@ def fit(
                 kept[k].copy_(v)
     if kept:
         model.load_state_dict(kept)
-    model.eval()
+    model.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     return stopping.end(time.perf_counter() - started, len(train))
 
 

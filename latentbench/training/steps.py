@@ -1,8 +1,8 @@
 """One training step: the loss of a batch, its gradients, Adam's update; asked for anew each time, or traced once.
 
 A small model's step is a hundred operations of a few microseconds each, and to go through Python and autograd for every
-one of them takes as long as they do. A model that says ``traceable = True`` is asked once: `make_fx` writes down the
-operations of its loss and gradients, and TorchScript runs that list from then on. They are the same operations in the same
+one of them takes as long as they do. A model that says ``traceable = True`` is asked once: `operations` writes down what
+its loss and gradients do, and TorchScript runs that list from then on. They are the same operations in the same
 order on the same memory, so the weights come out the same to the last bit; one step is made both ways to see that,
 and where they differ, or anything refuses, the model is trained the ordinary way. On a GPU the list is recorded as a
 CUDA graph; none was at hand to run that on.
@@ -15,15 +15,15 @@ in turns of 24 steps, median of 21 turns, one thread of a Xeon with AVX-512 that
     VAE 64-...-8                           1.17   1.41   1.78       1.10
     three trainings of each, to their end  1.07   1.26   1.53
 
-The last line counts what tracing costs: 0.15 to 0.3 s a training, and 1.4 s a process to load `make_fx`. Its trainings stop
+The last line counts what tracing costs: 0.15 to 0.3 s a training, and 1.4 s a process to load `make_fx`, which
+wrote the list down then. Its trainings stop
 after 1,680, 2,560 and 4,160 steps, as they do on digits; three of each by `fit`, from a fresh process to their early stop, at
 256 units: 48.3 s against 37.6 s, 1.28.
 
 What else was tried. `torch.compile` of the same loss and gradients: 1.0 (AE) and 1.26 (VAE) at 256 units, 1.1 (VAE) at 512, 1.0 at
 MNIST's size (AE), after 13 to 18 s of compiling (1.8 to 2.9 s where its cache holds the code), with a C++ compiler at hand: the
 default trainings gain nothing by it. The list run by Python instead of TorchScript: 1.0 to 1.1. So ``torch.jit.script`` stays, though torch
-calls it deprecated (which is not shown to users), and so does `make_fx`, which torch calls experimental: nothing public
-runs a list of operations without Python. Where one of them refuses, on this torch or the next, training takes the
+calls it deprecated (which is not shown to users): nothing public runs a list of operations without Python. Where one of them refuses, on this torch or the next, training takes the
 ordinary step. The optimiser's bookkeeping, which was a third of the gain, the ordinary step is now rid of too: see `Adam`.
 """
 
@@ -40,8 +40,9 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from latentbench.core import Loss
-from latentbench.models.nets import mixed_precision
+from latentbench.models.nets import Trunk, mixed_precision
 from latentbench.randomness import Replay
+from latentbench.training.operations import operations
 
 WORTHWHILE = 500
 """Steps to come from which tracing pays: it takes two tenths of a second and saves half a millisecond each."""
@@ -115,7 +116,7 @@ def products(precision: Precision) -> Iterator[None]:
 
 
 class TrainStep:
-    """The step that training takes: an `Update` of ``model``, one of ``planned``, its draws from ``draws``, its products in
+    """The step that training takes: an `Update` of ``model``, whose weights it lays out anew (`layout`), one of ``planned``, its draws from ``draws``, its products in
     ``precision``, made in the faster way that gives the same weights, which is found out at the first batch of a shape."""
 
     def __init__(
@@ -123,11 +124,15 @@ class TrainStep:
     ) -> None:
         self.model, self.draws, self.precision = model, draws, precision
         self.tries = planned >= WORTHWHILE and bool(getattr(model, "traceable", False))
+        self.layout = layout(model)
+        model.to(memory_format=self.layout)  # type: ignore[call-overload]
         self.adam = Adam(_learned(model))
         self._ways: dict[torch.Size, Update] = {}
 
     def __call__(self, x: Tensor, rate: float) -> Loss:
         """One `Update`."""
+        if x.ndim == 4:
+            x = x.contiguous(memory_format=self.layout)
         with products(self.precision):
             return self.way(x)(x, rate)
 
@@ -141,6 +146,15 @@ class TrainStep:
 
 def _learned(model: nn.Module) -> list[nn.Parameter]:
     return [w for w in model.parameters() if w.requires_grad]
+
+
+def layout(model: nn.Module) -> torch.memory_format:
+    """How weights and images of a training lie in memory: channels last for convolutions of this package's own networks (nobody
+    knows what others do with an image's strides). Their step at 64 x 64 x 3 takes 13.7 to 16.2 s of processor time as rows of channels,
+    11.9 to 12.1 so (`benchmarks/rivals/convolutions.py`, an AMD EPYC with AVX-512, float32); numbers are summed in another order, and are the same but for that."""
+    own = (layer for part in model.modules() if isinstance(part, Trunk) for layer in part.modules())
+    images = any(isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) for layer in own)
+    return torch.channels_last if images else torch.contiguous_format
 
 
 class EagerStep:
@@ -169,8 +183,6 @@ class OperationList:
         x: Tensor,
         drawn: Sequence[Tensor],
     ) -> None:
-        from torch.fx.experimental.proxy_tensor import make_fx
-
         self._reached: list[bool] = []
         self._terms: list[str] = []
 
@@ -180,7 +192,7 @@ class OperationList:
             self._reached, self._terms = [g is not None for g in gradients], list(found.terms)
             return [found.total.detach(), *found.terms.values(), *(g for g in gradients if g is not None)]
 
-        self.run = _script(make_fx(losses_and_gradients)(x, *drawn))
+        self.run = _script(operations(losses_and_gradients, [x, *drawn]))
         if x.is_cuda:
             self.run = CudaGraph(self.run, [x, *drawn], 1 + len(self._terms))
 
@@ -266,19 +278,19 @@ def _inline(node: torch.fx.Node, number: float) -> None:
     node.graph.erase_node(node)
 
 
-def _script(operations: torch.fx.GraphModule) -> Callable[..., list[Tensor]]:
+def _script(listed: torch.fx.GraphModule) -> Callable[..., list[Tensor]]:
     """The list of operations for TorchScript, which knows an operation by its name and chooses the overload itself."""
-    for node in list(operations.graph.nodes):
+    for node in list(listed.graph.nodes):
         node.target = getattr(node.target, "overloadpacket", node.target)
         if node.target is torch.ops.aten._to_copy and isinstance(node.args[0], int | float):
             _inline(node, float(node.args[0]))
-    operations.graph.set_codegen(torch.fx.graph.CodeGen())  # a plain list of arguments
-    operations.recompile()
+    listed.graph.set_codegen(torch.fx.graph.CodeGen())  # a plain list of arguments
+    listed.recompile()
     with warnings.catch_warnings():
         # Why it stays is said above; and it does not understand annotations of the module that holds the list, which has none.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
         warnings.filterwarnings("ignore", "The TorchScript type system", UserWarning)
-        return cast("Callable[..., list[Tensor]]", torch.jit.script(operations))
+        return cast("Callable[..., list[Tensor]]", torch.jit.script(listed))
 
 
 def traced_step(model: nn.Module, x: Tensor, draws: torch.Generator, adam: Adam) -> TracedStep | None:

@@ -124,13 +124,15 @@ class Row(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A family of measures with its rows, and what these have to note, each said once."""
+    """A family of measures with its rows, and what these have to note, each said once; ``pasted``: lines that a record offers to
+    be pasted, by model, of the first seed that has one."""
 
     key: str
     title: str
     about: str
     rows: Sequence[Row]
     notes: Sequence[str]
+    pasted: Sequence[tuple[str, str]] = ()
 
 
 class Headline(NamedTuple):
@@ -232,7 +234,9 @@ def _table(
     for m in measures:
         families.setdefault(words.family(m.metric, _defined(columns, m.metric)).key, []).append(m.row)
     groups = [
-        _group(f, sorted(families[f.key], key=lambda r: r.split == "train"))
+        _group(f, sorted(families[f.key], key=lambda r: r.split == "train"))._replace(
+            pasted=_pasted(f.key, measures, columns)
+        )
         for f in (*words.FAMILIES, words.OTHER)
         if f.key in families
     ]
@@ -244,6 +248,16 @@ def _table(
 def _defined(columns: Sequence[Column], metric: str) -> Mapping[str, Any]:
     """What the first run that defines a metric says of it; empty where none does."""
     return next((d for c in columns if (d := (c.run.detail.get("definitions") or {}).get(metric))), {})
+
+
+def _pasted(family: str, measures: Sequence[Measure], columns: Sequence[Column]) -> list[tuple[str, str]]:
+    """The lines to paste (``detail["paste"]``) of a family's measures, with the label of their column."""
+    out = []
+    for m in (m for m in measures if words.family(m.metric, _defined(columns, m.metric)).key == family):
+        for place, cell in sorted(m.by_column.items()):
+            line = next((str(d["paste"]) for d in cell.details.values() if d.get("paste")), "")
+            out += [(columns[place].label, line)] if line else []
+    return out
 
 
 def _group(family: words.FamilyText, rows: Sequence[Row]) -> Group:

@@ -11,14 +11,20 @@ from collections.abc import Sequence
 from latentbench.records import Record, run_record
 from latentbench.report.columns import Column
 from latentbench.report.folder import RunFolder
-from latentbench.report.story import capacity, mu_sigma, mu_sigma_claims, zoo
+from latentbench.report.story import capacity, mu_sigma, mu_sigma_claims, predicts_generation, zoo
 from latentbench.report.story.nouns import Story, StoryClaim
 from latentbench.report.wording.language import say
 from latentbench.stats.findings.evidence import measured
 
 __all__ = ["Story", "claimed", "tell"]
 
-STORIES = {"why-mu-sigma": mu_sigma.tell, "capacity": capacity.tell, "zoo": zoo.tell}
+STORIES = {
+    "why-mu-sigma": mu_sigma.tell,
+    "capacity": capacity.tell,
+    "zoo": zoo.tell,
+    "predicts-generation": predicts_generation.tell,
+    "predicts-generation-mnist": predicts_generation.tell,
+}
 
 
 def tell(runs: Sequence[RunFolder], columns: Sequence[Column]) -> list[Story]:
@@ -38,6 +44,8 @@ def claimed(records: Sequence[Record]) -> tuple[str, list[StoryClaim]]:
     models, m = list(dict.fromkeys(r.model for r in records if r.is_model)), measured(records)
     if name == "capacity":
         return say(capacity.TITLE), capacity.claims(m, models)
+    if STORIES[name] is predicts_generation.tell:
+        return say(predicts_generation.TITLE), predicts_generation.claims(m, models)
     if name == "zoo":
         return say(zoo.TITLE), zoo.claims(m, models)
     size = next((sizes[x] for x in (mu_sigma_claims.VAE, mu_sigma_claims.AE) if x in sizes), None)

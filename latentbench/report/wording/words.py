@@ -83,12 +83,12 @@ OTHER = FamilyText(
 PREFIXES = {
     "continuity": ("path.", "midpoint.", "jacobian.", "geodesic.", "lines."),
     "completeness": ("validity", "valid_label", "precision", "recall", "density", "coverage", "hole", "judge_", "prior.",
-                     "uniqueness", "novelty"),
+                     "uniqueness", "novelty", "neighbour."),
     "posterior": ("kl", "active_units", "punctual_index", "overlap", "variance_law", "mutual_information",
                   "decoder_variance"),
-    "reconstruction": ("mse", "r2", "psnr", "elbo", "nll"),
+    "reconstruction": ("mse", "r2", "psnr", "ssim", "elbo", "nll"),
     "representation": ("probe.", "trustworthiness", "neighbourhood_continuity", "silhouette", "perplexity", "code_usage", "intrinsic_dim",
-                       "memorisation", "data_copying"),
+                       "memorisation", "data_copying", "latent."),
     "cost": ("cost.", "train."),
 }  # fmt: skip
 """Families by how names begin: for runs recorded before definitions named a family, and for what is recorded without a
