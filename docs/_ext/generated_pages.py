@@ -328,9 +328,9 @@ def schema() -> str:
     ):
         parts.append(f"\n## {title}\n\n{text}\n")
         parts.append(table(("key", "what it may hold"), ((f"`{k}`", described(c)) for k, c in known.items())))
-    missing = [f.name for f in fields(RunInfo) if f.name not in t.RUN]
-    if missing:
-        raise ValueError(f"record_types.RUN lacks {missing}")
+    free = [f"`{f.name}`" for f in fields(RunInfo) if f.name not in t.RUN]
+    if free:
+        parts.append(f"\nOf the run's own record also: {', '.join(free)}; any JSON within the limits.\n")
     limits = (("bytes of a line", t.LINE), ("depth of nesting", t.DEPTH), ("magnitude of a number", f"{t.LARGEST:g}"))
     parts += ["\n## Limits\n", table(("what", "at most"), limits)]
     return "\n".join(parts)
