@@ -143,7 +143,7 @@ def test_the_answer_names_what_predicts_and_what_does_not():
     records = [*rows(TARGET, REACHED), *rows("r2", REACHED), *rows("hole", NOISE)]
     found = told(records)
     assert "Told to predict it (adjusted for all 2 measures tried, Holm, 5 %): r2 1.00." in found.closing
-    rest = " ".join(found.closing[1:3])
+    rest = " ".join(found.lead[2:4])
     assert "hole" in rest
     assert "20 latent spaces on digits" in found.lead[0]
     assert "about others this says nothing" in found.closing[-1]

@@ -115,7 +115,14 @@ def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
     ladder = [_rung(view, column) for model in run.models if (column := view.columns.get(model))]
     stand = heading([c.verdict for c in made])
     return Story(
-        say(TITLE), stand, [*lead, *answer], headers, ladder, made, closing=answer, chart=_chart(view.m, every)
+        say(TITLE),
+        stand,
+        [*lead, *answer],
+        headers,
+        ladder,
+        made,
+        closing=[answer[0], *answer[len(SAYS) :]],
+        chart=_chart(view.m, every),
     )
 
 
