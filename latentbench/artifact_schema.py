@@ -101,7 +101,7 @@ ARRAYS: Mapping[ArtifactRole, Mapping[str, tuple[int, ...]]] = {
     "explorer": {
         "index": (1,), "codes": (2,), "x": (2,), "mean": (1,), "spread": (1,), "sigma": (1,), "kl": (1,), "order": (1,),
         "grid": ROWS_OF_IMAGES, "sizes": (1,), "weight": (1,), "scale": (1,), "bias": (1,),
-        **{f"{prior}_{part}": axes for prior in SAMPLERS[1:] for part, axes in {"weight": (1,), "mean": (2,), "root": (2, 3)}.items()},
+        **{f"{prior}_{part}": axes for prior in (OWN_SAMPLER, *SAMPLERS[1:]) for part, axes in {"weight": (1,), "mean": (2,), "root": (2, 3)}.items()},
     },
 }  # fmt: skip
 """Role -> array -> how many axes it may have."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from cheats import DATA, once_trained, principal
@@ -119,7 +120,7 @@ def test_importance_weights_take_the_priors_own_density():
     z = (mu + math.exp(-0.5) * noise).numpy()
     hills = [norm.logpdf(z[..., 0], m, 0.7) + norm.logpdf(z[..., 1], 0, 0.7) for m in (-1.5, 1.5)]
     log_q = norm.logpdf(noise.numpy()).sum(-1) + 1.0
-    expected = z[..., 0] + torch.logsumexp(torch.tensor(hills), 0).numpy() - math.log(2) - log_q
+    expected = z[..., 0] + torch.logsumexp(torch.tensor(np.array(hills)), 0).numpy() - math.log(2) - log_q
     torch.testing.assert_close(found, torch.from_numpy(expected))
 
 
@@ -337,3 +338,31 @@ def test_validity_of_the_own_prior_needs_what_it_reads():
     assert metrics()["validity.prior"].needs >= {DECODER, JUDGE}
     assert "no prior of its own" in example_encoding().absent(metrics()["validity.prior"].needs)
     assert not own_prior_encoding().absent(metrics()["validity.prior"].needs)
+
+
+# --- on the page ---
+
+
+def test_the_explorer_keeps_draws_of_the_own_prior():
+    from latentbench.measuring.artifacts import map_index
+    from latentbench.measuring.explorer import explorer
+
+    e = with_prior(two_hills())
+    arrays, _ = explorer(e, map_index(len(e.mu)))
+    assert arrays["prior_mean"].shape == (500, 3)
+    assert float(arrays["prior_root"].abs().max()) == 0
+    torch.testing.assert_close(arrays["prior_mean"].double(), prior_codes(e, "prior", 2000)[:500], rtol=1e-5, atol=1e-6)
+    assert not {name for name in explorer(with_prior(None), map_index(60))[0] if name.startswith("prior_")}
+
+
+def test_pictures_say_whose_prior_they_show(tmp_path):
+    from latentbench.measuring.artifacts import exhibit
+
+    e = with_prior(two_hills())
+    made = {r.metric: r for r in exhibit(e, tmp_path, "artifacts", row("vamp", 0), "seed-0")}
+    assert {made[role].detail.get("prior") for role in ("samples", "atlas", "points", "posterior", "explorer")} == {OWN}
+    held = np.load(tmp_path / "samples-seed-0.npz")
+    assert {"prior_images", "normal_images", "prior_depth", "normal_depth"} <= set(held)
+    assert "kl" not in np.load(tmp_path / "posterior-seed-0.npz")
+    plain = exhibit(with_prior(None), tmp_path, "artifacts", row("vae", 0), "seed-1")
+    assert not [r for r in plain if "prior" in r.detail]

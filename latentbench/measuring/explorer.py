@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from latentbench.artifact_schema import OWN_SAMPLER
 from latentbench.core import Encoding, Undefined
 from latentbench.geometry.neighbours import nearest
 from latentbench.measuring.plain_decoder import chains, plain
 from latentbench.metrics import divergence, posterior
 from latentbench.metrics.decoding import decode
-from latentbench.metrics.samplers import fitted, prior_codes
+from latentbench.metrics.samplers import SAMPLE_COUNT, fitted, prior_codes
 
 GRID, COARSE = 15, 7
 """Decoded points along each side of the grid; of samples of more than `FINE` values."""
@@ -31,6 +32,8 @@ NUMBERS = 64_000
 """Coordinates of codes that are kept at most, as numbers in all."""
 ROOTS = 40_000
 """Numbers of a sampler's covariances up to which it is kept."""
+OWN_DRAWS = 500
+"""Draws of a model's own prior that are kept."""
 NAMES = 40
 """Columns up to which their names are kept."""
 TRIED = 256
@@ -78,6 +81,7 @@ def explorer(e: Encoding, index: Tensor, modules: Sequence[nn.Module] = ()) -> t
     out["grid"], detail["dims"], detail["steps"] = _grid(e, mean, spread, out["order"])
     for sampler in ("gaussian", "mixture"):
         out |= _sampler(e, sampler)
+    out |= _own_prior(e)
     kept, told = _decoder(e, modules, high - low)
     return out | kept, detail | told
 
@@ -114,6 +118,19 @@ def _sampler(e: Encoding, sampler: str) -> dict[str, Tensor]:
         return {}
     parts = {"weight": mixture.weight, "mean": mixture.mean, "root": mixture.root}
     return {f"{sampler}_{name}": part.float() for name, part in parts.items()}
+
+
+def _own_prior(e: Encoding) -> dict[str, Tensor]:
+    """Draws of the model's own prior, where it has one, as a mixture of points: what draws from it is code that no page can
+    carry."""
+    if e.prior is None:
+        return {}
+    draws = e.once(prior_codes, sampler=OWN_SAMPLER, count=SAMPLE_COUNT)[
+        : max(1, min(OWN_DRAWS, ROOTS // e.mu.shape[1]))
+    ]
+    mean = draws.cpu().float()
+    parts = {"weight": torch.full((len(mean),), 1 / len(mean)), "mean": mean, "root": torch.zeros_like(mean)}
+    return {f"{OWN_SAMPLER}_{name}": part for name, part in parts.items()}
 
 
 def _decoder(e: Encoding, modules: Sequence[nn.Module], width: float) -> tuple[dict[str, Tensor], dict[str, Any]]:

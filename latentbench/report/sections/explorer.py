@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from latentbench.artifact_schema import ACTIVATIONS, DECODER_WEIGHTS, SAMPLERS
+from latentbench.artifact_schema import ACTIVATIONS, DECODER_WEIGHTS, OWN_SAMPLER, SAMPLERS
 from latentbench.report import classes
 from latentbench.report.cards import Card, cards
 from latentbench.report.columns import Column
@@ -120,7 +120,7 @@ def _live(artifact: Artifact, d: int) -> dict[str, Any]:
     }  # fmt: skip
     if "x" in artifact:
         out["x"] = _packed(artifact.need("x"))
-    for sampler in SAMPLERS[1:]:
+    for sampler in (OWN_SAMPLER, *SAMPLERS[1:]):
         if f"{sampler}_root" in artifact:
             root = artifact.need(f"{sampler}_root")
             out["samplers"][sampler] = {
@@ -219,11 +219,13 @@ def _context(view: PageView) -> Context:
     runs = [run for run in view.runs if any(card.column.run is run for card in shown)]
     models = [{**card.content.data, "run": runs.index(card.column.run), "m": card.column.m} for card in shown]
     live = any(not card.content.why for card in shown)
+    own = any(OWN_SAMPLER in card.content.data.get("samplers", ()) for card in shown)
+    drawn = (OWN_SAMPLER, *SAMPLERS) if own else SAMPLERS
     return {
         "cards": shown,
         "missing": [card.missing for card in made if card.missing],
         "live": live,
-        "samplers": [(key, say(words.SAMPLER_NAMES[key][0])) for key in SAMPLERS] if live else [],
+        "samplers": [(key, say(words.SAMPLER_NAMES[key][0])) for key in drawn] if live else [],
         "seeds": words.listed([str(s) for s in dict.fromkeys(_seed(card.column) for card in shown) if s is not None]),
         "mapped": any((card.column.latent_dim or 0) > 2 and _has_map(card.column) for card in shown),
         "data": script_data({"runs": [_originals(run) for run in runs], "models": models}) if shown else Markup(""),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from latentbench.records import OWN
 from latentbench.report.cards import Card, cards
 from latentbench.report.columns import Column
 from latentbench.report.drawing import posteriors
@@ -30,12 +31,15 @@ REMEDIES = marked({
 
 class Held(NamedTuple):
     """One model's posterior as its run holds it: what is drawn, and by dimension the mean of the means and the variance
-    law, where they are there."""
+    law, where they are there; the ``family`` of a posterior that is neither Gaussian nor a point, and whether the prior is the
+    model's own (``own_prior``)."""
 
     drawn: Posterior
     centre: Array | None
     law: Array | None
     seed: int | None
+    family: str = ""
+    own_prior: bool = False
 
 
 class PosteriorPicture(NamedTuple):
@@ -61,7 +65,8 @@ def held(column: Column) -> Held:
     if {len(a) for a in by_dimension} != {mu.shape[1]} or (sigma is not None and sigma.shape != mu.shape):
         raise ValueError(say("mu has shape {shape}", shape=mu.shape))
     centre, law = (artifact.arrays.get(name) for name in ("mu_mean", "variance_law"))
-    return Held(Posterior(mu, sigma, spread, wide, kl, active), centre, law, artifact.seed)
+    family, own = str(artifact.detail.get("family") or ""), artifact.detail.get("prior") == OWN
+    return Held(Posterior(mu, sigma, spread, wide, kl, active), centre, law, artifact.seed, family, own)
 
 
 def pictures(columns: Sequence[Column]) -> list[Card]:
@@ -97,7 +102,7 @@ def posterior(column: Column, found: Held, axes: Axes, usual: float) -> Posterio
         posteriors.kl_bars(p, m, axes.kl, bars),
     ]
     rows, every = _rows(found)
-    return PosteriorPicture(drawings, _caption(p, axes.clouds > usual), rows, every, _forecast(column))
+    return PosteriorPicture(drawings, _caption(found, axes.clouds > usual), rows, every, _forecast(column))
 
 
 def _forecast(column: Column) -> str:
@@ -134,14 +139,22 @@ def _worth(columns: Sequence[Column]) -> str:
     return say(text, within=WITHIN, n=rate.cells, d=rate.latent_dim, some=rate.fewer_cells, error=error, **shares)
 
 
-def _caption(p: Posterior, own: bool) -> str:
+def _caption(found: Held, own: bool) -> str:
     """What the drawings show, in numbers that the table holds."""
+    p = found.drawn
     spread = _span(p.spread)
-    if p.wide is None:
+    if found.family:
+        text = marked(
+            "Every image is encoded to a distribution ({family}) without a sigma in single dimensions; sd(mu) {spread}."
+        )
+        told = say(text, family=found.family, spread=spread)
+    elif p.wide is None:
         told = say("Every image is encoded to a point: sigma is 0; sd(mu) {spread}.", spread=spread)
     else:
         text = marked("{some} of {n} dimensions in use; sd(mu) {spread}, mean sigma {wide}.")
         told = say(text, some=int(p.active.sum()), n=len(p.spread), spread=spread, wide=_span(p.wide))
+    if found.own_prior:
+        told += say(" ") + say("Its prior is its own: what is dashed is N(0, I).")
     return say("{caption} Axes of its own: its means lie too far out for the others'.", caption=told) if own else told
 
 
@@ -156,10 +169,14 @@ def _rows(found: Held) -> tuple[list[list[str]], frozenset[str]]:
     for d, sd in enumerate(p.spread.tolist()):
         mean = float(centre[d]) if centre is not None else math.nan
         s = 0.0 if p.wide is None else float(p.wide[d])
-        kinds, told = _diagnosis(bool(p.active[d]), mean, sd, s, p.wide is not None)
+        # How far its means may lie a prior of its own says, and not N(0, I).
+        apart = None if found.own_prior else mean
+        kinds, told = _diagnosis(bool(p.active[d]), apart, sd, s, p.wide is not None)
+        if found.family:
+            kinds, told = set(), "—"
         every |= kinds
         rows.append([
-            str(d + 1), words.number(mean, 2), words.number(sd, 3), words.number(s, 3) if p.wide is not None else "0",
+            str(d + 1), words.number(mean, 2), words.number(sd, 3), words.number(s, 3) if p.wide is not None else "—" if found.family else "0",
             "—" if p.kl is None else words.number(float(p.kl[d]), 2),
             "—" if law is None else words.number(float(law[d]), 2),
             told,
@@ -167,11 +184,12 @@ def _rows(found: Held) -> tuple[list[list[str]], frozenset[str]]:
     return rows, frozenset(every)
 
 
-def _diagnosis(active: bool, mean: float, sd: float, sigma: float, has_sigma: bool) -> tuple[set[str], str]:
-    """One dimension's flaws and what they are in words, after the rule of the findings."""
+def _diagnosis(active: bool, mean: float | None, sd: float, sigma: float, has_sigma: bool) -> tuple[set[str], str]:
+    """One dimension's flaws and what they are in words, after the rule of the findings; without a ``mean`` it is not asked
+    whether the means are far apart."""
     if not active:
         return {"collapsed"}, say("collapsed (unused)")
-    nats = (sd**2 + (mean if math.isfinite(mean) else 0.0) ** 2) / 2
+    nats = None if mean is None else (sd**2 + (mean if math.isfinite(mean) else 0.0) ** 2) / 2
     kinds, reasons = set(), []
     punctual, far = flaws(sigma, sd, nats)
     if not has_sigma:

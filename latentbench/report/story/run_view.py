@@ -104,6 +104,8 @@ class RunView:
 
     @staticmethod
     def _widths(artifact: Artifact) -> str:
+        if artifact.detail.get("family"):
+            return ""
         if "sigma" not in artifact:
             return say("Codes are points: sigma is 0.")
         mu = artifact.need("mu")
