@@ -141,6 +141,7 @@ def test_links_of_the_repository_lead_to_the_site(extensions):
     assert relinked(text, "README.zh-CN.md", "generated/readme-zh.md") == (
         "[a](../data.md#splits) [b](contributing.md) ![c](../report.png) [d](https://a.b/c.md) [e](../../LICENSE)"
     )
+    assert relinked("[f](benchmarks) [g](benchmarks/none.md)", "README.md", "index.md") == "f g"
     assert relinked("[![p](docs/report.png)](README.md)", "README.zh-CN.md", "generated/readme-zh.md") == (
         "[![p](../report.png)](../index.md)"
     )

@@ -227,7 +227,7 @@ def models() -> str:
         "`latent_dim` is a field of every model. A model of yours is `package.module:NAME` or `FILE.py:NAME`.\n"
     )
     if (DOCS / "models.md").exists():
-        parts.append("What each is for, and how it was checked: [](../models.md).\n")
+        parts.append("With its loss and its source: [](../models.md).\n\n```{toctree}\n:hidden:\n\n../models\n```\n")
     for entry in catalog.models().values():
         parts.append(f"## {entry.name}\n\n{_plain(entry.summary)}. Source: {_plain(entry.source)}.\n")
         fields = catalog.model_fields(entry.build).values()
@@ -328,9 +328,9 @@ def schema() -> str:
     ):
         parts.append(f"\n## {title}\n\n{text}\n")
         parts.append(table(("key", "what it may hold"), ((f"`{k}`", described(c)) for k, c in known.items())))
-    missing = [f.name for f in fields(RunInfo) if f.name not in t.RUN]
-    if missing:
-        raise ValueError(f"record_types.RUN lacks {missing}")
+    free = [f"`{f.name}`" for f in fields(RunInfo) if f.name not in t.RUN]
+    if free:
+        parts.append(f"\nOf the run's own record also: {', '.join(free)}; any JSON within the limits.\n")
     limits = (("bytes of a line", t.LINE), ("depth of nesting", t.DEPTH), ("magnitude of a number", f"{t.LARGEST:g}"))
     parts += ["\n## Limits\n", table(("what", "at most"), limits)]
     return "\n".join(parts)

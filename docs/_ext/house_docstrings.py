@@ -17,7 +17,7 @@ import types
 from typing import Any
 
 from docutils import nodes
-from sphinx.addnodes import pending_xref
+from sphinx.addnodes import pending_xref, pending_xref_condition
 from sphinx.application import Sphinx
 
 INLINE = re.compile(r"(``.+?``|(?<!`)`[^`\n]+`(?!`)|(?<![\w*])\*\*?(?=\w)[^*\n]+(?<=[\w)])\*\*?(?![\w*]))", re.DOTALL)
@@ -133,7 +133,7 @@ def _name(app: Sphinx, document: nodes.document) -> None:
             continue
         if found := _found(target, module, node.get("py:class") or ""):
             node["reftarget"] = found
-        elif node.get("reftype") == "obj":
+        elif node.get("reftype") == "obj" and not any(node.findall(pending_xref_condition)):
             node.replace_self(node.children)  # a field, an option, a parameter
             continue
         node["refspecific"] = False

@@ -18,6 +18,8 @@ COPIES = {
     "CHANGELOG.md": "generated/changes.md",
     "SECURITY.md": "generated/security.md",
     "CODE_OF_CONDUCT.md": "generated/conduct.md",
+    "LICENSE-THIRD-PARTY.md": "generated/licences.md",
+    "examples/README.md": "generated/examples.md",
 }
 """A file of the repository -> the page that is made of it."""
 INSTEAD = {
@@ -34,7 +36,7 @@ OUTER = re.compile(r"((?<!!)\[(?:[^\[\]]|!\[[^\]]*\]\([^)]*\))*\]\()([^)\s#]+)((
 
 def relinked(text: str, source: str, page: str) -> str:
     """``text`` of the repository's file ``source`` with links that hold for ``page``, both as paths with slashes: of the
-    repository, and of the site."""
+    repository, and of the site. What leads to a text or folder that is not on the site is no link there."""
 
     def turned(m: re.Match[str]) -> str:
         if re.match(r"[a-z]+:", m[2]):
@@ -43,6 +45,8 @@ def relinked(text: str, source: str, page: str) -> str:
         place = COPIES.get(target) or INSTEAD.get(target)
         if place is None and target.startswith("docs/"):
             place = target.removeprefix("docs/")
+        if place is None and (target.endswith(".md") or (DOCS.parent / target).is_dir()):
+            return m[1].removeprefix("[").removesuffix("](") if m[1].startswith("[") else m[0]
         full = f"docs/{place}" if place is not None else target
         at = os.path.relpath(full, PurePosixPath("docs") / PurePosixPath(page).parent).replace("\\", "/")
         return f"{m[1]}{at}{m[3]}"
@@ -55,7 +59,8 @@ def copies() -> dict[str, str]:
     """Page -> its text."""
     root = DOCS.parent
     found = {page: root / name for name, page in COPIES.items() if (root / name).exists()}
-    return {page: relinked(path.read_text("utf-8"), path.name, page) for page, path in found.items()}
+    names = {page: path.relative_to(root).as_posix() for page, path in found.items()}
+    return {page: relinked(path.read_text("utf-8"), names[page], page) for page, path in found.items()}
 
 
 def _turn(app: Any, document: str, source: list[str]) -> None:
