@@ -37,7 +37,7 @@ def test_codes_and_draws_have_length_one():
     noise = torch.randn(30, 5, generator=seeded(0, "noise"))
     for points in (posterior.mu, posterior.sample(seeded(0, "draw")), model.prior(noise, seeded(0, "pick"))):
         torch.testing.assert_close(points.norm(dim=1), torch.ones(30))
-    assert (posterior.kappa > 0).all()
+    assert (posterior.kappa > 1).all()  # a step away from the point of no return
     z = model.prior(noise, seeded(0, "pick"))
     torch.testing.assert_close(model.decode(3 * z), model.decode(z))
 
@@ -126,6 +126,16 @@ def test_gradients_of_draws_are_those_of_their_distribution(d, kappa):
         up, down = (integral(partial(pow, exp=power), kappa + s, d)[0] for s in (step, -step))
         error = float(each.std()) / math.sqrt(n)
         assert float(each.mean()) == pytest.approx((up - down) / (2 * step), abs=5 * error + 1e-7)
+
+
+def test_draws_at_the_very_mean_have_gradients():
+    """On a circle a draw may be the mean itself, to the last digit."""
+    mu = torch.tensor([[1.0, 0.0]]).expand(20_000, -1)
+    kappa = torch.full((20_000,), 1e4, requires_grad=True)
+    z = VonMisesFisher(mu, kappa).sample(seeded(0, "draw"))
+    z.square().sum(0)[1].backward()
+    assert bool(torch.isfinite(kappa.grad).all())
+    assert float((z[:, 0] == 1).float().mean()) > 0
 
 
 def test_a_direction_turns_with_its_mean():

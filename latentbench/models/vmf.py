@@ -15,6 +15,10 @@ What follows from codes that lie on a sphere:
                  measured along for all models, is then decoded as the great circle between them, at another pace; through the
                  middle of opposite codes it jumps, since any great circle would do
     N(0, I)      decodes, for the same reason, as the prior does
+    collapse     at kappa = 0 a draw says nothing of mu, so that neither mu nor kappa has a gradient through the decoder: there is
+                 no way back. Concentrations therefore keep above max(1, d / 8), which costs less than d / 100 nats (1 in the
+                 paper's code). On digits, d = 8, 60 epochs, one seed: R^2 .68, without that bound -.4 to 0; d = 32: .42 with
+                 d / 8, .04 with 1
 
 The likelihoods are those of `latentbench.models.variational`.
 """
@@ -63,7 +67,8 @@ class HypersphericalAutoencoder(Variational):
     def encode(self, x: Tensor) -> VonMisesFisher:  # type: ignore[override]
         """Mean directions (n, d) and concentrations (n,)."""
         out = self.trunk.encode(x if self.counts is None else self.counts.seen(x))
-        return VonMisesFisher(F.normalize(out[:, :-1], dim=1), F.softplus(out[:, -1]).clamp(max=MOST))
+        kappa = max(1.0, self.latent_dim / 8) + F.softplus(out[:, -1])
+        return VonMisesFisher(F.normalize(out[:, :-1], dim=1), kappa.clamp(max=MOST))
 
     def decode(self, z: Tensor) -> Tensor:
         """Mean samples, (n, *shape), of the directions of latent points (n, d)."""
