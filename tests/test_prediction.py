@@ -147,6 +147,7 @@ def test_the_answer_names_what_predicts_and_what_does_not():
     assert "hole" in rest
     assert "20 latent spaces on digits" in found.lead[0]
     assert "about others this says nothing" in found.closing[-1]
+    assert "share its word with what they predict" in found.closing[-1]
     assert str(found.chart.drawing).count("whisker") == 2
 
 

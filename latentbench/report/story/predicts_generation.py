@@ -192,7 +192,8 @@ def _answer(every: Sequence[Prediction]) -> list[str]:
         )
     out.append(
         say(
-            "The spaces are variants of a few kinds, and the flow is one small network: about others this says nothing."
+            "The spaces are variants of a few kinds, and the flow is one small network: about others this says nothing. One judge "
+            "scores the flow's draws and all other images: measures that rest on it share its word with what they predict."
         )
     )
     return out
