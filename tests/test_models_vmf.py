@@ -130,6 +130,16 @@ def test_gradients_of_draws_are_those_of_their_distribution(d, kappa):
         assert float(each.mean()) == pytest.approx((up - down) / (2 * step), abs=5 * error + 1e-7)
 
 
+def test_draws_at_the_very_mean_have_gradients():
+    """On a circle a draw may be the mean itself, to the last digit."""
+    mu = torch.tensor([[1.0, 0.0]]).expand(20_000, -1)
+    kappa = torch.full((20_000,), 1e4, requires_grad=True)
+    z = VonMisesFisher(mu, kappa).sample(seeded(0, "draw"))
+    z.square().sum(0)[1].backward()
+    assert bool(torch.isfinite(kappa.grad).all())
+    assert float((z[:, 0] == 1).float().mean()) > 0
+
+
 def test_a_direction_turns_with_its_mean():
     """d/dmu E (c.z) for z about mu is A(kappa) c across mu."""
     n, d, kappa = 60_000, 4, 5.0
