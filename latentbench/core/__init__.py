@@ -190,6 +190,14 @@ class Likelihood(NamedTuple):
     log_prob: Callable[[Tensor, Tensor], Tensor]
 
 
+class GaussianElbo(NamedTuple):
+    """The loss -log N(x; g(z), s^2 I) + ``beta`` KL(q(z|x) || N(0, I)), ``beta`` >= 0; ``variance``: the fixed s^2 > 0, None
+    where it is learned. All that a forecast of the dimensions in use asks of a model."""
+
+    beta: float
+    variance: float | None
+
+
 class Codebook(NamedTuple):
     """What a discrete latent is: at each of ``parts`` positions one of ``size`` codes, ``parts``, ``size`` >= 1.
 
@@ -234,7 +242,7 @@ class Model(Protocol):
     step, and a method ``counted(images)``, which is told their number, that of all of them.
 
     A model whose loss is a Gaussian -log p(x|z) and a weighted KL to N(0, I) may say so in an attribute ``gaussian_elbo``
-    (`latentbench.stats.linear_vae.GaussianElbo`); it is then forecast how many of its dimensions stay in use. One that inherits
+    (`GaussianElbo`); it is then forecast how many of its dimensions stay in use. One that inherits
     it and has another loss says None.
 
     A model whose latent is discrete, each of its ``parts`` positions one of ``size`` codes, has a method
