@@ -33,12 +33,22 @@ THREADS = "LATENTBENCH_THREADS"
 """Environment variable with the threads of a process that trains or measures."""
 MOST = 1024
 """Most threads and workers that a variable may name."""
+FORK = "LATENTBENCH_FORK"
+"""Environment variable that says whether workers may be forked: 1 (as where it is not set) or 0."""
 
 
 def threads() -> int:
     """Threads of a process that trains or measures: 1 unless the user's variable says otherwise. Raises ValueError where
     it says no number from 1 to 1024."""
     return _number(THREADS, os.environ.get(THREADS, "1"), "threads")
+
+
+def forks(word: str | None) -> bool:
+    """Whether workers may be forked, as the variable `FORK` says it: 1, or nothing, or 0. Raises ValueError for another word."""
+    if word not in (None, "0", "1"):
+        shown = word if len(word) <= 40 else f"{word[:37]}..."
+        raise ValueError(f"{FORK}: {shown!r} is not allowed: 0 or 1")
+    return word != "0"
 
 
 def _number(name: str, word: str, of: str) -> int:

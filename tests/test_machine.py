@@ -75,6 +75,7 @@ VARIABLES = {
     machine.THREADS: ("0", "1025", "", "many", "1.5", "9" * 5000),
     machine.WORKERS: ("0", "1025", "", "many", "²", "9" * 5000),
     reuse.CACHE_VARIABLE: ("", " ", "a\x1bb", "x" * 5000, "/dev/null", "{tmp}/file", "{tmp}/file/below", "{tmp}/loop/below", "~nobody-of-this-name/x"),
+    machine.FORK: ("", "2", "yes", "x" * 5000),
     machine.PLACEMENT: ("", "a\x1bb", "x" * 5000),
     unit_log.LOG: ("", " ", "a\x1bb", "x" * 5000, "/dev/null", "{tmp}", "{tmp}/none/below", "~nobody-of-this-name/x"),
 }  # fmt: skip

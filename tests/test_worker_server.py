@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from latentbench import machine
 from latentbench.running import worker_server
 from latentbench.running.worker_process import Spawned, WorkerProcess, worker_environment
 
@@ -112,7 +113,7 @@ def test_with_the_server_its_workers_end():
         pytest.fail("the worker outlived its server and its pipe")
 
 
-@pytest.mark.parametrize(("variables", "forked"), [({}, True), ({worker_server.SWITCH: "0"}, False)])
+@pytest.mark.parametrize(("variables", "forked"), [({}, True), ({machine.FORK: "0"}, False)])
 def test_whether_workers_are_forked_can_be_said(variables, forked):
     server = worker_server.take(worker_environment({**os.environ, **variables}))
     assert (server is not None) is forked
@@ -133,6 +134,7 @@ def test_neither_the_server_nor_a_training_loads_torchs_compiler():
     """It takes longer to load than a short training does."""
     code = """
 import sys
+from latentbench import machine
 from latentbench.running import worker_server
 worker_server._load()
 import torch

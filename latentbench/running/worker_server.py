@@ -4,7 +4,7 @@ To load torch takes longer than many a training. The program starts the server b
 at the same time, and every worker is there a moment after it is asked for, in memory that all of them share. The server
 does nothing but load modules and fork: no tensor is made in it, and where loading has started a thread (more than one of
 OpenBLAS, say) it forks nobody, since a lock that another thread holds would be held in the fork for ever; workers are then
-programs of their own, as they are where a system has no such forks, and with LATENTBENCH_FORK=0.
+programs of their own, as they are where a system has no such forks, and where `machine.FORK` is 0.
 
     program                             server                           worker
     {"start": 1, environment} + pipes ->  fork ---------------------------> units from its pipe, answers into it
@@ -33,8 +33,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-SWITCH = "LATENTBENCH_FORK"
-"""The variable that keeps workers from being forked: 0."""
+from latentbench import machine
+
 LONGEST = 1 << 17
 """Bytes of a message, at most: one holds the variables of a process."""
 ROOMS = ("latentbench.metrics", "latentbench.models", "latentbench.datasets")
@@ -42,8 +42,9 @@ ROOMS = ("latentbench.metrics", "latentbench.models", "latentbench.datasets")
 
 
 def possible(environment: Mapping[str, str]) -> bool:
-    """Whether workers with these variables can be forked on this system."""
-    return sys.platform == "linux" and environment.get(SWITCH) != "0"
+    """Whether workers with these variables can be forked on this system. Raises ValueError, one line, where it is said with
+    another word than 0 or 1 whether they may."""
+    return machine.forks(environment.get(machine.FORK)) and sys.platform == "linux"
 
 
 class WorkerServer:
