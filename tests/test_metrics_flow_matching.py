@@ -23,10 +23,8 @@ TRAINED = Coordinates(
     False,
 )
 PROOFS = (
-    proofs_of("validity.flow", package=None, coordinates=TRAINED, degrade=jagged, free=FREE, precision=0.02),
-    proofs_of(
-        "judge_frechet.flow", package="torchmetrics", coordinates=TRAINED, degrade=jagged, free=FREE, precision=0.02
-    ),
+    proofs_of("validity.flow", package=None, coordinates=TRAINED, degrade=jagged, free=FREE),
+    proofs_of("judge_frechet.flow", package="torchmetrics", coordinates=TRAINED, degrade=jagged, free=FREE),
 )
 
 
