@@ -255,7 +255,7 @@ def _map(view: RunView, placed: Sequence[Placed]) -> Figure | None:
 STANDINGS = marked({
     "front": "On the Pareto front: {models}.",
     "behind": "Behind it, another being better in both: {models}.",
-    "open": "Not told: {models}.",
+    "open": "The seeds do not tell where these stand: {models}.",
 })  # fmt: skip
 
 
@@ -266,6 +266,8 @@ def _answer(placed: Sequence[Placed], data: str) -> str:
             "On {data} no model has both R² and a share of valid draws: there is no trade-off to tell of.", data=data
         )
     told = [say("Reconstruction (R²) against draws from the own prior, on {data}.", data=data)]
+    if all(p.standing == "open" for p in placed):
+        return say(" ").join([*told, say("The seeds tell of no kind whether it is on the Pareto front.")])
     for standing, text in STANDINGS.items():
         if models := [p.model for p in placed if p.standing == standing]:
             told.append(say(text, models=words.commas(models)))
