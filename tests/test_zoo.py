@@ -147,7 +147,7 @@ def test_a_map_without_a_front_says_so():
     found = told(records, ("ae", "vae"))
     assert "None is ringed" in found.chart.see
     assert "front-ring" not in str(found.chart.drawing)
-    assert "Not told: ae, vae." in found.closing[0]
+    assert "The seeds tell of no kind whether it is on the Pareto front." in found.closing[0]
 
 
 def test_what_collapsed_is_off_the_map_and_named():
