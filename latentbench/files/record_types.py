@@ -238,6 +238,7 @@ RUN: Mapping[str, Check] = {
         "name": label, "summary": text, "source": text, "bands": optional(mapped(mapped(number))),
         "tolerance": optional(mapped(label)),
     })),
+    "precision": optional(holding({"taken": one_of("float32", "bfloat16"), "reason": _SAID})),
     "forecasts": optional(mapped(optional(holding({
         "active": natural, "latent_dim": natural, "variance": _NUMBER, "linear": flag,
     })))),
