@@ -84,13 +84,12 @@ PLANTS = (
         "beta: float = 1.0,", "beta: float = 4.0,",
     ),
     Plant(
-        "detached variances", "the KL of the variances gives no gradient", "models/vae.py",
-        "(posterior.log_var.exp() - 1 - posterior.log_var).sum()",
-        "(posterior.log_var.exp() - 1 - posterior.log_var).detach().sum()",
+        "detached variances", "the KL of the variances gives no gradient", "models/variational.py",
+        "(log_var.exp() - 1 - log_var).sum()", "(log_var.exp() - 1 - log_var).detach().sum()",
     ),
     Plant(
-        "detached means", "the KL of the means gives no gradient", "models/vae.py",
-        "posterior.mu.square().sum()", "posterior.mu.detach().square().sum()",
+        "detached means", "the KL of the means gives no gradient", "models/variational.py",
+        "mu.square().sum()", "mu.detach().square().sum()",
     ),
     Plant(
         "a quarter of the epochs trained", "training stops after 40 epochs; early stopping comes after some 158",
@@ -105,12 +104,12 @@ PLANTS = (
     ),
     Plant(
         "latent scaled by 3", "the VAE's codes are three times as wide as its KL saw them, and its decoder undoes it",
-        "models/vae.py",
+        "models/variational.py",
         "        return Posterior(mu, log_var.clamp(*LOG_VAR))",
         "        wide = 1.0 if self.training else 3.0\n"
         "        return Posterior(wide * mu, log_var.clamp(*LOG_VAR) + 2 * math.log(wide))",
         ((
-            "models/vae.py",
+            "models/variational.py",
             'return self.trunk.logits(z).sigmoid() if self.likelihood == "bernoulli" else self.trunk.decode(z)',
             "return self.trunk.decode(z if self.training else z / 3.0)",
         ),),

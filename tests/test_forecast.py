@@ -21,7 +21,7 @@ from latentbench.records import Record
 from latentbench.run_folder import RunFiles
 from latentbench.running.forecast import forecasts, spectrum
 from latentbench.stats import linear_vae
-from latentbench.stats.linear_vae import Forecast, GaussianElbo, forecast, hit_rate, learned_variance
+from latentbench.stats.linear_vae import Forecast, forecast, hit_rate, learned_variance
 
 HOME = Path(__file__).parents[1]
 sys.path.insert(0, str(HOME / "benchmarks"))
@@ -75,7 +75,7 @@ def optimum(eigenvalues, d, beta, variance):
 
 @pytest.mark.parametrize(("eigenvalues", "d", "beta", "variance"), [*spectra()])
 def test_the_count_is_that_of_the_optimum_that_a_search_finds(eigenvalues, d, beta, variance):
-    told = forecast(GaussianElbo(beta, variance), list(eigenvalues), float(eigenvalues.sum()), len(eigenvalues), d)
+    told = forecast(beta, variance, list(eigenvalues), float(eigenvalues.sum()), len(eigenvalues), d)
     used, found = optimum(eigenvalues, d, beta, variance)
     assert abs(told.active - used) <= 1
     assert told.variance == pytest.approx(beta * found, rel=0.02)
@@ -86,7 +86,7 @@ def test_these_spectra_tell_a_forecast_that_forgets_beta():
     wrong = 0
     for eigenvalues, d, beta, variance in (case.values for case in spectra()):
         about = (list(eigenvalues), float(eigenvalues.sum()), len(eigenvalues), d)
-        told, other = (forecast(GaussianElbo(b, variance), *about).active for b in (beta, 1.0))
+        told, other = (forecast(b, variance, *about).active for b in (beta, 1.0))
         wrong += abs(told - other) > 1
     assert wrong >= 3
 
@@ -95,7 +95,7 @@ def test_with_beta_one_it_is_the_mean_of_the_lost_eigenvalues():
     values = EIGENVALUES.tolist()
     assert learned_variance(values, sum(values), 12, 4, 1.0) == pytest.approx(0.5, rel=1e-12)
     assert learned_variance(values, sum(values), 12, 2, 1.0) == pytest.approx(0.9, rel=1e-12)
-    assert forecast(GaussianElbo(1.0, None), values, sum(values), 12, 8).active in (4, 5, 6, 7, 8)  # t is lambda itself
+    assert forecast(1.0, None, values, sum(values), 12, 8).active in (4, 5, 6, 7, 8)  # t is lambda itself
     assert learned_variance(values, sum(values), 12, 4, 10.0) == pytest.approx(sum(values) / 12)
 
 
@@ -115,7 +115,7 @@ def test_it_is_the_least_of_the_loss_over_the_variance(beta):
 
 def test_data_that_fit_leave_no_variance_and_all_dimensions():
     """Three directions, four dimensions: nothing is lost, and the fourth has nothing to hold."""
-    told = forecast(GaussianElbo(1.0, None), [3.0, 2.0, 1.0], 6.0, 20, 4)
+    told = forecast(1.0, None, [3.0, 2.0, 1.0], 6.0, 20, 4)
     assert told.active == 3
     assert told.variance < 1e-10
 

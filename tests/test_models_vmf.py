@@ -18,6 +18,8 @@ from latentbench.models.von_mises_fisher import VonMisesFisher, kl_to_uniform, m
 from latentbench.randomness import seeded
 from latentbench.records import Record
 from latentbench.testing import check_model
+from latentbench.training.fit import Plan, initialise
+from latentbench.training.stacking import fit_all
 
 SIZES = (2, 3, 8, 64, 200)
 
@@ -128,6 +130,16 @@ def test_gradients_of_draws_are_those_of_their_distribution(d, kappa):
         assert float(each.mean()) == pytest.approx((up - down) / (2 * step), abs=5 * error + 1e-7)
 
 
+def test_draws_at_the_very_mean_have_gradients():
+    """On a circle a draw may be the mean itself, to the last digit."""
+    mu = torch.tensor([[1.0, 0.0]]).expand(20_000, -1)
+    kappa = torch.full((20_000,), 1e4, requires_grad=True)
+    z = VonMisesFisher(mu, kappa).sample(seeded(0, "draw"))
+    z.square().sum(0)[1].backward()
+    assert bool(torch.isfinite(kappa.grad).all())
+    assert float((z[:, 0] == 1).float().mean()) > 0
+
+
 def test_a_direction_turns_with_its_mean():
     """d/dmu E (c.z) for z about mu is A(kappa) c across mu."""
     n, d, kappa = 60_000, 4, 5.0
@@ -172,3 +184,13 @@ def test_what_asks_for_widths_is_skipped_with_the_reason_and_the_rest_is_measure
 def test_one_dimension_is_refused():
     with pytest.raises(ValueError, match="latent_dim: 1 is not allowed; a sphere takes 2 dimensions or more"):
         HypersphericalAutoencoder((1, 8, 8), 1)
+
+
+def test_it_learns_to_use_its_codes():
+    """Where draws hardly hang on mu at the start, the decoder learns to do without them: R^2 below 0 after any time."""
+    data = digits.load("", "", 0)
+    model = initialise(lambda: HypersphericalAutoencoder(data.shape, 8, width=64), 0)
+    fit_all([model], data.train.x, data.val.x, Plan(40, 0, 64, 2e-3, "float32"), [0], [lambda *_: None])
+    with torch.no_grad():
+        rest = (model.eval().decode(model.encode(data.test.x).mu) - data.test.x).square().sum()
+    assert float(rest / (data.test.x - data.train.x.mean(0)).square().sum()) < 0.5

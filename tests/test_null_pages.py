@@ -15,7 +15,14 @@ from latentbench import catalog
 
 ROOT = Path(__file__).parents[1]
 DEALS = 200
-OF_A_KIND = {"path.validity_gain": 0, "validity.normal": 0, "r2": 0, "memorisation": 1, "active_units": 2}
+OF_A_KIND = {
+    "path.validity_gain": 0,
+    "validity.normal": 0,
+    "r2": 0,
+    "memorisation": 1,
+    "active_units": 2,
+    "perplexity": 2,
+}
 """Such that no model collapses or copies."""
 
 

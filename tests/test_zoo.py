@@ -5,13 +5,17 @@ import re
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from latentbench import catalog
 from latentbench.config import make_run
 from latentbench.records import Record
 from latentbench.report import story
+from latentbench.report.columns import Column
+from latentbench.report.folder import Artifact
 from latentbench.report.story import zoo
+from latentbench.report.story.run_view import RunView
 from latentbench.report.story.trade_off_map import MapPoint, trade_off_map
 from latentbench.stats.cells import t_interval
 from latentbench.stats.findings.evidence import measured
@@ -144,6 +148,37 @@ def test_a_map_without_a_front_says_so():
     assert "None is ringed" in found.chart.see
     assert "front-ring" not in str(found.chart.drawing)
     assert "Not told: ae, vae." in found.closing[0]
+
+
+def test_what_collapsed_is_off_the_map_and_named():
+    """A collapsed model of R² -.03 would squeeze all others into a corner."""
+    records = [*rows("r2", {"ae": 0.9, "vmf": 0.0}), *rows("validity.normal", {"ae": 0.5, "vmf": 0.0})]
+    run = SimpleNamespace(
+        models=("ae", "vmf"), records=records, dataset="d", latent_dim_of=lambda m: 8, detail={}, seeds=(0,)
+    )
+    columns = [Column(run, m, k, m, "", 8, "collapsed" * k) for k, m in enumerate(run.models)]
+    chart = zoo.tell(run, columns).chart
+    assert chart.models == ["ae"]
+    assert "Collapsed, and off the map: vmf." in chart.see
+
+
+def test_draws_shown_are_those_of_the_own_prior():
+    """Of a model with a prior of its own the sheet shows that prior's draws, not N(0, I)'s, which are all refused here."""
+    images, ruled = (
+        np.zeros((10, 4, 4), np.uint8),
+        {"normal_valid": np.zeros(10, bool), "prior_valid": np.ones(10, bool)},
+    )
+
+    def artifact(role, model):
+        own = {"prior_images": images, "prior_valid": ruled["prior_valid"]} if model == "vamp" else {}
+        return Artifact(role, model, {"normal_images": images, "normal_valid": ruled["normal_valid"], **own}, {}, 0)
+
+    run = SimpleNamespace(records=[], latent_dim_of=lambda m: 8, artifact=artifact)
+    view = RunView(run, [Column(run, m, k, m, "") for k, m in enumerate(("vae", "vamp"))], ())
+    shown = view.rows(("vae", "vamp"), own=True).see
+    assert "Valid of 10: vae 0, vamp 10." in shown
+    assert "each one's own prior" in shown
+    assert "Valid of 10: vae 0, vamp 0." in view.rows(("vae", "vamp")).see
 
 
 def test_without_validity_there_is_no_map():

@@ -40,6 +40,7 @@ from latentbench.core.needs import (
     WIDTHS,
     Need,
 )
+from latentbench.core.offers import Codebook, GaussianElbo, Likelihood, Prior
 from latentbench.randomness import randn, seeded
 from latentbench.records import Better, Reason
 from latentbench.spaces.known import space_of
@@ -48,7 +49,7 @@ from latentbench.streaming import Stream
 
 __all__ = [
     "BOUNDS", "CONTINUUM", "Codebook", "DECODER", "DISCRETE", "Dataset", "DatasetEntry", "Encoding", "Family",
-    "JUDGE", "Judge", "LABELS", "LIKELIHOOD", "LOG_VAR", "Likelihood", "Loss", "Metric", "Model", "ModelEntry",
+    "GaussianElbo", "JUDGE", "Judge", "LABELS", "LIKELIHOOD", "LOG_VAR", "Likelihood", "Loss", "Metric", "Model", "ModelEntry",
     "Need", "OWN_PRIOR", "PRIOR_DENSITY", "Phrase", "Posterior", "Prior", "Question", "SPATIAL", "STANDARD_PRIOR", "Split",
     "TRAIN", "TRAIN_LABELS", "Truth", "Undefined", "Value", "Verdict", "WIDTHS",
 ]  # fmt: skip
@@ -172,37 +173,6 @@ class Posterior(NamedTuple):
         return self.mu + (0.5 * self.log_var).exp() * randn(self.mu.shape, generator, self.mu)
 
 
-class Prior(NamedTuple):
-    """p(z), the prior that a model was trained with, where it is not N(0, I). ``draw(noise, generator)`` maps standard
-    normal ``noise`` (m, d) and a CPU generator, for discrete choices, to latent points (m, d): the same arguments give the
-    same points. ``log_prob(z)`` maps latent points (m, d) to log p(z) in nats, (m,); None where there is no density."""
-
-    draw: Callable[[Tensor, torch.Generator], Tensor]
-    log_prob: Callable[[Tensor], Tensor] | None = None
-
-
-class Likelihood(NamedTuple):
-    """p(x|z) of a generative model. ``log_prob(x, z)`` maps images (n, c, h, w) and latent points (n, d) to log p(x|z)
-    in nats, (n,), summed over pixels, whatever weights the training loss had; ``family`` names the distribution
-    (``gaussian``, ``bernoulli``; empty: unnamed), since values of different families do not compare."""
-
-    family: str
-    log_prob: Callable[[Tensor, Tensor], Tensor]
-
-
-class Codebook(NamedTuple):
-    """What a discrete latent is: at each of ``parts`` positions one of ``size`` codes, ``parts``, ``size`` >= 1.
-
-    ``codes`` reads latent points (n, d), such as posterior means, as int64 (n, parts) in [0, size); ``points`` gives the
-    latent points (n, d) of such codes. ``points(codes(z))`` is z for whatever the model encodes to; of codes whose points
-    are equal any may be read."""
-
-    size: int
-    parts: int
-    codes: Callable[[Tensor], Tensor]
-    points: Callable[[Tensor], Tensor]
-
-
 class Loss(NamedTuple):
     """A loss to descend, ``total`` (a scalar in nats or squared error per image), and its named ``terms`` (scalars,
     detached), logged per epoch."""
@@ -234,7 +204,7 @@ class Model(Protocol):
     step, and a method ``counted(images)``, which is told their number, that of all of them.
 
     A model whose loss is a Gaussian -log p(x|z) and a weighted KL to N(0, I) may say so in an attribute ``gaussian_elbo``
-    (`latentbench.stats.linear_vae.GaussianElbo`); it is then forecast how many of its dimensions stay in use. One that inherits
+    (`GaussianElbo`); it is then forecast how many of its dimensions stay in use. One that inherits
     it and has another loss says None.
 
     A model whose latent is discrete, each of its ``parts`` positions one of ``size`` codes, has a method

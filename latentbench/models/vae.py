@@ -35,14 +35,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from latentbench.core import Loss, ModelEntry, Posterior
+from latentbench.core import GaussianElbo, Loss, ModelEntry, Posterior
 from latentbench.models import fields
 from latentbench.models.coupling import CouplingFlow
 from latentbench.models.discrepancy import mmd2_to_prior
 from latentbench.models.nets import Shape
 from latentbench.models.variational import Family, Variational, kl_parts
 from latentbench.spaces.space import Net, Space
-from latentbench.stats.linear_vae import GaussianElbo
 
 WEIGHT = 10.0
 """Weight of the MMD where information is asked for and no weight is."""

@@ -40,6 +40,8 @@ UP = 24
 """How far above the order that is asked for the expansion is used: its error there is about 1e-9."""
 TRIES = 24
 """Proposals for a draw: at least .66 of them are accepted, so that none is once in 1e11 draws."""
+NEAR = 1e-14
+"""Below this 1 - w^2 is nothing."""
 NODES = 48
 """Of the quadrature."""
 REACH = 12.0
@@ -66,9 +68,10 @@ class VonMisesFisher(NamedTuple):
         """One draw per image, shape (n, d), of length 1, differentiable in ``mu`` and ``kappa``."""
         d = self.mu.shape[1]
         w = _along(self.kappa, d, generator)[:, None]
+        aside = (1 - w.square()).clamp_min(NEAR).sqrt()  # at 0 a root has no derivative
         noise = randn(self.mu.shape, generator, self.mu)
         across = F.normalize(noise - (noise * self.mu).sum(1, keepdim=True) * self.mu, dim=1)
-        return w * self.mu + (1 - w.square()).clamp_min(0).sqrt() * across
+        return w.to(self.mu) * self.mu + aside.to(self.mu) * across
 
 
 def kl_to_uniform(kappa: Tensor, d: int) -> Tensor:
@@ -114,14 +117,15 @@ def _expansion(square: Tensor, v: float) -> Tensor:
 
 
 def _along(kappa: Tensor, d: int, generator: torch.Generator) -> Tensor:
-    """Draws w = mu.z (n,) for concentrations ``kappa`` (n,), differentiable in them."""
+    """Draws w = mu.z (n,), float64, for concentrations ``kappa`` (n,), differentiable in them."""
     n, like = len(kappa), kappa.double()
     y = randn((TRIES, n, d), generator, kappa).double()
     chance = torch.special.ndtr(randn((TRIES, n), generator, kappa).double())
     with torch.no_grad():
         w = _accepted(like, d, (1 + F.normalize(y, dim=2)[..., 0]) / 2, chance)
         slope = _slope(w, like, d)
-    return (w + slope * (like - like.detach())).to(kappa)
+    moved: Tensor = w + slope * (like - like.detach())
+    return moved
 
 
 def _accepted(kappa: Tensor, d: int, e: Tensor, chance: Tensor) -> Tensor:

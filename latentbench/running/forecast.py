@@ -1,7 +1,7 @@
 """How many latent dimensions are to stay in use, told before anything is trained: `latentbench.stats.linear_vae` for the models
 and the data of a run.
 
-A model says what loss it has in an attribute ``gaussian_elbo`` (`latentbench.stats.linear_vae.GaussianElbo`). Of one that has
+A model says what loss it has in an attribute ``gaussian_elbo`` (`latentbench.core.GaussianElbo`). Of one that has
 none, or None there (no Gaussian likelihood, no KL to N(0, I), no KL at all), nothing is told.
 """
 
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from latentbench.catalog import ModelSpec
-from latentbench.core import Dataset
+from latentbench.core import Dataset, GaussianElbo
 from latentbench.geometry.principal import leading
-from latentbench.stats.linear_vae import WITHIN, Forecast, GaussianElbo, forecast, hit_rate
+from latentbench.stats.linear_vae import WITHIN, Forecast, forecast, hit_rate
 
 VALUES = 50_000_000
 """Numbers of training data that the covariance is taken of, as float64 400 MB; of more data an even choice of samples."""
@@ -29,7 +29,7 @@ def forecasts(models: Sequence[ModelSpec], dataset: Dataset) -> dict[str, Foreca
     eigenvalues, total = spectrum(dataset.train.x, max(spec.latent_dim for spec, _ in elbos))
     values = dataset.train.x[0].numel()
     return {
-        spec.text: forecast(elbo, eigenvalues, total, values, spec.latent_dim, spec.params.get("depth") == 0)
+        spec.text: forecast(*elbo, eigenvalues, total, values, spec.latent_dim, spec.params.get("depth") == 0)
         for spec, elbo in elbos
     }
 

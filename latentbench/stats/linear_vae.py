@@ -50,14 +50,6 @@ WITHIN = 1
 """Dimensions by which a forecast may miss and still be right."""
 
 
-class GaussianElbo(NamedTuple):
-    """The loss -log N(x; g(z), s^2 I) + ``beta`` KL(q(z|x) || N(0, I)): all that the forecast asks of a model. ``variance``:
-    the fixed s^2 > 0, None where it is learned; ``beta`` >= 0."""
-
-    beta: float
-    variance: float | None
-
-
 class Forecast(NamedTuple):
     """How many of ``latent_dim`` dimensions are to stay in use, ``active``, and the implied decoder variance t = beta s^2 that it
     rests on, in squared units of the data. ``linear``: of a linear model, for which it is the algebra's own answer."""
@@ -94,7 +86,7 @@ def kl(eigenvalues: Sequence[float], latent_dim: int, variance: float) -> list[f
 
 def active(eigenvalues: Sequence[float], latent_dim: int, variance: float) -> int:
     """How many of ``latent_dim`` dimensions stay in use: #{lambda_i > t}, for eigenvalues in falling order, t = beta s^2 >= 0."""
-    return sum(value > variance for value in eigenvalues[:latent_dim])
+    return sum(1 for value in eigenvalues[:latent_dim] if value > variance)
 
 
 def learned_variance(
@@ -119,14 +111,20 @@ def learned_variance(
 
 
 def forecast(
-    elbo: GaussianElbo, eigenvalues: Sequence[float], total: float, values: int, latent_dim: int, linear: bool = False
+    beta: float,
+    variance: float | None,
+    eigenvalues: Sequence[float],
+    total: float,
+    values: int,
+    latent_dim: int,
+    linear: bool = False,
 ) -> Forecast:
-    """How many latent dimensions the linear VAE of this loss keeps; arguments and errors as those of `learned_variance`."""
-    variance = elbo.variance
+    """How many latent dimensions the linear VAE keeps whose loss is -log N(x; g(z), s^2 I) + ``beta`` KL(q(z|x) || N(0, I)), of
+    the fixed ``variance`` s^2 > 0 (None: learned); the other arguments and errors as those of `learned_variance`."""
     if variance is None:
         # What the sum of the kept eigenvalues leaves of the total in float64 is no variance.
-        variance = learned_variance(eigenvalues, total, values, latent_dim, elbo.beta, least=1e-12 * total / values)
-    implied = elbo.beta * variance
+        variance = learned_variance(eigenvalues, total, values, latent_dim, beta, least=1e-12 * total / values)
+    implied = beta * variance
     return Forecast(active(eigenvalues, latent_dim, implied), latent_dim, implied, linear)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from latentbench.artifact_schema import OWN_SAMPLER
 from latentbench.report.classes import class_name, names_of
 from latentbench.report.columns import Column
 from latentbench.report.drawing import sheets
@@ -210,16 +211,19 @@ class RunView:
             sheets.sheet(images, valid, sentences(where, told), EVERY, notes), sentences(where, told), (model,)
         )
 
-    def rows(self, models: Sequence[str], first: int = 0, columns: int = EVERY) -> Figure:
-        """Draws of N(0, I) of several models, the same noise, a row a model."""
-        images, ruled, told, shown, held = [], [], [], [], []
+    def rows(self, models: Sequence[str], first: int = 0, columns: int = EVERY, own: bool = False) -> Figure:
+        """Draws of N(0, I) of several models, the same noise, a row a model; ``own``: of those that have a prior of their own,
+        from that."""
+        images, ruled, told, shown, held, others = [], [], [], [], [], 0
         for model in (m for m in models if m in self.columns):
             artifact = self.run.artifact("samples", model)
-            images.append(artifact.need("normal_images")[first : first + columns])
+            sampler = OWN_SAMPLER if own and f"{OWN_SAMPLER}_images" in artifact else "normal"
+            others += sampler != "normal"
+            images.append(artifact.need(f"{sampler}_images")[first : first + columns])
             shown.append(model)
             held.append(artifact)
-            if "normal_valid" in artifact:
-                valid = artifact.need("normal_valid")[first : first + columns]
+            if f"{sampler}_valid" in artifact:
+                valid = artifact.need(f"{sampler}_valid")[first : first + columns]
                 ruled.append(valid)
                 told.append(say("{model} {some}", model=model, some=int(valid.sum())))
         if not images:
@@ -228,7 +232,8 @@ class RunView:
         judged = np.concatenate(ruled) if len(ruled) == len(images) else None
         rows = say("Rows from the top: {where}.", where=self._listed(held))
         alike = len({a.seed for a in held}) == 1
-        see = [rows, say("Draws of N(0, I), the same noise for all.") if alike else say("Draws of N(0, I).")]
+        drawn = marked("Draws of N(0, I), the same noise for all." if alike else "Draws of N(0, I).")
+        see = [rows, say("Draws from each one's own prior, else from N(0, I).") if others else say(drawn)]
         if told:
             see.append(say("Valid of {n}: {told}.", n=n, told=words.commas(told)))
         text = say(" ").join(see)

@@ -218,8 +218,8 @@ def _rung(view: RunView, column: Column) -> Rung:
 def _shown(view: RunView, claim: StoryClaim) -> StoryClaim:
     """A claim with draws of the models that it is about."""
     try:
-        small = view.rows(claim.models[-1:], 0, THUMB)
-        return claim._replace(pictures=[view.rows(claim.models)], columns="halves", thumb=small)
+        small, large = view.rows(claim.models[-1:], 0, THUMB, own=True), view.rows(claim.models, own=True)
+        return claim._replace(pictures=[large], columns="halves", thumb=small)
     except Absent as reason:
         return claim._replace(missing=[str(reason)])
     except (IndexError, ValueError, TypeError) as error:
@@ -227,10 +227,11 @@ def _shown(view: RunView, claim: StoryClaim) -> StoryClaim:
 
 
 def _map(view: RunView, placed: Sequence[Placed]) -> Figure | None:
+    fallen = [p.model for p in placed if (column := view.columns.get(p.model)) and column.collapse]
     points = [
         MapPoint(view.number(p.model), p.model, x, y, p.standing == "front")
         for p in placed
-        if (x := p.reconstruction.interval) and (y := p.completeness.interval)
+        if p.model not in fallen and (x := p.reconstruction.interval) and (y := p.completeness.interval)
     ]
     label = say("Reconstruction against draws from the own prior, {n} models", n=len(points))
     drawn = trade_off_map(points, "R²", say("valid draws from the own prior"), label)
@@ -244,7 +245,11 @@ def _map(view: RunView, placed: Sequence[Placed]) -> Figure | None:
         else "Better is up and to the right. Crosses: 95 % intervals over {n} seeds. None is ringed: of no model do {n} seeds "
         "tell that it is on the Pareto front (all models together, adjusted by Holm, at 5 %)."
     )
-    return Figure(drawn, say(text, n=seeds), [p.name for p in points])
+    told = [
+        say(text, n=seeds),
+        *([say("Collapsed, and off the map: {models}.", models=words.commas(fallen))] if fallen else []),
+    ]
+    return Figure(drawn, say(" ").join(told), [p.name for p in points])
 
 
 STANDINGS = marked({
