@@ -250,11 +250,11 @@ def test_the_three_images_are_of_three_classes_where_there_are_three():
 
 def test_draws_are_ranked_by_their_distance_to_the_codes():
     e = cloud()
-    depth = depth_of_draws(e, 100, 20)
-    again = depth_of_draws(e, 100, 40)
+    depth = depth_of_draws(e, "normal", 100, 20)
+    again = depth_of_draws(e, "normal", 100, 40)
     assert torch.equal(depth, again[:20])
     far = latent_encoding(normal((600, 5), "train") + 50, normal((200, 5), "test") + 50)
-    assert float(depth_of_draws(far, 100, 20).min()) > 5 > 1.5 > float(depth.median())
+    assert float(depth_of_draws(far, "normal", 100, 20).min()) > 5 > 1.5 > float(depth.median())
 
 
 # the study
