@@ -15,7 +15,7 @@ from latentbench.core import BOUNDS, Dataset
 from latentbench.datasets import sklearn_tables, waves
 from latentbench.datasets.splits import standardised
 from latentbench.measuring.judge import train_judge
-from latentbench.metrics.reconstruction import explained_share, mean_squared_error
+from latentbench.metrics.reconstruction import IMAGES, explained_share, mean_squared_error
 from latentbench.models.nets import Trunk
 from latentbench.randomness import numpy_rng, seeded
 from latentbench.spaces import series, vector
@@ -251,12 +251,16 @@ SAME = [(16,), (8, 2)]
 @pytest.mark.parametrize("sigma", [None, 0.3], ids=["point", "cloud"])
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 def test_a_measure_does_not_ask_what_it_measures(metric, sigma):
-    """The same values with the same bounds and the same judge read the same as an image, a vector and a series."""
+    """The same values with the same bounds and the same judge read the same as an image, a vector and a series; what asks
+    for the two directions of an image says so of the others."""
     image = fake_encoding(sigma)
     known = number(metric, image)
     for shape in SAME:
         e = fake_encoding(sigma, space=replace(space_of(shape), bounds=(0.0, 1.0)))
         assert e.x.shape[1:] == shape
+        if IMAGES in metric.needs:
+            assert "only images" in e.absent(metric.needs)
+            continue
         assert number(metric, e) == (known if known is None else pytest.approx(known, rel=1e-5, abs=1e-7))
 
 
