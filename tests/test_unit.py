@@ -17,7 +17,8 @@ KINDS = ["judge", "train", "train", "map", "reference", "measure", "measure", "t
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "planned"
-    return plan(make_run({"models": "ae,vae:beta=2", "seeds": "3-4", "out": str(out), "workers": 1, "study": "quick"}))
+    asked = {"models": "ae,vae:beta=2", "seeds": "3-4", "out": str(out), "workers": 1, "study": "quick"}
+    return plan(make_run({**asked, "cache": False}))  # a judge that another test has left there is not computed again
 
 
 def test_a_unit_survives_its_json(planned):
