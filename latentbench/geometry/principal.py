@@ -25,7 +25,7 @@ LEADING = 32
 SMALL = 2048
 """A Gram matrix of up to so many rows is decomposed as it is."""
 NONE = 1e-12
-"""Variances up to this share of the largest are none."""
+"""Variances up to this share of the largest are none, and deviations up to this share of the largest value."""
 
 
 class Axes(NamedTuple):
@@ -35,6 +35,13 @@ class Axes(NamedTuple):
     direction: Tensor
     sd: Tensor
     share: float
+
+
+def deviation(values: Shaped[Tensor, "*rows n"]) -> Shaped[Tensor, "*rows"]:
+    """Standard deviation of ``values`` over the last axis, over n; 0 where it is rounding, at most `NONE` of the largest
+    size among them."""
+    sd, size = values.std(-1, correction=0), values.abs().amax(-1)
+    return torch.where(sd <= NONE * size, 0.0, sd)
 
 
 def leading(points: Shaped[Tensor, "n ..."], most: int) -> Axes:

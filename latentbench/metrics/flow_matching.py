@@ -30,7 +30,7 @@ from torch.nn import functional as F
 
 from latentbench.core import Undefined
 from latentbench.geometry.neighbours import flat
-from latentbench.geometry.principal import WIDE
+from latentbench.geometry.principal import WIDE, deviation
 from latentbench.randomness import randn
 
 HIDDEN, WIDTH = 3, 96
@@ -72,8 +72,7 @@ def fit_flow(codes: Tensor, generator: torch.Generator) -> Flow:
     x = flat(codes).cpu()
     if len(x) < 2:
         raise Undefined("a flow needs two training codes, there is {n}", "undefined.flow_codes", n=len(x))
-    mean, sd = x.mean(0), x.std(0, correction=0)
-    sd = torch.where(sd > 1e-12 * x.abs().amax(0), sd, 0.0)
+    mean, sd = x.mean(0), deviation(x.T)
     points = ((x - mean) / torch.where(sd > 0, sd, 1.0)).float()
     steps = STEPS if x.shape[1] <= WIDE else STEPS // 4
     with torch.enable_grad(), torch.inference_mode(False):

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from latentbench.core import CONTINUUM, TRAIN, TRAIN_LABELS, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat, nearest
+from latentbench.geometry.principal import deviation
 from latentbench.metrics.decoding import subsample
 from latentbench.metrics.second_stage import seen_codes
 
@@ -35,8 +36,8 @@ def within_covariance(codes: Tensor, labels: Tensor) -> Tensor:
     variance left out: ``sum_c (n_c / n) Cov_c``, over n_c. Its trace over d' is in [0, 1]. Raises Undefined where no
     dimension varies."""
     x = flat(codes)
-    sd, size = x.std(0, correction=0), x.abs().amax(0)
-    varies = sd > 1e-12 * size
+    sd = deviation(x.T)
+    varies = sd > 0
     if not bool(varies.any()):
         raise Undefined("all codes are the same point: they have no spread", "undefined.one_code")
     x = ((x - x.mean(0)) / sd)[:, varies]

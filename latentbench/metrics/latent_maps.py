@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from latentbench.core import CONTINUUM, SPATIAL, TRAIN, Encoding, Metric, Undefined, Value
+from latentbench.geometry.principal import deviation
 from latentbench.metrics.decoding import subsample
-from latentbench.metrics.second_stage import by_channel, deviation, maps, seen_codes
+from latentbench.metrics.second_stage import by_channel, maps, seen_codes
 
 POINTS = 2000
 """Maps that are transformed, at most."""

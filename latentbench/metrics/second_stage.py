@@ -18,7 +18,7 @@ from torch import Tensor
 
 from latentbench.core import CONTINUUM, SPATIAL, TRAIN, Encoding, Metric, Undefined, Value
 from latentbench.geometry.neighbours import flat
-from latentbench.geometry.principal import NONE
+from latentbench.geometry.principal import NONE, deviation
 from latentbench.metrics.decoding import subsample
 
 ENOUGH = 0.95
@@ -86,12 +86,6 @@ def dimensions_for(codes: Tensor, enough: float) -> int:
 def _few_codes(e: Encoding) -> Tensor:
     codes = e.once(seen_codes)
     return subsample(codes, POINTS, e.generator("second stage")) if codes.shape[1] > POINTS else codes
-
-
-def deviation(values: Tensor) -> Tensor:
-    """Standard deviation over the last axis, over n; 0 where it is rounding."""
-    sd, size = values.std(-1, correction=0), values.abs().amax(-1)
-    return torch.where(sd <= 1e-12 * size, 0.0, sd)
 
 
 def _line(scale: float, shift: float) -> str:
