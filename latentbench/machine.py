@@ -46,15 +46,17 @@ def threads() -> int:
 def forks(word: str | None) -> bool:
     """Whether workers may be forked, as the variable `FORK` says it: 1, or nothing, or 0. Raises ValueError for another word."""
     if word not in (None, "0", "1"):
-        shown = word if len(word) <= 40 else f"{word[:37]}..."
-        raise ValueError(f"{FORK}: {shown!r} is not allowed: 0 or 1")
+        raise ValueError(f"{FORK}: {_shown(word)!r} is not allowed: 0 or 1")
     return word != "0"
+
+
+def _shown(word: str) -> str:
+    return word if len(word) <= 40 else f"{word[:37]}..."
 
 
 def _number(name: str, word: str, of: str) -> int:
     if not (word.isascii() and word.isdecimal() and len(word) <= 4 and 1 <= int(word) <= MOST):
-        shown = word if len(word) <= 40 else f"{word[:37]}..."
-        raise ValueError(f"{name}: {shown!r} is not allowed: a number of {of} from 1 to {MOST}")
+        raise ValueError(f"{name}: {_shown(word)!r} is not allowed: a number of {of} from 1 to {MOST}")
     return int(word)
 
 
