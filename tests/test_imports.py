@@ -44,3 +44,10 @@ def test_no_module_outgrows_its_room():
     assert len(hall) <= 14, hall
     lines = {path: len(path.read_text("utf-8").splitlines()) for path in package.rglob("*.py")}
     assert {path: n for path, n in lines.items() if n > 500} == {}
+
+
+def test_a_run_is_planned_without_what_it_may_never_need():
+    """scipy takes an eighth of a second and scikit-learn more than one, before the first step of each run."""
+    code = "import sys\nfrom latentbench.running import execute\nprint(sorted({'scipy', 'sklearn', 'pandas'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

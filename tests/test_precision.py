@@ -18,7 +18,6 @@ from latentbench.models.ae import Autoencoder
 from latentbench.models.nets import Trunk
 from latentbench.randomness import seeded
 from latentbench.running import plan
-from latentbench.running import precision as settling
 from latentbench.training import precision, steps
 from latentbench.training.fit import Plan, initialise
 from latentbench.training.precision import Losses, choose, compare_losses, speed_ratios
@@ -208,7 +207,7 @@ def counted(monkeypatch, tmp_path, fast):
         calls.append(args)
         return choose(*args)
 
-    monkeypatch.setattr(settling, "choose", tried)
+    monkeypatch.setattr(precision, "choose", tried)
     monkeypatch.setenv("LATENTBENCH_CACHE", str(tmp_path / "cache"))
     return calls
 

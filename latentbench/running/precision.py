@@ -20,12 +20,12 @@ from latentbench.catalog import ModelSpec
 from latentbench.config import Run
 from latentbench.core import Dataset
 from latentbench.machine import processor, threads
-from latentbench.records import Reason, digest, write_text
+from latentbench.records import digest, write_text
 from latentbench.run_folder import RunFiles
 from latentbench.running.reuse import cache_folder
 from latentbench.running.sources import code
 from latentbench.training.fit import Plan
-from latentbench.training.precision import PRECISIONS, choose
+from latentbench.training.steps import PRECISIONS
 
 KEY = "precision"
 """Under which a run's state and its record hold what was found."""
@@ -52,11 +52,6 @@ def settle(run: Run, models: Sequence[ModelSpec], dataset: Dataset, device: str)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_text(path, json.dumps(found) + "\n")
     return run.model_copy(update={"precision": found["taken"]}), found
-
-
-def said(found: Mapping[str, Any]) -> Reason:
-    """Why it is that precision."""
-    return Reason.from_json(found["reason"])
 
 
 def _depends(run: Run, models: Sequence[ModelSpec], dataset: Dataset, device: str) -> dict[str, Any]:
@@ -96,6 +91,8 @@ def _sound(found: Any) -> bool:
 
 
 def _find(run: Run, models: Sequence[ModelSpec], dataset: Dataset, device: str) -> dict[str, Any]:
+    from latentbench.training.precision import choose  # with scipy.special, which no other run begins with
+
     assert run.epochs is not None
     assert run.batch_size is not None
     plan = Plan(run.epochs, run.patience, run.batch_size, run.lr)

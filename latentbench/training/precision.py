@@ -30,7 +30,7 @@ from latentbench.randomness import seeded
 from latentbench.records import Reason
 from latentbench.stats.intervals import t_interval
 from latentbench.training.fit import Diverged, Plan, begin, fit, initialise
-from latentbench.training.steps import Precision, TrainStep
+from latentbench.training.steps import PRECISIONS, Precision, TrainStep
 
 ROUNDS, FASTER = 6, 1.1
 """Rounds of steps in turns, and how many times as fast bfloat16 has to be."""
@@ -198,9 +198,6 @@ def speed_ratios(models: Mapping[str, Build], train: Tensor, plan: Plan) -> tupl
                 spent[precision] += pair[precision]()
         found.append(spent["float32"] / spent["bfloat16"])
     return tuple(found)
-
-
-PRECISIONS: tuple[Precision, Precision] = ("float32", "bfloat16")
 
 
 def _step(build: Build, x: Tensor, plan: Plan, images: int, precision: Precision) -> Callable[[], float]:

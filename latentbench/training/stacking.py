@@ -22,7 +22,16 @@ from latentbench.randomness import Replay, seeded
 from latentbench.streaming import Stream
 from latentbench.training import steps
 from latentbench.training.fit import Diverged, EarlyStopping, History, Plan, Progress, batches, begin, fit, mean_terms
-from latentbench.training.steps import Adam, OperationList, Precision, TrainStep, Update, gradients_of, products
+from latentbench.training.steps import (
+    Adam,
+    OperationList,
+    Precision,
+    TrainStep,
+    Update,
+    gradients_of,
+    on_trial,
+    products,
+)
 
 State = dict[str, Tensor]
 
@@ -168,7 +177,6 @@ class StackedStep:
         """The list where it gives the same to the last bit, on another batch than it was traced on; the models are left as
         they are."""
         weights, before = list(self.weights.values()), {k: b.clone() for k, b in self.buffers.items()}
-        attributes = [(module, dict(vars(module))) for module in self.base.modules()]
 
         def again() -> None:
             for name, buffer in self.buffers.items():
@@ -178,7 +186,7 @@ class StackedStep:
             return [loss.total, *loss.terms.values(), *gradients, *(b.clone() for b in self.buffers.values())]
 
         try:
-            with torch.random.fork_rng(devices=[]):
+            with on_trial(self.base):
                 listed = OperationList(self._mapped, weights, x / 2, drawn)
                 again()
                 loss = self._mapped(x, drawn)
@@ -189,9 +197,6 @@ class StackedStep:
             return None
         finally:
             again()
-            for module, values in attributes:
-                vars(module).clear()
-                vars(module).update(values)
         same = (a is b if a is None or b is None else torch.equal(a, b) for a, b in zip(asked, found, strict=True))
         return listed if all(same) else None
 

@@ -54,6 +54,7 @@ BETAS, EPS = (0.9, 0.999), 1e-8
 """Adam's decay rates and the term that keeps its denominator from 0 (Kingma & Ba 2015)."""
 
 Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, Precision] = ("float32", "bfloat16")
 
 Update = Callable[[Tensor, float], Loss]
 """Descends the loss of images (n, c, h, w) at Adam's rate. The loss before the update comes back without a graph, so that an
@@ -293,14 +294,27 @@ def _script(listed: torch.fx.GraphModule) -> Callable[..., list[Tensor]]:
         return cast("Callable[..., list[Tensor]]", torch.jit.script(listed))
 
 
+@contextmanager
+def on_trial(model: nn.Module) -> Iterator[None]:
+    """Losses of ``model`` may be asked for as a trial: what they set in its modules is as before afterwards, and so is torch's
+    own generator, from which a layer of the user's may draw. Its weights and buffers are the caller's to put back."""
+    attributes = [(module, dict(vars(module))) for module in model.modules()]
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        for module, values in attributes:
+            vars(module).clear()
+            vars(module).update(values)
+
+
 def traced_step(model: nn.Module, x: Tensor, draws: torch.Generator, adam: Adam) -> TracedStep | None:
     """A `TracedStep` that makes the same update as the `EagerStep` to the last bit; None where there is none. ``draws``,
     ``adam`` and the model are left as they are."""
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    attributes = [(module, dict(vars(module))) for module in model.modules()]
     generators = [torch.Generator().manual_seed(0) for _ in range(2)]
     try:
-        with torch.random.fork_rng(devices=[]):  # a layer of the user's may draw from torch's own generator
+        with on_trial(model):
             # Compared on another batch than it was traced on, and with a loss asked for the second time: numbers of that
             # batch or that time, written into the list, do not go unnoticed.
             traced = TracedStep(model, x / 2, generators[0], Adam(_learned(model)))
@@ -320,8 +334,5 @@ def traced_step(model: nn.Module, x: Tensor, draws: torch.Generator, adam: Adam)
         return None
     finally:
         model.load_state_dict(before)
-        for module, values in attributes:
-            vars(module).clear()
-            vars(module).update(values)
     traced.draws, traced.adam = draws, adam
     return traced
