@@ -81,7 +81,8 @@ def test_a_unit_of_many_models_is_about_no_single_one(planned):
 
 
 def test_how_a_run_is_carried_out_changes_no_unit_but_its_place(planned):
-    other = plan(make_run({"models": "ae,vae:beta=2", "seeds": "3-4", "workers": 7, "quiet": True, "lang": "zh"}))
+    asked = {"models": "ae,vae:beta=2", "seeds": "3-4", "workers": 7, "quiet": True, "lang": "zh"}
+    other = plan(make_run({**asked, "cache": False}))
     assert [u.folder for u in other.units] == [u.folder for u in planned.units]
     assert [u.run for u in other.units] == [u.run for u in planned.units]
 

@@ -151,9 +151,9 @@ def _missing(app: Sphinx, env: Any, node: pending_xref, content: nodes.Element) 
             break
     value: Any = importlib.import_module(module)
     for part in rest:
-        fields = getattr(value, "__annotations__", {}) | getattr(value, "model_fields", {})
         if not hasattr(value, part):
-            return content if part in fields else None
+            fields = getattr(value, "__annotations__", {}), getattr(value, "__pydantic_fields__", {})
+            return content if any(part in some for some in fields) else None
         value = getattr(value, part)
     return content
 

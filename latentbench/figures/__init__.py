@@ -19,7 +19,7 @@ from latentbench.refusals import unknown
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from latentbench.figures.writing import Written
+    from latentbench.figures.writing import WrittenFigure
     from latentbench.records import Record
 
 __all__ = ["FORMATS", "NAMES", "STYLES", "draw", "draw_records", "write"]
@@ -39,7 +39,7 @@ def write(
     width: str = WIDTH,
     style: str = "paper",
     names: Sequence[str] = (),
-) -> Written:
+) -> WrittenFigure:
     """Draw the figures of a run folder into ``out`` (by default its folder ``figures``), a file a format, with NAME.csv
     beside each and captions.md.
 

@@ -45,7 +45,7 @@ CAPTIONS = "captions.md"
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenFigure:
     """The ``folder`` with the figures' ``files``, and what was ``left_out``: name of a figure -> why."""
 
     folder: Path
@@ -55,7 +55,7 @@ class Written:
 
 def write(
     folder: Path, out: Path | None, formats: Sequence[str], width: str, style: str, names: Sequence[str]
-) -> Written:
+) -> WrittenFigure:
     """See `latentbench.figures.write`."""
     look = looks.look(width, style)
     if not formats:
@@ -81,7 +81,7 @@ def write(
     place.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         (place / name).write_bytes(content)
-    return Written(place, [place / name for name in contents], left_out)
+    return WrittenFigure(place, [place / name for name in contents], left_out)
 
 
 def read(folder: Path) -> RunFolder:

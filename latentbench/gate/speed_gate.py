@@ -2,7 +2,7 @@
 
 Two runs of a benchmark one after another differ by what else the machine did: identical code then fails a "10 % slower"
 check one time in five. So both revisions are run in one session, in turns A B B A, each time in a fresh process.
-Symbols: ``a_j``, ``b_j`` the value of one benchmark in the j-th launch of BASE and HEAD (see `latentbench.gate.speed_gate.launcher`).
+Symbols: ``a_j``, ``b_j`` the value of one benchmark in the j-th launch of BASE and HEAD (see `latentbench.gate.launcher`).
 
     aside       the slowest 60 % of the launches of either side. What disturbs a launch only adds: where two cores are
                 halves of one, as on most rented machines, work on the other makes a launch take 1.6 times longer, so

@@ -63,7 +63,7 @@ class RowView(NamedTuple):
 
     name: str
     column: Column | None
-    cells: Sequence[of_models.Cell]
+    cells: Sequence[of_models.AnswerCell]
     thumbs: Thumbs | None
     flags: Sequence[str]
 

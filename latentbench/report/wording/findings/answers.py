@@ -59,7 +59,7 @@ FLAGS = marked({"collapsed": "collapsed", "copies": "copies", "undertrained": "u
 """What stands beneath a model's name where its numbers are not what they seem."""
 
 
-class Cell(NamedTuple):
+class AnswerCell(NamedTuple):
     """One answer: its ``question``, ``mark``, ``word`` and code (``answer``), the ``number`` it hangs on, ``what`` that is,
     and what is read ``beside`` it; the last three empty where nothing was measured. ``usual``: the number is the one that
     the table's legend names."""
@@ -93,7 +93,7 @@ class Row(NamedTuple):
 
     name: str
     model: str
-    cells: tuple[Cell, ...]
+    cells: tuple[AnswerCell, ...]
     why: tuple[str, ...]
     flags: tuple[str, ...] = ()
 
@@ -134,14 +134,14 @@ def _flags(table: Table, model: str) -> tuple[str, ...]:
     return tuple(say(FLAGS[code]) for code, which in known.items() if model in which)
 
 
-def _cell(table: Table, answer: Answer) -> Cell:
+def _cell(table: Table, answer: Answer) -> AnswerCell:
     """One answer with its number."""
     word, found = say(WORDS[answer.answer]), hinge(table, answer.model, answer.question)
     head = (answer.question, MARKS[answer.answer], word, answer.answer)
     if answer.answer == "not asked":
-        return Cell(*head, "", say(DISCRETE), "", True)
+        return AnswerCell(*head, "", say(DISCRETE), "", True)
     if found is None:
-        return Cell(*head, "", "", "", True)
+        return AnswerCell(*head, "", "", "", True)
     usual = found.metric == HINGES[answer.question][0][0]
     beside = _beside(table, answer.question, found.metric, found.beside)
     coded = found.metric == "validity.prior" and answer.model in table.discrete
@@ -154,7 +154,7 @@ def _cell(table: Table, answer: Answer) -> Cell:
     )
     if answer.question == "posterior" and found.metric != "kl":
         beside = kl_in_halves(table, answer.model)
-    return Cell(*head, value(found.interval), say(WHAT[what]), beside, usual)
+    return AnswerCell(*head, value(found.interval), say(WHAT[what]), beside, usual)
 
 
 def _beside(table: Table, question: str, metric: str, number: float | None) -> str:
