@@ -82,9 +82,13 @@ opened: list[InThisProcess] = []
 
 
 class Blank:
-    """A page that says nothing."""
+    """A page that says nothing; ``handed``: how many units waited when it was loaded, as often as it was."""
 
-    def load(self) -> None: ...
+    def __init__(self) -> None:
+        self.handed: list[int] = []
+
+    def load(self) -> None:
+        self.handed.append(len(opened[-1].waiting) if opened else 0)
 
     def write(self, folder: Path, lang: str) -> Path:
         assert RunFiles(folder).read_state().status == "unfinished"  # not yet: the page is part of it
@@ -108,9 +112,11 @@ def comparable(rows: list[Record]) -> list[Record]:
 def test_the_same_run_by_another_executor_gives_the_same_records(tmp_path, plug_ins):
     opened.clear()
     local = execute(make_run({**SMALL, "out": str(tmp_path / "local")}), ["run"], progress=False, page=Blank())
+    page = Blank()
     toy = execute(
-        make_run({**SMALL, "out": str(tmp_path / "toy"), "executor": "toy"}), ["run"], progress=False, page=Blank()
+        make_run({**SMALL, "out": str(tmp_path / "toy"), "executor": "toy"}), ["run"], progress=False, page=page
     )
+    assert page.handed == [2], "what draws the page is loaded while the first units are at work, and once"
     assert comparable(toy.records) == comparable(local.records)
     assert {r.run for r in toy.records} == {r.run for r in local.records}
     assert any(r.metric == "hole" and r.status == "ok" for r in toy.records)

@@ -147,3 +147,19 @@ print(sorted({"torch._dynamo", "torch._inductor", "sympy", "sklearn", "umap", "b
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_run_starts_its_server_before_it_loads_torch_itself(tmp_path):
+    """The two load it at once, on two cores; one after the other takes twice as long."""
+    code = f"""
+import sys
+from latentbench.cli.app import main
+from latentbench.running import worker_server
+def start(environment):
+    print(sorted({{"torch", "numpy", "scipy"}} & set(sys.modules)))
+    sys.exit(0)
+worker_server.start_early = start
+main(["run", "--models", "ae", "--quiet", "--out", {str(tmp_path / "run")!r}])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

@@ -9,9 +9,8 @@ import convolutions
 from convolutions import CONVOLUTIONS
 from training import HALF, PRODUCTS, SETTINGS, WIDTH, Setting
 
-EPOCHS = 300
-"""Of digits, as many as a default run may take."""
-
+SHORT, EPOCHS = 60, 300
+"""Of digits: as many as people try it with first, and as many as a default run may take."""
 
 PEAKS = (PRODUCTS, CONVOLUTIONS)
 """Sides that train nothing: they measure what the machine can do at all."""
@@ -76,16 +75,15 @@ def _seeds(model: str) -> Contest:
     return Contest(f"6 seeds, {model.upper()}", "seeds", words, sides, 4, False, EPOCHS)
 
 
-def _whole(own_threads: bool) -> Contest:
+def _whole(epochs: int, own_threads: bool) -> Contest:
     def side(name: str, threads: int | None) -> Side:
-        return Side(name, ("whole.py", name, str(EPOCHS)), threads)
+        return Side(name, ("whole.py", name, str(epochs)), threads)
 
-    words = f"AE and VAE, 6 seeds, 64-{WIDTH}-8, batch 64, {EPOCHS} epochs, no early stop"
-    if own_threads:
-        sides = (side("latentbench", None), side("hand-glued", None))
-        return Contest("the whole, its own threads", "whole", words, sides, 2, False, EPOCHS)
-    sides = (side("latentbench", None), side("hand-glued", 1), side("latentbench, default", None))
-    return Contest("the whole", "whole", words, sides, 4, False, EPOCHS)
+    name = f"the whole, {epochs} epochs" + (", its own threads" if own_threads else "")
+    words = f"AE and VAE, 6 seeds, 64-{WIDTH}-8, batch 64, {epochs} epochs, no early stop"
+    sides = [side("latentbench", None), side("hand-glued", None if own_threads else 1)]
+    sides += [] if own_threads or epochs != EPOCHS else [side("latentbench, default", None)]
+    return Contest(name, "whole", words, tuple(sides), 5, False, epochs)
 
 
 CONTESTS = (
@@ -94,6 +92,5 @@ CONTESTS = (
     _convolutions(),
     _seeds("ae"),
     _seeds("vae"),
-    _whole(own_threads=False),
-    _whole(own_threads=True),
+    *(_whole(epochs, own_threads) for epochs in (SHORT, EPOCHS) for own_threads in (False, True)),
 )

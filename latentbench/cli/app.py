@@ -84,9 +84,9 @@ def _start_run(config: str | None, save_config: str | None, given: dict[str, Any
     """``run``: what the command line says wins over the TOML file, and that over the study."""
     file, saved = named("--config", config), named("--save-config", save_config)
     asked = make_run(with_study(overruled(load_toml(file) if file else {}, given)))
-    from latentbench.running import plan
-
     if saved:
+        from latentbench.running import plan
+
         _save_config(plan.plan(asked).run, saved)
         return FINISHED
     return _carry_out(asked, words)

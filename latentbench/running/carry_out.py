@@ -39,10 +39,15 @@ def executor_for(planned: Planned, units: Sequence[Unit], progress: bool) -> Ite
 
 
 def run_units(
-    planned: Planned, schedule: UnitSchedule, executor: Executor, listen: Listen, arrive: Arrive | None = None
+    planned: Planned,
+    schedule: UnitSchedule,
+    executor: Executor,
+    listen: Listen,
+    arrive: Arrive | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> None:
     """Carry out all units of a schedule; it knows which failed, and which were given up. ``arrive``: see there; without it
-    there is nobody else to wait for."""
+    there is nobody else to wait for. ``meanwhile``: is done once, while others are at work on the first units."""
     while schedule.ready or executor.busy or (schedule.left and arrive is not None and arrive(True)):
         if arrive is not None:
             arrive(False)
@@ -50,6 +55,9 @@ def run_units(
             unit = schedule.take()
             listen({"begun": unit.folder})
             executor.submit(unit)
+        if meanwhile is not None:
+            meanwhile()
+            meanwhile = None
         if executor.busy:
             unit, reason = executor.next_finished()
             if not reason and unit.kind == "judge" and planned.run.cache:

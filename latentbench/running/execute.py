@@ -164,9 +164,8 @@ def _run_units(planned: Planned, page: Page, executor: Executor, listen: Listen)
     """Run every unit of the plan; returns the folders of those that failed with the reason."""
     for unit in planned.units:  # what lies in its place was found damaged
         shutil.rmtree(unit.path, ignore_errors=True)
-    page.load()  # needed at the end; the workers are starting meanwhile
     schedule = UnitSchedule(planned.units)
-    run_units(planned, schedule, executor, listen)
+    run_units(planned, schedule, executor, listen, meanwhile=page.load)
     return schedule.failed
 
 

@@ -10,7 +10,7 @@ import ast
 import hashlib
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from typing import Any
 from latentbench import __version__
 
 INSTALLED = frozenset({"site-packages", "dist-packages"})
+PARTS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Where statements stand inside of a statement."""
 HOME, PACKAGE = Path(__file__).parents[2], "latentbench"
 
 
@@ -70,6 +72,7 @@ def own_code(module: str) -> str:
     return __version__ if path is None else hashlib.sha256(_text(path).encode()).hexdigest()
 
 
+@cache
 def _file(base: Path, name: str) -> Path | None:
     place = base.joinpath(*name.split("."))
     return next((p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()), None)
@@ -89,7 +92,7 @@ def _imports(path: Path, name: str) -> tuple[str, ...]:
     except (SyntaxError, ValueError):
         return ()
     out: list[str] = []
-    for node in _walk(tree):
+    for node in _walk(tree.body):
         if isinstance(node, ast.Import):
             out += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -103,13 +106,14 @@ def _imports(path: Path, name: str) -> tuple[str, ...]:
     return tuple(out)
 
 
-def _walk(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that only a type checker reads."""
-    yield node
-    for child in ast.iter_child_nodes(node):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) and child in node.body:
-            continue
-        yield from _walk(child)
+def _walk(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
+    """All statements but those that only a type checker reads; what stands inside of expressions imports nothing."""
+    for node in body:
+        yield node
+        for part in PARTS:
+            if part == "body" and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+                continue
+            yield from _walk(getattr(node, part, ()))
 
 
 @cache
