@@ -11,7 +11,7 @@ summed over pixels and latent values. The choice has no gradient: that of e_c is
 The codebook follows the encoder in one of two ways. ``ema`` (their appendix A.1): e_j is the running mean of the vectors
 that chose it, N_j <- decay N_j + (1 - decay) n_j, m_j <- decay m_j + (1 - decay) sum z, e_j = m_j / N_j. ``loss``: the last term above.
 
-Codes that nothing chooses stay where they are for good, so they are restarted (Razavi et al. 2019; Dhariwal et al. 2020): one
+Codes that nothing chooses stay where they are for good, so they are restarted (Dhariwal et al. 2020): one
 whose running count is below `DEAD` of the mean count is put onto a vector of the batch, drawn by the loss's generator.
 Training begins with code vectors at the k-means centres of what the fresh encoder makes of the training images.
 
