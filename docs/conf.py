@@ -83,12 +83,12 @@ html_theme_options = {
 html_sidebars = {"index": []}
 
 
-def _chinese(app, pagename, templatename, context, doctree):  # noqa: ANN001, ANN202
+def _chinese(app, pagename, templatename, context, doctree):
     """A page says in which language it is written: readers' voices, hyphens and search engines go by it."""
     if pagename.startswith("zh/") or pagename == "generated/readme-zh":
         context["language"] = "zh-CN"
 
 
-def setup(app):  # noqa: ANN001, ANN201
+def setup(app):
     """Sphinx calls it."""
     app.connect("html-page-context", _chinese)

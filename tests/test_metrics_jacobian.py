@@ -12,7 +12,7 @@ from fakes import Coordinates, encode, fake_encoding, known_answer, normal, proo
 from latentbench.catalog import metrics
 from latentbench.core import Dataset, Posterior, Split, Undefined
 from latentbench.measuring import scoring
-from latentbench.metrics.jacobian import ZERO, condition, method_of, spectrum, whitening
+from latentbench.metrics.jacobian import ZERO, condition, derivative_of, method_of, spectrum, whitening
 from latentbench.records import Record
 
 PROOFS = (
@@ -117,9 +117,35 @@ def detached(z):
 
 
 def refusing(z):
-    if torch.autograd.forward_ad.unpack_dual(z).tangent is not None:
+    if z.requires_grad or torch.autograd.forward_ad.unpack_dual(z).tangent is not None:
         raise NotImplementedError("no derivative for this")
     return bent(z)
+
+
+def without_gradients(z):
+    with torch.no_grad():
+        return bent(z)
+
+
+class Cubed(torch.autograd.Function):
+    """A function whose backward pass is no function of its own: it has no second derivatives."""
+
+    @staticmethod
+    def forward(ctx, z):
+        ctx.save_for_backward(z)
+        ctx.save_for_forward(z)
+        return z**3
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        (z,) = ctx.saved_tensors
+        return 3 * z**2 * gradient
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        (z,) = ctx.saved_tensors
+        return 3 * z**2 * tangent
 
 
 @pytest.mark.parametrize("decode", [through_numpy, in_inference_mode, detached, refusing])
@@ -134,6 +160,17 @@ def test_central_differences_where_autograd_cannot_pass(decode, dtype):
     torch.testing.assert_close(
         spectrum(blind, codes=60).sigma, spectrum(seen, codes=60).sigma, rtol=1e-3, atol=1e-3 * 0.1
     )
+
+
+def test_forward_mode_where_two_backward_passes_cannot_be():
+    seen = bent_encoding(torch.float64)
+    blind = bent_encoding(torch.float64, without_gradients)
+    assert derivative_of(seen) is not derivative_of(blind)
+    assert method_of(blind) == "autograd"
+    torch.testing.assert_close(spectrum(blind, codes=60).sigma, spectrum(seen, codes=60).sigma, rtol=1e-9, atol=0)
+    once, twice = (bent_encoding(torch.float64, lambda z, f=f: bent(f(z))) for f in (Cubed.apply, lambda z: z**3))
+    assert derivative_of(once) is not derivative_of(twice)
+    torch.testing.assert_close(spectrum(once, codes=60).sigma, spectrum(twice, codes=60).sigma, rtol=1e-9, atol=0)
 
 
 class Net(torch.nn.Module):

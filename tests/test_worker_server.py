@@ -130,8 +130,8 @@ def test_a_server_for_other_variables_is_not_taken():
     taken.close()
 
 
-def test_neither_the_server_nor_a_training_loads_torchs_compiler():
-    """It takes longer to load than a short training does."""
+def test_neither_the_server_nor_a_training_nor_a_measure_loads_torchs_compiler():
+    """It takes longer to load than a short training does, and forward-mode derivatives do load it."""
     code = """
 import sys
 from latentbench import machine
@@ -143,6 +143,18 @@ from latentbench.training.steps import Adam, TracedStep, traced_step
 model = VariationalAutoencoder((1, 8, 8), 4, width=16)
 step = traced_step(model, torch.rand(8, 1, 8, 8), torch.Generator(), Adam(model.parameters()))
 assert isinstance(step, TracedStep)
+from latentbench.core import Dataset, Split
+from latentbench.measuring import scoring
+from latentbench.metrics.geodesic import geodesic_ratio
+from latentbench.metrics.jacobian import jacobian_lipschitz
+from latentbench.records import Record
+data = Dataset("noise", *[Split(torch.rand(64, 1, 8, 8), None)] * 3)
+with torch.no_grad():  # a decoder that no training has seen hardly moves
+    for weight in model.trunk.decoder.parameters():
+        weight.mul_(8)
+encoding = scoring.encode(model.eval(), data, 0, torch.device("cpu"))
+rows = scoring.score(encoding, [geodesic_ratio, jacobian_lipschitz], Record())
+assert [(r.status, r.detail.get("method")) for r in rows] == [("ok", "autograd")] * 2
 print(sorted({"torch._dynamo", "torch._inductor", "sympy", "sklearn", "umap", "bokeh"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -58,7 +58,7 @@ def encode(
     def decode(z: Tensor, *labels: Tensor) -> Tensor:
         if conditional and not labels:
             labels = (_nearest_label(known, z),)
-        with torch.no_grad():  # not inference_mode: a metric may push tangents through (forward-mode derivatives)
+        with torch.set_grad_enabled(z.requires_grad):  # not inference_mode: a metric may differentiate by z, in any way
             out: Tensor = model.decode(z, *labels)
         return out
 

@@ -152,7 +152,7 @@ def geodesic_lengths(e: Encoding, frames: int, pairs: int, steps: int) -> tuple[
 def _ratio(e: Encoding, frames: int, pairs: int, steps: int) -> Value:
     whole, least, kept = geodesic_lengths(e, frames, pairs, steps)
     value = over_paths((least / whole).nan_to_num(1.0), kept)
-    return value._replace(detail={**value.detail, "method": e.once(method_of)})
+    return value._replace(detail={**value.detail, "method": method_of(e)})
 
 
 def _cross_fade(e: Encoding, **params: object) -> Mapping[str, float]:

@@ -11,9 +11,11 @@ uses a single dimension is perfectly conditioned: they describe, beside R^2 and 
 Of a wide latent (above 256 dimensions) R holds the leading 256 principal axes, which the measures are about as long
 as these hold `ENOUGH` of the codes' variance; beyond that they are not defined.
 
-Columns of J R are directional derivatives, taken by forward-mode differentiation of one ordinary batch of codes, each
-row with its own direction. A decoder that PyTorch cannot look into (NumPy, detached or inference-mode output) is
-differentiated by central differences, and the record says so.
+Columns of J R are directional derivatives of one ordinary batch of codes, each row with its own direction: the derivative
+of J^T u by u, for J^T u is linear in u (two backward passes; forward mode would load PyTorch's compiler, which takes longer
+than the measure). Where a decoder cannot be differentiated so (its gradients are off, or have no derivatives), forward mode
+is tried; one that PyTorch cannot look into at all (NumPy, detached or inference-mode output) is differentiated by central
+differences, and the record says so.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 Method = Literal["autograd", "central differences"]
 Decoder = Callable[[Tensor], Tensor]
+Derivative = Callable[[Decoder, Tensor, Tensor], Tensor]
+"""Of a decoder at codes (m, d) along directions (m, d)."""
 
 STEP = 5e-3
 """Half-width of central differences in whitened units (standard deviations of the codes): the cube root of float32's
@@ -90,21 +94,44 @@ def spread_codes(e: Encoding) -> Tensor:
     return mu[:: -(-len(mu) // CODES)]
 
 
-def method_of(e: Encoding) -> Method:
-    """How this encoding's decoder can be differentiated, found out on its first code."""
+def derivative_of(e: Encoding) -> Derivative | None:
+    """How this encoding's decoder can be differentiated, found out on its first code; None: by differences alone."""
     codes = e.mu[:1]
-    try:
-        tangent = _forward(decoder_of(e), codes, torch.ones_like(codes))
-    except Exception:  # a decoder may refuse a dual tensor in any way
-        tangent = None
-    return "central differences" if tangent is None else "autograd"
+    for way in (_backward_twice, _forward):
+        try:
+            way(decoder_of(e), codes, torch.ones_like(codes))
+        except Exception:  # a decoder may refuse in any way
+            continue
+        return way
+    return None
 
 
-def _forward(decode: Decoder, codes: Tensor, directions: Tensor) -> Tensor | None:
+def method_of(e: Encoding) -> Method:
+    """The name of how this encoding's decoder is differentiated."""
+    return "central differences" if e.once(derivative_of) is None else "autograd"
+
+
+# In both, codes are cloned: what was made in inference mode carries neither a gradient nor a tangent.
+
+
+def _backward_twice(decode: Decoder, codes: Tensor, directions: Tensor) -> Tensor:
+    with torch.inference_mode(False), torch.enable_grad():
+        z = codes.clone().requires_grad_()
+        images = decode(z)
+        u = torch.zeros_like(images).requires_grad_()
+        # Of sums: with gradients handed in, autograd loads a package for symbolic shapes.
+        (pulled,) = torch.autograd.grad((images * u).sum(), z, create_graph=True)
+        (tangent,) = torch.autograd.grad((pulled * directions.clone()).sum(), u)
+    return tangent
+
+
+def _forward(decode: Decoder, codes: Tensor, directions: Tensor) -> Tensor:
     with torch.inference_mode(False), torch.no_grad(), forward.dual_level():
-        # Cloned: codes that were made in inference mode cannot carry a tangent.
-        images = decode(forward.make_dual(codes.clone(), directions.clone()))
-        tangent: Tensor | None = forward.unpack_dual(images).tangent
+        tangent: Tensor | None = forward.unpack_dual(
+            decode(forward.make_dual(codes.clone(), directions.clone()))
+        ).tangent
+    if tangent is None:
+        raise RuntimeError("the decoder passed no derivative on")
     return tangent
 
 
@@ -114,11 +141,8 @@ def directional(e: Encoding, codes: Tensor, directions: Tensor) -> Tensor:
     (m, pixels) float64. Central differences step `STEP` times v, so v is to have the size of a standard deviation."""
     decode = decoder_of(e)
     codes, directions = codes.to(e.mu), directions.to(e.mu)
-    if e.once(method_of) == "autograd":
-        tangent = _forward(decode, codes, directions)
-        if tangent is None:
-            raise RuntimeError("the decoder passed a derivative on for one batch of codes and not for another")
-        return flat(tangent)
+    if (derivative := e.once(derivative_of)) is not None:
+        return flat(derivative(decode, codes, directions))
     ahead, behind = decode(codes + STEP * directions), decode(codes - STEP * directions)
     return (flat(ahead) - flat(behind)) / (2 * STEP)
 
@@ -155,7 +179,7 @@ def spectrum(e: Encoding, codes: int) -> Spectrum:
             least=ENOUGH,
         )
     parts = torch.split(points, max(1, CHUNK // factor.shape[1]))
-    return Spectrum(torch.cat([singular_values(jacobians(e, part, factor)) for part in parts]), e.once(method_of))
+    return Spectrum(torch.cat([singular_values(jacobians(e, part, factor)) for part in parts]), method_of(e))
 
 
 def condition(sigma: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
