@@ -1,5 +1,6 @@
 """``python -m latentbench`` and the console script: the program, of which Ctrl-C breaks off the loading too."""
 
+import gc
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ def _leave(number: int, frame: object) -> None:
 
 
 def main() -> int:
-    """Run the program on the words of the command line; returns the exit code."""
+    """Run the program on the words of the command line; returns the exit code. The process is to end then."""
     own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if own:
         signal.signal(signal.SIGINT, _leave)
@@ -21,7 +22,9 @@ def main() -> int:
 
     if own:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    return app.main()
+    code = app.main()
+    gc.freeze()  # an interpreter that ends looks through all that torch and the page's library hold, for a second
+    return code
 
 
 if __name__ == "__main__":
