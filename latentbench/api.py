@@ -269,7 +269,10 @@ def evaluate(
 
     Instead of two callables the first argument may be a model with methods ``encode`` and ``decode`` (or ``transform`` and
     ``inverse_transform``), or a mapping of names to models or pairs of callables: all are measured by one judge on one page.
-    A list of models, alone or under one name, are seeds of one, so intervals and ties work as for a run.
+    A list of models, alone or under one name, are seeds of one, so intervals and ties work as for a run. A model may say of
+    itself, as `latentbench.core.Model` has it, that it was trained with a prior of its own (``prior(noise, generator)`` and,
+    where there is a density, ``log_prior(z)``: then that is asked wherever N(0, I) would be) or that its latent is discrete
+    (``discrete_codes()``); both take and give latent points in the form of ``encode``'s.
 
     ``encode`` may return ``z`` of any shape (n, ...), which ``decode`` gets back in it; ``(mu, log_var)``; a mapping or object
     whose names say what its parts are; a torch Normal (`latentbench.evaluating.outputs`). ``posterior`` names the parts of

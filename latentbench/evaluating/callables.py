@@ -6,7 +6,6 @@ samples as they were handed over, the latent points in the shape, dtype and plac
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.core import Posterior
+from latentbench.core import Codebook, Posterior
 from latentbench.evaluating import outputs
 from latentbench.evaluating.calling import LARGEST_BATCH, Function, in_batches, shape_of
-from latentbench.evaluating.contenders import Contender
+from latentbench.evaluating.contenders import Contender, required
 from latentbench.evaluating.given import Given
 from latentbench.evaluating.modules import Steady, modules_of, own_randomness
 from latentbench.evaluating.outputs import Parts
@@ -63,7 +62,7 @@ class Callables:
         self.fixed = calls.batch_size is not None
         self.batch = calls.batch_size or LARGEST_BATCH
         self.conditional = calls.conditional
-        self.encodes_labels = calls.conditional and _takes_two(contender.encode)
+        self.encodes_labels = calls.conditional and required(contender.encode) >= 2
         self.steady = Steady(self.modules)
         self.notes: dict[str, Reason] = {}
         self.latent_shape: tuple[int, ...] | None = None
@@ -75,8 +74,13 @@ class Callables:
         """Some numbers of its codes, by which two models of one name are told apart."""
         density = contender.log_likelihood
         self.density = None if density is None else Function("log_likelihood", density, modules_of(density))
-        # Only a model that has a likelihood has this method: see `core.Model`.
+        # Only a model that has a likelihood has this method: see `core.Model`; the same of what follows.
         self.log_likelihood = None if density is None else self._likelihood_of
+        self._contender = contender
+        self.prior = None if contender.prior is None else self._draws_of_prior
+        self.log_prior = None if contender.log_prior is None else self._density_of_prior
+        self.discrete_codes = None if contender.discrete_codes is None else self._codebook
+        self.has_other_prior = contender.prior is None and getattr(contender.model, "prior", None) is not None
 
     @property
     def latent_channels(self) -> int:
@@ -198,6 +202,38 @@ class Callables:
             raise ValueError(f"log_likelihood returned shape {tuple(found.shape)} for {len(z)} images; expected (n,)")
         return found
 
+    def _draws_of_prior(self, noise: Tensor, generator: torch.Generator) -> Tensor:
+        """Latent points (m, d) of the model's own prior, from standard normal ``noise`` (m, d): all in one call, for a call
+        may draw from the generator."""
+        assert self._contender.prior is not None
+        with torch.inference_mode(False), torch.no_grad():
+            out = outputs.to_tensor("prior", self._contender.prior(self.code(noise).clone(), generator))
+        return self._flat_codes("prior", out, noise)
+
+    def _density_of_prior(self, z: Tensor) -> Tensor:
+        assert self._contender.log_prior is not None
+        with torch.inference_mode(False), torch.no_grad():
+            return outputs.to_tensor("log_prior", self._contender.log_prior(self.code(z).clone())).to(z)
+
+    def _codebook(self) -> Any:
+        """What the model says of its codes, read from flat latent points. Raises ValueError for what is no Codebook."""
+        assert self._contender.discrete_codes is not None
+        found = self._contender.discrete_codes()
+        if not isinstance(found, Codebook):
+            raise ValueError(f"discrete_codes returned {type(found).__name__}, expected a latentbench.core.Codebook")
+        return found._replace(
+            codes=lambda z: found.codes(self.code(z)).to(z.device),
+            points=lambda codes: self._flat_codes(
+                "discrete_codes", found.points(codes.to(self.code_device or codes.device)), codes
+            ),
+        )
+
+    def _flat_codes(self, name: str, out: Tensor, like: Tensor) -> Tensor:
+        """Latent points (m, d) as the measured side has them, of points as ``encode`` gives them."""
+        if len(out) != len(like):
+            raise ValueError(f"{name} returned {len(out)} latent points for {len(like)}")
+        return out.reshape(len(out), -1).to(device=like.device, dtype=torch.float32)
+
 
 def _broadcast(spread: Tensor, mean: Tensor, parts: Parts) -> Tensor:
     """A posterior's width for every dimension of its mean: of one number a sample, ``(n, 1)`` or ``(n,)``, for all of them.
@@ -211,13 +247,3 @@ def _broadcast(spread: Tensor, mean: Tensor, parts: Parts) -> Tensor:
             "they do not fit; two levels of latents are not measured, flatten them into one z"
         )
     return spread.expand(mean.shape)
-
-
-def _takes_two(function: Any) -> bool:
-    """Whether a function has a second argument without a default, for labels."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in places and p.default is p.empty for p in parameters) >= 2

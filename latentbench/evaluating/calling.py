@@ -63,7 +63,8 @@ class Function:
         """What the function returns. Raises `CallFailed`."""
         sent = [self._sent(x) for x in given]
         try:
-            with torch.inference_mode(False), torch.no_grad():
+            # Gradients only where somebody differentiates by what is given.
+            with torch.inference_mode(False), torch.set_grad_enabled(any(x.requires_grad for x in given)):
                 return self._function(*sent)
         except Exception as error:
             shown = " and ".join(shape_of(x) for x in given)

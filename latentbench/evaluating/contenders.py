@@ -7,6 +7,7 @@ same model trained with other seeds.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,7 +20,9 @@ METHODS = (("encode", "decode"), ("transform", "inverse_transform"))
 
 class Contender(NamedTuple):
     """One model: its ``name``, the ``seed`` that its pairs and draws hang on, what it was given as (``model``: the object or
-    the pair), and its callables; ``log_likelihood(x, z)``, where it has one, gives log p(x|z) in nats, (n,)."""
+    the pair), and its callables; ``log_likelihood(x, z)``, where it has one, gives log p(x|z) in nats, (n,). What a model object
+    says of its latent space, as `latentbench.core.Model` has it, is asked of it: ``prior(noise, generator)`` and ``log_prior(z)``
+    where it was trained with another prior than N(0, I), ``discrete_codes()`` where its latent is discrete."""
 
     name: str
     seed: int
@@ -27,6 +30,9 @@ class Contender(NamedTuple):
     encode: Callable[..., Any]
     decode: Callable[..., Any]
     log_likelihood: Callable[..., Any] | None = None
+    prior: Callable[..., Any] | None = None
+    log_prior: Callable[..., Any] | None = None
+    discrete_codes: Callable[..., Any] | None = None
 
 
 def contenders(
@@ -83,8 +89,30 @@ def _contender(name: str, seed: int, model: Any, log_likelihood: Callable[..., A
         return Contender(name, seed, model, model.encode, model.decode, log_likelihood or model.log_likelihood)
     for first, second in METHODS:
         if callable(getattr(model, first, None)) and callable(getattr(model, second, None)):
-            return Contender(name, seed, model, getattr(model, first), getattr(model, second), log_likelihood)
+            return Contender(
+                name, seed, model, getattr(model, first), getattr(model, second), log_likelihood, *_said(model)
+            )
     known = " or ".join(" and ".join(pair) for pair in METHODS)
     raise TypeError(
         f"'{name}': {type(model).__name__} is not a model; give a pair (encode, decode) or an object with {known}"
     )
+
+
+def _said(model: Any) -> tuple[Callable[..., Any] | None, ...]:
+    """What a model object says of its latent space: ``prior``, ``log_prior``, ``discrete_codes``, None for what it does not. A
+    ``prior`` that is no function of noise and a generator, such as a torch distribution, is none of ours."""
+    prior = getattr(model, "prior", None)
+    density = getattr(model, "log_prior", None)
+    own = callable(prior) and required(prior) == 2
+    codes = getattr(model, "discrete_codes", None)
+    return prior if own else None, density if own and callable(density) else None, codes if callable(codes) else None
+
+
+def required(function: Any) -> int:
+    """How many positional arguments without a default a function has; 0 where it does not say."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 0
+    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in places and p.default is p.empty for p in parameters)

@@ -19,6 +19,7 @@ from latentbench.evaluating import outputs
 from latentbench.evaluating.callables import CALLS, Callables
 from latentbench.evaluating.calling import LARGEST_BATCH, in_batches, shape_of
 from latentbench.measuring.cost_of_a_call import peak_memory
+from latentbench.measuring.scoring import codebook_of, own_prior
 from latentbench.randomness import randn, seeded
 from latentbench.records import Reason
 
@@ -46,6 +47,7 @@ def probe(model: Callables, device: torch.device) -> None:
         z = _try_encode(model, x, y)
         _try_decode(model, z, y)
         _try_density(model, x, z)
+        _try_prior(model, z)
         _fit_memory(model, x, z, y, device)
         some = test.x[:LOOKED].to(device)
         _look(model, some, test.y[:LOOKED].to(device) if y and test.y is not None else None)
@@ -164,6 +166,22 @@ def _try_decode(model: Callables, z: Tensor, y: tuple[Tensor, ...]) -> None:
 def _try_density(model: Callables, x: Tensor, z: Tensor) -> None:
     if model.density is not None:
         model.densities(model.density.settle(*model.sent(x), model.code(z)), z)
+
+
+def _try_prior(model: Callables, z: Tensor) -> None:
+    """Draw from the prior of the model's own, where it has one. Raises ValueError where that gives no latent points."""
+    if own := own_prior(model):
+        drawn = own.draw(randn(z.shape, seeded(model.seed, "probe"), z), seeded(model.seed, "choices"))
+        if own.log_prob is not None:
+            own.log_prob(drawn)
+    elif model.has_other_prior:
+        reason = Reason.of(
+            "model.prior_unused",
+            "the model has a prior that is no function of noise and a generator: it is measured as if trained with N(0, I)",
+        )
+        warn(model, reason)
+    if (codebook := codebook_of(model)) and not agree(codebook.points(codebook.codes(z)), z):
+        raise ValueError("discrete_codes: the points of the codes of what encode returned are not what it returned")
 
 
 def agree(a: Tensor, b: Tensor) -> bool:

@@ -22,7 +22,7 @@ from latentbench.running import plan
 class Understood:
     """Of one model: the shape of a ``sample`` as it is given one, and of a ``latent`` point; whether it has a ``posterior`` or
     gives points; the lowest and the highest value that it was ``given`` and that it ``decoded``; whether it has a
-    likelihood; what was noticed (``notes``)."""
+    likelihood, an ``own_prior``, a latent that is ``discrete``; what was noticed (``notes``)."""
 
     name: str
     seed: int
@@ -32,6 +32,8 @@ class Understood:
     given: tuple[float, float]
     decoded: tuple[float, float]
     likelihood: bool
+    own_prior: bool = False
+    discrete: bool = False
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -41,9 +43,10 @@ class Understood:
     def __str__(self) -> str:
         low, high = self.given
         least, most = self.decoded
-        likelihood = ", with a likelihood" if self.likelihood else ""
+        has = {"a likelihood": self.likelihood, "a prior of its own": self.own_prior, "discrete codes": self.discrete}
+        extras = "".join(f", with {what}" for what, there in has.items() if there)
         return (
-            f"{self.name}\tseed {self.seed}\tlatent {self.latent}, {self.posterior}{likelihood}; "
+            f"{self.name}\tseed {self.seed}\tlatent {self.latent}, {self.posterior}{extras}; "
             f"given {self.sample} from {low:.4g} to {high:.4g}, decoded {least:.4g} to {most:.4g}"
             + "".join(f"\n\t{note}" for note in self.notes)
         )
@@ -78,6 +81,8 @@ def _of(model: Callables, one: Contender, place: torch.device) -> Understood:
         _reach(sent),
         _reach(decoded),
         model.log_likelihood is not None,
+        model.prior is not None,
+        model.discrete_codes is not None,
         tuple(str(reason) for reason in model.notes.values()),
     )
 
