@@ -24,6 +24,8 @@ from latentbench.stats.cells import summarise
 
 ATTACHED = 500_000
 """Bytes up to which the packed records travel inside the page; beyond them the page points to the run folder."""
+EACH = 6
+"""Models up to which each says all its fields; of more, what all have in common is said once."""
 CHUNK = 1 << 20
 """Bytes of a file that are read at once."""
 
@@ -99,7 +101,7 @@ def protocol(run: RunFolder) -> Protocol:
         (say("took"), f"{words.number(float(detail['seconds']))}{words.THIN}s" if detail.get("seconds") else ""),
     ]
     versions = [(k, words.plain(v)) for k, v in _flat(environment)]
-    models = [(str(m), words.plain(_counted(d))) for m, d in (detail.get("models") or {}).items()]
+    models = _models({str(m): _counted(d) for m, d in (detail.get("models") or {}).items()})
     judge, judges = _judge(run)
     config = detail.get("config") or {}
     return Protocol(
@@ -150,6 +152,24 @@ def _origin(data: Mapping[str, Any]) -> list[tuple[str, Reason]]:
     """Where the samples of each split come from, as the run's record says."""
     origin = data.get("origin") or {}
     return [(name, Reason.from_json(origin[name])) for name in WHERE_FROM if name in origin]
+
+
+def _models(said: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a run says of each model; of more than `EACH` what all have in common stands once, before them."""
+    rows = [d for d in said.values() if isinstance(d, Mapping)]
+    if len(said) <= EACH or len(rows) < len(said):
+        return [(model, words.plain(d)) for model, d in said.items()]
+    params = [d.get("params") if isinstance(d.get("params"), Mapping) else {} for d in rows]
+    common = {k: v for k, v in params[0].items() if all(k in p and p[k] == v for p in params)}
+    own = [
+        {**d, "params": {k: v for k, v in p.items() if k not in common}} if p else d
+        for d, p in zip(rows, params, strict=True)
+    ]
+    each = [
+        (model, words.plain({k: v for k, v in d.items() if v not in (None, {})}))
+        for model, d in zip(said, own, strict=True)
+    ]
+    return [(say("all {n} models", n=len(said)), words.plain({"params": common})), *each] if common else each
 
 
 def _counted(model: Any) -> Any:
