@@ -155,21 +155,23 @@ def _origin(data: Mapping[str, Any]) -> list[tuple[str, Reason]]:
 
 
 def _models(said: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What a run says of each model; of more than `EACH` what all have in common stands once, before them."""
-    rows = [d for d in said.values() if isinstance(d, Mapping)]
-    if len(said) <= EACH or len(rows) < len(said):
+    """What a run says of each model; of more than `EACH` the fields that all have in common stand once, before them, and what
+    a model has none of is left out."""
+    params = [_params(d) for d in said.values()]
+    common = {k: v for k, v in params[0].items() if all(p.get(k) == v for p in params)} if len(said) > EACH else {}
+    if not common:
         return [(model, words.plain(d)) for model, d in said.items()]
-    params = [d.get("params") if isinstance(d.get("params"), Mapping) else {} for d in rows]
-    common = {k: v for k, v in params[0].items() if all(k in p and p[k] == v for p in params)}
-    own = [
-        {**d, "params": {k: v for k, v in p.items() if k not in common}} if p else d
-        for d, p in zip(rows, params, strict=True)
-    ]
-    each = [
-        (model, words.plain({k: v for k, v in d.items() if v not in (None, {})}))
-        for model, d in zip(said, own, strict=True)
-    ]
-    return [(say("all {n} models", n=len(said)), words.plain({"params": common})), *each] if common else each
+    out = [(say("all {n} models", n=len(said)), words.plain({"params": common}))]
+    for (model, d), fields in zip(said.items(), params, strict=True):
+        own = {**d, "params": {k: v for k, v in fields.items() if k not in common}}
+        out.append((model, words.plain({k: v for k, v in own.items() if v not in (None, {})})))
+    return out
+
+
+def _params(model: Any) -> Mapping[str, Any]:
+    """The fields of a model as a run's record says them."""
+    found = model.get("params") if isinstance(model, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _counted(model: Any) -> Any:
