@@ -7,7 +7,8 @@ of a value, h = (L - 1)(1 + eps) / 2, and o = 1/2 for even L, else 0,
 
 which takes the L whole numbers from -floor(L / 2) on, and 0 at f = 0 falls on one of them. The latent point is
 q / floor(L / 2), within [-1, 1]. Rounding has the gradient of the identity (straight through). Loss of an image:
-|x - g(q)|^2, summed over pixels, and nothing else: nothing needs to be committed to, and no code can die.
+|x - g(q)|^2, summed over pixels, and nothing else: nothing needs to be committed to, and no code can die. Training begins
+with the decoder at the mean image.
 
 A position is a group of values and its code their levels taken together, so that it has L_1 L_2 ... codes; the latent has
 ``parts`` positions.
