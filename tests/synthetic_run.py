@@ -203,6 +203,7 @@ class Synthetic:
     extra: Sequence[Record] = field(default=())
     dataset: str = "digits"
     shift: float = 0.0
+    study: str = ""
 
 
 def build(folder: Path, spec: Synthetic | None = None) -> Path:
@@ -283,6 +284,8 @@ def _run(spec: Synthetic) -> Record:
         },
         "version": "0.1.0",
     }  # fmt: skip
+    if spec.study:
+        detail["study"] = {"name": spec.study}
     return Record(kind="run", detail=detail)
 
 

@@ -255,6 +255,21 @@ def test_the_decoder_of_nearly_empty_images_starts_at_their_mean(text):
     assert torch.equal(linear.decode(torch.zeros(1, 3)), before)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("shape", [SHAPE, (16, 2)], ids=["images", "series"])
+@pytest.mark.parametrize("net", ["mlp", "conv"])
+def test_a_decoder_can_start_at_the_mean(net, shape):
+    """Without its last weights it gives the mean of the samples: each value's, of convolutions each channel's."""
+    x = torch.rand(50, *shape, generator=seeded(0, "x")) * 0.5 + 0.25
+    model = build(f"ae:net={net}", shape)
+    model.trunk.start_at_mean(x)
+    [layer for layer in model.trunk.decoder.children() if list(layer.parameters())][-1].weight.zero_()
+    mean = x.mean(0)
+    if net == "conv":
+        mean = mean.mean((1, 2), keepdim=True) if len(shape) == 3 else mean.mean(0, keepdim=True)
+    assert torch.allclose(model.decode(torch.ones(1, 3))[0], mean.expand(shape), atol=1e-5)
+
+
 def test_an_autoencoder_learns_thin_lines():
     """From the plain start it stays at the black image, R^2 below 0."""
     from latentbench.datasets import lines

@@ -180,6 +180,19 @@ def test_training_lowers_the_error_and_evaluation_moves_nothing(text):
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
+@torch.no_grad()
+def test_rounding_uses_its_levels():
+    """A decoder that began at grey sends all of the encoder's outputs one way, and all images end in one code; measured: 196."""
+    from latentbench.datasets import digits
+
+    x = digits.load("", "", 0).train.x
+    run = make_run({"models": "fsq", "latent_dim": 4, "width": 64})
+    model = initialise(lambda: catalog.build_model("fsq:levels=4:parts=1", run, SHAPE), 0)
+    with torch.enable_grad():
+        fit(model, x, x[:64], Plan(epochs=15, patience=0, batch_size=64, lr=5e-3), 0)
+    assert len(model.discrete_codes().codes(model.encode(x).mu).unique()) > 256 / 4
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [("vq:k=1", "k: 1 is not allowed"), ("vq:parts=4", r"allowed: 1, 2, 3, 6"), ("vq:commitment=-1", "commitment"),

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import os
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from synthetic_run import Synthetic, build
 from test_report_browser import Visit, browser, pytestmark  # noqa: F401
+
+from latentbench import report
+from latentbench.studies.presets import studies
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parent / "reports" / "example" / "report.html"
@@ -47,6 +52,34 @@ def test_length_size_and_words(opened, page_file):
     assert height <= TALLEST
     assert words <= MOST_WORDS
     assert page_file.stat().st_size <= MOST_BYTES
+
+
+class _Text(HTMLParser):
+    """The text of a page without its styles and scripts."""
+
+    def __init__(self):
+        super().__init__()
+        self.inside, self.text = "", []
+
+    def handle_starttag(self, tag, attrs):
+        self.inside = tag
+
+    def handle_endtag(self, tag):
+        self.inside = ""
+
+    def handle_data(self, data):
+        if self.inside not in ("style", "script", "title"):
+            self.text.append(data)
+
+
+def test_the_page_of_many_models_keeps_to_its_words(tmp_path):
+    """All the zoo's models and three more: what each adds to the page is numbers and no sentences of its own."""
+    models = (*studies()["zoo"].settings["models"], "vae:beta=2", "vae:beta=4", "rae:decoder=spectral")
+    page = report.render([build(tmp_path / "run", Synthetic(models=models, study="zoo"))])
+    parser = _Text()
+    parser.feed(page.read_text("utf-8"))
+    assert len("".join(parser.text).split()) <= MOST_WORDS
+    assert page.stat().st_size <= MOST_BYTES
 
 
 def test_sheets_of_paper(opened):

@@ -66,7 +66,13 @@ class Visit:
         )
         self.page.goto(file.as_uri())
         if context.get("java_script_enabled", True):
-            self.page.wait_for_selector(".run-maps[data-ready=true] .bk-Figure, main:not(:has(script.map-data))")
+            # Of a study's page the maps are folded, and drawn when they are opened.
+            ready = (
+                ".run-maps[data-ready=true] .bk-Figure",
+                "details:not([open]) .run-maps",
+                "main:not(:has(script.map-data))",
+            )
+            self.page.wait_for_selector(", ".join(ready), state="attached")
 
     def close(self) -> None:
         self.context.close()

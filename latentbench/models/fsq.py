@@ -7,7 +7,8 @@ of a value, h = (L - 1)(1 + eps) / 2, and o = 1/2 for even L, else 0,
 
 which takes the L whole numbers from -floor(L / 2) on, and 0 at f = 0 falls on one of them. The latent point is
 q / floor(L / 2), within [-1, 1]. Rounding has the gradient of the identity (straight through). Loss of an image:
-|x - g(q)|^2, summed over pixels, and nothing else: nothing needs to be committed to, and no code can die.
+|x - g(q)|^2, summed over pixels, and nothing else: nothing needs to be committed to, and no code can die. Training begins
+with the decoder at the mean image.
 
 A position is a group of values and its code their levels taken together, so that it has L_1 L_2 ... codes; the latent has
 ``parts`` positions.
@@ -74,8 +75,13 @@ class FiniteScalarQuantised(nn.Module):
         self.register_buffer("bases", torch.tensor(bases), persistent=False)
 
     def start(self, x: Tensor) -> None:
-        """Begin where the training images ``x`` are: see `nets.Trunk.start`."""
-        self.trunk.start(x)
+        """Begin at the mean of the training images ``x``: see `nets.Trunk.start_at_mean`.
+
+        As long as the decoder lacks the mean image, every image's gradient asks the latent for the same, and nothing holds
+        the encoder back: all outputs run one way until tanh is flat, where no gradient is left and all images have one code
+        (MNIST: 2 of 512 codes used; 460 from the mean image).
+        """
+        self.trunk.start_at_mean(x)
 
     def encode(self, x: Tensor) -> Posterior:
         """The rounded point q(f(x)), (n, d), as a Dirac."""

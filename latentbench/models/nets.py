@@ -27,7 +27,8 @@ Shape = tuple[int, ...]
 
 DARK = 0.05
 """Images whose mean value is below this, or above 1 less this, are nearly empty: see `Trunk.start`."""
-
+EDGE = 0.01
+"""So near to 0 and 1 a sigmoid is let begin: nearer it would hardly move (`Trunk.start_at_mean`)."""
 
 _MIXED: ContextVar[bool] = ContextVar("mixed", default=False)
 
@@ -88,6 +89,20 @@ class Trunk(nn.Module):
     def logits(self, z: Tensor) -> Tensor:
         """What stands before the sigmoid, (n, *shape), for latent points (n, d)."""
         return _through(self.decoder, z).view(-1, *self.shape)
+
+    @torch.no_grad()
+    def start_at_mean(self, x: Tensor) -> None:
+        """Let the decoder begin at the mean of the training samples ``x``, value by value; of one whose last layer has a bias a
+        channel only (transposed convolutions), channel by channel."""
+        head = [layer for layer in self.decoder.children() if list(layer.parameters())][-1]
+        mean = x.mean(0)
+        if not isinstance(head, nn.Linear):
+            # A channel is the first axis of an image and the last of a series.
+            mean = mean.flatten(1).mean(1) if mean.dim() == 3 else mean.mean(0)
+        if self.squashed:
+            mean = mean.clamp(EDGE, 1 - EDGE).logit()
+        bias: Tensor = head.get_parameter("bias")
+        bias.copy_(mean.flatten())
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:

@@ -29,6 +29,9 @@ from latentbench.stats.cells import Cell, summarise
 WORST = 6
 """Draws shown decoded."""
 
+EACH = 3
+"""Models up to which each says all of itself; of more, what is so of all of them is said once."""
+
 KINDS = marked({
     "outside": "farther from the training codes than 99 % of held-out codes are",
     "sparse": "with fewer training codes around than 99 % of the prior's own draws have",
@@ -178,8 +181,11 @@ def common_axis(columns: Sequence[Column]) -> distances.Span | None:
 def _context(view: PageView) -> Context:
     over = common_axis(view.pictured)
     made = cards(view.pictured, lambda column: atlas(column, over))
+    told = [card.content.about for card in made if not card.missing]
+    shared = [s for s in told[0] if all(s in about for about in told)] if len(told) > EACH else []
     return {
         "cards": made,
+        "shared": shared,
         "drawn": any(card.content and card.content.drawing for card in made),
         "own": any(c.run.has_own_prior(c.model) for c in view.pictured),
         "judged": any(w.ruling for card in made if card.content for w in card.content.worst),

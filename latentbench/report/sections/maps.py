@@ -18,6 +18,7 @@ from latentbench.report.page_view import PageView
 from latentbench.report.section import Context, Section
 from latentbench.report.templates import script_data
 from latentbench.report.wording import words
+from latentbench.report.wording.intervals import NAMED, ends
 from latentbench.report.wording.language import marked, say
 
 COLOURINGS = marked({
@@ -171,8 +172,9 @@ def _is_space(drawn: Artifact) -> bool:
 def _overlay(columns: Sequence[Column], known: Sequence[Points]) -> str:
     """What the prior's draws show on these maps, in numbers: of each model how many codes they lie nearest to, and how many
     of the draws lie in holes."""
-    told, own = [], [p.places is not None for p in known]
-    for column, points in zip(columns, known, strict=True):
+    own = [p.places is not None for p in known]
+    told = [] if any(own) else _range_of(columns, known)
+    for column, points in zip(columns, known, strict=True) if not told else ():
         if "draws" not in points.values:
             continue
         nearest = points.values["draws"]
@@ -202,6 +204,19 @@ def _overlay(columns: Sequence[Column], known: Sequence[Points]) -> str:
         )
         start = say(text, count=count)
     return say("{first} {then}.", first=start, then=words.clauses(told))
+
+
+def _range_of(columns: Sequence[Column], known: Sequence[Points]) -> list[str]:
+    """Of more than `NAMED` models of one number of codes the least and the most of either number; else nothing."""
+    found = [(p.values["draws"], c.label) for c, p in zip(columns, known, strict=True) if "draws" in p.values]
+    beyond = [(p.beyond, c.label) for c, p in zip(columns, known, strict=True) if p.beyond is not None]
+    if len(found) <= NAMED or len({len(draws) for draws, _ in found}) > 1:
+        return []
+    nearest = ends([(float((draws > 0).sum()), label) for draws, label in found], words.number)
+    told = [say("{some} of {n} codes are the nearest of any", some=nearest, n=len(found[0][0]))]
+    if beyond:
+        told.append(say("{share} of the prior lies in holes", share=ends(beyond, words.percent)))
+    return told
 
 
 def _about(run: RunFolder, views: Sequence[MapView], labelled: bool) -> str:

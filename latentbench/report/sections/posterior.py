@@ -22,6 +22,9 @@ from latentbench.report.wording.language import marked, say
 from latentbench.stats.findings.diagnosis import flaws
 from latentbench.stats.linear_vae import WITHIN, hit_rate
 
+NUMBERS = 3
+"""Models up to which the numbers of every posterior stand in a table; of more, those of posteriors with a sigma."""
+
 REMEDIES = marked({
     "collapsed": "Collapsed: fewer dimensions would do, or a smaller beta.",
     "punctual": "Punctual: sigma is small beside sd(mu); a larger beta widens it.",
@@ -44,13 +47,15 @@ class Held(NamedTuple):
 
 class PosteriorPicture(NamedTuple):
     """The four drawings of one model's posterior, what they say in words, the numbers behind them, and which flaws the
-    dimensions have; ``forecast``: what was forecast of it before training, in words, empty where nothing was."""
+    dimensions have; ``forecast``: what was forecast of it before training, in words, empty where nothing was; ``wide``: it has a
+    sigma in each dimension."""
 
     drawings: Sequence[Markup]
     caption: str
     rows: Sequence[Sequence[str]]
     flaws: frozenset[str]
     forecast: str = ""
+    wide: bool = True
 
 
 def held(column: Column) -> Held:
@@ -102,7 +107,9 @@ def posterior(column: Column, found: Held, axes: Axes, usual: float) -> Posterio
         posteriors.kl_bars(p, m, axes.kl, bars),
     ]
     rows, every = _rows(found)
-    return PosteriorPicture(drawings, _caption(found, axes.clouds > usual), rows, every, _forecast(column))
+    return PosteriorPicture(
+        drawings, _caption(found, axes.clouds > usual), rows, every, _forecast(column), p.wide is not None
+    )
 
 
 def _forecast(column: Column) -> str:
@@ -205,10 +212,12 @@ def _diagnosis(active: bool, mean: float | None, sd: float, sigma: float, has_si
 
 def _context(view: PageView) -> Context:
     made = pictures(view.pictured)
-    seen = [k for k in REMEDIES if any(k in c.content.flaws for c in made if not c.missing)]
+    told = [c for c in made if not c.missing and (len(made) <= NUMBERS or c.content.wide)]
+    seen = [k for k in REMEDIES if any(k in c.content.flaws for c in told)]
     shared = sum(not c.missing for c in made) > 1
     return {
         "cards": made,
+        "told": told,
         "remedies": [say(REMEDIES[k]) for k in seen],
         "shared": shared,
         "worth": _worth(view.pictured),

@@ -24,6 +24,8 @@ from latentbench.stats.cells import summarise
 
 ATTACHED = 500_000
 """Bytes up to which the packed records travel inside the page; beyond them the page points to the run folder."""
+EACH = 6
+"""Models up to which each says all its fields; of more, what all have in common is said once."""
 CHUNK = 1 << 20
 """Bytes of a file that are read at once."""
 
@@ -99,7 +101,7 @@ def protocol(run: RunFolder) -> Protocol:
         (say("took"), f"{words.number(float(detail['seconds']))}{words.THIN}s" if detail.get("seconds") else ""),
     ]
     versions = [(k, words.plain(v)) for k, v in _flat(environment)]
-    models = [(str(m), words.plain(_counted(d))) for m, d in (detail.get("models") or {}).items()]
+    models = _models({str(m): _counted(d) for m, d in (detail.get("models") or {}).items()})
     judge, judges = _judge(run)
     config = detail.get("config") or {}
     return Protocol(
@@ -150,6 +152,26 @@ def _origin(data: Mapping[str, Any]) -> list[tuple[str, Reason]]:
     """Where the samples of each split come from, as the run's record says."""
     origin = data.get("origin") or {}
     return [(name, Reason.from_json(origin[name])) for name in WHERE_FROM if name in origin]
+
+
+def _models(said: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a run says of each model; of more than `EACH` the fields that all have in common stand once, before them, and what
+    a model has none of is left out."""
+    params = [_params(d) for d in said.values()]
+    common = {k: v for k, v in params[0].items() if all(p.get(k) == v for p in params)} if len(said) > EACH else {}
+    if not common:
+        return [(model, words.plain(d)) for model, d in said.items()]
+    out = [(say("all {n} models", n=len(said)), words.plain({"params": common}))]
+    for (model, d), fields in zip(said.items(), params, strict=True):
+        own = {**d, "params": {k: v for k, v in fields.items() if k not in common}}
+        out.append((model, words.plain({k: v for k, v in own.items() if v not in (None, {})})))
+    return out
+
+
+def _params(model: Any) -> Mapping[str, Any]:
+    """The fields of a model as a run's record says them."""
+    found = model.get("params") if isinstance(model, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _counted(model: Any) -> Any:

@@ -67,8 +67,8 @@ HEADLINES = (
 """What the findings of the page rest on, a row each: the first of these names that was measured."""
 ROWS = 10
 """Measures that stand open, each with an axis."""
-LINES = 12
-"""Models drawn on one axis; of more, those whose means are best."""
+LINES = 8
+"""Models drawn on one axis; of more, those whose means are best, and where all share the first place none is marked."""
 OPEN_TABLES = 2
 """Datasets and latent sizes up to which each shows its headline measures; more are folded whole, but for the first."""
 
@@ -314,6 +314,8 @@ def _measure(
     beside = _beside(columns, cells, metric, split)
     decimals = words.decimals_for(c.interval.half for c in by_column.values() if c.interval and c.interval.half)
     best, tied = _leading(by_column, columns)
+    if len(columns) > LINES and tied == {place for place, c in by_column.items() if c.interval}:
+        tied = frozenset()
     arrow, direction = ARROWS.get(one.better, ARROWS["none"])
     if one.better == "target" and one.target is not None:
         arrow, direction = f"→{words.THIN}{one.target:g}", say("{target} is best", target=f"{one.target:g}")
@@ -474,6 +476,7 @@ def _context(view: PageView) -> Context:
     return {
         "tables": every,
         "several": view.several,
+        "lines": LINES,
         "splits": min(dealt, default=0),
         "judged": any(r.role == "judge" for run in view.runs for r in run.records),
         "open_tables": OPEN_TABLES if len(every) <= OPEN_TABLES else 1,

@@ -38,7 +38,8 @@ CONDITIONS = (
 
 UNKNOWN = marked("as its record names it")
 BESIDE = 6
-"""Models up to which their speeds stand side by side in the open."""
+"""Models up to which their speeds stand side by side in the open, and every timing has a row with all that it holds; of more, a
+model has a row with its speeds at the largest batch."""
 
 
 class SpeedRow(NamedTuple):
@@ -64,9 +65,18 @@ class Fastest(NamedTuple):
     rates: Sequence[tuple[str, bool]]
 
 
+class Work(NamedTuple):
+    """One kind of work on one device at its largest batch: by model the samples a second and whether they can be ranked."""
+
+    title: str
+    batch: str
+    rates: Mapping[str, tuple[str, bool]]
+
+
 class Speeds(NamedTuple):
     """Throughput: a figure for each kind of work and device, the models ``drawn`` in them, the table of all, how many of
-    these can be ranked, who cannot, what it ran on, and, where there is something to rank, who is fastest."""
+    these can be ranked, who cannot, what it ran on, and, where there is something to rank, who is fastest; of many models the
+    table in brief (``works``), else none."""
 
     plots: Sequence[tuple[str, str, Markup]]
     drawn: Sequence[Column]
@@ -75,6 +85,7 @@ class Speeds(NamedTuple):
     unranked: Sequence[str]
     conditions: str
     fastest: Sequence[Fastest]
+    works: Sequence[Work]
 
 
 def speeds(columns: Sequence[Column], pictured: Sequence[Column]) -> Speeds:
@@ -120,13 +131,26 @@ def speeds(columns: Sequence[Column], pictured: Sequence[Column]) -> Speeds:
         )
         plots.append((f"{title} ({device})" if device else title, about, figures.throughput(every, label)))
     if len(unranked) > 6:
-        text = marked("{some} of {n} timings, named in the table below")
+        text = marked(
+            "{some} of {n} timings, named in the records"
+            if len(columns) > BESIDE
+            else "{some} of {n} timings, named in the table below"
+        )
         unranked = [say(text, some=len(unranked), n=len(rows))]
     rankable = sum(r.rankable for r in rows)
     fastest = fastest_of(columns) if rankable and len(columns) <= BESIDE else []
-    return Speeds(
-        plots, [c for c in columns if c in drawn], rows, rankable, unranked, _conditions(details), fastest
-    )  # fmt: skip
+    works = _works(rows) if len(columns) > BESIDE else []
+    drawn_here = [c for c in columns if c in drawn]
+    return Speeds(plots, drawn_here, rows, rankable, unranked, _conditions(details), fastest, works)
+
+
+def _works(rows: Sequence[SpeedRow]) -> list[Work]:
+    """Each kind of work at its largest batch."""
+    found: dict[str, dict[int, dict[str, tuple[str, bool]]]] = {}
+    for r in rows:
+        title = f"{r.kind} ({r.device})" if r.device else r.kind
+        found.setdefault(title, {}).setdefault(int(r.batch), {})[r.model] = r.speed, r.rankable
+    return [Work(title, str(max(by_batch)), by_batch[max(by_batch)]) for title, by_batch in found.items()]
 
 
 def fastest_of(columns: Sequence[Column]) -> list[Fastest]:

@@ -20,6 +20,9 @@ from latentbench.stats.cells import summarise
 OPEN = 3
 """Models up to which every figure stands open; of more, two do, and the others are folded."""
 
+COSTS = 6
+"""Models up to which what they cost stands here too; of more the scores tell it."""
+
 ENDS = {
     "early": marked("stopped early"),
     "limit": marked("ran to the limit"),
@@ -78,10 +81,12 @@ def _at(what: str, values: Mapping[int | None, int]) -> str:
 
 
 def costs(columns: Sequence[Column]) -> list[tuple[Column, Sequence[str]]]:
-    """Parameters, FLOPs and training of each model, as recorded."""
+    """Parameters, FLOPs and training of each model, as recorded; of many, those of which the scores hold none."""
     out: list[tuple[Column, Sequence[str]]] = []
     for column in columns:
         means = {c.metric: c.interval.mean for c in column.run.cells_of.get(column.model, ()) if c.interval}
+        if len(columns) > COSTS and "cost.parameters" in means:
+            continue
         declared = (column.run.detail.get("models") or {}).get(column.model) or {}
         parameters = means.get("cost.parameters", declared.get("parameters"))
         row = [

@@ -151,7 +151,8 @@ def grids(view: PageView) -> list[GridView]:
             if shown and column:
                 seeds |= {s for role in ("samples", "strips") if (s := _seed(column, role)) is not None}
         if rows:
-            why = [sentence for row in answered for sentence in row.why]
+            each = [sentence for row in answered for sentence in row.why]
+            why = each if len(rows) <= SENTENCES else of_models.reasons(run.records)
             shared = [flag for flag in rows[0].flags if all(flag in row.flags for row in rows)] if len(rows) > 1 else []
             rows = [row._replace(flags=[flag for flag in row.flags if flag not in shared]) for row in rows]
             some = len(rows) if len(rows) <= OPEN + 2 else OPEN

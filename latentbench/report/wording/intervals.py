@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from latentbench.report.wording import words
 from latentbench.report.wording.language import say
@@ -44,11 +44,24 @@ def shares(cells: Iterable[Cell]) -> str:
 
 
 def of_models(cells: Iterable[Cell], told: Callable[[Interval], str]) -> str:
-    """What is ``told`` of each model; of more than `NAMED` models of the least and of the most:
-    ``2.0 % (ae) to 64 % (vae)``."""
-    found = [(c.interval, c.model) for c in cells if c.interval]
+    """What is ``told`` of each model, see `told_of`."""
+    return told_of([(c.interval, c.model) for c in cells if c.interval], told)
+
+
+def told_of(found: Sequence[tuple[Interval, str]], told: Callable[[Interval], str]) -> str:
+    """What is ``told`` of the interval of each model; of more than `NAMED` models of the least and of the most."""
     if len(found) <= NAMED:
         return words.listed([of(told(i), model) for i, model in found])
-    ends = [end(found, key=lambda one: one[0].mean) for end in (min, max)]
-    low, high = (say("{number} ({model})", number=told(i), model=model) for i, model in ends)
+    low, high = (end(found, key=lambda one: one[0].mean) for end in (min, max))
+    return _ends((told(low[0]), low[1]), (told(high[0]), high[1]))
+
+
+def ends(found: Sequence[tuple[float, str]], told: Callable[[float], str]) -> str:
+    """The least and the most of these numbers with their models: ``2.0 % (ae) to 64 % (vae)``."""
+    low, high = min(found), max(found)
+    return _ends((told(low[0]), low[1]), (told(high[0]), high[1]))
+
+
+def _ends(*two: tuple[str, str]) -> str:
+    low, high = (say("{number} ({model})", number=number, model=model) for number, model in two)
     return say("{low} to {high}", low=low, high=high)

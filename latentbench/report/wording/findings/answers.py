@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from latentbench.records import Record
 from latentbench.report.wording import words
-from latentbench.report.wording.findings.reasons import because
+from latentbench.report.wording.findings.reasons import because, shared
 from latentbench.report.wording.findings.tables import place
 from latentbench.report.wording.intervals import value
 from latentbench.report.wording.language import marked, say
@@ -112,6 +112,44 @@ def rows(records: Sequence[Record]) -> list[Row]:
     """One for each model, table by table; where there are several tables, a name tells which."""
     every = tables(records)
     return [row for table in every for row in _of_table(table, several=len(every) > 1)]
+
+
+def reasons(records: Sequence[Record]) -> list[str]:
+    """Why the answers that are not a bare yes are what they are; what several models have in common is said once."""
+    every = tables(records)
+    return [sentence for table in every for sentence in _reasons(table, several=len(every) > 1)]
+
+
+def _reasons(table: Table, several: bool) -> list[str]:
+    """The reasons of one table, question by question."""
+    given = sorted(of_table(table), key=lambda a: ASKED.index(a.question))
+    everyone = {a.model for a in given}
+    found: dict[tuple[str, Word], dict[str, list[str]]] = {}
+    for answer in given:
+        for code in answer.reasons:
+            found.setdefault((answer.question, answer.answer), {}).setdefault(code, []).append(answer.model)
+    out = []
+    for (question, word), codes in found.items():
+        clauses: dict[tuple[str, ...], list[str]] = {}
+        for code, having in codes.items():
+            for some, why in shared(table, having, code):
+                clauses.setdefault(tuple(some), []).append(why)
+        for models, whys in clauses.items():
+            one, every = len(models) == 1, len(models) > 1 and set(models) == everyone
+            who = say("all {n} models", n=len(models)) if every else words.listed(list(models))
+            text = marked(
+                "{model}, {question} {answer}: {why}." if one else "{question} {answer}, of {model} each: {why}."
+            )
+            out.append(
+                say(
+                    text,
+                    model=say("{model}, {place}", model=who, place=place(table)) if several else who,
+                    question=say(QUESTIONS[question]),
+                    answer=say(WORDS[word]),
+                    why=words.clauses(whys),
+                )
+            )
+    return out
 
 
 def _of_table(table: Table, several: bool) -> list[Row]:

@@ -6,7 +6,7 @@ from latentbench.report.wording import words
 from latentbench.report.wording.findings.claims import Statement, sentences, standing
 from latentbench.report.wording.findings.reasons import flag, flagged
 from latentbench.report.wording.findings.tables import excluded, flags, own_priors, reasons, where
-from latentbench.report.wording.intervals import between, means, of, shares
+from latentbench.report.wording.intervals import between, means, shares, told_of
 from latentbench.report.wording.language import marked, say
 from latentbench.report.wording.subject import IMAGE, subject
 from latentbench.stats.findings.complete import METRICS, Completeness
@@ -114,7 +114,7 @@ def _sampler(completeness: Completeness) -> list[str]:
     return [
         say(
             text,
-            gains=words.listed([of(between(gain), model) for model, gain in completeness.gains]),
+            gains=told_of([(gain, model) for model, gain in completeness.gains], between),
         )
     ]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from latentbench.report.wording import words
 from latentbench.report.wording.findings.tables import collapsed, copying
+from latentbench.report.wording.intervals import ends
 from latentbench.report.wording.language import marked, say
+from latentbench.stats.cells import Interval
 from latentbench.stats.findings.table import Table
 
 SHARES = marked({
@@ -90,7 +92,7 @@ def because(table: Table, model: str, code: str) -> str:
         share = table.get(model, "memorisation")
         return say("it gives back images it has seen ({why})", why=copying(share.mean if share else 1.0))
     if code in RESTS_ON:
-        return _measured(table, model, code)
+        return _measured(table, [model], code)
     if code in PLAIN:
         return say(PLAIN[code])
     if code.startswith("no "):
@@ -102,18 +104,39 @@ def because(table: Table, model: str, code: str) -> str:
     return code
 
 
-def _measured(table: Table, model: str, code: str) -> str:
-    """A clause with a model's mean and, where there is one, what it is read beside."""
+def shared(table: Table, models: Sequence[str], code: str) -> list[tuple[list[str], str]]:
+    """One reason of several models: each clause with the models that it is about; one with a number tells the least and the
+    most of them."""
+    if ALIASES.get(code, code) in RESTS_ON:
+        return [(list(models), _measured(table, models, ALIASES.get(code, code)))]
+    found: dict[str, list[str]] = {}
+    for model in models:
+        found.setdefault(because(table, model, code), []).append(model)
+    return [(who, text) for text, who in found.items()]
+
+
+def _measured(table: Table, models: Sequence[str], code: str) -> str:
+    """A clause with a model's mean, or the least and the most of several, and, where there is one, what it is read beside."""
     metric = table.of_prior(RESTS_ON[code])
-    i = table.get(model, metric)
-    if code == "few codes" and (trained := table.trained_on(model, metric)) is not None:
-        i = trained.interval
     name = "baseline:pca" if metric == "r2" else "ceiling:real"
     number = words.percent if code in SHARES else words.tidy
-    numbers = {"value": number(i.mean if i else None), "real": number(table.reference(metric, name))}
+    means = {model: i.mean for model in models if (i := _interval(table, model, metric, code))}
+    value = (
+        ends([(mean, model) for model, mean in means.items()], number)
+        if len(means) > 1
+        else number(next(iter(means.values()), None))
+    )
     if code == "validity" and table.own_priors:
         code = "validity of its own"
-    return say(SHARES[code] if code in SHARES else CLAUSES[code], **numbers)
+    real = number(table.reference(metric, name))
+    return say(SHARES[code] if code in SHARES else CLAUSES[code], value=value, real=real)
+
+
+def _interval(table: Table, model: str, metric: str, code: str) -> Interval | None:
+    """What a clause tells of a model; the use of codes is told of its training images."""
+    if code == "few codes" and (trained := table.trained_on(model, metric)) is not None:
+        return trained.interval
+    return table.get(model, metric)
 
 
 def _absent(table: Table, model: str, metric: str) -> str:
