@@ -16,6 +16,7 @@ from latentbench.records import Record
 from latentbench.report import story
 from latentbench.report.story import predicts_generation
 from latentbench.report.story.forest import Row, forest
+from latentbench.report.story.trade_off_map import MapPoint, trade_off_map
 from latentbench.report.wording import words
 from latentbench.running import executor, worker
 from latentbench.stats.cells import t_interval
@@ -107,8 +108,8 @@ def test_a_proxy_of_the_latent_size_is_told_and_said_to_be_no_more():
     assert abs(count.partial) < 0.3
     assert rank.partial == pytest.approx(rank.rho.mean, abs=0.1)
     found = told(records)
-    assert (
-        "Size or one kind makes more than half of it: count. Such a measure may say no more than that." in found.closing
+    assert found.closing[0].endswith(
+        "Size or one kind makes more than half of it: count. Such a measure may say no more than that."
     )
     (claim,) = found.claims
     assert claim.parts[0].number.startswith(claim.parts[0].brief + " over 20 spaces; latent size held fixed: ")
@@ -157,8 +158,31 @@ def test_what_half_of_the_spaces_lack_decides_nothing_and_is_named():
     found = told(records)
     assert [c.key for c in found.claims] == ["a"]
     said = f"Not tried, for fewer than {words.percent(0.8)} of the spaces have them or all have the same: hole, validity.normal."
-    assert said in found.closing
-    assert said not in told([*rows(TARGET, REACHED), *rows("r2", REACHED)]).closing
+    assert said in found.lead
+    assert "Not tried" not in " ".join(told([*rows(TARGET, REACHED), *rows("r2", REACHED)]).lead)
+
+
+def test_a_flow_that_fails_in_most_spaces_ranks_little_and_this_is_said():
+    """Untrained: no draw is valid but in four spaces, and whatever is higher in these seems to order all."""
+    reached = np.maximum(np.arange(20) - 15, 0) / 10
+    said = "In 16 spaces the flow's valid share is the same, 0: ranks say little here."
+    untrained = [*rows(TARGET, reached, spread=0.0), *rows("r2", reached, spread=0.0)]
+    assert said in told(untrained).lead
+    assert "ranks say little" not in " ".join(told([*rows(TARGET, REACHED), *rows("r2", REACHED)]).lead)
+
+
+def test_a_small_map_names_what_has_room():
+    """Eight points on one another and one apart: that and one of the eight at the least are named, no two names meet."""
+    close = [MapPoint(k, f"vae:beta={k}", t_interval([0.5 + k / 1e4]), t_interval([0.5]), False) for k in range(8)]
+    points = [*close, MapPoint(8, "apart", t_interval([0.9]), t_interval([0.9]), False)]
+    drawn, whole = (
+        str(trade_off_map(points, "x", "y", "map", is_small=True)),
+        str(trade_off_map(points, "x", "y", "map")),
+    )
+    named = [p.name for p in points if f">{p.name}<" in drawn]
+    assert "apart" in named
+    assert 2 <= len(named) < 9
+    assert all(f">{p.name}<" in whole for p in points)
 
 
 def test_three_spaces_tell_nothing():
@@ -204,6 +228,7 @@ def test_what_few_spaces_have_and_what_the_flow_itself_reached_is_not_tried():
         *rows("few", REACHED[:10]),
         *rows("judge_frechet.flow", -REACHED, metric_params={"kind": "flow"}),
         *rows("train.seconds", REACHED),
+        *[replace(r, split="") for r in rows("train.epochs", REACHED)],
         *rows("same", REACHED * 0, spread=0.0),
         *rows("some", REACHED),
     ]
@@ -247,7 +272,7 @@ def test_the_other_sign_makes_a_claim_fail_and_noise_leaves_it_open(key, metric)
 def test_the_answer_names_what_predicts_and_what_does_not():
     records = [*rows(TARGET, REACHED), *rows("r2", REACHED), *rows("hole", NOISE)]
     found = told(records)
-    assert "Told to predict it (adjusted for all 2 measures tried, Holm, 5 %): r2 1.00 (—; —)." in found.closing
+    assert "Told to predict it (adjusted for all 2 measures tried, Holm, 5 %): r2 1.00 (—; —)." in found.closing[0]
     rest = " ".join(found.lead[2:4])
     assert "hole" in rest
     assert "20 latent spaces on digits" in found.lead[0]

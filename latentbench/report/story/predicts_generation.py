@@ -28,6 +28,7 @@ from latentbench.stats.findings.prediction import (
     WEAK,
     Prediction,
     left_out,
+    most_alike,
     prediction,
     predictions,
 )
@@ -113,6 +114,14 @@ def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
         )
     ]
     answer = _answer(every, left_out(view.m, run.models, every))
+    many, reached = most_alike(view.m, run.models)
+    if every and many > 1 and 2 * many >= _spaces(view.m, run.models):
+        lead.append(
+            say(
+                "In {n} spaces the flow's valid share is the same, {share}: ranks say little here.",
+                n=many, share=words.tidy(reached),
+            )
+        )  # fmt: skip
     headers = [
         say("model"),
         say("latent size"),
@@ -130,7 +139,7 @@ def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
         headers,
         ladder,
         made,
-        closing=[answer[0], *answer[len(SAYS) :]],
+        closing=[answer[0], *answer[len(SAYS) :][-1:]],
         chart=_chart(view.m, every),
     )
 
@@ -196,21 +205,8 @@ def _answer(every: Sequence[Prediction], untried: Sequence[str]) -> list[str]:
         named = [_named(f) for f in every if f.says == says]
         listed = words.commas(named) if named else say("none")
         out.append(say(text, n=len(every), weak=words.tidy(WEAK), measures=listed))
-    told = [f for f in every if f.says == "predicts"]
-    if told:
-        out.append(
-            say(
-                "In brackets, what is left: with the latent size held fixed; and, at the least, without the spaces of one kind of "
-                "model."
-            )
-        )
-    if leaning := [f.metric for f in told if _leans(f)]:
-        out.append(
-            say(
-                "Size or one kind makes more than half of it: {measures}. Such a measure may say no more than that.",
-                measures=words.commas(leaning),
-            )
-        )
+    if told := [f for f in every if f.says == "predicts"]:
+        out[0] = say(" ").join([out[0], *_left_of(told)])
     if untried:
         out.append(
             say(
@@ -226,6 +222,23 @@ def _answer(every: Sequence[Prediction], untried: Sequence[str]) -> list[str]:
             "on it share its word with what they predict."
         )
     )
+    return out
+
+
+def _left_of(told: Sequence[Prediction]) -> list[str]:
+    """What the numbers in brackets behind these are, and which of them are no more than half of what stands before."""
+    out = [
+        say(
+            "In brackets, what is left: with the latent size held fixed; and, at the least, without the spaces of one kind of model."
+        )
+    ]
+    if leaning := [f.metric for f in told if _leans(f)]:
+        out.append(
+            say(
+                "Size or one kind makes more than half of it: {measures}. Such a measure may say no more than that.",
+                measures=words.commas(leaning),
+            )
+        )
     return out
 
 
@@ -280,10 +293,14 @@ def _plane(view: RunView, metric: str) -> Figure | None:
             found.append(MapPoint(view.number(model), model, _point(x.interval), _point(y.interval), False))
     name = noun(metric, view.m)
     label = say("{noun} against the flow's valid draws, {n} spaces", noun=name, n=len(found))
-    drawn = trade_off_map(found, name, say("valid draws of the flow"), label)
+    drawn = trade_off_map(found, name, say("valid draws of the flow"), label, is_small=True)
     if not drawn:
         return None
-    return Figure(drawn, say("Each point is a latent space, at its means over seeds."), [p.name for p in found])
+    return Figure(
+        drawn,
+        say("Each point is a latent space, at its means over seeds; named where there is room."),
+        [p.name for p in found],
+    )
 
 
 def _point(interval: Interval) -> Interval:

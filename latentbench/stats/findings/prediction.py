@@ -12,8 +12,8 @@ of `TARGET`, the valid share of draws of a flow trained on its codes. For each m
     without   rho over the spaces of all kinds of model but one, where it is least: what is left where no one kind makes it
 
 A measure *predicts* where q is at most 5 %; it predicts at most *weakly* where the whole interval lies within `WEAK`; else the
-spaces at hand do not *tell*. Measures are taken as they are found: all that a record says of the model and the test images, but
-for costs, for what the flow itself reached, and for what fewer than `MOST` of the spaces have or what is the same in all.
+spaces at hand do not *tell*. Measures are taken as they are found: all that were taken of the test images, but for costs, for
+what the flow itself reached, and for what fewer than `MOST` of the spaces have or what is the same in all.
 
 The spaces are variants of a few kinds and no random sample of all there are: an interval is about spaces like these, and p
 takes each for one of its own. Twenty variants of two kinds are little more than two spaces, which `without` brings out.
@@ -22,6 +22,7 @@ takes each for one of its own. Twenty variants of two kinds are little more than
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -83,6 +84,16 @@ def left_out(m: Measured, models: Sequence[str], tried: Sequence[Prediction]) ->
     return tuple(metric for metric in _candidates(m, _reached(m, models)) if metric not in held)
 
 
+def most_alike(m: Measured, models: Sequence[str]) -> tuple[int, float]:
+    """How many spaces share the commonest mean of the target, and which it is; (0, nan) without a target. Ranks say little where
+    they are many."""
+    means = [c.interval.mean for c in _reached(m, models).values() if c.interval]
+    if not means:
+        return 0, math.nan
+    mean, count = Counter(means).most_common(1)[0]
+    return count, mean
+
+
 def _reached(m: Measured, models: Sequence[str]) -> dict[str, Cell]:
     return {model: c for model in models if (c := m.cell(model, TARGET))}
 
@@ -90,10 +101,10 @@ def _reached(m: Measured, models: Sequence[str]) -> dict[str, Cell]:
 def _candidates(m: Measured, target: dict[str, Cell]) -> list[str]:
     """The measures that would predict something, whatever share of the spaces has them."""
     out: dict[str, None] = {}
-    for (model, metric, split), cell in m.cells.items():
+    for (model, metric, _), cell in m.cells.items():
         about = m.definitions.get(metric, {})
         aside = about.get("family") == "cost" or FLOW in cell.metric_params.values() or cell.is_timing
-        if model in target and split == "test" and metric != TARGET and not aside:
+        if model in target and cell.split == "test" and metric != TARGET and not aside:
             out[metric] = None
     return list(out)
 
