@@ -146,6 +146,13 @@ def test_ties_share_their_mean_rank_as_scipys_do():
     assert found.says == "predicts"
 
 
+def test_what_is_not_comparable_between_latent_sizes_is_said_where_it_is_compared():
+    (claim,) = told([*rows(TARGET, REACHED), *rows("latent.viv", -REACHED)]).claims
+    assert "viv is not to be compared between latent sizes" in claim.meaning[0]
+    assert "latent size held fixed" in claim.parts[0].number
+    assert "not comparable across latent sizes" in catalog.metrics()["latent.viv"].summary
+
+
 def test_what_half_of_the_spaces_lack_decides_nothing_and_is_named():
     half = [replace(r, status="skipped", value=None, reason="no posterior") if int(r.model[9:]) % 2 else r
             for r in rows("hole", -REACHED)]  # fmt: skip
@@ -313,6 +320,7 @@ def test_the_studies_can_be_run(name):
     for text in run.models:
         assert catalog.resolve_model(text, run).latent_dim
     assert len(set(run.models)) == len(run.models) >= (20 if name == "predicts-generation" else 10)
+    assert len(run.seeds) == (6 if name == "predicts-generation" else 2)
     used = {metric for e in predicts_generation.EXPECTED for metric, _ in e.signs}
     assert used & set(catalog.find_metrics(run.metrics))
     if name == "predicts-generation":

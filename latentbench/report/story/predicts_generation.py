@@ -80,7 +80,8 @@ EXPECTED = (
         marked("order of the classes predicts"),
         marked(
             "What class and place leave open of a flow's velocity (viv) no network can learn: the less, the better (after Zhong et "
-            "al. 2026, of flows that are told the class; these here are not)."
+            "al. 2026, of flows that are told the class; these here are not). viv is not to be compared between latent sizes: look at "
+            "what is left with the size held fixed."
         ),
         (("latent.viv", -1), ("latent.neighbour_labels", 1)),
     ),
