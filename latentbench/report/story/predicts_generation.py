@@ -28,7 +28,6 @@ from latentbench.stats.findings.prediction import (
     WEAK,
     Prediction,
     left_out,
-    most_alike,
     prediction,
     predictions,
 )
@@ -115,14 +114,6 @@ def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
         )
     ]
     answer = _answer(every, left_out(view.m, run.models, every))
-    many, reached = most_alike(view.m, run.models)
-    if every and many > 1 and 2 * many >= _spaces(view.m, run.models):
-        lead.append(
-            say(
-                "In {n} spaces the flow's valid share is the same, {share}: ranks say little here.",
-                n=many, share=words.tidy(reached),
-            )
-        )  # fmt: skip
     headers = [
         say("model"),
         say("latent size"),
@@ -197,7 +188,7 @@ def _answer(every: Sequence[Prediction], untried: Sequence[str]) -> list[str]:
     if not every:
         return [
             say(
-                "Nothing is told: fewer than {n} spaces have both a flow and a measure, or the flow does equally well in all.",
+                "Nothing is told: fewer than {n} spaces have both a flow and a measure, or the flow does the same in most.",
                 n=FEWEST,
             )
         ]

@@ -13,7 +13,8 @@ of `TARGET`, the valid share of draws of a flow trained on its codes. For each m
 
 A measure *predicts* where q is at most 5 %; it predicts at most *weakly* where the whole interval lies within `WEAK`; else the
 spaces at hand do not *tell*. Measures are taken as they are found: all that were taken of the test images, but for costs, for
-what the flow itself reached, and for what fewer than `MOST` of the spaces have or what is the same in all.
+what the flow itself reached, and for what fewer than `MOST` of the spaces have or what is the same in all. Nothing is told
+where the flow reaches the same in more than half of the spaces, such as no valid draw.
 
 The spaces are variants of a few kinds and no random sample of all there are: an interval is about spaces like these, and p
 takes each for one of its own. Twenty variants of two kinds are little more than two spaces, which `without` brings out.
@@ -73,8 +74,8 @@ def predictions(m: Measured, models: Sequence[str]) -> tuple[Prediction, ...]:
 
 
 def prediction(m: Measured, metric: str, models: Sequence[str]) -> Prediction | None:
-    """One measure by itself, unadjusted (q = p); None where the target was measured of fewer than `FEWEST` spaces, the measure
-    of fewer than that or `MOST` of these, or one of them is the same in all."""
+    """One measure by itself, unadjusted (q = p); None where the target was measured of fewer than `FEWEST` spaces or is the
+    same in more than half, the measure in fewer than `FEWEST` or `MOST` of these or the same in all."""
     return _correlated(m, metric, _reached(m, models))
 
 
@@ -84,18 +85,11 @@ def left_out(m: Measured, models: Sequence[str], tried: Sequence[Prediction]) ->
     return tuple(metric for metric in _candidates(m, _reached(m, models)) if metric not in held)
 
 
-def most_alike(m: Measured, models: Sequence[str]) -> tuple[int, float]:
-    """How many spaces share the commonest mean of the target, and which it is; (0, nan) without a target. Ranks say little where
-    they are many."""
-    means = [c.interval.mean for c in _reached(m, models).values() if c.interval]
-    if not means:
-        return 0, math.nan
-    mean, count = Counter(means).most_common(1)[0]
-    return count, mean
-
-
 def _reached(m: Measured, models: Sequence[str]) -> dict[str, Cell]:
-    return {model: c for model in models if (c := m.cell(model, TARGET))}
+    """What the flow reached, by space; empty where it is one and the same in more than half of them, whose ranks say little."""
+    found = {model: c for model in models if (c := m.cell(model, TARGET))}
+    alike = Counter(c.interval.mean for c in found.values() if c.interval)
+    return {} if alike and 2 * max(alike.values()) > len(found) else found
 
 
 def _candidates(m: Measured, target: dict[str, Cell]) -> list[str]:
