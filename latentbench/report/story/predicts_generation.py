@@ -86,7 +86,7 @@ EXPECTED = (
     ),
     Expected(
         "e",
-        marked("Fewer dimensions in use are easier to fill."),
+        marked("The fewer dimensions are in use, the better a flow draws."),
         marked("few dimensions predict"),
         marked("A flow of one size has to fill what the codes fill; the fewer directions, the easier."),
         (("latent.effective_rank", -1), ("intrinsic_dim.twonn", -1)),
@@ -113,6 +113,13 @@ def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
             data=run.dataset,
         )
     ]
+    if made:
+        lead.append(
+            say(
+                "The claims come from the literature and are adjusted for one another; the lists below, for all measures tried: a "
+                "measure may decide a claim and not stand out among all."
+            )
+        )
     answer = _answer(every, left_out(view.m, run.models, every))
     headers = [
         say("model"),
