@@ -295,7 +295,8 @@ def test_the_answer_names_what_predicts_and_what_does_not():
     found = told(records)
     assert "Told to predict it (adjusted for all 2 measures tried, Holm, 5 %): r2 1.00 (—; —)." in found.closing[0]
     rest = " ".join(found.lead[3:5])
-    assert "hole" in rest
+    rho = prediction(measured(records), "hole", SPACES).rho.mean
+    assert f"hole {words.number(rho, 2)} (—; —)" in rest
     assert "20 latent spaces on digits" in found.lead[0]
     assert "about others this says nothing" in found.closing[-1]
     assert "share its word with what they predict" in found.closing[-1]

@@ -204,8 +204,7 @@ def _answer(every: Sequence[Prediction], untried: Sequence[str]) -> list[str]:
         named = [_named(f) for f in every if f.says == says]
         listed = words.commas(named) if named else say("none")
         out.append(say(text, n=len(every), weak=words.tidy(WEAK), measures=listed))
-    if told := [f for f in every if f.says == "predicts"]:
-        out[0] = say(" ").join([out[0], *_left_of(told)])
+    out[0] = say(" ").join([out[0], *_left_of(every)])
     if untried:
         out.append(
             say(
@@ -224,14 +223,14 @@ def _answer(every: Sequence[Prediction], untried: Sequence[str]) -> list[str]:
     return out
 
 
-def _left_of(told: Sequence[Prediction]) -> list[str]:
-    """What the numbers in brackets behind these are, and which of them are no more than half of what stands before."""
+def _left_of(every: Sequence[Prediction]) -> list[str]:
+    """What the numbers in brackets are, and of which measures that predict they are less than half of what stands before."""
     out = [
         say(
             "In brackets, what is left: with the latent size held fixed; and, at the least, without the spaces of one kind of model."
         )
     ]
-    if leaning := [f.metric for f in told if _leans(f)]:
+    if leaning := [f.metric for f in every if f.says == "predicts" and _leans(f)]:
         out.append(
             say(
                 "Size or one kind makes more than half of it: {measures}. Such a measure may say no more than that.",
@@ -242,10 +241,9 @@ def _left_of(told: Sequence[Prediction]) -> list[str]:
 
 
 def _named(found: Prediction) -> str:
-    """``hole -0.62``; of what predicts with what is left of it: ``hole -0.62 (-0.50; -0.41)``."""
+    """A correlation with what is left of it: ``hole -0.62 (-0.50; -0.41)``."""
     rho, partial, without = (words.number(v, 2) for v in (found.rho.mean, found.partial, found.without))
-    text = marked("{metric} {rho} ({partial}; {without})" if found.says == "predicts" else "{metric} {rho}")
-    return say(text, metric=found.metric, rho=rho, partial=partial, without=without)
+    return say("{metric} {rho} ({partial}; {without})", metric=found.metric, rho=rho, partial=partial, without=without)
 
 
 def _leans(found: Prediction) -> bool:
