@@ -16,12 +16,21 @@ from latentbench.report.story.evidence import Part, heading, noun, value_of, ver
 from latentbench.report.story.forest import Row, forest
 from latentbench.report.story.nouns import Figure, Rung, Story, StoryClaim, made_together
 from latentbench.report.story.run_view import RunView
-from latentbench.report.story.trade_off_map import MapPoint, trade_off_map
+from latentbench.report.story.trade_off_map import BESIDE, MapPoint, trade_off_map
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.cells import Interval
 from latentbench.stats.findings.evidence import Measured
-from latentbench.stats.findings.prediction import FEWEST, TARGET, WEAK, Prediction, prediction, predictions
+from latentbench.stats.findings.prediction import (
+    FEWEST,
+    MOST,
+    TARGET,
+    WEAK,
+    Prediction,
+    left_out,
+    prediction,
+    predictions,
+)
 
 TITLE = marked("Which measures predict what a second stage reaches?")
 
@@ -70,13 +79,14 @@ EXPECTED = (
         marked("order of the classes predicts"),
         marked(
             "What class and place leave open of a flow's velocity (viv) no network can learn: the less, the better (after Zhong et "
-            "al. 2026, of flows that are told the class; these here are not)."
+            "al. 2026, of flows that are told the class; these here are not). viv is not to be compared between latent sizes: look at "
+            "what is left with the size held fixed."
         ),
         (("latent.viv", -1), ("latent.neighbour_labels", 1)),
     ),
     Expected(
         "e",
-        marked("Fewer dimensions in use are easier to fill."),
+        marked("The fewer dimensions are in use, the better a flow draws."),
         marked("few dimensions predict"),
         marked("A flow of one size has to fill what the codes fill; the fewer directions, the easier."),
         (("latent.effective_rank", -1), ("intrinsic_dim.twonn", -1)),
@@ -103,7 +113,14 @@ def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
             data=run.dataset,
         )
     ]
-    answer = _answer(every)
+    if made:
+        lead.append(
+            say(
+                "The claims come from the literature and are adjusted for one another; the lists below, for all measures tried: a "
+                "measure may decide a claim and not stand out among all."
+            )
+        )
+    answer = _answer(every, left_out(view.m, run.models, every))
     headers = [
         say("model"),
         say("latent size"),
@@ -113,7 +130,7 @@ def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
         say("neighbour midpoints"),
     ]
     ladder = [_rung(view, column) for model in run.models if (column := view.columns.get(model))]
-    stand = heading([c.verdict for c in made])
+    stand = heading([c.verdict for c in made]) if made else say("nothing is told")
     return Story(
         say(TITLE),
         stand,
@@ -121,7 +138,7 @@ def tell(run: RunFolder, columns: Sequence[Column]) -> Story:
         headers,
         ladder,
         made,
-        closing=[answer[0], *answer[len(SAYS) :]],
+        closing=[answer[0], *answer[len(SAYS) :][-1:]],
         chart=_chart(view.m, every),
     )
 
@@ -150,7 +167,7 @@ def _part(m: Measured, found: Prediction, sign: int) -> Part:
     )
     low, high = found.rho.low or 0.0, found.rho.high or 0.0
     side = 1 if low > 0 else -1 if high < 0 else 0
-    return Part(say(text, noun=noun(found.metric, m)), _rho(found), side * sign, found.metric, found.p)
+    return Part(say(text, noun=noun(found.metric, m)), _in_full(found), side * sign, found.metric, found.p, _rho(found))
 
 
 def _rho(found: Prediction) -> str:
@@ -161,42 +178,77 @@ def _rho(found: Prediction) -> str:
     )  # fmt: skip
 
 
+def _in_full(found: Prediction) -> str:
+    """The correlation, of how many spaces, and what is left of it where what may stand behind it is held fixed or left out."""
+    return say(
+        "{rho} over {n} spaces; latent size held fixed: {partial}; least without one kind of model: {without}",
+        rho=_rho(found), n=found.rho.n, partial=words.number(found.partial, 2), without=words.number(found.without, 2),
+    )  # fmt: skip
+
+
 def _spaces(m: Measured, models: Sequence[str]) -> int:
     return sum(m.cell(model, TARGET) is not None for model in models)
 
 
-def _answer(every: Sequence[Prediction]) -> list[str]:
-    """What predicts, what does so at most weakly, and what is not told, each with its numbers."""
+def _answer(every: Sequence[Prediction], untried: Sequence[str]) -> list[str]:
+    """What predicts, what does so at most weakly, and what is not told, each with its numbers; then what all of it hangs on."""
     if not every:
         return [
             say(
-                "Nothing is told: fewer than {n} spaces have both a flow and a measure, or the flow does equally well in all.",
+                "Nothing is told: fewer than {n} spaces have both a flow and a measure, or the flow does the same in most.",
                 n=FEWEST,
             )
         ]
     out = []
     for says, text in SAYS.items():
-        named = [
-            say("{metric} {rho}", metric=f.metric, rho=words.number(f.rho.mean, 2)) for f in every if f.says == says
-        ]
+        named = [_named(f) for f in every if f.says == says]
         listed = words.commas(named) if named else say("none")
         out.append(say(text, n=len(every), weak=words.tidy(WEAK), measures=listed))
-    strongest = every[0]
-    if strongest.partial is not None:
+    out[0] = say(" ").join([out[0], *_left_of(every)])
+    if untried:
         out.append(
             say(
-                "With the latent size held fixed the strongest, {metric}, is at {partial}.",
-                metric=strongest.metric,
-                partial=words.number(strongest.partial, 2),
+                "Not tried, for fewer than {most} of the spaces have them or all have the same: {measures}.",
+                most=words.percent(MOST),
+                measures=words.commas(untried),
             )
         )
     out.append(
         say(
-            "The spaces are variants of a few kinds, and the flow is one small network: about others this says nothing. One judge "
-            "scores the flow's draws and all other images: measures that rest on it share its word with what they predict."
+            "The spaces are variants of a few kinds, of which the p-values take each for one of its own, and the flow is one small "
+            "network: about others this says nothing. One judge scores the flow's draws and all other images: measures that rest "
+            "on it share its word with what they predict."
         )
     )
     return out
+
+
+def _left_of(every: Sequence[Prediction]) -> list[str]:
+    """What the numbers in brackets are, and of which measures that predict they are less than half of what stands before."""
+    out = [
+        say(
+            "In brackets, what is left: with the latent size held fixed; and, at the least, without the spaces of one kind of model."
+        )
+    ]
+    if leaning := [f.metric for f in every if f.says == "predicts" and _leans(f)]:
+        out.append(
+            say(
+                "Size or one kind makes more than half of it: {measures}. Such a measure may say no more than that.",
+                measures=words.commas(leaning),
+            )
+        )
+    return out
+
+
+def _named(found: Prediction) -> str:
+    """A correlation with what is left of it: ``hole -0.62 (-0.50; -0.41)``."""
+    rho, partial, without = (words.number(v, 2) for v in (found.rho.mean, found.partial, found.without))
+    return say("{metric} {rho} ({partial}; {without})", metric=found.metric, rho=rho, partial=partial, without=without)
+
+
+def _leans(found: Prediction) -> bool:
+    """Less than half of a correlation is left with the latent size held fixed, or without one kind of model."""
+    return any(left is not None and left / found.rho.mean < 0.5 for left in (found.partial, found.without))
 
 
 def _chart(m: Measured, every: Sequence[Prediction]) -> Figure | None:
@@ -238,10 +290,14 @@ def _plane(view: RunView, metric: str) -> Figure | None:
             found.append(MapPoint(view.number(model), model, _point(x.interval), _point(y.interval), False))
     name = noun(metric, view.m)
     label = say("{noun} against the flow's valid draws, {n} spaces", noun=name, n=len(found))
-    drawn = trade_off_map(found, name, say("valid draws of the flow"), label)
+    drawn = trade_off_map(found, name, say("valid draws of the flow"), label, BESIDE)
     if not drawn:
         return None
-    return Figure(drawn, say("Each point is a latent space, at its means over seeds."), [p.name for p in found])
+    return Figure(
+        drawn,
+        say("Each point is a latent space, at its means over seeds; named where there is room."),
+        [p.name for p in found],
+    )
 
 
 def _point(interval: Interval) -> Interval:
