@@ -7,6 +7,7 @@ tutorials are notebooks in Markdown and are executed at every build, in a folder
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -83,12 +84,12 @@ html_theme_options = {
 html_sidebars = {"index": []}
 
 
-def _chinese(app, pagename, templatename, context, doctree):  # noqa: ANN001, ANN202
+def _chinese(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
     """A page says in which language it is written: readers' voices, hyphens and search engines go by it."""
     if pagename.startswith("zh/") or pagename == "generated/readme-zh":
         context["language"] = "zh-CN"
 
 
-def setup(app):  # noqa: ANN001, ANN201
+def setup(app: Any) -> None:
     """Sphinx calls it."""
     app.connect("html-page-context", _chinese)
