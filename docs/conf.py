@@ -51,7 +51,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(WORK / "cache")
-nb_execution_timeout = 600
+nb_execution_timeout = 1800  # of a cell: a study of six seeds, on a machine that may have other work
 # a notebook that fails is a warning, and with -W an error after all others have run
 nb_execution_in_temp = True
 nb_merge_streams = True
