@@ -7,6 +7,7 @@ tutorials are notebooks in Markdown and are executed at every build, in a folder
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -50,7 +51,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(WORK / "cache")
-nb_execution_timeout = 600
+nb_execution_timeout = 1800  # of a cell: a study of six seeds, on a machine that may have other work
 # a notebook that fails is a warning, and with -W an error after all others have run
 nb_execution_in_temp = True
 nb_merge_streams = True
@@ -83,12 +84,12 @@ html_theme_options = {
 html_sidebars = {"index": []}
 
 
-def _chinese(app, pagename, templatename, context, doctree):
+def _chinese(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
     """A page says in which language it is written: readers' voices, hyphens and search engines go by it."""
     if pagename.startswith("zh/") or pagename == "generated/readme-zh":
         context["language"] = "zh-CN"
 
 
-def setup(app):
+def setup(app: Any) -> None:
     """Sphinx calls it."""
     app.connect("html-page-context", _chinese)

@@ -226,7 +226,7 @@ class Run(BaseModel):
         "4GiB", description="largest images held in memory, as float32; a larger folder:PATH is streamed from disk"
     )
     out: Annotated[str | None, ExecutionOption()] = Field(
-        None, min_length=1, description="output folder (default: reports/<run id>)"
+        None, min_length=1, description="output folder (default: reports/<run id>; of 'measure': DIR-measured)"
     )
     workers: Annotated[int | None, ExecutionOption()] = Field(
         None, ge=1, le=1024, description="worker processes (default: one a core)"

@@ -1,6 +1,7 @@
 """Which lines of the package do the tests run? `python tests/covered.py PYTEST-ARGUMENTS` (by `tox -e cover`).
 
 The tests are run under coverage, and so is every process that they start: workers, the command line, the xdist processes.
+What a worker has run counts although it ends by SIGKILL: see covering/sitecustomize.py.
 Writes docs/coverage-of-tests.md: a row for every package, and each module of which less than `ENOUGH` is run, with the reason
 in `WHY`. Exits with 1 where such a module has no reason there, and with pytest's own code where a test failed.
 """
@@ -8,6 +9,7 @@ in `WHY`. Exits with 1 where such a module has no reason there, and with pytest'
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -93,7 +95,9 @@ def read(measured: Path) -> dict[str, Lines]:
 def main(arguments: list[str]) -> int:
     """See the module's docstring."""
     coverage = [sys.executable, "-m", "coverage"]
-    tested = subprocess.run([*coverage, "run", "-m", "pytest", *arguments], cwd=HOME).returncode
+    path = os.pathsep.join(filter(None, [str(HOME / "tests" / "covering"), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path}
+    tested = subprocess.run([*coverage, "run", "-m", "pytest", *arguments], cwd=HOME, env=environment).returncode
     with tempfile.TemporaryDirectory() as folder:
         measured = Path(folder) / "coverage.json"
         subprocess.run([*coverage, "combine", "-q"], cwd=HOME, check=True)

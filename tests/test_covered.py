@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 
-from covered import Lines, packages, page, read, reason
+from covered import HOME, Lines, packages, page, read, reason
 
 MODULES = {
     "latentbench/core.py": Lines(100, 90),
@@ -35,3 +39,15 @@ def test_paths_are_those_of_the_package_wherever_it_is_installed(tmp_path):
         json.dumps({"files": {"/env/site-packages/latentbench/core.py": summary, "latentbench/api.py": summary}})
     )
     assert read(path) == {"latentbench/api.py": Lines(3, 2), "latentbench/core.py": Lines(3, 2)}
+
+
+def test_what_a_process_has_run_is_kept_when_it_kills_its_own_group(tmp_path):
+    """As a worker ends; coverage itself is stood in for, since only `tox -e cover` has it."""
+    saving = "class Coverage:\n    current = classmethod(lambda c: c)\n    save = classmethod(lambda c: open('saved', 'x'))\n"
+    (tmp_path / "coverage.py").write_text(saving)
+    path = os.pathsep.join([str(HOME / "tests" / "covering"), str(tmp_path)])
+    code = "import coverage, os, signal; os.killpg(0, signal.SIGKILL)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, start_new_session=True)
+    assert done.returncode == -signal.SIGKILL
+    assert (tmp_path / "saved").exists()

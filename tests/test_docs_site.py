@@ -18,7 +18,7 @@ SITE = Path(os.environ.get("LATENTBENCH_SITE", HOME / "build" / "docs" / "html")
 
 
 class Page(HTMLParser):
-    """The anchors of a page, where its links lead, what it loads."""
+    """The anchors of a page, where its links lead, what it loads, its language."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -31,7 +31,9 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         named = {k: v or "" for k, v in attrs}
         self.anchors |= {named[k] for k in ("id", "name") if k in named}
-        if tag == "a" and "href" in named:
+        if tag == "html":
+            self.lang = named.get("lang", "")
+        elif tag == "a" and "href" in named:
             self.links.append(named["href"])
         elif tag == "link" and named.get("rel") not in ("index", "search", "next", "prev", "canonical"):
             self.loads.append(named.get("href", ""))
@@ -124,6 +126,13 @@ def test_the_notebooks_were_executed_and_can_be_had():
 def test_the_chinese_pages_are_there():
     for name in ("generated/readme-zh", "zh/first-run"):
         assert re.search(r"[\u4e00-\u9fff]{8}", (SITE / f"{name}.html").read_text("utf-8"))
+
+
+def test_every_page_says_its_language():
+    said = {p.relative_to(SITE).with_suffix("").as_posix(): page(p).lang for p in pages()}
+    chinese = {name for name, lang in said.items() if lang == "zh-CN"}
+    assert chinese == {n for n in said if n.startswith("zh/")} | {"generated/readme-zh"}
+    assert {said[name] for name in said.keys() - chinese} == {"en"}
 
 
 # --- what makes the pages ----------------------------------------------------------------------------------------------

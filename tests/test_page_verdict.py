@@ -140,6 +140,13 @@ def test_a_step_says_the_numbers_it_rests_on_and_what_to_type():
     assert re.search(r"`--seeds \d+`", said(*FIRES["more seeds"]))
 
 
+def test_no_option_is_advised_that_the_command_lacks():
+    """`evaluate` takes the seeds that there are: it has no --seeds."""
+    head = Record(kind="run", detail={"config": {"models": ["vae"], "dataset": "digits", "seeds": [0], "lang": "en"}})
+    found = following([head, *ANCHORS, *(r for part in FIRES["one seed"] for r in part)])
+    assert found.line == "Run more seeds: one allows no interval."
+
+
 def test_no_model_no_step():
     assert next_step(ANCHORS) is None
     assert following(ANCHORS) is None

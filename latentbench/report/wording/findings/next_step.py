@@ -116,7 +116,8 @@ def _beside(found: NextStep) -> str:
 
 
 def _setting(found: NextStep) -> str:
-    """What to type; of a run whose settings are not known nothing."""
+    """What to type; nothing of a run whose settings are not known, and no option of training for models that were trained
+    elsewhere: their run's settings hold no epochs."""
     config = (found.table.head.detail.get("config") or {}) if found.table.head else {}
     if found.code == "train longer" and isinstance(allowed := config.get(found.why), int):
         return f"--{found.why} {2 * allowed}"
@@ -126,7 +127,7 @@ def _setting(found: NextStep) -> str:
         return f"{found.model.partition(':')[0]}:kl=full"
     if found.code == "wider" and isinstance(width := config.get("width"), int) and _width(found.table, found.model):
         return f"--width {2 * width}"
-    if found.code in ("one seed", "more seeds") and "seeds" in config and found.give is not None:
+    if found.code in ("one seed", "more seeds") and "epochs" in config and found.give is not None:
         return f"--seeds {found.give:g}"
     if found.code == "mixture" and found.loadable:
         return f'lb.load("RUN_FOLDER", "{found.model}")'
