@@ -300,7 +300,7 @@ def test_the_answer_names_what_predicts_and_what_does_not():
     assert "20 latent spaces on digits" in found.lead[0]
     assert "about others this says nothing" in found.closing[-1]
     assert "share its word with what they predict" in found.closing[-1]
-    assert str(found.chart.drawing).count("whisker") == 2
+    assert [drawn.count("whisker") for drawn in str(found.chart.drawing).split("</svg>")] == [2, 2, 0]
 
 
 def test_without_a_flow_nothing_is_told():
@@ -320,9 +320,8 @@ def test_where_the_flow_does_equally_well_everywhere_nothing_is_told():
 
 def test_a_forest_has_a_row_for_each_and_stays_within_its_ends():
     rows_ = [Row("a", t_interval([-1.5, 0.0, 1.5]), False), Row("b", t_interval([0.4, 0.5, 0.6]), True)]
-    drawn = str(forest(rows_, "title", "label"))
-    assert drawn.count("front-ring") == 1
-    assert drawn.count("dot m0") == 1
+    screen, phone, _ = str(forest(rows_, "title", "label")).split("</svg>")
+    assert [(drawn.count("front-ring"), drawn.count("dot m0")) for drawn in (screen, phone)] == [(1, 1)] * 2
     assert forest([], "title", "label") == ""
 
 
@@ -384,6 +383,7 @@ def test_a_tiny_run_of_it_is_told(tmp_path, monkeypatch):
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
     text = page.partition('<section class="story"')[2].partition("</section>")[0]
     assert "6 latent spaces on digits" in text
-    assert "Not told by these spaces" in text
-    assert "rank correlation with the flow" in text
+    # After so few epochs the flow may reach no valid draw in most of the spaces: then that is what is said.
+    told = "or the flow does the same in most" not in text
+    assert ("Not told by these spaces" in text, "rank correlation with the flow" in text) == (told, told)
     assert "predict" in (tmp_path / "out" / "summary.md").read_text("utf-8")
