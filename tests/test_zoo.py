@@ -136,7 +136,7 @@ def test_the_story_answers_with_the_front():
         *rows("validity.normal", {"ae": 0.1, "vae": 0.8, "wae": 0.3}),
     ]
     found = told(records, ("ae", "vae", "wae"))
-    assert "On the Pareto front: ae, vae. Behind it, another being better in both: wae." in found.closing[0]
+    assert "On the Pareto front: ae, vae. Behind the front, another being better in both: wae." in found.closing[0]
     assert found.chart.see.startswith("Better is up and to the right.")
     assert "Ringed" in found.chart.see
     screen, phone = str(found.chart.drawing).split("</svg>")[:2]

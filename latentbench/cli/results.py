@@ -27,7 +27,7 @@ def show_verdict(records: Sequence[Record], lang: str) -> None:
             show(line)
         if rows := answers.rows(records):
             print_table(answers.headers(), [[row.name, *row.answers] for row in rows])
-            show(say(answers.LEGEND))
+            show(answers.legend(records))
         if advice := following(records):
             show(f"\n{say('Next step')}: {advice.line}")
         show("")

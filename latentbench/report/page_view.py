@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from latentbench.report.columns import Column, columns
 from latentbench.report.folder import RunFolder
 
+CROWD = 12
+"""Models of a page up to which each has a column of its tables."""
+OPEN_TABLES = 2
+"""Datasets and latent sizes up to which each shows its headline measures; more are folded whole, but for the first."""
 PICTURED = 5
 """Models of one run that are shown in pictures, the first asked for; more would make a page that nobody can send."""
 
@@ -25,6 +29,16 @@ class PageView:
     def several(self) -> bool:
         """Whether runs stand side by side, so that each part has to name its own."""
         return len(self.runs) > 1
+
+    @property
+    def is_crowd(self) -> bool:
+        """Whether the models are too many for a column of every table each: files have what tables would."""
+        return len(self.columns) > CROWD
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether they are, and of so many data sets or latent sizes that what is said of each would fill the page."""
+        return self.is_crowd and len({(c.run.dataset_hash, c.latent_dim) for c in self.columns}) > OPEN_TABLES
 
     @property
     def unpictured(self) -> list[Column]:

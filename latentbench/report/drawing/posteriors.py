@@ -136,7 +136,7 @@ def sigma_against_mu(p: Posterior, m: int, reach: float, top: float, label: str)
     keep = np.arange(0, len(mu), max(1, math.ceil(len(mu) / POINTS)))
     x, y = Axis(-reach, reach, LEFT, width - 4), Axis(0, top, BOTTOM, TOP)
     parts = [svg.y_axis(y, LEFT, width, say("sigma over mu"), 3), line(LEFT, y(1), width, y(1), "prior")]
-    parts.append(marks(x.many(mu[keep]), y.many(sigma[keep]), "circle", 1.6, f"faint {model_class(m)}"))
+    parts.append(svg.specks(x.many(mu[keep]), y.many(sigma[keep]), 1.6, model_class(m)))
     ticks = x.ticks(5)
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 0.0
     parts += [text(x(t), BOTTOM + 15, svg.tick_label(t, step), anchor="middle") for t in ticks]

@@ -138,6 +138,12 @@ def marks(xs: Array, ys: Array, kind: str, r: float, class_: str) -> Markup:
     return tag("path", d=d, class_=class_) if d else Markup("")
 
 
+def specks(xs: Array, ys: Array, r: float, class_: str) -> Markup:
+    """One path with a small disc at every point: a stroke of no length with round ends, a third as long as `marks`."""
+    d = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in zip(xs, ys, strict=True))
+    return tag("path", d=d, class_=f"specks {class_}", stroke_width=f"{2 * r:g}") if d else Markup("")
+
+
 def swatch(kind: str, class_: str, size: float = 12) -> Markup:
     """A marker on its own, for legends and beside names; hidden from assistive technology, as its name stands by."""
     path = tag("path", d=f"M{size / 2:.1f} {size / 2:.1f}" + shape(kind, size * 0.36), class_=class_)

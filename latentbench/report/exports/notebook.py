@@ -22,7 +22,7 @@ def answers_html(records: Sequence[Record]) -> str:
         head = _cells("th", answers.headers())
         body = Markup("").join(Markup("<tr>{}</tr>").format(_cells("td", [r.name, *r.answers])) for r in rows)
         table = Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(head, body)
-        legend = Markup("<p><small>{}</small></p>").format(say(answers.LEGEND))
+        legend = Markup("<p><small>{}</small></p>").format(answers.legend(records))
         advice = following(records)
         step = _step(advice) if advice else Markup("")
         return str(table + legend + step)

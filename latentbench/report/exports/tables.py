@@ -131,7 +131,7 @@ def summary_md(records: Sequence[Record]) -> str:
         parts += [
             markdown_table(of_models.headers(), [[r.name, *r.answers] for r in rows]),
             "",
-            say(of_models.LEGEND),
+            of_models.legend(records),
             "",
         ]
         parts += [f"**{say('Next step')}**: {advice.line}", ""] if (advice := following(records)) else []

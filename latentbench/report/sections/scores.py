@@ -17,7 +17,7 @@ from latentbench.records import Role
 from latentbench.report.columns import Column
 from latentbench.report.drawing import figures, svg
 from latentbench.report.folder import RunFolder
-from latentbench.report.page_view import PageView
+from latentbench.report.page_view import CROWD, OPEN_TABLES, PageView
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import phrases, words
 from latentbench.report.wording.language import marked, plural, say
@@ -69,8 +69,6 @@ ROWS = 10
 """Measures that stand open, each with an axis."""
 LINES = 8
 """Models drawn on one axis; of more, those whose means are best, and where all share the first place none is marked."""
-OPEN_TABLES = 2
-"""Datasets and latent sizes up to which each shows its headline measures; more are folded whole, but for the first."""
 
 TITLES = marked({
     "kl": "KL of the posterior from N(0, I)",
@@ -121,6 +119,8 @@ class Row(NamedTuple):
     anchor_id: str
     unproven: str = ""
     ref: str = ""
+    ends: Sequence[int] = ()
+    """Places of the scores that are least and most."""
 
 
 class Group(NamedTuple):
@@ -195,7 +195,7 @@ def tables(every: Sequence[Column]) -> list[Scores]:
         sizes.setdefault((c.run.dataset, c.run.dataset_hash), set()).add(c.latent_dim)
     for key in dict.fromkeys((c.run.dataset, c.run.dataset_hash, c.latent_dim) for c in every):
         columns = [c for c in every if (c.run.dataset, c.run.dataset_hash, c.latent_dim) == key]
-        out.append(_table(key[0], (key[2] or 0) if len(sizes[key[:2]]) > 1 else 0, columns, cells))
+        out.append(_table(key[0], (key[2] or 0) if len(sizes[key[:2]]) > 1 else 0, columns, cells, len(every) > CROWD))
     return out
 
 
@@ -216,9 +216,7 @@ def _cells(run: RunFolder, family: Family) -> CellsView:
     return CellsView(models, references)
 
 
-def _table(
-    dataset: str, size: int, columns: Sequence[Column], cells: Mapping[int, CellsView]
-) -> Scores:  # fmt: skip
+def _table(dataset: str, size: int, columns: Sequence[Column], cells: Mapping[int, CellsView], crowd: bool) -> Scores:
     by_key: dict[tuple[str, str, str], dict[int, Cell]] = {}
     seeds: dict[int, int] = {}
     for place, column in enumerate(columns):
@@ -234,7 +232,7 @@ def _table(
     for m in measures:
         families.setdefault(words.family(m.metric, _defined(columns, m.metric)).key, []).append(m.row)
     groups = [
-        _group(f, sorted(families[f.key], key=lambda r: r.split == "train"))._replace(
+        _group(f, sorted(families[f.key], key=lambda r: r.split == "train"), crowd)._replace(
             pasted=_pasted(f.key, measures, columns)
         )
         for f in (*words.FAMILIES, words.OTHER)
@@ -260,8 +258,9 @@ def _pasted(family: str, measures: Sequence[Measure], columns: Sequence[Column])
     return out
 
 
-def _group(family: words.FamilyText, rows: Sequence[Row]) -> Group:
-    """A family whose rows refer to its notes by letter: a number above a number would be an exponent."""
+def _group(family: words.FamilyText, rows: Sequence[Row], crowd: bool) -> Group:
+    """A family whose rows refer to its notes by letter, in a crowd only by what is said of the whole row: a number above a
+    number would be an exponent."""
     notes: dict[str, str] = {}
 
     def letter(text: str) -> str:
@@ -270,8 +269,10 @@ def _group(family: words.FamilyText, rows: Sequence[Row]) -> Group:
     out = []
     for row in rows:
         ref = letter(row.unproven and say("self-check failed, ranks nobody: {why}", why=row.unproven))
-        scores = [s._replace(ref=letter(s.note or (s.reason if s.kind != "absent" else ""))) for s in row.scores]
-        out.append(row._replace(ref=ref, scores=scores))
+        if not crowd:
+            scores = [s._replace(ref=letter(s.note or (s.reason if s.kind != "absent" else ""))) for s in row.scores]
+            row = row._replace(scores=scores)
+        out.append(row._replace(ref=ref))
     return Group(family.key, say(family.title), say(family.about), out, list(notes))
 
 
@@ -330,8 +331,10 @@ def _measure(
         for place, column in enumerate(columns)
     ]
     unproven = next((words.reason(c.unproven) for c in by_column.values() if c.unproven), "")
+    order = sorted((c.interval.mean, place) for place, c in by_column.items() if c.interval)
+    ends = [order[0][1], order[-1][1]] if order else []
     row = Row(
-        metric, split, say(one.unit), arrow, say(direction), scores, _anchors(beside), f"def-{metric}", unproven
+        metric, split, say(one.unit), arrow, say(direction), scores, _anchors(beside), f"def-{metric}", unproven, ends=ends
     )  # fmt: skip
     return Measure(metric, split, by_column, beside, row)
 
@@ -475,6 +478,9 @@ def _context(view: PageView) -> Context:
     every = tables(view.columns)
     return {
         "tables": every,
+        "crowd": view.is_crowd,
+        "sweep": view.is_sweep,
+        "models": len(view.columns),
         "several": view.several,
         "lines": LINES,
         "splits": min(dealt, default=0),

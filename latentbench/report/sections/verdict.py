@@ -122,7 +122,19 @@ def answers(said: Sequence[tuple[RunFolder, Sequence[Statement]]], tabled: bool 
             told = [s for s in told if s not in v.instead] if tabled and v.values else told
             out.append(AnswerView(v.question, question, meaning, headline, told, found, run.label))
     order = list(QUESTIONS)
-    return sorted(out, key=lambda a: order.index(a.key) if a.key in order else len(order))
+    out.sort(key=lambda a: order.index(a.key) if a.key in order else len(order))
+    return _said_once(out)
+
+
+def _said_once(given: Sequence[AnswerView]) -> list[AnswerView]:
+    """The answers without what was said of the same run before, as of each of its latent sizes the same of its judge."""
+    said: set[tuple[str, str]] = set()
+    out = []
+    for a in given:
+        fresh = [s for s in a.sentences if (a.run, s) not in said]
+        said |= {(a.run, s) for s in a.sentences}
+        out.append(a._replace(sentences=fresh))
+    return out
 
 
 def _without(v: Statement, definitions: Definitions) -> list[str]:
@@ -230,9 +242,15 @@ def _briefs(runs: Sequence[RunFolder]) -> list[BriefView]:
 def _context(view: PageView) -> Context:
     made = grids(view)
     many = sum(len(grid.rows) + len(grid.rest) for grid in made) > SENTENCES
+    if view.is_sweep:  # its files and its story have what would be said of each latent size
+        made = [grid._replace(why=[]) for grid in made]
     lines, said = _briefs(view.runs), stated(view.runs)
+    told = answers(said, tabled=many)
+    if view.is_sweep:
+        told = [a if a.key == "how sure" else a._replace(sentences=[], tables=[]) for a in told]
+    own_prior = any(c.run.has_own_prior(c.model) for c in view.columns)
     return {
-        "answers": answers(said, tabled=many),
+        "answers": told,
         "signs": signs([claim for _, made in said for v in made for claim in v.claims]),
         "grids": made,
         "headers": of_models.headers()[1:],
@@ -240,8 +258,8 @@ def _context(view: PageView) -> Context:
         "many": many,
         "seeds": words.commas(map(str, sorted(frozenset().union(*(grid.seeds for grid in made))))),
         "judged": any(grid.judged for grid in made),
-        "legend": of_models.LEGEND,
-        "own_prior": any(c.run.has_own_prior(c.model) for c in view.columns),
+        "legend": of_models.legend(*(run.records for run in view.runs)),
+        "own_prior": own_prior,
         "briefs": lines,
         "folded": sum(len(b.briefs) for b in lines) > BRIEFS,
         "several": view.several,

@@ -254,7 +254,7 @@ def _map(view: RunView, placed: Sequence[Placed]) -> Figure | None:
 
 STANDINGS = marked({
     "front": "On the Pareto front: {models}.",
-    "behind": "Behind it, another being better in both: {models}.",
+    "behind": "Behind the front, another being better in both: {models}.",
     "open": "The seeds do not tell where these stand: {models}.",
 })  # fmt: skip
 

@@ -14,7 +14,7 @@ from latentbench.report.wording.language import marked, say
 from latentbench.stats.findings.answers import of_table
 from latentbench.stats.findings.choices import HINGES, hinge, hinges
 from latentbench.stats.findings.finding import ASKED, Answer, Word
-from latentbench.stats.findings.table import Table, tables
+from latentbench.stats.findings.table import OWN_VALIDITY, Table, tables
 
 QUESTIONS = marked({
     "continuous": "interpolate?",
@@ -47,13 +47,18 @@ WHAT = marked({
 })  # fmt: skip
 """What the number of an answer is, in a few words."""
 BESIDE = marked({"ceiling:real": "real images {value}", "baseline:pca": "PCA {value}"})
-LEGEND = marked(
+LEGENDS = marked((
     "Interpolate: valid frames beyond a cross-fade's. Sample: valid draws from N(0, I). Reconstruct: R². Posterior: sigma "
-    "over the spread of mu. Mean over seeds ± half of the 95 % t-interval."
-)
-"""What the numbers of the table are, where a measure was not made another one stands in its place under its own name."""
+    "over the spread of mu. Mean over seeds ± half of the 95 % t-interval.",
+    "Interpolate: valid frames beyond a cross-fade's. Sample: valid draws from the prior that each was trained with. Reconstruct: "
+    "R². Posterior: sigma over the spread of mu. Mean over seeds ± half of the 95 % t-interval.",
+))  # fmt: skip
+"""What the numbers of the table are, without and with models that have a prior of their own; where a measure was not made
+another one stands in its place under its own name."""
 
 
+NAMED = 6
+"""Models up to which a reason names those it holds for; the table shows which they are."""
 DISCRETE = marked("its codes are discrete")
 FLAGS = marked({"collapsed": "collapsed", "copies": "copies", "undertrained": "undertrained"})
 """What stands beneath a model's name where its numbers are not what they seem."""
@@ -103,6 +108,11 @@ class Row(NamedTuple):
         return tuple(cell.brief for cell in self.cells)
 
 
+def legend(*runs: Sequence[Record]) -> str:
+    """What the numbers of these runs' tables are, where a cell does not name another."""
+    return say(LEGENDS[any(table.own_priors for records in runs for table in tables(records))])
+
+
 def headers() -> list[str]:
     """Of the table of answers."""
     return [say("model"), *(say(QUESTIONS[question]) for question in ASKED)]
@@ -136,7 +146,8 @@ def _reasons(table: Table, several: bool) -> list[str]:
                 clauses.setdefault(tuple(some), []).append(why)
         for models, whys in clauses.items():
             one, every = len(models) == 1, len(models) > 1 and set(models) == everyone
-            who = say("all {n} models", n=len(models)) if every else words.listed(list(models))
+            crowd = say("{n} models", n=len(models)) if len(models) > NAMED else words.listed(list(models))
+            who = say("all {n} models", n=len(models)) if every else crowd
             text = marked(
                 "{model}, {question} {answer}: {why}." if one else "{question} {answer}, of {model} each: {why}."
             )
@@ -180,9 +191,9 @@ def _cell(table: Table, answer: Answer) -> AnswerCell:
         return AnswerCell(*head, "", say(DISCRETE), "", True)
     if found is None:
         return AnswerCell(*head, "", "", "", True)
-    usual = found.metric == HINGES[answer.question][0][0]
     beside = _beside(table, answer.question, found.metric, found.beside)
-    coded = found.metric == "validity.prior" and answer.model in table.discrete
+    coded = found.metric == OWN_VALIDITY and answer.model in table.discrete
+    usual = not coded and found.metric == table.of_prior(HINGES[answer.question][0][0])
     what = (
         "validity.autoregressive"
         if coded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from latentbench.report.wording import words
 from latentbench.report.wording.findings.claim_tables import ClaimTable
@@ -51,7 +51,7 @@ def posterior(posteriors: Posteriors) -> Statement:
     """The answer from the diagnosis of each model, the halves of its KL, and holes against R²."""
     paid = [s for m, kind in posteriors.diagnoses.items() if (s := _pays(posteriors.table, m, kind))]
     bought = [*map(_bought, posteriors.bought)]
-    out = [*paid, *map(_codes, posteriors.codebooks), *map(advice, posteriors.advice), *bought]
+    out = [*paid, *map(_codes, posteriors.codebooks), *_advised(posteriors.advice), *bought]
     out += sentences(posteriors.overlap, posteriors.table.definitions)
     answer = say("Why mu and sigma? {answer}", answer=_headline(posteriors))
     values = _values(posteriors.table, posteriors.diagnoses)
@@ -66,6 +66,16 @@ def _values(table: Table, diagnoses: Mapping[str, Diagnosis]) -> ClaimTable:
         cells = [value(i) if (i := table.get(model, metric)) else "–" for metric in COLUMNS]
         rows.append((model, [say(KINDS[kind]), *cells]))
     return ClaimTable([say("model"), say("diagnosis"), *map(say, COLUMNS.values())], rows, True)
+
+
+def _advised(given: Sequence[Advice]) -> list[str]:
+    """The advice for each model, once for those whose codes are points by design."""
+    points = [a.model for a in given if a.change == "points by design"]
+    rest = [advice(a) for a in given if len(points) < 2 or a.change != "points by design"]
+    text = marked(
+        "{models}: their codes are points by design, sigma / sd(mu) = 0; draw from a mixture fitted to them, or train a VAE."
+    )
+    return [*([say(text, models=words.listed(points))] if len(points) > 1 else []), *rest]
 
 
 def advice(given: Advice) -> str:
