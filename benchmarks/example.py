@@ -11,6 +11,7 @@ the libraries that drew: with other ones the bytes differ. `tests/test_example.p
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -86,7 +87,9 @@ def photograph(page: Path, picture: Path) -> None:
 
 def main() -> None:
     """See the module's docstring."""
-    if "--redraw" not in sys.argv[1:]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--redraw", action="store_true", help="train nothing: draw what is committed again")
+    if not parser.parse_args().redraw:
         train(EXAMPLE)
     draw(EXAMPLE)
     page = RunFiles(EXAMPLE).page

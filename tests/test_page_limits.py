@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+import statistics
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from synthetic_run import Synthetic, build
 from test_report_browser import Visit, browser, pytestmark  # noqa: F401
 
 from latentbench import report
+from latentbench.run_folder import RunFiles
 from latentbench.studies.presets import studies
 
 HERE = Path(__file__).parent
@@ -72,14 +75,47 @@ class _Text(HTMLParser):
             self.text.append(data)
 
 
-def test_the_page_of_many_models_keeps_to_its_words(tmp_path):
-    """All the zoo's models and three more: what each adds to the page is numbers and no sentences of its own."""
-    models = (*studies()["zoo"].settings["models"], "vae:beta=2", "vae:beta=4", "rae:decoder=spectral")
-    page = report.render([build(tmp_path / "run", Synthetic(models=models, study="zoo"))])
+MANY = (*studies()["zoo"].settings["models"], "vae:beta=2", "vae:beta=4", "rae:decoder=spectral")
+"""All the zoo's models and three more."""
+
+
+def text_of(page: Path) -> str:
     parser = _Text()
     parser.feed(page.read_text("utf-8"))
-    assert len("".join(parser.text).split()) <= MOST_WORDS
+    return "".join(parser.text)
+
+
+def test_the_page_of_many_models_keeps_to_its_words(tmp_path):
+    """What each adds to the page is no sentence and no column of its own: of each measure stand its least and its most."""
+    folder = build(tmp_path / "run", Synthetic(models=MANY, study="zoo"))
+    page = report.render([folder])
+    text = text_of(page)
+    assert len(text.split()) <= MOST_WORDS
     assert page.stat().st_size <= MOST_BYTES
+    assert f"least of {len(MANY)} models" in text
+    means: dict[str, list[float]] = {}
+    for r in RunFiles(folder).read_records("test"):
+        if r.metric == "r2" and r.role == "model" and r.split == "test" and r.value is not None:
+            means.setdefault(r.model, []).append(r.value)
+    order = sorted(means, key=lambda m: statistics.mean(means[m]))
+    row = re.search(
+        r'<tr role="row"><th role="rowheader" scope="row"><a href="#def-r2">.*?</tr>', page.read_text("utf-8"), re.S
+    )
+    shown = re.findall(r'<span class="model"><span>([^<]+)<', re.sub("<svg.*?</svg>", "", row[0], flags=re.S))
+    assert shown == [order[0], order[-1]]
+
+
+def test_a_page_of_many_models_of_many_latent_sizes_says_them_in_its_story(tmp_path):
+    """Four sizes: a table of scores and a set of answers for each would fill it; its files hold them."""
+    folder = build(tmp_path / "run", Synthetic(models=MANY, study="zoo"))
+    files, size = RunFiles(folder), {m: 2 ** (k % 4 + 1) for k, m in enumerate(MANY)}
+    files.write_records([replace(r, latent_dim=size.get(r.model, r.latent_dim)) for r in files.read_records("test")])
+    page = report.render([folder])
+    text = text_of(page)
+    assert f"{len(MANY)} models of 4 latent sizes are too many for tables" in text
+    assert '<table class="scores"' not in page.read_text("utf-8")
+    assert "Why these answers" not in text
+    assert len(text.split()) <= MOST_WORDS
 
 
 def test_sheets_of_paper(opened):

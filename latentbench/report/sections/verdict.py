@@ -256,6 +256,7 @@ def _context(view: PageView) -> Context:
         "headers": of_models.headers()[1:],
         "asked": ASKED,
         "many": many,
+        "sweep": view.is_sweep,
         "seeds": words.commas(map(str, sorted(frozenset().union(*(grid.seeds for grid in made))))),
         "judged": any(grid.judged for grid in made),
         "legend": of_models.legend(*(run.records for run in view.runs)),
