@@ -209,6 +209,35 @@ CHECKS = (
         "the paper's has an entropy loss",
     ),
     Check(
+        "vq",
+        "van den Oord et al. 2017, section 3.1",
+        "training ends with codes and no prior; one is then fitted to them, and it is autoregressive",
+        "digits",
+        {"vq": "vq:k=64"},
+        (
+            More(
+                "draws of an autoregressive prior beat draws position by position",
+                ("vq", "validity.autoregressive"),
+                ("vq", "validity.marginal"),
+            ),
+        ),
+        DIGITS,
+        note="valid draws by the judge; a small network over eight or fewer positions, not a PixelCNN over a grid",
+    ),
+    Check(
+        "flow",
+        "Chen et al. 2017 (variational lossy autoencoder), abstract",
+        "a prior learned along, a flow, is one of two ways in which the density fitted to images is improved",
+        "digits",
+        {"vae": "vae", "flow": "vae:prior=flow"},
+        (
+            More("N(0, I) costs more nats than the learned prior", ("vae", "nll.iw"), ("flow", "nll.iw")),
+            More("and its draws are less often valid", ("flow", "validity.prior"), ("vae", "validity.normal")),
+        ),
+        DIGITS,
+        note="a small coupling flow, where theirs is autoregressive",
+    ),
+    Check(
         "cae",
         "Rifai et al. 2011, abstract",
         "the Frobenius norm of the encoder's Jacobian as a penalty contracts the space locally",
