@@ -205,15 +205,15 @@ class Callables:
     def _draws_of_prior(self, noise: Tensor, generator: torch.Generator) -> Tensor:
         """Latent points (m, d) of the model's own prior, from standard normal ``noise`` (m, d): all in one call, for a call
         may draw from the generator."""
-        assert self._contender.prior is not None
-        with torch.inference_mode(False), torch.no_grad():
-            out = outputs.to_tensor("prior", self._contender.prior(self.code(noise).clone(), generator))
-        return self._flat_codes("prior", out, noise)
+        own = self._contender.prior
+        assert own is not None
+        drawn = Function("prior", lambda z: own(z, generator), modules_of(own))
+        return self._flat_codes("prior", outputs.to_tensor("prior", drawn(self.code(noise))), noise)
 
     def _density_of_prior(self, z: Tensor) -> Tensor:
-        assert self._contender.log_prior is not None
-        with torch.inference_mode(False), torch.no_grad():
-            return outputs.to_tensor("log_prior", self._contender.log_prior(self.code(z).clone())).to(z)
+        own = self._contender.log_prior
+        assert own is not None
+        return outputs.to_tensor("log_prior", Function("log_prior", own, modules_of(own))(self.code(z))).to(z)
 
     def _codebook(self) -> Any:
         """What the model says of its codes, read from flat latent points. Raises ValueError for what is no Codebook."""
