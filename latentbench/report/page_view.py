@@ -12,6 +12,9 @@ CROWD = 12
 """Models of a page up to which each has a column of its tables."""
 OPEN_TABLES = 2
 """Datasets and latent sizes up to which each shows its headline measures; more are folded whole, but for the first."""
+SENTENCES = 3
+"""Models up to which a page speaks of each in sentences; from one more on it has tables, smaller pictures, shorter words, and
+says once what is so of all."""
 PICTURED = 5
 """Models of one run that are shown in pictures, the first asked for; more would make a page that nobody can send."""
 

@@ -19,7 +19,7 @@ from latentbench.report.cards import cards
 from latentbench.report.columns import Column
 from latentbench.report.drawing import distances, images, sheets
 from latentbench.report.folder import Absent, Artifact
-from latentbench.report.page_view import PageView
+from latentbench.report.page_view import SENTENCES, PageView
 from latentbench.report.ruling import Ruling, rulings
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
@@ -28,9 +28,6 @@ from latentbench.stats.cells import Cell, summarise
 
 WORST = 6
 """Draws shown decoded."""
-
-EACH = 3
-"""Models up to which each says all of itself; of more, what is so of all of them is said once."""
 
 KINDS = marked({
     "outside": "farther from the training codes than 99 % of held-out codes are",
@@ -182,7 +179,7 @@ def _context(view: PageView) -> Context:
     over = common_axis(view.pictured)
     made = cards(view.pictured, lambda column: atlas(column, over))
     told = [card.content.about for card in made if not card.missing]
-    shared = [s for s in told[0] if all(s in about for about in told)] if len(told) > EACH else []
+    shared = [s for s in told[0] if all(s in about for about in told)] if len(told) > SENTENCES else []
     return {
         "cards": made,
         "shared": shared,

@@ -16,7 +16,7 @@ from latentbench.report.columns import Column
 from latentbench.report.drawing import figures, images
 from latentbench.report.drawing.images import Picture
 from latentbench.report.folder import Absent, Array, Artifact
-from latentbench.report.page_view import PageView
+from latentbench.report.page_view import SENTENCES, PageView
 from latentbench.report.ruling import Ruling, rulings
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
@@ -119,7 +119,7 @@ def _context(view: PageView) -> Context:
     return {
         "pairs": pairs, "missing": missing, "shown": shown, "seeds": words.commas(map(str, sorted(seeds))),
         "judged": any(path.film.rulings for _, members in pairs for _, path in members),
-        "rest": words.commas(title for title, _ in pairs[shown:]),
+        "sentences": SENTENCES, "rest": words.commas(title for title, _ in pairs[shown:]),
     }  # fmt: skip
 
 

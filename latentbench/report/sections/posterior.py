@@ -15,15 +15,12 @@ from latentbench.report.columns import Column
 from latentbench.report.drawing import posteriors
 from latentbench.report.drawing.posteriors import Axes, Posterior
 from latentbench.report.folder import Array
-from latentbench.report.page_view import PageView
+from latentbench.report.page_view import SENTENCES, PageView
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.language import marked, say
 from latentbench.stats.findings.diagnosis import flaws
 from latentbench.stats.linear_vae import WITHIN, hit_rate
-
-NUMBERS = 3
-"""Models up to which the numbers of every posterior stand in a table; of more, those of posteriors with a sigma."""
 
 REMEDIES = marked({
     "collapsed": "Collapsed: fewer dimensions would do, or a smaller beta.",
@@ -212,7 +209,8 @@ def _diagnosis(active: bool, mean: float | None, sd: float, sigma: float, has_si
 
 def _context(view: PageView) -> Context:
     made = pictures(view.pictured)
-    told = [c for c in made if not c.missing and (len(made) <= NUMBERS or c.content.wide)]
+    # Of many models the table holds the posteriors with a sigma alone.
+    told = [c for c in made if not c.missing and (len(made) <= SENTENCES or c.content.wide)]
     seen = [k for k in REMEDIES if any(k in c.content.flaws for c in told)]
     shared = sum(not c.missing for c in made) > 1
     return {

@@ -12,7 +12,7 @@ from latentbench.report.columns import Column
 from latentbench.report.drawing import images
 from latentbench.report.drawing.images import Picture
 from latentbench.report.folder import Absent, Array, RunFolder
-from latentbench.report.page_view import PageView
+from latentbench.report.page_view import SENTENCES, PageView
 from latentbench.report.section import Context, Section
 from latentbench.report.wording import words
 from latentbench.report.wording.findings import answers as of_models
@@ -32,8 +32,6 @@ QUESTIONS = marked({
     "posterior": ("Why mu and sigma?", "What the cloud around each code does that a point cannot."),
     "how sure": ("How sure is this?", "What these answers rest on."),
 })  # fmt: skip
-SENTENCES = 3
-"""Models of a page up to which it speaks in sentences; from one more on it has tables, and smaller pictures."""
 OPEN = 12
 """Models of a run whose answers stand open where there are more of them; the rest is folded."""
 BRIEFS = 2
