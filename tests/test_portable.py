@@ -16,6 +16,7 @@ from latentbench.datasets import lines, shapes
 from latentbench.datasets.polygons import GRID, coverage
 from latentbench.geometry.neighbours import count_inside, nearest, ranks
 from latentbench.metrics import nearest_line
+from latentbench.metrics.code_prior import drawn_codes, fit_code_prior
 from latentbench.randomness import seeded
 from latentbench.testing.metrics import number
 
@@ -85,6 +86,22 @@ def test_neighbours_are_the_same_ones(seed, d):
         assert torch.equal(again.around, balls.around)
         assert torch.equal(again.within, balls.within)
         assert torch.equal(ranks(a, nearest(a, k=4).indices), order)
+
+
+def test_fitted_priors_draw_the_same_codes():
+    """Sixty epochs of a recurrent network, each of which carries the last digits of the one before."""
+    codes = torch.randint(8, (300, 1), generator=seeded(0, "codes"))
+    codes = (codes + torch.randint(2, (300, 4), generator=seeded(0, "steps")).cumsum(1)) % 8
+    vectors, noise = points(8, 3, "vectors"), points(2000, 4, "noise")
+
+    def drawn():
+        prior = fit_code_prior(codes, lambda used: vectors[None, used], seeded(0, "fit"))
+        assert prior.epochs > 5
+        return drawn_codes(prior, noise, autoregressive=True)
+
+    usual = drawn()
+    with PoorArithmetic(1):  # of whose errors one draw hung in float32
+        assert torch.equal(drawn(), usual)
 
 
 @pytest.mark.parametrize(("name", "sha256"), PINNED)

@@ -12,7 +12,8 @@ log p_p(c) + h_p . f(v_p(c)), f a small network that is 0 before training: it st
 position says of the next. A tenth of the training codes is kept aside, and the weights of the epoch with the smallest negative
 log-likelihood (nll, in nats an image) on it are kept, the start among them; so where positions are independent the two are one.
 Neither gives mass to a code that no training image takes at that position. Draws are the inverse distribution function of
-uniform numbers Phi(noise), the noise every model and sampler is asked with: they pair by seed. It is fitted on the CPU.
+uniform numbers Phi(noise), the noise every model and sampler is asked with: they pair by seed. It is fitted on the CPU, in float64: in float32
+the last digits of a processor grow over the epochs until they decide draws.
 """
 
 from __future__ import annotations
@@ -89,12 +90,12 @@ class Network(nn.Module):
     def draw(self, uniform: Tensor) -> Tensor:
         """Codes (m, P) at uniform numbers (m, P)."""
         hidden, drawn = None, []
-        seen = torch.zeros(len(uniform), EMBEDDING)
+        seen = torch.zeros(len(uniform), EMBEDDING, dtype=self.bias.dtype)
         for p in range(uniform.shape[1]):
             out, hidden = self.step((seen + self.position[p])[:, None], hidden)
             logits = out[:, 0] @ self.asked(self.vectors[p]).T + self.bias[p]
             logits = self._normalised(logits, self.get_buffer("used")[p])
-            drawn.append(inverse(logits.double().exp(), uniform[:, p]))
+            drawn.append(inverse(logits.exp(), uniform[:, p]))
             seen = self.seen(self.vectors[p])[drawn[-1]]
         return torch.stack(drawn, 1)
 
@@ -139,7 +140,8 @@ def fit_code_prior(codes: Tensor, vectors: Callable[[Tensor], Tensor], generator
     shares = code_shares(codes, len(used))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31 - 1, (1,), generator=generator)))
-        network = Network(shares.log().float(), standardised(vectors(used)).expand(codes.shape[1], -1, -1))
+        logits, points = shares.log().float(), standardised(vectors(used)).expand(codes.shape[1], -1, -1)
+        network = Network(logits, points).double()
     order = torch.randperm(len(codes), generator=generator)
     aside = max(1, round(ASIDE * len(codes)))
     kept, train = codes[order[:aside]], codes[order[aside:]]
@@ -172,7 +174,7 @@ def _train(network: Network, train: Tensor, kept: Tensor, generator: torch.Gener
 
 @torch.no_grad()
 def _mean_nll(network: Network, codes: Tensor) -> float:
-    return float(torch.cat([network.nll(part) for part in codes.split(10 * BATCH)]).double().mean())
+    return float(torch.cat([network.nll(part) for part in codes.split(10 * BATCH)]).mean())
 
 
 def code_prior(e: Encoding) -> CodePrior:
