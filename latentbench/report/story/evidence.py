@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from latentbench.report.wording import words
 from latentbench.report.wording.intervals import between, value
-from latentbench.report.wording.language import marked, say
+from latentbench.report.wording.language import marked, plural, say
 from latentbench.report.wording.phrases import phrase
 from latentbench.stats.cells import Cell
 from latentbench.stats.findings import evidence
@@ -59,7 +59,7 @@ def standing(verdicts: Sequence[Support]) -> str:
 
 def heading(verdicts: Sequence[Support]) -> str:
     """How a study's claims stand."""
-    return say("{n} claims: {told}", n=len(verdicts), told=standing(verdicts))
+    return plural("{n} claim: {told}", "{n} claims: {told}", len(verdicts), told=standing(verdicts))
 
 
 def difference(m: Measured, metric: str, more: str, less: str, split: str = "test") -> Part:
