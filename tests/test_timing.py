@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from latentbench.core import Posterior
 from latentbench.measuring import cost_of_a_call, timing
@@ -132,6 +133,30 @@ def test_flops_of_an_mlp(records):
     weights = sum(i * o + o for i, o in [(64, 256), (256, 256), (256, 8), (8, 256), (256, 256), (256, 64)])
     assert find(records, "ae", "cost.parameters").value == weights
     assert not find(records, "ae", "cost.parameters").is_timing
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ConvTranspose2d(4, 3, 3, stride=2)),
+        nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.LayerNorm(8)),
+        nn.Sequential(nn.Flatten(2), nn.TransformerEncoderLayer(64, 2, 16, dropout=0.0)),
+    ],
+    ids=["convolutions", "linear", "attention"],
+)
+@pytest.mark.parametrize("learning", [True, False])
+def test_operations_are_those_that_torch_counts(layers, learning):
+    x = torch.rand(2, 3, 8, 8, generator=seeded(0, "images"))
+
+    def call():
+        with torch.inference_mode(not learning):
+            out = layers(x)
+        if learning:
+            out.square().sum().backward()
+
+    with FlopCounterMode(display=False) as counter:
+        call()
+    assert cost_of_a_call.flops(call) == counter.get_total_flops() > 0
 
 
 def test_flops_of_a_training_step_by_hand():

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
-from torch.utils.module_tracker import ModuleTracker
+from torch.utils.flop_counter import flop_registry
 
 Call = Callable[[], object]
 
@@ -19,21 +18,9 @@ Call = Callable[[], object]
 def flops(call: Call) -> int:
     """Floating-point operations of ``call``: 2 m n k for every matrix product and convolution, forward and backward;
     element-wise work is not counted. >= 0, lower is cheaper; exact, and the same on every machine."""
-    counter = FlopCounterMode(display=False)
-    counter.mod_tracker = _Whole()
-    with counter:
+    with _Operations() as operations:
         call()
-    return int(counter.get_total_flops())
-
-
-class _Whole(ModuleTracker):
-    """Stands in for torch's tracker of the modules that operations belong to, which is not asked for here: its hooks are
-    refused where a layer's input is a weight (spectral norm) or a derivative is taken within a loss (a Jacobian's norm)."""
-
-    def __enter__(self) -> _Whole:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
+    return int(operations.done)
 
 
 def peak_memory(call: Call, device: torch.device) -> int:
@@ -55,21 +42,58 @@ def peak_memory(call: Call, device: torch.device) -> int:
     return int(live.peak)
 
 
-class _LiveBytes(TorchDispatchMode):
-    """Bytes of the storages that operators returned, from first sight until they are freed; ``peak``: the most."""
+class _Watch(TorchDispatchMode):
+    """Sees every operator of a call as it goes ``through``."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+
+    def through(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Do what is asked; within it operators are not seen."""
+        return func(*args, **kwargs)
+
+
+def _dispatch(self: _Watch, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    return self.through(func, args, kwargs or {})
+
+
+# Not in the class's body: what stands there torch hides from its compiler, and loads the compiler for it, for a second.
+setattr(_Watch, "__torch_dispatch__", _dispatch)  # noqa: B010
+
+
+class _Operations(_Watch):
+    """Operations ``done``, by torch's own formulas; an operator without one is taken apart into those that it is made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done = 0
+
+    def through(self, func: Any, args: Any, kwargs: Any) -> Any:
+        formula = flop_registry.get(func.overloadpacket)
+        if formula is None:
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            return func(*args, **kwargs) if parts is NotImplemented else parts
+        out = func(*args, **kwargs)
+        self.done += int(formula(*args, **kwargs, out_val=out))
+        return out
+
+
+class _LiveBytes(_Watch):
+    """Bytes of the storages that operators returned, from first sight until they are freed; ``peak``: the most."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.now = self.peak = 0
         self._made: set[int] = set()
         # Held, so that no new storage takes the address of an old one.
         self._before: dict[int, Any] = {}
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def through(self, func: Any, args: Any, kwargs: Any) -> Any:
         for storage in _storages((args, kwargs)):
             if storage._cdata not in self._made:
                 self._before.setdefault(storage._cdata, storage)
-        out = func(*args, **(kwargs or {}))
+        out = func(*args, **kwargs)
         for storage in _storages(out):
             if storage._cdata not in self._made and storage._cdata not in self._before:
                 self._made.add(storage._cdata)

@@ -147,22 +147,22 @@ def holes(e: Encoding, sampler: str, k: int, quantile: float, codes: int, held_o
     mixture = e.once(fitted, sampler=sampler) if prior is None else fit_gaussian(prior.asked)
     gap = widest_gap(c, h, k, quantile, e.generator("hole directions"), mixture, prior)
     parts = float((away > outside).double().mean()), float((away > sparse).double().mean()), gap.share
-    null = null_holes(e.seed, c.shape[1], len(c), len(h), draws, k, quantile)
+    null = null_holes(c.shape[1], len(c), len(h), draws, k, quantile)
     worst = worst_of(parts, null[:3])
     return Holes(Shares(*parts, parts[worst]), null, PARTS[worst], c, outside, sparse, gap)
 
 
 @lru_cache(maxsize=256)
-def null_holes(seed: int, d: int, codes: int, held_out: int, draws: int, k: int, quantile: float) -> Shares:
+def null_holes(d: int, codes: int, held_out: int, draws: int, k: int, quantile: float) -> Shares:
     """What `holes` reads where the codes (``codes`` of the training and ``held_out`` of the held-out split), the reference
-    and the ``draws`` all come from N(0, I_d): means over repetitions, of which few codes need more. About 1 - quantile; more
+    and the ``draws`` all come from N(0, I_d): means over repetitions, of which few codes need more, the same ones for every
+    model and seed. About 1 - quantile; more
     for ``outside`` where few are held out, for the quantile of a few distances falls short of the true one, and for
     ``dimension``, a maximum over directions."""
-    like, generator = torch.empty(0, dtype=torch.float64), seeded(seed, "hole null")
+    like, generator = torch.empty(0, dtype=torch.float64), seeded(0, "hole null")
     wanted = null_repeats(held_out)
-    repeats = min(
-        max(2, wanted), NULLS if d <= WIDE else 2
-    )  # the more dimensions, the less one sample differs from another
+    # the more dimensions, the less one sample differs from another
+    repeats = min(max(2, wanted), NULLS if d <= WIDE else 2)
     sets = -(-wanted // repeats)  # of held-out codes beside the same others: a quantile of few is what needs repeating
     prior, found, means = standard_normal(d), [], []
     for _ in range(repeats):
@@ -198,7 +198,7 @@ def _null(
     if e.train is None:
         raise Undefined(e.lack(TRAIN))
     sizes = min(len(e.train.z), codes), min(len(e.z), held_out)
-    return {"null:prior": getattr(null_holes(e.seed, e.mu.shape[1], *sizes, draws, k, quantile), part)}
+    return {"null:prior": getattr(null_holes(e.mu.shape[1], *sizes, draws, k, quantile), part)}
 
 
 _HOLE = {"k": 5, "quantile": 0.99, "codes": 10000, "held_out": 5000, "draws": 4000}
