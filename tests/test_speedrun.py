@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -47,11 +48,11 @@ def test_the_elbo_of_a_model_that_knows_nothing_is_that_of_a_coin_at_every_pixel
 
 
 def test_the_elbo_is_the_loss_of_latentbenchs_own_model(rules):
-    """Another way to the same number, but for the draws."""
+    """Another way to the same number, of the same draws."""
     model = VariationalAutoencoder((1, 28, 28), 16, depth=1, width=400, likelihood="bernoulli").eval()
     with torch.no_grad():
-        loss = float(model.loss(TEST, seeded(0, "draws")).total)
-    assert -rules.elbo(model.encode, model.trunk.logits, TEST) == pytest.approx(loss, rel=1e-3)
+        loss = float(model.loss(TEST, torch.Generator().manual_seed(0)).total)
+    assert -rules.elbo(model.encode, model.trunk.logits, TEST) == pytest.approx(loss, rel=1e-5)
 
 
 def test_the_clock_stands_still_while_the_test_images_are_looked_at(rules, monkeypatch):
@@ -137,19 +138,41 @@ def test_the_readme_counts_the_weights_as_the_rules_do(run, rules):
 def test_runs_that_are_there_are_not_made_again_and_another_target_forgets_them(run, rules, monkeypatch, tmp_path):
     asked = []
     answer = {"seconds": 1.0, "cpu": 1.0, "epochs": 2, "elbo": -104.0, "reached": True, "looks": [], "load": 0.0}
-    monkeypatch.setattr(run, "ask", lambda name, seed, *x: asked.append((name, seed)) or answer)
+    monkeypatch.setattr(run, "ask", lambda name, seed, *_: asked.append((name, seed)) or answer)
     monkeypatch.setattr(run, "RESULTS", tmp_path / "results.json")
     monkeypatch.setattr(run, "target", lambda: -105.0)
-    run.race(["a", "b"], "cpu", 2, 1, again=False)
+    run.race(["a", "b"], "cpu", 2, 1, again=False, at_once=1)
     assert asked == [("a", 0), ("b", 0), ("b", 1), ("a", 1)]
-    run.race(["a", "b"], "cpu", 3, 1, again=False)
+    run.race(["a", "b"], "cpu", 3, 1, again=False, at_once=1)
     assert asked[4:] == [("a", 2), ("b", 2)]
-    run.race(["a"], "cpu", 3, 1, again=True)
+    run.race(["a"], "cpu", 3, 1, again=True, at_once=1)
     assert asked[6:] == [("a", 0), ("a", 1), ("a", 2)]
     monkeypatch.setattr(run, "target", lambda: -104.5)
-    run.race(["a"], "cpu", 1, 1, again=False)
+    run.race(["a"], "cpu", 1, 1, again=False, at_once=1)
     assert asked[9:] == [("a", 0)]
     assert len(json.loads(run.RESULTS.read_text())["rows"]) == 1
+
+
+def test_two_runs_at_a_time_have_cores_of_their_own(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(run.os, "sched_getaffinity", lambda process: {3, 1, 0, 2}, raising=False)
+    assert run.shared_out(1, 4) == [()]
+    assert run.shared_out(2, 2) == [[0, 1], [2, 3]]
+    with pytest.raises(SystemExit, match="6 threads need as many cores, there are 4"):
+        run.shared_out(3, 2)
+
+    seen, both = [], threading.Barrier(2)
+
+    def asked(name, seed, device, threads, goal, cores):
+        both.wait(60)  # one alone would wait for ever
+        seen.append(tuple(cores))
+        return {"seconds": 1.0, "cpu": 1.0, "epochs": 2, "elbo": -104.0, "reached": True, "looks": [], "load": 0.0}
+
+    monkeypatch.setattr(run, "ask", asked)
+    monkeypatch.setattr(run, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(run, "target", lambda: -105.0)
+    run.race(["a", "b"], "cpu", 2, 1, again=False, at_once=2)
+    assert sorted(seen) == [(0,), (0,), (1,), (1,)]
+    assert "1 thread a run, 2 runs at a time" in run.table(json.loads(run.RESULTS.read_text())["rows"], "cpu")
 
 
 def test_a_device_without_runs_says_that_it_was_not_run(run):

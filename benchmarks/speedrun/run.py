@@ -3,6 +3,7 @@
     python benchmarks/speedrun/run.py --target                 sets the target anew: full runs of the bare loop
     python benchmarks/speedrun/run.py                          20 runs of every entry, on one thread of this machine
     python benchmarks/speedrun/run.py --device cuda            the same on a GPU
+    python benchmarks/speedrun/run.py --at-once 2              two runs at a time, each on a core of its own
     python benchmarks/speedrun/run.py --page                   only the tables of README.md
 
 MNIST's files lie under LATENTBENCH_DATA. What is finished stands in results.json at once, and the same command carries on:
@@ -22,9 +23,11 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import torch
@@ -72,11 +75,12 @@ def one(name: str, seed: int, device: str, goal: float) -> Row:
     return referee.result()
 
 
-def ask(name: str, seed: int, device: str, threads: int, goal: float) -> Row:
-    """The same in a fresh process; raises SystemExit with its last line where it fails."""
+def ask(name: str, seed: int, device: str, threads: int, goal: float, cores: Sequence[int] = ()) -> Row:
+    """The same in a fresh process, on these ``cores`` (none: on any); raises SystemExit with its last line where it fails."""
     variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     env = {**MEMORY, **os.environ, **dict.fromkeys(variables, str(threads)), "LATENTBENCH_THREADS": str(threads)}
     command = [sys.executable, __file__, "--one", name, "--seed", str(seed), "--device", device, "--goal", repr(goal)]
+    command += ["--cores", *map(str, cores)] if cores else []
     done = subprocess.run([*command, "--threads", str(threads)], env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{name}: {' '.join(done.stderr.strip().splitlines()[-1:])}")
@@ -95,8 +99,8 @@ def _today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-def race(names: Sequence[str], device: str, runs: int, threads: int, again: bool) -> None:
-    """All runs that are not there yet."""
+def race(names: Sequence[str], device: str, runs: int, threads: int, again: bool, at_once: int) -> None:
+    """All runs that are not there yet, ``at_once`` of them at a time, each with as many cores of its own as it has threads."""
     out = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": []}
     goal = target()
 
@@ -108,18 +112,44 @@ def race(names: Sequence[str], device: str, runs: int, threads: int, again: bool
     done = {of(r) for r in out["rows"] if r["target"] == goal}
     out["rows"] = [r for r in out["rows"] if r["target"] == goal]
     machine = processor() if device == "cpu" else torch.cuda.get_device_name()
-    for seed in range(runs):
-        for name in names[::-1] if seed % 2 else names:
-            if (name, device, seed) in done:
-                continue
-            about = {"entry": name, "device": device, "seed": seed, "target": goal, "threads": threads}
-            about |= {"machine": machine, "torch": version("torch"), "python": platform.python_version()}
-            out["rows"].append({**about, "on": _today(), **ask(name, seed, device, threads, goal)})
-            print(
-                f"{name}, run {seed}: {out['rows'][-1]['seconds']:.1f} s, {out['rows'][-1]['epochs']} epochs",
-                flush=True,
-            )
-            RESULTS.write_text(json.dumps(out) + "\n")
+    free: Queue[Sequence[int]] = Queue()
+    for own in shared_out(at_once, threads):
+        free.put(own)
+
+    def run(name: str, seed: int) -> Row:
+        about = {"entry": name, "device": device, "seed": seed, "target": goal, "threads": threads, "at_once": at_once}
+        about |= {"machine": machine, "torch": version("torch"), "python": platform.python_version()}
+        cores = free.get()
+        try:
+            return {**about, "on": _today(), **ask(name, seed, device, threads, goal, cores)}
+        finally:
+            free.put(cores)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        turns = ((name, seed) for seed in range(runs) for name in (names[::-1] if seed % 2 else names))
+        asked = [pool.submit(run, name, seed) for name, seed in turns if (name, device, seed) not in done]
+        try:
+            for one_run in as_completed(asked):
+                row = one_run.result()
+                out["rows"].append(row)
+                print(
+                    f"{row['entry']}, run {row['seed']}: {row['seconds']:.1f} s, {row['epochs']} epochs",
+                    flush=True,
+                )
+                RESULTS.write_text(json.dumps(out) + "\n")
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def shared_out(at_once: int, threads: int) -> list[Sequence[int]]:
+    """The cores of each of ``at_once`` runs, as many as ``threads``; of one run alone none are said. Raises SystemExit where
+    there are too few."""
+    if at_once == 1:
+        return [()]
+    cores = sorted(os.sched_getaffinity(0))
+    if at_once * threads > len(cores):
+        raise SystemExit(f"--at-once {at_once}: {at_once * threads} threads need as many cores, there are {len(cores)}")
+    return [cores[k * threads : (k + 1) * threads] for k in range(at_once)]
 
 
 def table(rows: Sequence[Mapping[str, Any]], device: str) -> str:
@@ -140,8 +170,10 @@ def table(rows: Sequence[Mapping[str, Any]], device: str) -> str:
         )
     last = own[-1]
     load = [r["load"] for r in own]
+    beside = {r.get("at_once", 1) for r in own} - {1}
+    runs = f" a run, {max(beside)} runs at a time, each on cores of its own" if beside else ""
     return "\n".join(lines) + (
-        f"\n\n{last['machine']}, {last['threads']} thread{'s' * (last['threads'] > 1)}, torch {last['torch']}, {last['on']}; "
+        f"\n\n{last['machine']}, {last['threads']} thread{'s' * (last['threads'] > 1)}{runs}, torch {last['torch']}, {last['on']}; "
         f"load average {min(load):.1f} to {max(load):.1f}, this run's own included.\n"
     )
 
@@ -173,13 +205,17 @@ def main() -> None:
     parser.add_argument("--entries", nargs="+", choices=entries(), default=entries())
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--at-once", type=int, default=1, help="runs at a time, each on cores of its own (default: 1)")
     parser.add_argument("--again", action="store_true", help="forget what is there of the entries on the device")
     parser.add_argument("--target", action="store_true", help="set the target anew")
     parser.add_argument("--page", action="store_true", help="only write the tables")
     for name, kind in (("--one", str), ("--seed", int), ("--goal", float)):
         parser.add_argument(name, type=kind, help=argparse.SUPPRESS)
+    parser.add_argument("--cores", type=int, nargs="+", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one:
+        if asked.cores:
+            os.sched_setaffinity(0, asked.cores)
         torch.set_num_threads(asked.threads)
         print(json.dumps(one(asked.one, asked.seed, asked.device, asked.goal)))
         return
@@ -189,7 +225,7 @@ def main() -> None:
         set_target(asked.runs or SETTING, asked.threads)
         return
     if not asked.page:
-        race(asked.entries, asked.device, asked.runs or RUNS, asked.threads, asked.again)
+        race(asked.entries, asked.device, asked.runs or RUNS, asked.threads, asked.again, asked.at_once)
     rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
     README.write_text(readme(README.read_text(), rows))
 
