@@ -1,5 +1,6 @@
 """One torch thread for every test, unless OMP_NUM_THREADS says otherwise: processes do not fight over cores. And no test
-reads or writes the user's cache: each session of each process has a cache of its own, empty at first. Shapes and types are
+reads or writes the user's cache: each session of each process has a cache of its own, empty at first. Torch's global generator
+stands at the same place before each. Shapes and types are
 checked (`shapes`)."""
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ from latentbench.metrics import flow_matching  # noqa: E402
 
 atexit.register(shutil.rmtree, os.environ["LATENTBENCH_CACHE"], ignore_errors=True)
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """What a test does not seed is the same in every run: networks made without a generator, in its fixtures too."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)
