@@ -20,6 +20,7 @@ from latentbench import __version__, catalog, records
 from latentbench.catalog import datasets
 from latentbench.cli.app import main
 from latentbench.config import Run, make_run
+from latentbench.metrics import flow_matching
 from latentbench.running import assemble, execute, manifest, plan
 from latentbench.running.reuse import Reused
 
@@ -288,12 +289,17 @@ def test_warnings_are_a_line_each_and_refuse_nothing(capsys, empty_folder):
     assert "overcomplete" in lines[0]
 
 
-def test_dry_run(capsys, empty_folder):
+def test_dry_run(capsys, empty_folder, monkeypatch):
     assert main(["run", "--dry-run", "--seeds", "2", "--json"]) == 0
     row = json.loads(capsys.readouterr().out)
     assert len(row["cells"]) == 4
     assert row["expected_cpu_seconds"] > 0
     assert list(empty_folder.iterdir()) == []
+    monkeypatch.setattr(flow_matching, "STEPS", 3000)
+    flows = ["--metrics", "default,validity.flow,judge_frechet.flow"]
+    assert main(["run", "--dry-run", "--seeds", "2", "--json", *flows]) == 0
+    more = json.loads(capsys.readouterr().out)["expected_cpu_seconds"] - row["expected_cpu_seconds"]
+    assert 8 < more < 100  # four flows of some seconds
 
 
 def test_dry_run_says_what_was_trained_before(capsys, empty_folder):
