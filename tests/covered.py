@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> int:
     tested = subprocess.run([*coverage, "run", "-m", "pytest", *arguments], cwd=HOME, env=environment).returncode
     with tempfile.TemporaryDirectory() as folder:
         measured = Path(folder) / "coverage.json"
-        subprocess.run([*coverage, "combine", "-q"], cwd=HOME, check=True)
+        # It combines what every process has written: once, for a second time it would keep only what came since.
         subprocess.run([*coverage, "json", "-q", "-o", str(measured)], cwd=HOME, check=True)
         modules = read(measured)
     PAGE.write_text(page(modules, " ".join(["pytest", *(f'"{a}"' if " " in a else a for a in arguments)])), "utf-8")

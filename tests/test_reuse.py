@@ -90,10 +90,10 @@ def cells(kind: str) -> Counter[tuple[str, int | None]]:
     return Counter((p.model, p.seed) for p in computed(kind))
 
 
-def unit_of(folder: Path, kind: str, model: str = "") -> Path:
-    """The folder of a unit of this kind, about the model."""
+def unit_of(folder: Path, kind: str, model: str = "", seed: int | None = None) -> Path:
+    """The folder of a unit of this kind, about the model and, where it is said, the seed."""
     found = [m for p in sorted(RunFiles(folder).units.glob(f"{kind}-*")) if (m := manifest.read(p))]
-    return next(m.folder for m in found if model in {part.model for part in m.parts})
+    return next(m.folder for m in found if any(part.model == model and seed in (None, part.seed) for part in m.parts))
 
 
 NEW = {("ae", 2), ("vae", 2), ("vae:beta=4", 0), ("vae:beta=4", 1), ("vae:beta=4", 2)}
@@ -175,10 +175,10 @@ def test_a_damaged_unit_is_computed_anew(first, tmp_path, damage):
 def test_a_damaged_measure_is_measured_anew_and_nothing_else(first, tmp_path):
     lent = tmp_path / "lent"
     shutil.copytree(first, lent)
-    flip(unit_of(lent, "measure", "ae") / "strips-seed-0.npz")
+    flip(unit_of(lent, "measure", "ae", 0) / "strips-seed-0.npz")
     outcome = run(tmp_path / "again", FIRST, reuse=[str(lent)])
     assert {u.kind for u in carried_out} == {"measure"}
-    assert cells("measure") == {("ae", 0): 4, ("ae", 1): 3}
+    assert cells("measure") == {("ae", 0): 4}
     assert comparable(outcome.records) == comparable(records.read(first / "records.jsonl"))
 
 

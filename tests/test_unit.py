@@ -11,7 +11,7 @@ from latentbench.running import manifest, parts
 from latentbench.running.plan import plan
 from latentbench.running.unit import Unit
 
-KINDS = ["judge", "train", "train", "map", "reference", "measure", "measure", "time"]
+KINDS = ["judge", "train", "train", "map", "reference", *["measure"] * 4, "time"]
 
 
 @pytest.fixture(scope="module")

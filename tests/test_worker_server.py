@@ -113,6 +113,26 @@ def test_with_the_server_its_workers_end():
         pytest.fail("the worker outlived its server and its pipe")
 
 
+def test_a_worker_that_ends_after_the_server_has_disturbs_nothing():
+    """Its signal would be written to a socket that is closed, or into whatever has that number since."""
+    code = """
+import os, socket
+from latentbench.running import worker_server
+worker_server._load = lambda: None
+program, server = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+program.shutdown(socket.SHUT_WR)
+worker_server.main([str(server.detach())])
+others = [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]
+late = os.fork()
+if late == 0:
+    os._exit(0)
+os.waitpid(late, 0)
+print(program.recv(100).decode())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
+    assert (json.loads(done.stdout), done.stderr) == ({"forks": True}, "")
+
+
 @pytest.mark.parametrize(("variables", "forked"), [({}, True), ({machine.FORK: "0"}, False)])
 def test_whether_workers_are_forked_can_be_said(variables, forked):
     server = worker_server.take(worker_environment({**os.environ, **variables}))
@@ -130,7 +150,7 @@ def test_a_server_for_other_variables_is_not_taken():
     taken.close()
 
 
-def test_neither_the_server_nor_a_training_nor_a_measure_loads_torchs_compiler():
+def test_neither_the_server_nor_a_training_nor_a_measure_nor_its_cost_loads_torchs_compiler():
     """It takes longer to load than a short training does, and forward-mode derivatives do load it."""
     code = """
 import sys
@@ -147,7 +167,12 @@ from latentbench.core import Dataset, Split
 from latentbench.measuring import scoring
 from latentbench.metrics.geodesic import geodesic_ratio
 from latentbench.metrics.jacobian import jacobian_lipschitz
+from latentbench.measuring import cost_of_a_call
 from latentbench.records import Record
+images = torch.rand(2, 1, 8, 8)
+with torch.inference_mode():
+    assert cost_of_a_call.flops(lambda: model.encode(images)) > 0
+    assert cost_of_a_call.peak_memory(lambda: model.encode(images), torch.device("cpu")) > 0
 data = Dataset("noise", *[Split(torch.rand(64, 1, 8, 8), None)] * 3)
 with torch.no_grad():  # a decoder that no training has seen hardly moves
     for weight in model.trunk.decoder.parameters():

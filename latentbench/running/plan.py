@@ -295,13 +295,13 @@ def _places(found: Mapping[str, Manifest], units: Sequence[Unit]) -> dict[str, s
 
 
 def _groups(left: Sequence[Part], size: int) -> Iterator[tuple[UnitKind, list[Part]]]:
-    """The parts that are computed at once, in order of need: weights and measures by model and block of ``size`` seeds,
-    anchors by latent size."""
+    """The parts that are computed at once, in order of need: weights by model and block of ``size`` seeds, measures by model
+    and seed (the shorter they are, the sooner all workers end), anchors by latent size."""
     kinds: tuple[UnitKind, ...] = ("judge", "train", "map", "reference", "measure", "time")
     for kind in kinds:
         some = [p for p in left if p.kind == kind]
         if kind in ("train", "measure"):
-            yield from ((kind, group) for group in _blocks(some, size))
+            yield from ((kind, group) for group in _blocks(some, size if kind == "train" else 1))
         elif kind == "reference":
             for latent in dict.fromkeys(p.latent_dim for p in some):
                 yield kind, [p for p in some if p.latent_dim == latent]

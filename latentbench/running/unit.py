@@ -9,7 +9,7 @@ of all images). Its folder is named by the keys of its parts. It travels to a wo
 models once, on reading it.
 
 Kinds: ``judge``; ``train`` (one model, a block of seeds); ``reference`` (baselines, floors, ceilings at one latent size);
-``measure`` (one model, a block of seeds); ``map`` (UMAP of the first seed of some models); ``time`` (throughput of every
+``measure`` (one model and seed); ``map`` (UMAP of the first seed of some models); ``time`` (throughput of every
 model, alone on the machine).
 """
 

@@ -191,6 +191,15 @@ class _Forks:
         signal.set_wakeup_fd(self._waking.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
+    def close(self) -> None:
+        """End the workers that are left. A signal that comes later wakes nobody: it would be written where these sockets were."""
+        for process in self.workers:
+            _kill(process)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        self._woken.close()
+        self._waking.close()
+
     def serve(self) -> None:
         """Do what is asked until the channel closes."""
         while True:
@@ -282,8 +291,7 @@ def main(argv: Sequence[str]) -> int:
             try:
                 forks.serve()
             finally:
-                for process in forks.workers:
-                    _kill(process)
+                forks.close()
     return 0
 
 
