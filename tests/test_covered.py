@@ -34,9 +34,15 @@ def test_the_page_names_what_is_below_the_mark_and_why():
 
 def test_paths_are_those_of_the_package_wherever_it_is_installed(tmp_path):
     summary = {"summary": {"num_statements": 3, "covered_lines": 2}}
+    other = {"summary": {"num_statements": 3, "covered_lines": 0}}
     path = tmp_path / "coverage.json"
+    installed, own, copied = (
+        "/env/site-packages/latentbench/core.py",
+        "latentbench/api.py",
+        "/tmp/copy/latentbench/api.py",
+    )
     path.write_text(
-        json.dumps({"files": {"/env/site-packages/latentbench/core.py": summary, "latentbench/api.py": summary}})
+        json.dumps({"files": {installed: summary, own: summary, copied: other, "tests/latentbench.py": other}})
     )
     assert read(path) == {"latentbench/api.py": Lines(3, 2), "latentbench/core.py": Lines(3, 2)}
 

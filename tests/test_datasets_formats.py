@@ -680,6 +680,33 @@ def test_junk_is_refused_in_one_line(tmp_path, capsys, prefix):
         told(f"{prefix}:{tmp_path / name}", capsys)
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"junk" * 9, "it does not begin as one"),
+        (b"\0\0\x08\x03\0\0", "it ends within its header"),
+        (b"\0\0\x08\x01\0\0\0\x05abc", "it declares 5 bytes and has 3"),
+        (b"\0\0\x08\x01\0\0\0\x02abc", "it declares 2 bytes and has more"),
+        (gzip.compress(b"\0\0\x08\x01\0\0\0\x05abcde")[:-9], "Compressed file ended"),
+    ],
+)
+def test_a_damaged_idx_file_says_what_it_lacks(tmp_path, capsys, content, why):
+    path = tmp_path / f"own.idx{'.gz' * (content[:2] == bytes([31, 139]))}"
+    path.write_bytes(content)
+    line = told(f"idx:{path}:x=own", capsys)
+    assert "own.idx" in line
+    assert "cannot be read as an idx file" in line
+    assert why in line
+
+
+def test_a_place_without_cifar_is_told_what_one_has(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for name, what in (("", "no CIFAR in it"), ("file", "is no folder"), ("absent", "no such folder")):
+        line = told(f"cifar:{tmp_path / name}", capsys)
+        assert what in line
+        assert "needs a folder with one of cifar-10-batches-bin" in line
+
+
 @NEEDS
 @pytest.mark.parametrize("prefix", ["h5", "parquet", "arrow", "h5ad", "hf"])
 def test_junk_of_the_other_formats_is_refused_in_one_line(tmp_path, capsys, prefix):
