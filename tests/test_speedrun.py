@@ -159,6 +159,8 @@ def test_two_runs_at_a_time_have_cores_of_their_own(run, monkeypatch, tmp_path):
     assert run.shared_out(2, 2) == [[0, 1], [2, 3]]
     with pytest.raises(SystemExit, match="6 threads need as many cores, there are 4"):
         run.shared_out(3, 2)
+    with pytest.raises(SystemExit, match="--at-once 0: at least one"):
+        run.shared_out(0, 1)
 
     seen, both = [], threading.Barrier(2)
 

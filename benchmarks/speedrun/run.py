@@ -143,7 +143,9 @@ def race(names: Sequence[str], device: str, runs: int, threads: int, again: bool
 
 def shared_out(at_once: int, threads: int) -> list[Sequence[int]]:
     """The cores of each of ``at_once`` runs, as many as ``threads``; of one run alone none are said. Raises SystemExit where
-    there are too few."""
+    there are too few, or no run is asked for."""
+    if at_once < 1:
+        raise SystemExit(f"--at-once {at_once}: at least one run at a time")
     if at_once == 1:
         return [()]
     cores = sorted(os.sched_getaffinity(0))
@@ -170,8 +172,7 @@ def table(rows: Sequence[Mapping[str, Any]], device: str) -> str:
         )
     last = own[-1]
     load = [r["load"] for r in own]
-    beside = {r.get("at_once", 1) for r in own} - {1}
-    runs = f" a run, {max(beside)} runs at a time, each on cores of its own" if beside else ""
+    runs = f" a run, {last['at_once']} runs at a time, each on cores of its own" if last["at_once"] > 1 else ""
     return "\n".join(lines) + (
         f"\n\n{last['machine']}, {last['threads']} thread{'s' * (last['threads'] > 1)}{runs}, torch {last['torch']}, {last['on']}; "
         f"load average {min(load):.1f} to {max(load):.1f}, this run's own included.\n"
