@@ -186,17 +186,55 @@ print(sorted({"torch._dynamo", "torch._inductor", "sympy", "sklearn", "umap", "b
     assert done.stdout.strip() == "[]"
 
 
-def test_a_run_starts_its_server_before_it_loads_torch_itself(tmp_path):
-    """The two load it at once, on two cores; one after the other takes twice as long."""
+def test_a_run_and_its_server_load_torch_once(tmp_path):
+    """The program loads it with its workers' variables and before anything else does, then forks the server from itself; two
+    that load it at once, on two cores, each take half as long again."""
     code = f"""
-import sys
+import os, sys
 from latentbench.cli.app import main
 from latentbench.running import worker_server
-def start(environment):
-    print(sorted({{"torch", "numpy", "scipy"}} & set(sys.modules)))
+load, took = worker_server._load, worker_server.take
+def loaded():
+    print(sorted({{"torch", "numpy", "scipy"}} & set(sys.modules)), os.environ["OMP_NUM_THREADS"], os.environ["NUMBA_NUM_THREADS"])
+    load()
+def taken(environment):
+    server = took(environment)
+    pid = server._process.pid
+    print(type(server._process).__name__, os.getpgid(pid) == pid, os.readlink(f"/proc/{{pid}}/fd/0"))
+    print(os.environ.get("OMP_NUM_THREADS"), os.environ.get("NUMBA_NUM_THREADS"), os.environ.get("MALLOC_MMAP_THRESHOLD_"))
+    server.close()
+    print(server._process.returncode, server.forks)
     sys.exit(0)
-worker_server.start_early = start
+worker_server._load, worker_server.take = loaded, taken
 main(["run", "--models", "ae", "--quiet", "--out", {str(tmp_path / "run")!r}])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+    unset = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MALLOC_MMAP_THRESHOLD_")
+    environment = {k: v for k, v in os.environ.items() if k not in unset}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    lines = done.stdout.splitlines()
+    assert (done.returncode, lines) == (
+        0, ["[] 1 1", "Twin True /dev/null", "None None None", "0 False"]
+    ), done.stderr  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "before", ["import torch", "import threading; threading.Thread(target=input, daemon=True).start()"]
+)
+def test_a_program_that_has_threads_or_has_loaded_torch_has_a_server_of_its_own(before):
+    code = f"""
+import os
+from latentbench.running import worker_server
+from latentbench.running.worker_process import worker_environment
+{before}
+worker_server.start_early(worker_environment(os.environ))
+print(type(worker_server._early[0]._process).__name__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
+    )
+    assert done.stdout == "Popen\n"

@@ -96,7 +96,7 @@ def _carry_out(asked: Run, words: list[str], trained: Trained | None = None) -> 
     if asked.dry_run:
         _dry_run(asked, trained)
         return FINISHED
-    if asked.executor == "local":  # it loads torch while this process does
+    if asked.executor == "local":  # before anything loads torch: the two share it
         worker_server.start_early(worker_environment(os.environ))
     from latentbench import api
 

@@ -1,10 +1,11 @@
 """A server of workers: a process that has loaded what a worker needs, and forks one whenever it is asked to.
 
-To load torch takes longer than many a training. The program starts the server before it looks at the data, so that both load
-at the same time, and every worker is there a moment after it is asked for, in memory that all of them share. The server
-does nothing but load modules and fork: no tensor is made in it, and where loading has started a thread (more than one of
-OpenBLAS, say) it forks nobody, since a lock that another thread holds would be held in the fork for ever; workers are then
-programs of their own, as they are where a system has no such forks, and where `machine.FORK` is 0.
+To load torch takes longer than many a training. The program loads it once, before it looks at the data and with the
+variables of its workers, and the server is a `twin` of it; where the program has loaded torch before, or has threads, the
+server is a program of its own. Every worker is there a moment after it is asked for, in memory that all of them share. The
+server does nothing but load modules and fork: no tensor is made in it, and where loading has started a thread (more than
+one of OpenBLAS, say) it forks nobody, since a lock that another thread holds would be held in the fork for ever; workers
+are then programs of their own, as they are where a system has no such forks, and where `machine.FORK` is 0.
 
     program                             server                           worker
     {"start": 1, environment} + pipes ->  fork ---------------------------> units from its pipe, answers into it
@@ -31,10 +32,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from latentbench import machine
+from latentbench.running.twin import STOPPING, Twin, single_threaded, variables
 
 LONGEST = 1 << 17
 """Bytes of a message, at most: one holds the variables of a process."""
@@ -49,24 +52,27 @@ def possible(environment: Mapping[str, str]) -> bool:
 
 
 class WorkerServer:
-    """The program's side of a server whose workers have the variables ``environment``. Raises OSError where it cannot be
-    started."""
+    """The program's side of a server whose workers have the variables ``environment``. ``twin``: it is forked from this
+    process, which has loaded what it needs and has one thread. Raises OSError where it cannot be started."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], twin: bool = False) -> None:
         self.environment = dict(environment)
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "latentbench.running.worker_server", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                env=self.environment,
-                pass_fds=[theirs.fileno()],
-                process_group=0,
+            self._process: Twin | subprocess.Popen[bytes] = (
+                Twin(self.environment, partial(self._serve, theirs))
+                if twin
+                else _program(self.environment, theirs.fileno())
             )
         self._codes: dict[int, int] = {}
         self._started, self._forks, self._ended = 0, False, False
         self._news, self._ready = threading.Condition(), threading.Event()
         threading.Thread(target=self._hear, daemon=True).start()
+
+    def _serve(self, theirs: socket.socket) -> int:
+        """Be the server, in a twin of the program."""
+        self._channel.close()
+        return serve(theirs)
 
     def _hear(self) -> None:
         """Take in what the server says, until it has ended."""
@@ -126,6 +132,17 @@ class WorkerServer:
         self._channel.close()
 
 
+def _program(environment: Mapping[str, str], channel: int) -> subprocess.Popen[bytes]:
+    """A server that is a program of its own, on the socket of this number."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "latentbench.running.worker_server", str(channel)],
+        stdin=subprocess.DEVNULL,
+        env=environment,
+        pass_fds=[channel],
+        process_group=0,
+    )
+
+
 class Forked:
     """A worker of a server's, the one of this ``number``; see `worker_process.Child`."""
 
@@ -148,11 +165,17 @@ _early: list[WorkerServer] = []
 
 
 def start_early(environment: Mapping[str, str]) -> None:
-    """Start a server now for whoever takes it later, see `take`; nothing where it cannot be."""
-    if possible(environment) and not _early:
-        with contextlib.suppress(OSError):
-            _early.append(WorkerServer(environment))
-            atexit.register(_end_early)
+    """Start a server now for whoever takes it later, see `take`; nothing where it cannot be. A program that has not loaded
+    torch loads it here, with these variables: it has one thread then, as its workers have."""
+    if not possible(environment) or _early:
+        return
+    twin = machine.threads() == 1 and "torch" not in sys.modules and single_threaded()
+    if twin:
+        with variables(environment):
+            _load()
+    with contextlib.suppress(OSError):
+        _early.append(WorkerServer(environment, twin and single_threaded()))
+        atexit.register(_end_early)
 
 
 def _end_early() -> None:
@@ -279,11 +302,16 @@ def _load() -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Entry point: serves on the socket whose number is the first argument."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), signal.SIG_DFL)
+    for one in STOPPING:
+        signal.signal(one, signal.SIG_DFL)
     channel = socket.socket(fileno=int(argv[0]))
     _load()
-    alone = len(os.listdir("/proc/self/task")) == 1
+    return serve(channel)
+
+
+def serve(channel: socket.socket) -> int:
+    """Be the server on this socket, with everything loaded, until it closes; returns the exit code."""
+    alone = single_threaded()
     with contextlib.suppress(OSError):
         channel.send(json.dumps({"forks": alone}).encode())
         if alone:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx
@@ -69,8 +69,15 @@ class _Recorder(TorchDispatchMode):
         return out
 
 
-def operations(compute: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor]) -> fx.GraphModule:
-    """What ``compute(*inputs)`` does, as a module that maps like ``inputs`` to its results. Whatever is read in Python on the
+class Operations(NamedTuple):
+    """A list of operations: a ``graph`` from inputs to a list of results, and its ``constants`` by their names there."""
+
+    graph: fx.Graph
+    constants: Mapping[str, Tensor]
+
+
+def operations(compute: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor]) -> Operations:
+    """What ``compute(*inputs)`` does, as a list that maps like ``inputs`` to its results. Whatever is read in Python on the
     way (shapes, numbers, branches) is fixed as it was. Raises TypeError where a number is read from a tensor."""
     recorder = _Recorder(inputs)
     with recorder:
@@ -79,7 +86,7 @@ def operations(compute: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor
     for node in reversed(recorder.graph.nodes):
         if node.op in ("call_function", "get_attr") and not node.users and not _acts(node.target):
             recorder.graph.erase_node(node)
-    return fx.GraphModule(dict(recorder.constants), recorder.graph)
+    return Operations(recorder.graph, recorder.constants)
 
 
 def _acts(target: Any) -> bool:

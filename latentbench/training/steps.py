@@ -30,10 +30,9 @@ ordinary step. The optimiser's bookkeeping, which was a third of the gain, the o
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +41,8 @@ from torch.optim.adam import adam
 from latentbench.core import Loss
 from latentbench.models.nets import Trunk, mixed_precision
 from latentbench.randomness import Replay
-from latentbench.training.operations import operations
+from latentbench.training.operations import Operations, operations
+from latentbench.training.torchscript import scripted
 
 WORTHWHILE = 500
 """Steps to come from which tracing pays: it takes two tenths of a second and saves half a millisecond each."""
@@ -279,19 +279,12 @@ def _inline(node: torch.fx.Node, number: float) -> None:
     node.graph.erase_node(node)
 
 
-def _script(listed: torch.fx.GraphModule) -> Callable[..., list[Tensor]]:
-    """The list of operations for TorchScript, which knows an operation by its name and chooses the overload itself."""
+def _script(listed: Operations) -> Callable[..., list[Tensor]]:
+    """The list of operations, to be called with its inputs."""
     for node in list(listed.graph.nodes):
-        node.target = getattr(node.target, "overloadpacket", node.target)
-        if node.target is torch.ops.aten._to_copy and isinstance(node.args[0], int | float):
+        if node.target is torch.ops.aten._to_copy.default and isinstance(node.args[0], int | float):
             _inline(node, float(node.args[0]))
-    listed.graph.set_codegen(torch.fx.graph.CodeGen())  # a plain list of arguments
-    listed.recompile()
-    with warnings.catch_warnings():
-        # Why it stays is said above; and it does not understand annotations of the module that holds the list, which has none.
-        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
-        warnings.filterwarnings("ignore", "The TorchScript type system", UserWarning)
-        return cast("Callable[..., list[Tensor]]", torch.jit.script(listed))
+    return scripted(listed.graph, listed.constants)
 
 
 @contextmanager
