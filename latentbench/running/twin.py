@@ -78,7 +78,7 @@ class Twin:
         return self.returncode
 
 
-def _be(environment: Mapping[str, str], work: Callable[[], int], mask: Iterable[signal.Signals]) -> None:
+def _be(environment: Mapping[str, str], work: Callable[[], int], mask: Iterable[int | signal.Signals]) -> None:
     """Be the twin, to its end."""
     code = 1
     try:

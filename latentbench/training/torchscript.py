@@ -80,7 +80,7 @@ class _Writer:
         if isinstance(thing, fx.Node):
             return thing.name
         if isinstance(thing, list | tuple):
-            return f"[{', '.join(map(self._word, thing))}]" if thing else "annotate(List[int], [])"
+            return f"[{', '.join(map(self._word, thing))}]" if thing else "torch.jit.annotate(List[int], [])"
         if thing is None or isinstance(thing, bool | int | str):
             return repr(thing)
         if isinstance(thing, float):
