@@ -2,7 +2,7 @@
 
 A small model's step is a hundred operations of a few microseconds each, and to go through Python and autograd for every
 one of them takes as long as they do. A model that says ``traceable = True`` is asked once: `operations` writes down what
-its loss and gradients do, and TorchScript runs that list from then on. They are the same operations in the same
+its loss and gradients do, and TorchScript (`torchscript`) runs that list from then on. They are the same operations in the same
 order on the same memory, so the weights come out the same to the last bit; one step is made both ways to see that,
 and where they differ, or anything refuses, the model is trained the ordinary way. On a GPU the list is recorded as a
 CUDA graph; none was at hand to run that on.
@@ -15,14 +15,14 @@ in turns of 24 steps, median of 21 turns, one thread of a Xeon with AVX-512 that
     VAE 64-...-8                           1.17   1.41   1.78       1.10
     three trainings of each, to their end  1.07   1.26   1.53
 
-The last line counts what tracing costs: 0.15 to 0.3 s a training, and 1.4 s a process to load `make_fx`, which
-wrote the list down then. Its trainings stop
+The last line counts what tracing cost then: 0.15 to 0.3 s a training (0.06 since the list is given to TorchScript as text of its own,
+`torchscript`), and 1.4 s a process to load `make_fx`, which wrote the list down then. Its trainings stop
 after 1,680, 2,560 and 4,160 steps, as they do on digits; three of each by `fit`, from a fresh process to their early stop, at
 256 units: 48.3 s against 37.6 s, 1.28.
 
 What else was tried. `torch.compile` of the same loss and gradients: 1.0 (AE) and 1.26 (VAE) at 256 units, 1.1 (VAE) at 512, 1.0 at
 MNIST's size (AE), after 13 to 18 s of compiling (1.8 to 2.9 s where its cache holds the code), with a C++ compiler at hand: the
-default trainings gain nothing by it. The list run by Python instead of TorchScript: 1.0 to 1.1. So ``torch.jit.script`` stays, though torch
+default trainings gain nothing by it. The list run by Python instead of TorchScript: 1.0 to 1.1. So TorchScript stays, though torch
 calls it deprecated (which is not shown to users): nothing public runs a list of operations without Python. Where one of them refuses, on this torch or the next, training takes the
 ordinary step. The optimiser's bookkeeping, which was a third of the gain, the ordinary step is now rid of too: see `Adam`.
 """
@@ -45,7 +45,7 @@ from latentbench.training.operations import Operations, operations
 from latentbench.training.torchscript import scripted
 
 WORTHWHILE = 500
-"""Steps to come from which tracing pays: it takes two tenths of a second and saves half a millisecond each."""
+"""Steps to come from which tracing pays: it takes a tenth of a second at most and saves half a millisecond each."""
 
 WARM_UP = 3
 """Calls before a graph is recorded, in which libraries choose their kernels and take their memory."""
