@@ -157,8 +157,20 @@ def test_a_page_of_mnist_size_stays_under_the_limit(file_of_mnist_size):
 PIXELS = """css => { const c = document.querySelector(css), copy = new OffscreenCanvas(c.width, c.height);
   const context = copy.getContext('2d', {willReadFrequently: true});
   context.drawImage(c, 0, 0);
-  return [...context.getImageData(0, 0, c.width, c.height).data]; }"""
+  let text = '';  // a list of a million numbers takes half a minute on its way
+  for (const value of context.getImageData(0, 0, c.width, c.height).data) { text += String.fromCharCode(value); }
+  return btoa(text); }"""
 LARGE = ".walk-large"
+
+
+def pixels(page, css: str) -> bytes:
+    """The red, green, blue and opacity of every pixel of a canvas."""
+    return base64.b64decode(page.evaluate(PIXELS, css))
+
+
+def image(page, css: str, *sizes: int) -> np.ndarray:
+    """The same as an array of these sizes, of four numbers each."""
+    return np.frombuffer(pixels(page, css), np.uint8).astype(int).reshape(*sizes, 4)
 
 
 def settle(page) -> None:
@@ -168,12 +180,12 @@ def settle(page) -> None:
 def test_a_slider_moves_the_code_by_keyboard(visit):
     page = visit.page
     slider = page.locator(".walk-sliders input").first
-    before, told = page.evaluate(PIXELS, LARGE), slider.get_attribute("aria-valuetext")
+    before, told = pixels(page, LARGE), slider.get_attribute("aria-valuetext")
     slider.focus()
     for _ in range(12):
         page.keyboard.press("ArrowRight")
     settle(page)
-    assert page.evaluate(PIXELS, LARGE) != before
+    assert pixels(page, LARGE) != before
     assert slider.get_attribute("aria-valuetext") != told
     assert page.locator(".walk-what").inner_text() == "Decoded: a code moved by hand"
     page.locator("[data-mean]").press("Enter")
@@ -208,7 +220,7 @@ def test_draws_of_each_sampler(visit):
     for sampler, name in (("normal", "N(0, I)"), ("gaussian", "Fitted Gaussian"), ("mixture", "Fitted mixture")):
         page.locator(f"[data-draw={sampler}]").click()
         assert page.locator(".walk-what").inner_text() == f"Decoded: draw {len(seen) + 1} from {name}"
-        seen.add(str(page.evaluate(PIXELS, LARGE)))
+        seen.add(pixels(page, LARGE))
     assert len(seen) == 3
     # The mixture of the made-up run lies at +5 and -5 in every dimension, three parts to seven.
     ups = 0
@@ -246,14 +258,14 @@ def test_the_way_from_one_image_to_another(visit):
     box.locator("input").press("Enter")
     assert "test image 17" in box.locator(".walk-which").inner_text()
     assert page.locator(".walk-t").input_value() == "1"
-    assert page.evaluate(PIXELS, LARGE) == page.evaluate(PIXELS, ".walk-end[data-end=b] .walk-back")
+    assert pixels(page, LARGE) == pixels(page, ".walk-end[data-end=b] .walk-back")
     box.locator("[data-turn='1']").click()
     assert box.locator("input").input_value() == "18"
     assert page.locator(".walk-heard").inner_text().startswith("B: test image 18")
     page.locator(".walk-t").focus()
     page.keyboard.press("Home")
     settle(page)
-    assert page.evaluate(PIXELS, LARGE) == page.evaluate(PIXELS, ".walk-end[data-end=a] .walk-back")
+    assert pixels(page, LARGE) == pixels(page, ".walk-end[data-end=a] .walk-back")
     for _ in range(50):
         page.keyboard.press("ArrowRight")
     settle(page)
@@ -261,10 +273,10 @@ def test_the_way_from_one_image_to_another(visit):
 
     # The frame in the middle of the strip is what stands there; the cross-fade's is the mean of the ends.
     def in_the_middle(css):
-        return np.array(page.evaluate(PIXELS, css)).reshape(8, 11, 8, 4)[:, 5]
+        return image(page, css, 8, 11, 8)[:, 5]
 
-    ends = [np.array(page.evaluate(PIXELS, f".walk-end[data-end={e}] .walk-back")).reshape(8, 8, 4) for e in "ab"]
-    assert (in_the_middle(".walk-strip") == np.array(page.evaluate(PIXELS, LARGE)).reshape(8, 8, 4)).all()
+    ends = [image(page, f".walk-end[data-end={e}] .walk-back", 8, 8) for e in "ab"]
+    assert (in_the_middle(".walk-strip") == image(page, LARGE, 8, 8)).all()
     assert np.abs(in_the_middle(".walk-stretch ~ .walk-strip") - sum(ends) / 2).max() <= 1.5
     bars = [float(b.get_attribute("height")) for b in page.locator(".walk-stretch rect").all()]
     assert len(bars) == 40
@@ -303,10 +315,10 @@ def test_a_decoder_that_is_too_large_is_a_grid(browser, file_of_mnist_size):  # 
     assert page.locator("[data-draw]:visible").count() == 0
     assert page.locator(".walk-sliders input").count() == 2
     page.wait_for_function("() => document.querySelector('.walk-large').width === 28")
-    before = page.evaluate(PIXELS, LARGE)
+    before = pixels(page, LARGE)
     page.locator(".walk-sliders input").first.press("ArrowRight")
     settle(page)
-    assert page.evaluate(PIXELS, LARGE) != before
+    assert pixels(page, LARGE) != before
     assert page.locator(".walk-sliders output").first.inner_text() == "+0.40"
     assert page.evaluate("() => latentbench.decode('wide', [0])") is None
     assert page.evaluate("() => latentbench.explore('wide', 3)") is False
@@ -338,10 +350,10 @@ def test_vectors_are_bars(browser, tmp_path):  # noqa: F811
     assert apart(found.page, "vae", model, normal(50, 3)) < 1e-3
     size = "() => { const c = document.querySelector('.walk-large'); return [c.width, c.height]; }"
     assert found.page.evaluate(size) == [640, 472]
-    before = found.page.evaluate(PIXELS, LARGE)
+    before = pixels(found.page, LARGE)
     found.page.emulate_media(color_scheme="light")
     settle(found.page)
-    assert found.page.evaluate(PIXELS, LARGE) != before
+    assert pixels(found.page, LARGE) != before
     assert found.complaints == []
     found.close()
 

@@ -61,7 +61,8 @@ def whole_passes(rows: Sequence[Row], contest: Contest) -> list[Row]:
 
 def ask(side: Side) -> Row:
     """The measurement of one fresh process, its ``wall`` from start to end; raises where it fails."""
-    env = {k: v for k, v in os.environ.items() if k not in THREADS}
+    # An installer leaves every package compiled; from a folder of sources Python does it once, unless it is told not to.
+    env = {k: v for k, v in os.environ.items() if k not in (*THREADS, "PYTHONDONTWRITEBYTECODE")}
     if side.threads is not None:
         env |= dict.fromkeys(THREADS, str(side.threads))
     start = time.perf_counter()

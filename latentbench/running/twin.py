@@ -55,16 +55,19 @@ class Twin:
 
     def __init__(self, environment: Mapping[str, str], work: Callable[[], int]) -> None:
         self.returncode: int | None = None
-        for stream in (sys.stdout, sys.stderr):
+        for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()  # else both would write what is there
         gc.freeze()  # what is there is shared as long as no collection marks it
-        before = signal.pthread_sigmask(
-            signal.SIG_BLOCK, STOPPING
-        )  # Ctrl-C is this process's to tell, never the twin's
-        self.pid = os.fork()
-        if self.pid == 0:
-            _be(environment, work, before)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        # Ctrl-C is this process's to tell, never the twin's.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                _be(environment, work, before)
+            with contextlib.suppress(OSError):  # so does the twin itself: whoever is first
+                os.setpgid(self.pid, self.pid)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def kill(self) -> None:
         """End it now."""
@@ -118,5 +121,5 @@ def _stand_alone() -> None:
     sys.excepthook = sys.__excepthook__
     if not sys.flags.safe_path:
         del sys.path[0]  # the working folder, or where the script lies
-    own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    own = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
     sys.path[:] = [*own, *(place for place in sys.path if place not in own)]
