@@ -28,7 +28,11 @@ DONE = {
         x.to(torch.bfloat16).float(),
         torch.empty_like(x, memory_format=torch.contiguous_format).zero_(),
     ],
-    "numbers without an end": lambda x: [x.masked_fill(x > 0, -math.inf), x.clamp(max=math.inf), x.masked_fill(x < 0, math.nan)],
+    "numbers without an end": lambda x: [
+        x.masked_fill(x > 0, -math.inf),
+        x.clamp(max=math.inf),
+        x.masked_fill(x < 0, math.nan),
+    ],
     "words": lambda x: [F.gelu(x, approximate="tanh")],
     "small and large numbers": lambda x: [x * 1e-30, x + 1e30, x * 0.1, x.to(torch.float64) / 3],
     "nothing in an argument's place": lambda x: [torch.clamp(x, None, 0.5), x[:, 1:5:2], x[..., None]],
