@@ -275,7 +275,7 @@ HEADS = {
 
 The digits, 1,797 images in all, every measure with its anchors alone in a process of its own, the slowest ones; and
 all together, which share what they compute. Codes vary in some 32 directions and a little in all others. Seconds are
-processor seconds on one thread ({processor}, {on}, load average {load}, where 1 is this work alone): read
+processor seconds on one thread of this machine ({processor}, {on}, load average {load}, where 1 is this work alone): read
 the columns against each other. MiB: the peak above what was resident before. Above d = 256 nothing of d x d is decomposed, mixtures are diagonal, paths bend and
 derivatives are taken within the codes' leading principal axes.
 
