@@ -13,8 +13,21 @@ def _leave(number: int, frame: object) -> None:
     os._exit(128 + number)
 
 
+def _fill() -> None:
+    """Have standard input, output and error be files, where the program was started without: what is opened next would take
+    their place, and be written to."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115 - to its end
+            setattr(sys, name, stream)
+
+
 def main() -> int:
     """Run the program on the words of the command line; returns the exit code. The process is to end then."""
+    _fill()
     own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if own:
         signal.signal(signal.SIGINT, _leave)
