@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 WORKERS = "LATENTBENCH_WORKERS"
 """Environment variable in which an executor tells a worker process how many of its kind share the machine."""
+
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that ask a program to end, which it may heed in its own way; those that this system has."""
 
 BESIDE = 0.5
 """Load average beyond a process's own threads from which others are taken to be at work."""

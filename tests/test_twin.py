@@ -135,21 +135,7 @@ except ValueError:
 @pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
 def test_a_run_that_is_started_without_standard_files_ends_as_any_other(tmp_path, closed):
     """The sockets and pipes to its twin would take their numbers."""
-    words = [
-        "run",
-        "--models",
-        "ae",
-        "--epochs",
-        "1",
-        "--seeds",
-        "2",
-        "--width",
-        "8",
-        "--metrics",
-        "mse",
-        "--out",
-        str(tmp_path / "run"),
-    ]
+    words = ["run", *"--models ae --epochs 1 --seeds 2 --width 8 --metrics mse --out".split(), str(tmp_path / "run")]
     done = subprocess.run(
         ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "latentbench", *words],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+from latentbench.machine import STOPPING
+
 PATIENCE = 5.0
 """Seconds in which a second signal does not break off the putting away that the first began."""
 
@@ -47,7 +48,7 @@ def stopping() -> Iterator[Stop]:
     """Within it the signals stop the program. In a thread of a larger program, which must not set them, nothing changes."""
     stop, before = Stop(), {}
     try:
-        for number in (getattr(signal, name) for name in NAMES if hasattr(signal, name)):
+        for number in STOPPING:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, stop.heard)
     except ValueError:

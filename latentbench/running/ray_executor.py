@@ -51,7 +51,6 @@ REACH = 5.0
 SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 """Nothing is sent to anybody; units of a cluster of our own are no less urgent than those of the executor ``local`` (Ray's
 workers have a niceness of 15 otherwise)."""
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def _ray() -> Any:
@@ -153,7 +152,7 @@ def _at_most(seconds: float, work: Callable[[], None]) -> None:
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
     try:
-        handlers = {n: signal.getsignal(n) for n in (getattr(signal, s) for s in SIGNALS if hasattr(signal, s))}
+        handlers = {number: signal.getsignal(number) for number in machine.STOPPING}
         yield
     finally:
         with contextlib.suppress(ValueError):  # not the main thread: nobody could have changed them

@@ -16,10 +16,10 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from latentbench.machine import STOPPING
+
 _show_warning = warnings.showwarning
 """How Python tells a warning, before a program tells it in another way."""
-STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""What a program may heed in its own way."""
 MALLOPT = {"MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_MMAP_THRESHOLD_": -3}
 """Variables that glibc's allocator reads when a program starts -> the numbers of ``mallopt`` for later. mallopt(3)"""
 

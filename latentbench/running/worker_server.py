@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from latentbench import machine
-from latentbench.running.twin import STOPPING, Twin, single_threaded, variables
+from latentbench.running.twin import Twin, single_threaded, variables
 
 LONGEST = 1 << 17
 """Bytes of a message, at most: one holds the variables of a process."""
@@ -302,7 +302,7 @@ def _load() -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Entry point: serves on the socket whose number is the first argument."""
-    for one in STOPPING:
+    for one in machine.STOPPING:
         signal.signal(one, signal.SIG_DFL)
     channel = socket.socket(fileno=int(argv[0]))
     _load()

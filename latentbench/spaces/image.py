@@ -77,9 +77,8 @@ def _rows(x: Tensor, count: int, g: torch.Generator) -> Made:
 
 def _subset_mean(x: Tensor, count: int, g: torch.Generator) -> Made:
     sizes = (2 ** (4 + 4 * torch.rand(count, generator=g))).long().tolist()
-    drawn = torch.randint(len(x), (sum(sizes),), generator=g).split(
-        sizes
-    )  # at once: a call costs more than its numbers
+    # At once: a call costs more than its numbers.
+    drawn = torch.randint(len(x), (sum(sizes),), generator=g).split(sizes)
     return Made(torch.stack([x[subset].mean(0) for subset in drawn]) if sizes else x[:0])
 
 

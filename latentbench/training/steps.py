@@ -284,7 +284,7 @@ def _script(listed: Operations) -> Callable[..., list[Tensor]]:
     for node in list(listed.graph.nodes):
         if node.target is torch.ops.aten._to_copy.default and isinstance(node.args[0], int | float):
             _inline(node, float(node.args[0]))
-    return scripted(listed.graph, listed.constants)
+    return scripted(*listed)
 
 
 @contextmanager

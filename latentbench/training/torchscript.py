@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import operator
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -26,11 +25,7 @@ def scripted(graph: fx.Graph, constants: Mapping[str, Tensor]) -> Callable[..., 
     TorchScript chooses the overload by its arguments, as Python does. Raises ValueError for what cannot be written, and what
     TorchScript raises for what it cannot read."""
     writer = _Writer(constants)
-    text = writer.function(graph)
-    with warnings.catch_warnings():
-        # Called deprecated by torch without a successor that is public and runs without Python.
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        function = getattr(torch.jit.CompilationUnit(text), NAME)
+    function = getattr(torch.jit.CompilationUnit(writer.function(graph)), NAME)
     bound = list(writer.bound.values())
 
     def run(*inputs: Tensor) -> list[Tensor]:
@@ -70,10 +65,10 @@ class _Writer:
         if node.target is operator.getitem:
             several, place = node.args
             return f"{self._word(several)}[{self._word(place)}]"
-        # The name is that of the operation and its overload: aten.add.Tensor is add to the parser.
-        space, _, name = getattr(node.target, "_schema").name.partition("::")  # noqa: B009
+        # Without its overload: aten.add.Tensor is aten.add to the parser.
+        operation: Any = node.target
         words = [*map(self._word, node.args), *(f"{k}={self._word(v)}" for k, v in node.kwargs.items())]
-        return f"torch.ops.{space}.{name}({', '.join(words)})"
+        return f"torch.ops.{operation.overloadpacket}({', '.join(words)})"
 
     def _word(self, thing: Any) -> str:
         """A node or a value, as it is written."""
