@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentbench import catalog, records
+from latentbench import catalog, denormals, records
 from latentbench.config import Run, make_run, parse_folders
 from latentbench.core import Dataset
 from latentbench.records import Record
@@ -306,7 +306,7 @@ def evaluate(
     folder = new_folder(out)
     calls = Calls(posterior, batch_size, conditional)
     data = given(name, seed, (x_test, y_test), (x_train, y_train), (x_val, y_val), Options(range, layout, scale))
-    with progress(len(found), quiet) as hear:
+    with progress(len(found), quiet) as hear, denormals.as_zero():
         rows = evaluating.evaluate(found, data, calls, chosen, asked, folder, hear)
     return Result(rows) if folder is None else Result(rows, folder, report.write(folder))
 

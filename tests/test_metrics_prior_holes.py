@@ -17,6 +17,7 @@ from poor_arithmetic import PoorArithmetic
 from scipy.stats import chi2
 from worse import gapped, shrunk
 
+from latentbench import denormals
 from latentbench.catalog import metrics
 from latentbench.core import Undefined
 from latentbench.metrics.hole_directions import independent, sharpened, widest_gap
@@ -240,11 +241,8 @@ def test_codes_that_do_not_vary_have_a_value(name):
 
 def test_codes_of_one_point_have_a_value_where_denormal_numbers_are_zero():
     """As a worker has it: what keeps a matrix from being singular must not be one of those."""
-    torch.set_flush_denormal(True)
-    try:
+    with denormals.as_zero():
         assert value("hole", latent_encoding(torch.zeros(300, 8), torch.zeros(100, 8))) > 0.99
-    finally:
-        torch.set_flush_denormal(False)
 
 
 def test_hole_needs_as_many_codes_as_neighbours():

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from latentbench import machine
+from latentbench import denormals, machine
 from latentbench.core import Loss
 from latentbench.randomness import seeded
 from latentbench.records import Reason
@@ -141,6 +141,7 @@ def initialise(build: Callable[[], nn.Module], seed: int) -> nn.Module:
         return build()
 
 
+@denormals.as_zero()
 def fit(
     model: nn.Module, train: Tensor | Stream, val: Tensor, plan: Plan, seed: int, progress: Progress | None = None
 ) -> History:

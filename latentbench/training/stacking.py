@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from latentbench import denormals
 from latentbench.core import Loss
 from latentbench.randomness import Replay, seeded
 from latentbench.streaming import Stream
@@ -235,6 +236,7 @@ def stackable(models: Sequence[nn.Module], x: Tensor) -> bool:
     return True
 
 
+@denormals.as_zero()
 def fit_stacked(
     models: Sequence[nn.Module],
     train: Tensor,
