@@ -21,7 +21,10 @@ from latentbench.records import Record
 from latentbench.report.folder import load
 from latentbench.report.sections import protocol
 from latentbench.spaces import junk
-from latentbench.spaces.image import IMAGES
+from latentbench.spaces.image import IMAGES, Image
+from latentbench.spaces.series import Series
+from latentbench.spaces.vector import Vector
+from latentbench.training.steps import same_list
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [k.name for k in IMAGES if k.floor]
@@ -199,6 +202,26 @@ def test_a_kind_that_is_taken_for_real_is_withdrawn_unless_it_is_a_floor(data):
     assert [n for n, d in detail.items() if d.get("withdrawn")] == ["judge.pass.copies"]
     assert judge.checks["judge.pass.real"].value > 0.85
     assert judge.refusal.code == "judge.passes_floor"
+
+
+@pytest.mark.parametrize("space", [Image((1, 6, 6)), Image((3, 20, 18)), Vector((12,)), Series((24, 2))], ids=lambda s: f"{s.name}{len(s.shape)}{s.shape[0]}")
+def test_its_step_written_down_is_the_step_asked_anew_to_the_last_bit(space, monkeypatch):
+    """Of every kind of network, whatever the number of junk samples a batch has, and a list is not refused unseen."""
+    split = Split(torch.rand((90, *space.shape), generator=seeded(0, "samples")), torch.arange(90) % 3)
+    made = Dataset("made", split, split, split, given_space=space)
+    listed, weights = [], []
+
+    def noted(*given):
+        listed.append(same_list(*given))
+        return listed[-1]
+
+    monkeypatch.setattr(judges, "same_list", noted)
+    for worthwhile in (1, 10**9):
+        monkeypatch.setattr(judges, "WORTHWHILE", worthwhile)
+        weights.append(judges.train_judge(made, steps=70).network.state_dict())
+    assert len(listed) == 1
+    assert listed[0] is not None
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
 
 
 def test_no_labels_and_one_class_are_refused(data):

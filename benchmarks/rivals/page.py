@@ -35,7 +35,8 @@ done: *MSE* is the squared error of a pixel through the posterior means, *KL* in
 ABOUT = {
     "training": """The same network, images, batches, epochs, optimiser and rate, in float32 (`latentbench, bfloat16`: with
 `--precision bfloat16`, see [training.md](training.md)), with the validation loss after each epoch; imports, loading and a
-first small training come before the clock. *Share*: operations in the matrix products of the training a second, over the
+first small training come before the clock. Ours takes denormal numbers as 0, which `fit` sees to by itself; the others
+compute with them, as they do where nobody thinks of it. *Share*: operations in the matrix products of the training a second, over the
 rate of float32 products of square matrices that was measured in the same pass with as many threads; by processor time
 both rates are taken a processor second, which other work on the machine disturbs less.""",
     "convolutions": """As above, on images of three soft discs, the same network in all. *Channels last*: weights and images laid out so

@@ -26,14 +26,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latentbench.core import Dataset, Undefined, Verdict
+from latentbench.core import Dataset, Loss, Undefined, Verdict
 from latentbench.geometry.neighbours import nearest
 from latentbench.measuring.self_check import Check, Checks, refusal, rows, self_check
 from latentbench.randomness import seeded
 from latentbench.records import Record
 from latentbench.spaces import junk
 from latentbench.spaces.space import Space
-from latentbench.training.steps import Adam
+from latentbench.training.steps import WORTHWHILE, Adam, OperationList, gradients_of, same_list
 
 NEIGHBOUR = 5
 TAIL = 0.05
@@ -200,6 +200,11 @@ def _train(
     apart, shown = junk.apart(train.x), [k for k in kinds if k.shown]
     ahead = max(1, min(AHEAD, LARGEST // (batch * train.x[0].numel())))
     made: Iterator[Tensor] = iter(())
+    listed: OperationList | None = None
+
+    def loss(x: Tensor, labels: Sequence[Tensor]) -> Loss:
+        return Loss(F.cross_entropy(network(x), *labels, label_smoothing=0.02), {})
+
     for step in range(steps):
         if step == steps // 2:
             shown, made = [k for k in shown if k.floor or _told_apart(network, k, dataset.val.x, seed, apart)], iter(())
@@ -210,8 +215,13 @@ def _train(
         pick = torch.randint(len(train.x), (batch,), generator=g)
         x = torch.cat([train.x[pick], refused])
         y = torch.cat([train.y[pick], torch.full((len(refused),), classes)])
-        loss = F.cross_entropy(network(x), y, label_smoothing=0.02)
-        adam(torch.autograd.grad(loss, weights), network.learner.rate * _one_cycle(step / max(1, steps - 1)))
+        if not step and steps >= WORTHWHILE:
+            listed = same_list(loss, weights, x, [y])
+        if listed is not None and listed.shape == x.shape:
+            _, gradients = listed(x, [y])
+        else:
+            gradients = list(gradients_of(loss(x, [y]), weights))
+        adam(gradients, network.learner.rate * _one_cycle(step / max(1, steps - 1)))
     return tuple(k.name for k in kinds if k.shown and k not in shown)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 BATCH, LR, EPOCHS = 256, 5e-3, 18
 WORDS = (
-    f"`fit`: batch {BATCH}, Adam at {LR:g} falling over the last tenth of {EPOCHS} epochs, bfloat16 where it is faster"
+    f"`fit`: batch {BATCH}, Adam at {LR:g} falling over the last tenth of {EPOCHS} epochs, bfloat16 where it is faster, denormal numbers as 0"
 )
 TEXT = "vae:likelihood=bernoulli:net=mlp"
 HELD = 500
