@@ -23,7 +23,7 @@ HEAD = """# Against other ways to do the same work
 latentbench beside Pythae's trainer, a training loop written by hand, and the whole glued together by hand from Pythae,
 scikit-learn, umap-learn and matplotlib. Made by `benchmarks/rivals/page.py` from a run of `tox -e rivals`; do not edit.
 Measures against `prdc`, torchmetrics and scikit-learn are in [scale.md](scale.md), how cost grows in
-[growth.md](growth.md).
+[growth.md](growth.md), seconds to a stated ELBO of MNIST in `benchmarks/speedrun/README.md`.
 
 Every figure comes from fresh processes. A *pass* runs all sides of a contest once, and every second pass runs them
 backwards, so what drifts on the machine falls on all. *Ratio*: the rival's time over ours, pass by pass; geometric mean
