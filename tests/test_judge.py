@@ -204,7 +204,11 @@ def test_a_kind_that_is_taken_for_real_is_withdrawn_unless_it_is_a_floor(data):
     assert judge.refusal.code == "judge.passes_floor"
 
 
-@pytest.mark.parametrize("space", [Image((1, 6, 6)), Image((3, 20, 18)), Vector((12,)), Series((24, 2))], ids=lambda s: f"{s.name}{len(s.shape)}{s.shape[0]}")
+@pytest.mark.parametrize(
+    "space",
+    [Image((1, 6, 6)), Image((3, 20, 18)), Vector((12,)), Series((24, 2))],
+    ids=lambda s: f"{s.name}{len(s.shape)}{s.shape[0]}",
+)
 def test_its_step_written_down_is_the_step_asked_anew_to_the_last_bit(space, monkeypatch):
     """Of every kind of network, whatever the number of junk samples a batch has, and a list is not refused unseen."""
     split = Split(torch.rand((90, *space.shape), generator=seeded(0, "samples")), torch.arange(90) % 3)

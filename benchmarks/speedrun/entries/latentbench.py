@@ -10,9 +10,7 @@ from rules import LATENT, WIDTH, Referee
 from torch import Tensor
 
 BATCH, LR, EPOCHS = 256, 5e-3, 18
-WORDS = (
-    f"`fit`: batch {BATCH}, Adam at {LR:g} falling over the last tenth of {EPOCHS} epochs, bfloat16 where it is faster, denormal numbers as 0"
-)
+WORDS = f"`fit`: batch {BATCH}, Adam at {LR:g} falling over the last tenth of {EPOCHS} epochs, bfloat16 where it is faster, denormal numbers as 0"
 TEXT = "vae:likelihood=bernoulli:net=mlp"
 HELD = 500
 """Training images whose loss `fit` asks for after each epoch."""
