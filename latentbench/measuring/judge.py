@@ -203,7 +203,7 @@ def _train(
     listed: OperationList | None = None
 
     def loss(x: Tensor, labels: Sequence[Tensor]) -> Loss:
-        return Loss(F.cross_entropy(network(x), *labels, label_smoothing=0.02), {})
+        return Loss(F.cross_entropy(network(x), labels[0], label_smoothing=0.02), {})
 
     for step in range(steps):
         if step == steps // 2:
