@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from test_steps import TRAIN, build
 
 import latentbench
 from latentbench import denormals
@@ -11,7 +12,6 @@ from latentbench.models.ae import Autoencoder
 from latentbench.randomness import seeded
 from latentbench.training.fit import Diverged, Plan, fit
 from latentbench.training.stacking import fit_stacked
-from tests.test_steps import TRAIN, build
 
 SMALL = torch.tensor(torch.finfo(torch.float32).tiny)
 PLAN = Plan(1, 0, 32, 1e-3)

@@ -30,7 +30,8 @@ PROGRAM = f"""
 {FACTS}
 from latentbench.running import twin
 signal.signal(signal.SIGTERM, lambda *_: None)
-signal.signal(signal.SIGHUP, lambda *_: None)
+if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 sys.excepthook = warnings.showwarning = print
 environment = json.loads(sys.argv[1])
 def work():
@@ -51,7 +52,11 @@ def told(code: str, *arguments: str, **options) -> subprocess.CompletedProcess[s
     )  # fmt: skip
 
 
-def test_it_is_as_a_program_of_its_own_is(tmp_path):
+@pytest.mark.parametrize("hangup", [signal.SIG_DFL, signal.SIG_IGN], ids=["plain", "nohup"])
+def test_it_is_as_a_program_of_its_own_is(tmp_path, hangup):
+    def begin():
+        signal.signal(signal.SIGHUP, hangup)
+
     own = f"{FACTS}\ntold = facts()\nos.write(1, json.dumps(told).encode())\nos._exit(7)"
     environment = {
         **os.environ,
@@ -61,9 +66,11 @@ def test_it_is_as_a_program_of_its_own_is(tmp_path):
     }
     alone = subprocess.run(
         [sys.executable, "-P", "-c", own], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False,
-        process_group=0, timeout=PATIENCE,
+        process_group=0, timeout=PATIENCE, preexec_fn=begin,
     )  # fmt: skip
-    twin = told(PROGRAM, json.dumps(environment), env={**environment, "OTHER": "1"}, stdin=subprocess.PIPE)
+    twin = told(
+        PROGRAM, json.dumps(environment), env={**environment, "OTHER": "1"}, stdin=subprocess.PIPE, preexec_fn=begin
+    )
     before, _, after = twin.stdout.partition("printed")
     assert (before, after[-7:]) == ("before\n", "[7, 1]\n")
     assert alone.returncode == 7
