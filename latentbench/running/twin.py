@@ -87,9 +87,8 @@ def _be(environment: Mapping[str, str], work: Callable[[], int], mask: Iterable[
     try:
         os.setpgid(0, 0)
         for one in STOPPING:
-            if (
-                signal.getsignal(one) != signal.SIG_IGN
-            ):  # what is told to ignore one (`nohup`) still does, as after an exec
+            # What is told to ignore one (`nohup`) still does, as after an exec.
+            if signal.getsignal(one) != signal.SIG_IGN:
                 signal.signal(one, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         new = {name: value for name, value in environment.items() if name in MALLOPT and name not in os.environ}
