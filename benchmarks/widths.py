@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def epoch_seconds(width: int, model: str, epochs: int = 15, seeds: int = 3) -> f
     run = make_run({"models": [model]}).resolve(catalog.find_dataset("digits")[0].defaults)
     dataset, spec = catalog.load_dataset(run), catalog.resolve_model(f"{model}:width={width}", run)
     models = [initialise(lambda: spec.build(dataset.shape), seed) for seed in range(seeds)]
-    plan = Plan(epochs, 0, run.batch_size or 64, run.lr, run.precision)
+    plan = replace(Plan.of(run), epochs=epochs, patience=0)
     start = time.process_time()
     fit_all(models, dataset.images, dataset.val.x, plan, list(range(seeds)), [lambda *_: None] * seeds)
     return (time.process_time() - start) / epochs / seeds

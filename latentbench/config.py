@@ -193,10 +193,18 @@ class Run(BaseModel):
     seeds: Seeds = Field(tuple(range(6)), min_length=1, description="a count N, a range A-B or a list a,b,c")
     epochs: int | None = Field(None, ge=1, le=100_000, description="maximum epochs")
     patience: int = Field(
-        20, ge=0, le=100_000, description="early stopping: epochs without improvement of the validation loss; 0 = never"
+        8,
+        ge=0,
+        le=100_000,
+        description="epochs without improvement of the validation loss, then the rate falls to 0 over as many; 0 = no early stop",
     )
     batch_size: int | None = Field(None, ge=2, le=2**20, description="batch size")
-    lr: float = Field(1e-3, gt=0, le=10, allow_inf_nan=False, description="Adam's learning rate")
+    lr: float | None = Field(
+        None, gt=0, le=10, allow_inf_nan=False, description="Adam's learning rate (default: 0.001)"
+    )
+    lr_warmup: float | None = Field(
+        None, ge=0, le=1, allow_inf_nan=False, description="share of the epochs over which the rate rises (default: 0)"
+    )
     precision: Literal["float32", "bfloat16", "auto"] = Field(
         "float32",
         description="products in training steps; auto: bfloat16 where a trial says that it is faster and the loss the same",
@@ -297,8 +305,9 @@ class Run(BaseModel):
         return f"{re.sub(r'[^A-Za-z0-9-]+', '-', words)}-{digest(self.identity, 8)}"
 
     def resolve(self, defaults: Mapping[str, Any]) -> Run:
-        """This run with the fields the user left open filled from a dataset's ``defaults``."""
-        return self.model_copy(update={k: v for k, v in defaults.items() if getattr(self, k) is None})
+        """This run with the fields the user left open filled from a dataset's ``defaults``, and what it has none for from
+        `USUAL`."""
+        return self.model_copy(update={k: v for k, v in {**USUAL, **defaults}.items() if getattr(self, k) is None})
 
     def to_toml(self) -> str:
         """The effective configuration as TOML, one commented key a line, fit for ``--config``."""
@@ -310,6 +319,9 @@ class Run(BaseModel):
             document.add(key, tomlkit.item(value).comment(describe(key)))
         return tomlkit.dumps(document)
 
+
+USUAL: Mapping[str, float] = {"latent_dim": 16, "epochs": 50, "batch_size": 128, "lr": 1e-3, "lr_warmup": 0.0}
+"""What is trained where neither the user nor the dataset says otherwise."""
 
 EXECUTION_OPTIONS: Mapping[str, ExecutionOption] = {
     name: mark

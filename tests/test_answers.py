@@ -270,7 +270,7 @@ def test_an_undertrained_model_is_said_to_be():
         return [*made(), *rows("vae", "train.epochs", [100] * 6, split="", detail={"kept": 80, **detail})]
 
     assert why(trained(steps=2400), "complete") == ("yes", ())
-    for short in ({"steps": 1500}, {"steps": 2400, "falling": True}):
+    for short in ({"steps": 900}, {"steps": 2400, "falling": True}):
         assert why(trained(**short), "complete") == ("yes", ("undertrained",))
         assert why(trained(**short), "continuous") == ("yes", ("undertrained",))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -212,8 +213,11 @@ def test_bfloat16_products_change_a_loss_little_and_nothing_outlasts_the_trainin
 def test_early_stopping_stops():
     x = torch.rand((32, *SHAPE), generator=seeded(0, "x"))
     history = fit(build("ae"), x[:16], x[16:], Plan(500, 2, 16, 1e-2), 0)
+    losses = history.curves["loss.val"]
+    plateau = history.epochs - 2
+    assert int(np.argmin(losses[:plateau])) == plateau - 3, "two epochs after the best one the rate began to fall"
     assert history.epochs < 500
-    assert history.epochs == history.best + 2
+    assert history.best == 1 + int(np.argmin(losses))
 
 
 def test_divergence_is_noticed():
@@ -225,14 +229,16 @@ def test_divergence_is_noticed():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_linear_autoencoder_reaches_pca_on_digits(seed):
-    """Baldi & Hornik 1989; with the options ``--depth 0 --lr 0.01 --patience 0`` and the defaults of digits."""
+    """Baldi & Hornik 1989; with the options ``--depth 0 --lr 0.01 --lr-warmup 0 --patience 0`` and the defaults of digits."""
     from latentbench.datasets import digits
 
     data = digits.load("", "", 0)
     x = data.train.x
-    run = make_run({"models": "ae", "depth": 0, "lr": 0.01, "patience": 0}).resolve(digits.DIGITS.defaults)
+    run = make_run({"models": "ae", "depth": 0, "lr": 0.01, "lr_warmup": 0, "patience": 0}).resolve(
+        digits.DIGITS.defaults
+    )
     model = initialise(lambda: catalog.build_model("ae", run, data.shape), seed)
-    fit(model, x, data.val.x, Plan(run.epochs, run.patience, run.batch_size, run.lr), seed)
+    fit(model, x, data.val.x, Plan.of(run), seed)
     pca = PrincipalComponents(x, run.latent_dim)
     best = float((pca.decode(pca.encode(x).mu) - x).square().mean())
     with torch.no_grad():

@@ -37,6 +37,7 @@ DIGITS = DatasetEntry(
     load=load,
     summary="1,797 handwritten digits, 8x8, in the package: no download",
     source="Alpaydin & Kaynak 1998; scikit-learn load_digits",
-    # 256 units: the smallest width as good as the widest within the intervals (docs/widths.md).
-    defaults={"latent_dim": 8, "width": 256, "epochs": 300, "batch_size": 64},
+    # 256 units: the smallest width as good as the widest within the intervals (docs/widths.md). A rate that rises to 2e-3 reaches
+    # a lower loss in two thirds of the epochs that 1e-3 takes; without the rise more posteriors collapse (docs/rates.md).
+    defaults={"latent_dim": 8, "width": 256, "epochs": 300, "batch_size": 64, "lr": 2e-3, "lr_warmup": 0.1},
 )

@@ -96,7 +96,7 @@ class Parts:
     def _train(self) -> Iterator[Part]:
         """Weights, in the order they are trained in: of every model those of the first seeds come first."""
         run = self.run
-        how = {k: getattr(run, k) for k in ("epochs", "patience", "batch_size", "lr", "precision")}
+        how = {k: getattr(run, k) for k in ("epochs", "patience", "batch_size", "lr", "lr_warmup", "precision")}
         size = BLOCK[self.device]
         for block in (run.seeds[i : i + size] for i in range(0, len(run.seeds), size)):
             stack = block if stacks(torch.device(self.device), len(block)) else None

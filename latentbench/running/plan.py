@@ -99,7 +99,7 @@ def plan(asked: Run, trained: Trained | None = None) -> Planned:
     for variable in (machine.threads, machine.workers, machine.placement, reuse.cache_folder, log_file):
         variable()  # what the user's environment says is asked for before anything is begun
     entry, _ = catalog.find_dataset(asked.dataset)
-    run = asked.resolve({"latent_dim": 16, "epochs": 50, "batch_size": 128, **entry.defaults})
+    run = asked.resolve(entry.defaults)
     for text in run.models:
         model_name("models", text)
     models = tuple(catalog.resolve_model(text, run) for text in run.models)

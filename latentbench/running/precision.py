@@ -93,8 +93,5 @@ def _sound(found: Any) -> bool:
 def _find(run: Run, models: Sequence[ModelSpec], dataset: Dataset, device: str) -> dict[str, Any]:
     from latentbench.training.precision import choose  # with scipy.special, which no other run begins with
 
-    assert run.epochs is not None
-    assert run.batch_size is not None
-    plan = Plan(run.epochs, run.patience, run.batch_size, run.lr)
     builds = {m.text: partial(m.build, dataset.space) for m in models}
-    return choose(builds, dataset.train.x.to(device), dataset.val.x.to(device), plan).to_json()
+    return choose(builds, dataset.train.x.to(device), dataset.val.x.to(device), Plan.of(run)).to_json()

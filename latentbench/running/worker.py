@@ -116,18 +116,10 @@ def _load_judge(unit: Unit, dataset: Dataset, device: torch.device, name: str = 
     return judge.to(device), {}
 
 
-def _plan(run: Run) -> Plan:
-    """How the run's models are trained."""
-    assert run.epochs is not None
-    assert run.batch_size is not None
-    assert run.precision != "auto"  # settled when the run was planned
-    return Plan(run.epochs, run.patience, run.batch_size, run.lr, run.precision)
-
-
 def _train(unit: Unit, folder: Path, listen: Listen) -> Rows:
     """Train one spec with each seed of the block; a diverged seed is a failed record, not a failed unit."""
     run, dataset, device = _context(unit)
-    plan = _plan(run)
+    plan = Plan.of(run)
     train, val = dataset.images.to(device), dataset.val.x.to(device)
     spec, seeds = unit.model, list(unit.seeds)
 
@@ -332,7 +324,7 @@ def _time(unit: Unit, folder: Path, listen: Listen) -> Rows:
     part = manifest.without(part, [t.weights for t in trainings.values() if isinstance(t, NotTrained) and t.weights])
     images = dataset.images
     together = min(BLOCK[unit.device], len(run.seeds)) if isinstance(images, torch.Tensor) else 1
-    schedule = Schedule(_plan(run), len(images), together)
+    schedule = Schedule(Plan.of(run), len(images), together)
     rows = time_models(models, dataset.shape, device, schedule=schedule) if models else []
     shared = {r.model: _row(unit, specs.get(r.model)) for r in rows}
     fields = ("dataset", "dataset_hash", "latent_dim", "params")

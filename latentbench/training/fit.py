@@ -1,8 +1,11 @@
 """fit(): the only optimiser loop. It knows no model: each owns its loss.
 
-Adam on shuffled batches, its rate falling to 0 over the last tenth of the planned steps; after each epoch the loss on the
-validation split decides when to stop (``patience`` epochs without improvement) and which weights are kept. Weights,
-batch order and posterior draws each come from their own stream of the seed, the same for every model: runs pair by seed.
+Adam on shuffled batches, its rate rising over the ``lr_warmup`` and falling to 0 over the last tenth of the planned steps; after
+each epoch the loss on the validation split decides which weights are kept and when to stop: after ``patience`` epochs
+without improvement the rate falls to 0 over as many, and training ends. Weights, batch order and posterior draws each
+come from their own stream of the seed, the same for every model: runs pair by seed.
+
+    rate = lr min(1, t / (lr_warmup epochs), (1 - t / epochs) / `DECAY`, 1 - (t - plateau) / patience),     t in epochs
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from latentbench import denormals, machine
+from latentbench.config import Run
 from latentbench.core import Loss
 from latentbench.randomness import seeded
 from latentbench.records import Reason
@@ -50,6 +54,23 @@ class Plan:
     batch_size: int
     lr: float
     precision: Precision = "float32"
+    lr_warmup: float = 0.0
+
+    @classmethod
+    def of(cls, run: Run) -> Plan:
+        """How the models of a run are trained that is `resolved <latentbench.config.Run.resolve>`; in float32 where its
+        precision is still to be found."""
+        assert run.epochs is not None
+        assert run.batch_size is not None
+        assert run.lr is not None
+        assert run.lr_warmup is not None
+        precision = "float32" if run.precision == "auto" else run.precision
+        return cls(run.epochs, run.patience, run.batch_size, run.lr, precision, run.lr_warmup)
+
+    @property
+    def risen(self) -> float:
+        """Epochs after which the rate has risen to ``lr``."""
+        return self.lr_warmup * self.epochs
 
     def steps(self, images: int) -> int:
         """How many steps are planned on so many training images."""
@@ -59,8 +80,8 @@ class Plan:
 @dataclass
 class History:
     """What training left behind: ``curves`` name -> one value an epoch; ``epochs`` run; ``best`` the epoch (from 1)
-    whose weights were kept; ``steps`` of the optimiser; ``falling``: the validation loss still fell at the end;
-    ``seconds`` of wall time, and the highest ``load`` average of the machine read meanwhile, None where the system keeps
+    whose weights were kept; ``steps`` of the optimiser; ``falling``: the validation loss still fell at the full rate, when
+    that ended; ``seconds`` of wall time, and the highest ``load`` average of the machine read meanwhile, None where the system keeps
     none."""
 
     curves: dict[str, list[float]] = field(default_factory=dict)
@@ -73,11 +94,23 @@ class History:
 
 
 class EarlyStopping:
-    """When one seed's training ends: its ``history``, whether it is ``over``, and whether an epoch is the best yet."""
+    """When one seed's training ends: its ``history``, the ``plateau`` (epochs after which patience had run out, None before
+    that), whether it is ``over``, whether an epoch is the best yet, and Adam's `rate` at each step."""
 
     def __init__(self, plan: Plan, progress: Progress | None = None) -> None:
         self.plan, self.progress, self.history = plan, progress, History(load=machine.load())
+        self.plateau: int | None = None
         self._best = math.inf
+
+    def rate(self, begun: float, ended: float) -> float:
+        """Adam's rate in a step, given the epochs ``begun`` and ``ended`` of the plan before and after it."""
+        plan = self.plan
+        share = min(1.0, (1 - begun / plan.epochs) / DECAY)
+        if ended < plan.risen:
+            share = min(share, ended / plan.risen)
+        if self.plateau is not None:
+            share = min(share, 1 - (begun - self.plateau) / plan.patience)
+        return plan.lr * share
 
     def log(self, means: dict[str, float], score: float) -> bool:
         """Log an epoch of training losses and its validation loss; True where that is the lowest yet. Raises `Diverged`
@@ -97,22 +130,26 @@ class EarlyStopping:
         better = score < self._best
         if better:
             self._best, history.best = score, history.epochs
+        # An epoch at a rate that still rises says little of what the full rate can do.
+        idle = history.epochs - max(history.best, self.plan.risen)
+        if self.plateau is None and 0 < self.plan.patience <= idle:
+            self.plateau = history.epochs
         if self.progress is not None:
             self.progress(history.epochs, means[""], score)
         return better
 
     @property
     def over(self) -> bool:
-        """True after the last planned epoch, or as many without improvement as the plan has patience for."""
-        plan, history = self.plan, self.history
-        idle = history.epochs - history.best
-        return history.epochs >= plan.epochs or (plan.patience > 0 and idle >= plan.patience)
+        """True after the last planned epoch, or when the rate has fallen to 0 from the plateau on."""
+        plan, epochs = self.plan, self.history.epochs
+        return epochs >= plan.epochs or (self.plateau is not None and epochs >= self.plateau + plan.patience)
 
     def end(self, seconds: float, images: int) -> History:
         """The history, whole, of training on so many ``images``; without patience the last weights are the ones kept."""
         steps = images // min(self.plan.batch_size, images)
         self.history.seconds, self.history.steps = seconds, self.history.epochs * steps
-        self.history.falling = still_falling(self.history.curves.get("loss.val", []), self.history.best)
+        # Where the rate falls so does the loss, whatever the model has left to learn.
+        self.history.falling = still_falling(self.history.curves.get("loss.val", [])[: self.plateau])
         if (load := machine.load()) is not None:
             self.history.load = max(load, self.history.load or 0.0)
         if not self.plan.patience:
@@ -120,12 +157,14 @@ class EarlyStopping:
         return self.history
 
 
-def still_falling(losses: Sequence[float], best: int) -> bool:
-    """Whether a validation loss was still falling when training ended, its ``best`` epoch (from 1) being the lowest: the
-    last epoch is the best, or the losses of the epochs after it fall, the 95 % interval of their slope below 0."""
-    after = np.asarray(losses[best:], float)
-    if not len(losses) or best == len(losses):
-        return bool(len(losses))
+def still_falling(losses: Sequence[float]) -> bool:
+    """Whether a validation loss was still falling in the last of these epochs: the last is the best, or the losses of the
+    epochs after the best fall, the 95 % interval of their slope below 0."""
+    if not len(losses):
+        return False
+    after = np.asarray(losses[int(np.argmin(losses)) + 1 :], float)
+    if not len(after):
+        return True
     if len(after) < FEWEST:
         return False
     from scipy.stats import linregress  # slow to import, and needed once a training
@@ -161,8 +200,8 @@ def fit(
         model.train()
         losses: list[Loss] = []
         steps = list(batches(train, plan, stopping.history.epochs, [order]))
-        for x, (_, rate) in zip(feed(train, [rows for (rows,), _ in steps]), steps, strict=True):
-            losses.append(step(x, rate))
+        for x, (_, *place) in zip(feed(train, [rows for (rows,), *_ in steps]), steps, strict=True):
+            losses.append(step(x, stopping.rate(*place)))
         (means,) = mean_terms(losses)
         _check_finite(model, means[""], stopping.history.epochs + 1)
         if stopping.log(means, evaluate(model, val, seed)) and kept:
@@ -185,14 +224,14 @@ def begin(model: nn.Module, train: Tensor | Stream) -> None:
 
 def batches(
     train: Tensor | Stream, plan: Plan, epoch: int, orders: Sequence[torch.Generator]
-) -> Iterator[tuple[list[Tensor], float]]:
-    """The steps of an epoch (from 0): the rows of each seed's batch in its own order, and Adam's rate."""
+) -> Iterator[tuple[list[Tensor], float, float]]:
+    """The steps of an epoch (from 0): the rows of each seed's batch in its own order, and the epochs of the plan before and
+    after it."""
     size = min(plan.batch_size, len(train))
     steps = len(train) // size
     shuffled = [torch.randperm(len(train), generator=order)[: steps * size].to(train.device) for order in orders]
     for step, rows in enumerate(zip(*(order.split(size) for order in shuffled), strict=True)):
-        done = (epoch + step / steps) / plan.epochs
-        yield list(rows), plan.lr * min(1.0, (1 - done) / DECAY)
+        yield list(rows), epoch + step / steps, epoch + (step + 1) / steps
 
 
 def mean_terms(losses: list[Loss]) -> list[dict[str, float]]:

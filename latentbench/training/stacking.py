@@ -154,8 +154,9 @@ class StackedStep:
         loss: Loss = vmap(one, in_dims=(0, 0, None if shared else 0, 0))(self.weights, self.buffers, x, list(drawn))
         return loss
 
-    def __call__(self, x: Tensor, rate: float) -> Loss:
-        """One update of every model, each by its own batch of ``x`` (S, n, c, h, w); losses and terms (S,)."""
+    def __call__(self, x: Tensor, rate: float | Sequence[float]) -> Loss:
+        """One update of every model, each by its own batch of ``x`` (S, n, c, h, w), at one ``rate`` or each at its own; losses
+        and terms (S,)."""
         with products(self.precision):
             drawn = self._drawn(x, self.draws)
             listed = self.listed(x, drawn)
@@ -164,8 +165,19 @@ class StackedStep:
                 gradients: Sequence[Tensor | None] = gradients_of(loss, list(self.weights.values()))
             else:
                 loss, gradients = listed(x, drawn)
-            self.adam(gradients, rate)
+            self._update(gradients, [rate] if isinstance(rate, float) else rate)
         return Loss(loss.total.detach(), loss.terms)
+
+    @torch.no_grad()
+    def _update(self, gradients: Sequence[Tensor | None], rates: Sequence[float]) -> None:
+        """Adam's update is its rate times a step that does not hang on it: of a model with a lower rate than the highest it
+        is taken in that proportion. One with the highest is where it would be alone, to the last bit."""
+        highest = max(rates)
+        before = [w.clone() for w in self.adam.weights] if min(rates) < highest else []
+        self.adam(gradients, highest)
+        for weight, old in zip(self.adam.weights, before, strict=bool(before)):
+            shares = weight.new_tensor([r / highest for r in rates]).view(-1, *[1] * (weight.ndim - 1))
+            weight.copy_(torch.lerp(old, weight, shares))
 
     def listed(self, x: Tensor, drawn: Sequence[Tensor]) -> OperationList | None:
         """The operations for batches of the shape of ``x``, found out at the first of them; None where they are asked for anew
@@ -203,7 +215,7 @@ class StackedStep:
 
     def finite(self) -> list[bool]:
         """For each model, whether its weights are finite numbers; a gradient that is not has made a weight so."""
-        sound = torch.stack([w.detach().isfinite().flatten(1).all(1) for w in self.weights.values()]).all(0)
+        sound = torch.stack([w.detach().isfinite().reshape(len(w), -1).all(1) for w in self.weights.values()]).all(0)
         return [bool(s) for s in sound.tolist()]
 
     def write(self, number: int, model: nn.Module) -> None:
@@ -259,8 +271,8 @@ def fit_stacked(
         started, epoch = time.perf_counter(), stoppings[left[0]].history.epochs
         stack.base.train()
         losses = [
-            stack(train[torch.stack(rows)], rate)
-            for rows, rate in batches(train, plan, epoch, [orders[i] for i in left])
+            stack(train[torch.stack(rows)], [stoppings[i].rate(*place) for i in left])
+            for rows, *place in batches(train, plan, epoch, [orders[i] for i in left])
         ]
         scores, sound, means = _evaluate(stack, val, [seeds[i] for i in left]), stack.finite(), mean_terms(losses)
         for place, i in enumerate(left):

@@ -6,9 +6,9 @@ valid as can be, so a collapsed model never leads a ranking and enters no claim 
 *copies*: a table of training images is valid wherever it is asked, since what it gives back is real. *Nothing* that a
 model draws is *valid* where the judge accepts less than `HARDLY` of what it accepts of real images: that its codes lie as
 the prior does is then worth nothing, and it never leads in a measure of completeness that looks at codes alone. A model is
-*undertrained* at a seed where the validation loss still fell when training ended (the epoch kept was the last that was
-allowed, or the epochs after it fall), or where fewer than `STEPS` steps were made: its numbers describe the training, not
-the model.
+*undertrained* at a seed where the validation loss still fell when training ended, or when its rate began to fall (the epoch
+kept was the last that was allowed, or the epochs after the best one fall), or where fewer than `STEPS` steps were made: its
+numbers describe the training, not the model.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ COPYING = 0.95
 COLLAPSED_R2 = 0.05
 """Below this share of variance explained, a decoder draws the mean image (or worse) whatever it is given."""
 
-STEPS = 2000
-"""Optimiser steps below which numbers describe the training, not the model."""
+STEPS = 1000
+"""Optimiser steps below which numbers describe the training, not the model, even where a noisy validation loss stood still."""
 HARDLY = 0.1
 """Below this share of what the judge accepts of real images, nothing is valid."""
 VALIDITY, OWN_VALIDITY = "validity.normal", "validity.prior"
