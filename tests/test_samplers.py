@@ -1,12 +1,18 @@
 """Samplers: the moments they draw with, and that all models see the same noise."""
 
+import warnings
+
+import numpy as np
 import pytest
 import torch
 from fakes import fake_encoding, latent_encoding, normal
+from sklearn.cluster import KMeans
+from sklearn.mixture import GaussianMixture
 
 from latentbench.core import Undefined
-from latentbench.metrics import samplers
-from latentbench.metrics.samplers import fit_gaussian, fit_mixture, prior_codes
+from latentbench.metrics import mixtures
+from latentbench.metrics.mixtures import fit_gaussian, fit_mixture
+from latentbench.metrics.samplers import prior_codes
 from latentbench.randomness import seeded
 
 
@@ -68,10 +74,42 @@ def test_a_mixture_hangs_less_on_where_it_started_than_one_run_of_em(monkeypatch
         return float(torch.tensor(found).std()), float(torch.tensor(found).mean())
 
     ten = spread()
-    monkeypatch.setattr(samplers, "STARTS", 1)
+    monkeypatch.setattr(mixtures, "STARTS", 1)
     one = spread()
     assert ten[0] < 0.6 * one[0], (ten, one)
     assert ten[1] > one[1]
+
+
+@pytest.mark.parametrize(("n", "d"), [(300, 2), (1000, 4), (60, 8), (200, 300)])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_start_is_the_one_that_scikit_learn_finds(n, d, seed, monkeypatch):
+    """`GaussianMixture` with as many starts and steps; of 300 dimensions with diagonal covariances. Components in parts, too."""
+    points = heaps(n, d)
+    points = (points - points.mean(0)) / points.std(0, correction=0)
+    diagonal, starts = d > 256, np.random.RandomState(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = GaussianMixture(
+            10,
+            covariance_type="diag" if diagonal else "full",
+            n_init=5,
+            max_iter=mixtures.FIRST_STEPS,
+            random_state=seed,
+        ).fit(points)
+        labels = [KMeans(10, n_init=1, random_state=starts).fit(points).labels_ for _ in range(5)]
+    for held in (mixtures.HELD, 3 * n * d):
+        monkeypatch.setattr(mixtures, "HELD", held)
+        likelihood, ours = max(
+            (mixtures._started(points, one, 10, diagonal) for one in labels), key=lambda found: found[0]
+        )
+        assert likelihood == pytest.approx(theirs.lower_bound_, abs=1e-7)
+        covariance = ours.root.square() if diagonal else ours.root @ ours.root.mT
+        for own, other in (
+            (ours.weight, theirs.weights_),
+            (ours.mean, theirs.means_),
+            (covariance, theirs.covariances_),
+        ):
+            torch.testing.assert_close(own, torch.from_numpy(other), rtol=1e-6, atol=1e-7)
 
 
 def test_last_digits_and_the_order_of_starts_change_no_mixture():

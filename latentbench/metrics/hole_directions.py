@@ -25,7 +25,7 @@ from torch import Tensor
 
 from latentbench.geometry.on_a_line import kth_distance, normal_share_beyond
 from latentbench.geometry.principal import LEADING, WIDE, leading
-from latentbench.metrics.samplers import Mixture
+from latentbench.metrics.mixtures import Mixture
 from latentbench.randomness import randn, seeded
 
 if TYPE_CHECKING:

@@ -37,16 +37,8 @@ from latentbench.geometry.neighbours import nearest
 from latentbench.geometry.principal import WIDE
 from latentbench.metrics.decoding import subsample
 from latentbench.metrics.hole_directions import Drawn, Gap, widest_gap
-from latentbench.metrics.samplers import (
-    asked,
-    drawn,
-    fit_gaussian,
-    fitted,
-    null_repeats,
-    prior_codes,
-    standard_normal,
-    train_codes,
-)
+from latentbench.metrics.mixtures import fit_gaussian, standard_normal
+from latentbench.metrics.samplers import asked, drawn, fitted, null_repeats, prior_codes, train_codes
 from latentbench.randomness import randn, seeded
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 Three are tried on every model, because the sampler decides as much as the model does: the prior N(0, I) itself, a
 full-covariance Gaussian and a mixture of 10 Gaussians, both fitted to the training split's codes (one draw of q(z|x)
 an image; a plain autoencoder's means). A fourth is tried on request: a small flow trained on the same codes
-(`latentbench.metrics.flow_matching`), the second stage that most latent spaces are made for. Of a wide latent, above `WIDE` dimensions, no d x d matrix is made: N(0, I) and
+(`latentbench.metrics.flow_matching`), the second stage that most latent spaces are made for. Of a wide latent, above `latentbench.geometry.principal.WIDE` dimensions, no d x d matrix is made: N(0, I) and
 the mixture's components are diagonal, and the fitted Gaussian, full as ever, is drawn through the codes themselves. The standard normal noise behind them depends on the seed alone, so every
 model is asked about the same draws.
 
@@ -29,25 +29,23 @@ verdicts on them, their features. So ten measures of the same samples decode and
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from latentbench.artifact_schema import AUTOREGRESSIVE, EVERY_SAMPLER, MARGINAL, OWN_SAMPLER, SAMPLERS
 from latentbench.core import CONTINUUM, DECODER, JUDGE, OWN_PRIOR, TRAIN, Encoding, Need, Undefined, Verdict
 from latentbench.geometry.neighbours import flat
-from latentbench.geometry.principal import WIDE
 from latentbench.metrics.code_prior import draw_points
 from latentbench.metrics.decoding import decode, features, subsample, verdicts
 from latentbench.metrics.flow_matching import Flow, draw_flow, fit_flow
+from latentbench.metrics.mixtures import Mixture, draw, fit_gaussian, fit_mixture, standard_normal
 from latentbench.randomness import randn
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Float64, Shaped
+    from jaxtyping import Float, Shaped
 
 SAMPLE_COUNT = 2000
 """Samples that the metrics draw: one number, so that they share them."""
@@ -57,90 +55,8 @@ FLOW_CODES = 20_000
 """Training codes that a flow sees at most."""
 FITTED: frozenset[Need] = frozenset({DECODER, JUDGE, TRAIN})
 """What judging the draws of a sampler takes that is fitted to the training codes."""
-STARTS, FIRST_STEPS, FIRST_CODES = 10, 20, 2000
-"""Starts of a mixture, the steps of EM after which the best of them is chosen, and the codes that these see at most."""
 ALIKE = 1e-4
 """Samples whose features vary less than this share of the real images' are one image, not a distribution."""
-
-
-class Mixture(NamedTuple):
-    """A mixture of c Gaussians: ``weight`` (c,), ``mean`` (c, d), and ``root`` (c, d, r) with root root^T = covariance, or
-    (c, d), the standard deviations of diagonal covariances; float64 on the CPU."""
-
-    weight: Tensor
-    mean: Tensor
-    root: Tensor
-
-    @property
-    def sources(self) -> int:
-        """How many standard normal numbers are behind a draw: r, or d where the covariances are diagonal."""
-        return self.root.shape[-1]
-
-
-def standard_normal(d: int) -> Mixture:
-    """N(0, I_d), as a mixture of one."""
-    one = torch.ones(1, dtype=torch.float64)
-    return Mixture(one, torch.zeros(1, d, dtype=torch.float64), torch.ones(1, d, dtype=torch.float64))
-
-
-def fit_gaussian(codes: Float[Tensor, "n ..."]) -> Mixture:
-    """The Gaussian with the mean and the full covariance of ``codes`` (n, d), as a mixture of one. Directions without
-    variance stay without. Of a wide latent the codes are their own root, ``(codes - mean)^T / sqrt(n)`` (d, n): exact, and
-    no decomposition, of any rank."""
-    codes = flat(codes).cpu()
-    mean = codes.mean(0)
-    if codes.shape[1] > WIDE:
-        own = (codes - mean).T / len(codes) ** 0.5
-        return Mixture(torch.ones(1, dtype=torch.float64), mean[None], own[None])
-    covariance = (codes - mean).T @ (codes - mean) / len(codes)
-    value, vector = torch.linalg.eigh(covariance)
-    root = vector * value.clamp(min=0).sqrt() @ vector.T  # symmetric, so the draw pairs across models
-    return Mixture(torch.ones(1, dtype=torch.float64), mean[None], root[None])
-
-
-def fit_mixture(codes: Float[Tensor, "n d"], components: int, generator: torch.Generator) -> Mixture:
-    """A mixture of ``components`` full-covariance Gaussians fitted to ``codes`` (n, d) by EM (scikit-learn's
-    GaussianMixture), on standardised coordinates so that its ridge of 1e-6 is relative: `STARTS` short runs from k-means
-    starts, of which that with the best likelihood is run on (Biernacki, Celeux & Govaert 2003). The components stand in the
-    order of their first coordinates, so that one optimum, found from another start, is one mixture. ``generator`` seeds the
-    starts: let it depend on data and seed, never on the model. Of a wide latent the covariances are diagonal.
-
-    With fewer than two codes a component there are as many components as that allows; raises Undefined for n < 2.
-    """
-    from sklearn.mixture import GaussianMixture
-
-    codes = flat(codes).cpu()
-    if len(codes) < 2:
-        raise Undefined("a mixture needs two training codes, there is {n}", "undefined.mixture_codes", n=len(codes))
-    mean, sd = codes.mean(0), codes.std(0, correction=0)
-    sd = torch.where(sd > 0, sd, 1.0)
-    points = ((codes - mean) / sd).numpy()
-    seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # unconverged EM, or fewer distinct codes than components, is still a mixture
-        some = points[:: -(-len(points) // FIRST_CODES)]  # evenly: codes may stand in order of their classes
-        most = max(1, min(components, len(some) // 2))
-        shape = {"covariance_type": "diag" if points.shape[1] > WIDE else "full", "random_state": seed}
-        best = GaussianMixture(most, n_init=STARTS, max_iter=FIRST_STEPS, **shape).fit(some)
-        known = {"weights_init": best.weights_, "means_init": best.means_, "precisions_init": best.precisions_}
-        model = GaussianMixture(most, **shape, **known).fit(points)
-    order = np.lexsort(model.means_.T[::-1])
-    covariance = torch.from_numpy(np.asarray(model.covariances_)[order])
-    root = sd * covariance.sqrt() if covariance.dim() == 2 else sd[:, None] * torch.linalg.cholesky(covariance)
-    means = torch.from_numpy(np.asarray(model.means_)[order])
-    return Mixture(torch.from_numpy(np.asarray(model.weights_)[order]), mean + sd * means, root)
-
-
-def draw(mixture: Mixture, noise: Float64[Tensor, "m sources"], generator: torch.Generator) -> Float64[Tensor, "m d"]:
-    """Samples (m, d) of a mixture from standard normal ``noise`` (m, `Mixture.sources`) float64; ``generator`` picks
-    components."""
-    diagonal = mixture.root.dim() == 2
-    if len(mixture.weight) == 1:
-        return mixture.mean + (noise * mixture.root if diagonal else noise @ mixture.root[0].T)
-    chosen = torch.multinomial(mixture.weight, len(noise), replacement=True, generator=generator)
-    if diagonal:
-        return mixture.mean[chosen] + mixture.root[chosen] * noise
-    return mixture.mean[chosen] + torch.einsum("mij,mj->mi", mixture.root[chosen], noise)
 
 
 def train_codes(e: Encoding, most: int) -> Float[Tensor, "n d"]:
