@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,17 +34,17 @@ WIDTHS = (64, 128, 192, 256, 512)
 DECIDING = ("r2", "validity.normal", "coverage")
 """A width is out where one of these falls short of the widest network's by more than chance."""
 BESIDE = ("hole", "variance_law", "train.epochs", "cost.parameters")
-Values = Mapping[tuple[int, str, str], Cell]
+Values = Mapping[tuple[Any, str, str], Cell]
+"""(what was chosen, model, metric) -> what was measured."""
 
 
-def measured(work: Path, width: int) -> list[Cell]:
-    """The cells of the default run at this width."""
-    folder = work / f"w{width}"
+def measured(folder: Path, *options: str) -> list[Cell]:
+    """The cells of the default run with these options, computed unless it is there."""
     if not (folder / "records.jsonl").exists():
-        words = ["-m", "latentbench", "run", "--quiet", "--resume", "--width", str(width), "--out", str(folder)]
+        words = ["-m", "latentbench", "run", "--quiet", "--resume", *options, "--out", str(folder)]
         subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
     cells = summarise(records.read(folder / "records.jsonl"))
-    return [c for c in cells if c.is_model and c.split in ("test", "") and c.metric in DECIDING + BESIDE]
+    return [c for c in cells if c.is_model and c.split in ("test", "")]
 
 
 def epoch_seconds(width: int, model: str, epochs: int = 15, seeds: int = 3) -> float:
@@ -66,35 +66,39 @@ def in_turns(turns: int = 4) -> dict[tuple[int, str], float]:
     return {case: statistics.median(t[case] for t in taken) for case in cases}
 
 
-def row(cells: Values, width: int, model: str) -> dict[str, Any]:
-    """What stands in the table for one width of one model."""
+def row(
+    cells: Values, chosen: Any, model: str, against: Any, deciding: Sequence[str], beside: Sequence[str]
+) -> dict[str, Any]:
+    """What stands in the table for one choice and model: means and half intervals, and of the ``deciding`` metrics the
+    differences from the choice ``against``, paired by seed."""
     means: dict[str, Any] = {}
-    for metric in DECIDING + BESIDE:
-        cell = cells.get((width, model, metric))
+    for metric in (*deciding, *beside):
+        cell = cells.get((chosen, model, metric))
         if cell is None or cell.interval is None:
             continue
         means[metric] = {"mean": cell.interval.mean, "half": cell.interval.half or 0.0}
-        if metric in DECIDING and width != WIDTHS[-1]:
-            d = paired(cell.values, cells[WIDTHS[-1], model, metric].values).difference
+        if metric in deciding and chosen != against:
+            d = paired(cell.values, cells[against, model, metric].values).difference
             means[metric] |= {"difference": d.mean, "low": d.low, "high": d.high}
-    return {"model": model, "width": width, **means}
+    return {"model": model, "width": chosen, **means}
 
 
-def falls_short(entry: Mapping[str, Any]) -> list[str]:
-    """The deciding metrics in which a width lies below the widest network's by more than chance."""
-    return [m for m in DECIDING if entry.get(m, {}).get("high") is not None and entry[m]["high"] < 0]
+def falls_short(entry: Mapping[str, Any], deciding: Sequence[str] = DECIDING) -> list[str]:
+    """The deciding metrics in which a choice lies below what it is held against by more than chance."""
+    return [m for m in deciding if entry.get(m, {}).get("high") is not None and entry[m]["high"] < 0]
+
+
+def number(entry: Mapping[str, Any], metric: str) -> str:
+    """A mean with half its interval, as it stands in a table."""
+    cell = entry.get(metric)
+    if not cell:
+        return "-"
+    text = f"{cell['mean']:,.0f}" if cell["half"] == 0 and cell["mean"] > 10 else f"{cell['mean']:.3g}"
+    return text + (f" ±{cell['half']:.2g}" if cell["half"] else "")
 
 
 def page(rows: list[dict[str, Any]]) -> str:
     """The table in Markdown."""
-
-    def number(entry: Mapping[str, Any], metric: str) -> str:
-        cell = entry.get(metric)
-        if not cell:
-            return "-"
-        text = f"{cell['mean']:,.0f}" if cell["half"] == 0 and cell["mean"] > 10 else f"{cell['mean']:.3g}"
-        return text + (f" ±{cell['half']:.2g}" if cell["half"] else "")
-
     head = ("model", "width", *DECIDING, *BESIDE, "CPU s a seed", "below the widest in")
     lines = [
         "# The default network on digits",
@@ -121,8 +125,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path, required=True)
     work = parser.parse_args().work
-    cells = {(w, c.model, c.metric): c for w in WIDTHS for c in measured(work, w)}
-    rows = [row(cells, w, model) for model in ("ae", "vae") for w in WIDTHS]
+    cells = {(w, c.model, c.metric): c for w in WIDTHS for c in measured(work / f"w{w}", "--width", str(w))}
+    rows = [row(cells, w, model, WIDTHS[-1], DECIDING, BESIDE) for model in ("ae", "vae") for w in WIDTHS]
     epoch = in_turns()
     for entry in rows:
         entry["seconds"] = epoch[entry["width"], entry["model"]] * entry["train.epochs"]["mean"]
