@@ -29,7 +29,15 @@ def ours(model: str, epochs: int, folder: Path) -> tuple[float, list[float]]:
     from latentbench.running.worker import restore
 
     text = "vae:sigma=1" if model == "vae" else "ae"
-    asked = {"models": text, "depth": 1, "width": WIDTH, "latent_dim": LATENT, "batch_size": BATCH, "lr": LR}
+    asked = {
+        "models": text,
+        "depth": 1,
+        "width": WIDTH,
+        "latent_dim": LATENT,
+        "batch_size": BATCH,
+        "lr": LR,
+        "lr_warmup": 0,
+    }
     seconds, planned = train({**asked, "seeds": SEEDS, "epochs": epochs, "patience": 0, "out": str(folder)})
     x, errors = planned.dataset.val.x, []
     for path in sorted(folder.glob("artifacts/train-*/seed-*.safetensors")):
