@@ -248,11 +248,12 @@ def _dry_run(asked: Run, trained: Trained | None) -> None:
     for cell in cells:
         show(f"{cell['model']}\tseed {cell['seed']}")
     reused = f" ({len(planned.trained_before)} of them trained before)" if planned.trained_before else ""
-    show(f"{len(cells)} cells{reused}, about {planned.expected_seconds:.0f} CPU-seconds, into {planned.folder}")
+    about = "up to" if planned.run.patience else "about"
+    show(f"{len(cells)} cells{reused}, {about} {planned.expected_seconds:.0f} CPU-seconds, into {planned.folder}")
     gpus = f" and {there.gpus} GPUs" if there.gpus else ""
     show(
         f"{len(planned.units)} units, {cores} at a time, on {there.nodes} {'node' if there.nodes == 1 else 'nodes'} with "
-        f"{there.cores} cores{gpus}: about {planned.expected_seconds / cores:.0f} seconds"
+        f"{there.cores} cores{gpus}: {about} {planned.expected_seconds / cores:.0f} seconds"
     )
 
 

@@ -188,16 +188,16 @@ def pick_device(run: Run) -> str:
 
 
 def _forecast(parts: Sequence[Part], found: Mapping[str, Manifest], run: Run, dataset: Dataset) -> float:
-    """CPU-seconds, roughly: some for the judge, the map and the times, some for each model and seed not yet trained, and for
-    each whose codes a flow is still to be trained on."""
+    """CPU-seconds, roughly, where no training stops early: some for the judge, the map and the times, some for each model and
+    seed not yet trained, and for each whose codes a flow is still to be trained on."""
     left = [p for p in parts if p.key not in found]
     steps = len(dataset.images) // (run.batch_size or 1)
     cells = sum(p.kind == "train" for p in left)
     flowing = {name for name, metric in catalog.metrics().items() if metric.params.get("sampler") == FLOW}
     flows = len({(p.model, p.latent_dim, p.seed) for p in left if p.metric in flowing})
     return (
-        45 * bool(left)
-        + cells * ((run.epochs or 0) * steps * STEP_SECONDS + 1.0)
+        15 * bool(left)
+        + cells * ((run.epochs or 0) * steps * STEP_SECONDS + 2.5)
         + flows * flow_matching.STEPS * FLOW_STEP_SECONDS
     )
 
