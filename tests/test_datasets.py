@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from latentbench.catalog import datasets, load_dataset
-from latentbench.config import make_run
+from latentbench.config import USUAL, make_run
 from latentbench.core import Dataset
 from latentbench.datasets import splits, vision
 from latentbench.metrics.representation import trustworthiness
@@ -442,5 +442,5 @@ def test_real_mnist():
 def test_every_datasets_defaults_are_options_that_a_user_may_leave_open():
     for entry in datasets().values():
         run = make_run({}).resolve(entry.defaults)
-        assert None not in (run.latent_dim, run.epochs, run.batch_size)
-        assert run == make_run(dict(entry.defaults))
+        assert None not in (run.latent_dim, run.epochs, run.batch_size, run.lr, run.lr_warmup)
+        assert run == make_run({**USUAL, **entry.defaults})

@@ -202,7 +202,7 @@ def asked(command="latentbench run", version=__version__, **config):
     [
         (asked(), []),
         (asked("latentbench run --out=elsewhere"), []),
-        (asked(lr=0.01), ["lr"]),
+        (asked("latentbench run --lr 0.01", lr=0.01), ["lr"]),
         (asked("latentbench run --epochs 20", epochs=20, seeds=[0]), ["epochs", "seeds"]),
         (asked("latentbench run --latent-dim=2", latent_dim=2), ["latent_dim"]),
         (asked("latentbench run 'torn"), []),

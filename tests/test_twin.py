@@ -108,6 +108,7 @@ def test_a_signal_to_the_program_is_not_the_twins():
     code = """
 import os, signal
 from latentbench.running import twin
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 def work():
     signal.pause()
     return 0
