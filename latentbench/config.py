@@ -200,10 +200,14 @@ class Run(BaseModel):
     )
     batch_size: int | None = Field(None, ge=2, le=2**20, description="batch size")
     lr: float | None = Field(
-        None, gt=0, le=10, allow_inf_nan=False, description="Adam's learning rate (default: 0.001)"
+        None, gt=0, le=10, allow_inf_nan=False, description="Adam's learning rate (default: 0.001, digits: 0.002)"
     )
     lr_warmup: float | None = Field(
-        None, ge=0, le=1, allow_inf_nan=False, description="share of the epochs over which the rate rises (default: 0)"
+        None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="share of the epochs over which the rate rises (default: 0, digits: 0.1)",
     )
     precision: Literal["float32", "bfloat16", "auto"] = Field(
         "float32",
