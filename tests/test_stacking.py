@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -114,3 +117,14 @@ def test_replay_hands_out_what_was_drawn():
     assert randn((2,), replay, draws[0]) is draws[0]
     assert randn((3,), replay, draws[0]) is draws[1]
     assert replay.asked == [(2,), (3,)]
+
+
+def test_a_stack_is_the_first_thing_that_a_process_trains():
+    """torch 2.6 loads its compiler at the first mapping, which fails where operations are being written down."""
+    code = """
+from test_stacking import TRAIN, VAL, Plan, build, fit_stacked
+plan = Plan(epochs=200, patience=0, batch_size=32, lr=1e-3)  # 600 steps, which are worth a list of operations
+print([history.epochs for history in fit_stacked([build("vae", seed) for seed in (0, 1)], TRAIN, VAL, plan, (0, 1))])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True)
+    assert done.stdout == "[200, 200]\n", done.stderr

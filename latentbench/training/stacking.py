@@ -200,10 +200,10 @@ class StackedStep:
 
         try:
             with on_trial(self.base):
-                listed = OperationList(self._mapped, weights, x / 2, drawn)
-                again()
                 loss = self._mapped(x, drawn)
                 asked = outcome(loss, gradients_of(loss, weights))
+                again()
+                listed = OperationList(self._mapped, weights, x / 2, drawn)
                 again()
                 found = outcome(*listed(x, drawn))
         except Exception:  # whatever refuses here; what a loss itself raises, the ordinary step will say

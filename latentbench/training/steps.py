@@ -202,7 +202,8 @@ class EagerStep:
 class OperationList:
     """The operations of a loss and of its gradients by ``weights`` for batches like ``x``, written down once and run from then
     on; on a GPU one graph. ``loss`` maps a batch and what it draws (like ``drawn``) to a `Loss`, of one model or, with totals
-    (S,), of each of a stack."""
+    (S,), of each of a stack. It has been asked once before: what torch loads at the first call of a function (2.6 its compiler,
+    for `vmap`) cannot be loaded while operations are written down."""
 
     def __init__(
         self,
@@ -241,10 +242,11 @@ def same_list(
     """The `OperationList` of a ``loss``, written down on another batch than ``x``, where on that it gives what asking anew gives,
     to the last bit; None where it does not, or anything refuses."""
     try:
+        asked = loss(x, drawn)
+        wanted = gradients_of(asked, weights)
         listed = OperationList(loss, weights, x / 2, drawn)
         found, gradients = listed(x, drawn)
-        asked = loss(x, drawn)
-        pairs = [(found.total, asked.total), *zip(gradients, gradients_of(asked, weights), strict=True)]
+        pairs = [(found.total, asked.total), *zip(gradients, wanted, strict=True)]
     except Exception:  # whatever refuses here; what a loss itself raises, asking anew will say
         return None
     same = all(torch.equal(a, b) if a is not None and b is not None else a is b for a, b in pairs)
