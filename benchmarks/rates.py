@@ -39,9 +39,8 @@ learns slowly: it gains from `--patience 20` at twice the epochs. Until December
 .741, .845, valid shares of .008, .599, .736, .545 and coverages of .031, .716, .916, .644, none of them above today's by more
 than chance.
 
-An autoencoder's draws from N(0, I) and their coverage
-decide nothing: they are invalid anyhow, and a high rate without a rise makes them less so by pulling its codes together.
-`elbo` (nats an image, higher is better) is that of the variance that a VAE's training left behind: a rate that falls at the
+An autoencoder's draws from N(0, I) and their coverage decide nothing: they are invalid anyhow, and a high rate without a rise
+makes them less so by pulling its codes together. `elbo` (nats an image, higher is better) is that of the variance that a VAE's training left behind: a rate that falls at the
 end fits the training images more closely than the others, and that variance with them.
 
 """
@@ -61,7 +60,7 @@ def main() -> None:
         beside = [m for m in (*DECIDING, *BESIDE) if m not in deciding]
         for chosen in CHOICES:
             entry = row(cells, chosen, model, first, deciding, beside)
-            rows.append(entry)
+            rows.append({"model": model, **dict(zip(("lr", "lr_warmup", "patience"), chosen, strict=True)), **entry})
             told = [f"{n:g}" for n in chosen] + [number(entry, m) for m in (*DECIDING, *BESIDE)]
             lines.append(f"| {model} | {' | '.join(told)} | {', '.join(falls_short(entry, deciding)) or '-'} |")
     head = ("model", "rate", "rise", "patience", *DECIDING, *BESIDE, "below the first")

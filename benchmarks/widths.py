@@ -69,8 +69,8 @@ def in_turns(turns: int = 4) -> dict[tuple[int, str], float]:
 def row(
     cells: Values, chosen: Any, model: str, against: Any, deciding: Sequence[str], beside: Sequence[str]
 ) -> dict[str, Any]:
-    """What stands in the table for one choice and model: means and half intervals, and of the ``deciding`` metrics the
-    differences from the choice ``against``, paired by seed."""
+    """What was measured of a model with one choice, metric by metric: means and half intervals, and of the ``deciding`` ones
+    the differences from the choice ``against``, paired by seed."""
     means: dict[str, Any] = {}
     for metric in (*deciding, *beside):
         cell = cells.get((chosen, model, metric))
@@ -80,7 +80,7 @@ def row(
         if metric in deciding and chosen != against:
             d = paired(cell.values, cells[against, model, metric].values).difference
             means[metric] |= {"difference": d.mean, "low": d.low, "high": d.high}
-    return {"model": model, "width": chosen, **means}
+    return means
 
 
 def falls_short(entry: Mapping[str, Any], deciding: Sequence[str] = DECIDING) -> list[str]:
@@ -126,7 +126,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     work = parser.parse_args().work
     cells = {(w, c.model, c.metric): c for w in WIDTHS for c in measured(work / f"w{w}", "--width", str(w))}
-    rows = [row(cells, w, model, WIDTHS[-1], DECIDING, BESIDE) for model in ("ae", "vae") for w in WIDTHS]
+    rows = [
+        {"model": model, "width": w, **row(cells, w, model, WIDTHS[-1], DECIDING, BESIDE)}
+        for model in ("ae", "vae")
+        for w in WIDTHS
+    ]
     epoch = in_turns()
     for entry in rows:
         entry["seconds"] = epoch[entry["width"], entry["model"]] * entry["train.epochs"]["mean"]

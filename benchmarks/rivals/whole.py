@@ -19,8 +19,7 @@ from pathlib import Path
 from seeds import processor_seconds
 
 HERE = Path(__file__).parent
-SAME = ["--depth", "1", "--width", "512", "--latent-dim", "8", "--batch-size", "64"]
-SAME += ["--lr", "0.001", "--lr-warmup", "0", "--patience", "0"]
+SAME = "--depth 1 --width 512 --latent-dim 8 --batch-size 64 --lr 0.001 --lr-warmup 0 --patience 0".split()
 
 
 def ours(folder: Path) -> dict[str, float]:

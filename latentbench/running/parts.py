@@ -16,7 +16,7 @@ seeds and models it asks for is nothing to a part. Nor on the machine: a run may
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -30,6 +30,7 @@ from latentbench.measuring.scoring import declared
 from latentbench.records import digest
 from latentbench.running.sources import code, module_of, own_code
 from latentbench.running.unit import Part, UnitKind
+from latentbench.training.fit import Plan
 from latentbench.training.stacking import stacks
 
 BLOCK = {"cpu": 3, "cuda": 12}
@@ -96,7 +97,7 @@ class Parts:
     def _train(self) -> Iterator[Part]:
         """Weights, in the order they are trained in: of every model those of the first seeds come first."""
         run = self.run
-        how = {k: getattr(run, k) for k in ("epochs", "patience", "batch_size", "lr", "lr_warmup", "precision")}
+        how = asdict(Plan.of(run))
         size = BLOCK[self.device]
         for block in (run.seeds[i : i + size] for i in range(0, len(run.seeds), size)):
             stack = block if stacks(torch.device(self.device), len(block)) else None

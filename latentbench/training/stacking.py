@@ -175,9 +175,10 @@ class StackedStep:
         highest = max(rates)
         before = [w.clone() for w in self.adam.weights] if min(rates) < highest else []
         self.adam(gradients, highest)
-        for weight, old in zip(self.adam.weights, before, strict=bool(before)):
-            shares = weight.new_tensor([r / highest for r in rates]).view(-1, *[1] * (weight.ndim - 1))
-            weight.copy_(torch.lerp(old, weight, shares))
+        if before:
+            shares = before[0].new_tensor([r / highest for r in rates])
+            for weight, old in zip(self.adam.weights, before, strict=True):
+                weight.copy_(torch.lerp(old, weight, shares.to(weight).view(-1, *[1] * (weight.ndim - 1))))
 
     def listed(self, x: Tensor, drawn: Sequence[Tensor]) -> OperationList | None:
         """The operations for batches of the shape of ``x``, found out at the first of them; None where they are asked for anew
