@@ -76,10 +76,11 @@ def _rows(x: Tensor, count: int, g: torch.Generator) -> Made:
 
 
 def _subset_mean(x: Tensor, count: int, g: torch.Generator) -> Made:
-    sizes = (2 ** (4 + 4 * torch.rand(count, generator=g))).long().tolist()
-    # At once: a call costs more than its numbers.
-    drawn = torch.randint(len(x), (sum(sizes),), generator=g).split(sizes)
-    return Made(torch.stack([x[subset].mean(0) for subset in drawn]) if sizes else x[:0])
+    sizes = (2 ** (4 + 4 * torch.rand(count, generator=g))).long()
+    drawn = torch.randint(len(x), (int(sizes.sum()),), generator=g).to(x.device)
+    begins = (sizes.cumsum(0) - sizes).to(x.device)
+    means = F.embedding_bag(drawn, x.flatten(1), begins, mode="mean")  # of rows, wherever they come from
+    return Made(means.view(count, *x.shape[1:]))
 
 
 def _maximum(x: Tensor, count: int, g: torch.Generator) -> Made:

@@ -17,6 +17,9 @@ from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
+TENSOR = "tensor"
+"""Under which name a node's ``meta`` holds the tensor that it stood for while the list was written."""
+
 
 class _Recorder(TorchDispatchMode):
     """Writes operations into ``graph`` while it is on; ``constants``: the tensors that were there before and are no inputs."""
@@ -37,6 +40,7 @@ class _Recorder(TorchDispatchMode):
         return False
 
     def _name(self, tensor: Tensor, node: fx.Node) -> None:
+        node.meta[TENSOR] = tensor
         self._nodes[id(tensor)] = node
         self._kept.append(tensor)
 
@@ -84,12 +88,12 @@ def operations(compute: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor
         results = compute(*inputs)
     recorder.graph.output([recorder.node_of(result) for result in results])
     for node in reversed(recorder.graph.nodes):
-        if node.op in ("call_function", "get_attr") and not node.users and not _acts(node.target):
+        if node.op in ("call_function", "get_attr") and not node.users and not acts(node.target):
             recorder.graph.erase_node(node)
     return Operations(recorder.graph, recorder.constants)
 
 
-def _acts(target: Any) -> bool:
+def acts(target: Any) -> bool:
     """Whether an operation does something besides giving its result: it writes to its arguments, or draws numbers."""
     if not isinstance(target, torch._ops.OpOverload):
         return False

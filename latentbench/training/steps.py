@@ -2,9 +2,9 @@
 
 A small model's step is a hundred operations of a few microseconds each, and to go through Python and autograd for every
 one of them takes as long as they do. A model that says ``traceable = True`` is asked once: `operations` writes down what
-its loss and gradients do, and TorchScript (`torchscript`) runs that list from then on. They are the same operations in the same
-order on the same memory, so the weights come out the same to the last bit; one step is made both ways to see that,
-and where they differ, or anything refuses, the model is trained the ordinary way. On a GPU the list is recorded as a
+its loss and gradients do, `simplified` leaves out what gives nothing new, and TorchScript (`torchscript`) runs what is left from
+then on: the same numbers from the same operations on the same memory, so the weights come out the same to the last bit; one
+step is made both ways to see that, and where they differ, or anything refuses, the model is trained the ordinary way. On a GPU the list is recorded as a
 CUDA graph; none was at hand to run that on.
 
 Kept because the default training gains more than 1.2 by it. Processor time of the ordinary step over that of the traced one,
@@ -41,6 +41,7 @@ from latentbench.core import Loss
 from latentbench.models.nets import Trunk, mixed_precision
 from latentbench.randomness import Replay
 from latentbench.training.operations import Operations, operations
+from latentbench.training.simplify import simplified
 from latentbench.training.torchscript import scripted
 
 WORTHWHILE = 500
@@ -317,20 +318,9 @@ def _as_listed() -> Iterator[None]:
         yield
 
 
-def _inline(node: torch.fx.Node, number: float) -> None:
-    """Put a number in place of what turns it into a tensor, as mapping over a stack does with the numbers of a loss."""
-    for user in list(node.users):
-        user.args = tuple(number if argument is node else argument for argument in user.args)
-        user.kwargs = {name: number if argument is node else argument for name, argument in user.kwargs.items()}
-    node.graph.erase_node(node)
-
-
 def _script(listed: Operations) -> Callable[..., list[Tensor]]:
     """The list of operations, to be called with its inputs."""
-    for node in list(listed.graph.nodes):
-        if node.target is torch.ops.aten._to_copy.default and isinstance(node.args[0], int | float):
-            _inline(node, float(node.args[0]))
-    return scripted(*listed)
+    return scripted(*simplified(listed))
 
 
 @contextmanager
