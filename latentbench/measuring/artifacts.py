@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from latentbench.artifact_schema import SAMPLES, SCHEMA, STRIPS, ArtifactRole, check
 from latentbench.core import CONTINUUM, DECODER, Dataset, Encoding, Undefined
 from latentbench.geometry.neighbours import nearest
+from latentbench.machine import uncollected
 from latentbench.measuring.columns import columns as columns_of
 from latentbench.measuring.explorer import explorer as walk_of
 from latentbench.measuring.hole_atlas import atlas as holes_of
@@ -87,7 +88,8 @@ def latent_map(codes: Tensor, seed: int) -> tuple[Arrays, dict[str, Any]]:
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import umap
+        with uncollected():
+            import umap
 
         _cache_compiled(umap)
         points = codes.detach().cpu().double()

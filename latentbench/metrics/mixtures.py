@@ -19,6 +19,7 @@ from torch import Tensor
 from latentbench.core import Undefined
 from latentbench.geometry.neighbours import flat
 from latentbench.geometry.principal import WIDE
+from latentbench.machine import uncollected
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64
@@ -76,8 +77,9 @@ def fit_mixture(codes: Float[Tensor, "n d"], components: int, generator: torch.G
 
     With fewer than two codes a component there are as many components as that allows; raises Undefined for n < 2.
     """
-    from sklearn.cluster import KMeans
-    from sklearn.mixture import GaussianMixture
+    with uncollected():
+        from sklearn.cluster import KMeans
+        from sklearn.mixture import GaussianMixture
 
     codes = flat(codes).cpu()
     if len(codes) < 2:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from latentbench import records
 from latentbench.files.outputs import output_file
+from latentbench.machine import uncollected
 from latentbench.report.wording import language, subject
 from latentbench.run_folder import RunFiles
 
@@ -103,7 +104,8 @@ def render_history(folders: Sequence[Path], out: Path | None = None, lang: str |
 
 def load() -> None:
     """Import what the page and the tables take, most of a second, while there is something else to wait for."""
-    import bokeh.plotting  # noqa: F401
+    with uncollected():
+        import bokeh.plotting  # noqa: F401
 
-    from latentbench.report import page  # noqa: F401
-    from latentbench.report.exports import tables  # noqa: F401
+        from latentbench.report import page  # noqa: F401
+        from latentbench.report.exports import tables  # noqa: F401

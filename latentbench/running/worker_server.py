@@ -293,11 +293,12 @@ def _kill(group: int) -> None:
 
 def _load() -> None:
     """Everything that a worker needs."""
-    for name in ("latentbench.running.worker", "safetensors.torch", *ROOMS):
-        module = importlib.import_module(name)
-        if name in ROOMS:
-            for part in pkgutil.iter_modules(module.__path__):
-                importlib.import_module(f"{name}.{part.name}")
+    with machine.uncollected():
+        for name in ("latentbench.running.worker", "safetensors.torch", *ROOMS):
+            module = importlib.import_module(name)
+            if name in ROOMS:
+                for part in pkgutil.iter_modules(module.__path__):
+                    importlib.import_module(f"{name}.{part.name}")
 
 
 def main(argv: Sequence[str]) -> int:

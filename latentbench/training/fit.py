@@ -167,7 +167,8 @@ def still_falling(losses: Sequence[float]) -> bool:
         return True
     if len(after) < FEWEST:
         return False
-    from scipy.stats import linregress  # slow to import, and needed once a training
+    with machine.uncollected():
+        from scipy.stats import linregress  # slow to import, and needed once a training
 
     line = linregress(np.arange(len(after)), after)
     return bool(line.slope < 0 and line.pvalue < 0.05)
