@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import jinja2
 import numpy as np
 import pytest
 from synthetic_run import Synthetic, build
@@ -122,6 +123,14 @@ def test_large_colour_images_stay_under_the_limit(tmp_path):
 def test_equal_records_give_an_equal_page(folder, page, tmp_path):
     again = report.render([folder], tmp_path / "again.html").read_text("utf-8")
     assert again == page
+
+
+def test_templates_are_compiled_once_a_process(folder, page, tmp_path, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr(jinja2.Environment, "compile", refuse)
+    assert report.render([folder], tmp_path / "again.html").read_bytes() == page.encode()
 
 
 def test_equal_page_from_another_process(folder, page, tmp_path):

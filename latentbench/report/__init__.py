@@ -103,9 +103,10 @@ def render_history(folders: Sequence[Path], out: Path | None = None, lang: str |
 
 
 def load() -> None:
-    """Import what the page and the tables take, most of a second, while there is something else to wait for."""
+    """Have ready what the page and the tables take, more than a second's work, while there is something else to wait for."""
     with uncollected():
         import bokeh.plotting  # noqa: F401
 
-        from latentbench.report import page  # noqa: F401
+        from latentbench.report import page
         from latentbench.report.exports import tables  # noqa: F401
+    page.load()

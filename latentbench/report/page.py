@@ -27,6 +27,16 @@ SECTIONS = discover(sections)
 """The sections of the page, from the first to the last."""
 
 
+FRAME = "page.html.jinja"
+
+
+def load() -> None:
+    """Compile the page's templates."""
+    templates = environment()
+    for name in (FRAME, *(s.template for s in SECTIONS)):
+        templates.get_template(name)
+
+
 def html(runs: Sequence[RunFolder]) -> str:
     """The whole page of these runs, in the language in force."""
     view = page_view(runs)
@@ -34,7 +44,7 @@ def html(runs: Sequence[RunFolder]) -> str:
     shown = [s for s in SECTIONS if s.id in contexts and (not s.within or s.within in contexts)]
     templates = environment()
     stories = contexts.get("story", {}).get("stories")
-    return templates.get_template("page.html.jinja").render(
+    return templates.get_template(FRAME).render(
         title=stories[0].title if stories else title(runs),
         language=spoken(),
         texts=json.dumps({name: say(text) for s in shown for name, text in s.texts.items()}, ensure_ascii=False),

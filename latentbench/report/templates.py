@@ -7,9 +7,11 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import jinja2
+from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 
 from latentbench.report import sections
@@ -19,12 +21,28 @@ from latentbench.report.wording.language import plural, say
 HERE = Path(__file__).parent
 
 
+class _Compiled(jinja2.BytecodeCache):
+    """Templates compiled once a process: for each page anew it takes a fifth of the time that the page is made in."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], CodeType | None] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+_compiled = _Compiled()
+
+
 def environment() -> jinja2.Environment:
     """Where the templates of one page come from and what they may call; text is escaped, and a name that is not there is an
     error."""
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader([HERE, *sections.__path__]), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        trim_blocks=True, lstrip_blocks=True, bytecode_cache=_compiled,
     )  # fmt: skip
     templates.globals.update(
         shown_size=images.shown_size, say=_say, plural=_plural, translation=say, unlike=_unlike(Counter())
