@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import os
 import platform
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 WORKERS = "LATENTBENCH_WORKERS"
@@ -71,33 +72,64 @@ def memory(root: Path = Path("/")) -> int:
     there = 64 << 30
     with contextlib.suppress(ValueError, OSError, AttributeError):
         there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min([there, *_limits(root)])
+    return min([there, *_memory_limits(root)])
 
 
-LIMITS = (
+def cores(root: Path = Path("/")) -> int:
+    """Cores that this process may run on: those of the machine, or as many as it is bound to or has the time of, where a
+    container or a batch system allows fewer. ``root``: as of `memory`."""
+    there = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        there = len(os.sched_getaffinity(0))
+    return min([there, *_quotas(root)])
+
+
+Place = tuple[str, str, str]
+"""Where Linux keeps a limit of control groups: the controller that names the group in ``/proc/self/cgroup`` (version 2: none),
+the folder of groups, the file with the limit. https://docs.kernel.org/admin-guide/cgroup-v2.html"""
+
+MEMORY: tuple[Place, ...] = (
     ("", "sys/fs/cgroup", "memory.max"),
     ("", "sys/fs/cgroup/unified", "memory.max"),
     ("memory", "sys/fs/cgroup/memory", "memory.limit_in_bytes"),
 )
-"""Where Linux keeps limits of control groups: the controller that names the group in ``/proc/self/cgroup`` (version 2: none),
-the folder of groups, the file with the limit. https://docs.kernel.org/admin-guide/cgroup-v2.html"""
+TIME: tuple[Place, ...] = (
+    ("", "sys/fs/cgroup", "cpu.max"),
+    ("", "sys/fs/cgroup/unified", "cpu.max"),
+    ("cpu", "sys/fs/cgroup/cpu", "cpu.cfs_quota_us"),
+    ("cpu", "sys/fs/cgroup/cpu,cpuacct", "cpu.cfs_quota_us"),
+)
 
 
-def _limits(root: Path) -> Iterator[int]:
-    """The limits of the control groups that this process is in: its own and those above it, each of which holds."""
+def _memory_limits(root: Path) -> Iterator[int]:
+    for file in _limits(root, MEMORY):
+        with contextlib.suppress(OSError, ValueError):  # "max": no limit
+            yield int(file.read_text("ascii"))
+
+
+def _quotas(root: Path) -> Iterator[int]:
+    """Cores whose time may be taken: microseconds in a period of so many, rounded up."""
+    for file in _limits(root, TIME):
+        with contextlib.suppress(OSError, ValueError, ZeroDivisionError):  # "max": no limit
+            quota, *period = file.read_text("ascii").split()
+            period = period or [file.with_name("cpu.cfs_period_us").read_text("ascii")]
+            if int(quota) > 0:
+                yield math.ceil(int(quota) / int(period[0]))
+
+
+def _limits(root: Path, places: Sequence[Place]) -> Iterator[Path]:
+    """The files with a limit of the control groups that this process is in: its own and those above it, each of which holds."""
     try:
         lines = (root / "proc/self/cgroup").read_text("utf-8").splitlines()
     except (OSError, ValueError):
         return
     for _, controllers, group in (line.split(":", 2) for line in lines if line.count(":") >= 2):
-        for controller, folder, name in LIMITS:
+        for controller, folder, name in places:
             if controller not in controllers.split(","):
                 continue
             # Within a container the path may be the host's, of which there is only the end, or nothing but the top.
             steps = [] if ".." in group.split("/") else [step for step in group.split("/") if step]
-            for k in range(len(steps) + 1):
-                with contextlib.suppress(OSError, ValueError):  # "max": no limit
-                    yield int((root / folder).joinpath(*steps[:k], name).read_text("ascii"))
+            yield from ((root / folder).joinpath(*steps[:k], name) for k in range(len(steps) + 1))
 
 
 def workers() -> int | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from latentbench import machine
 from latentbench.cli import main
 from latentbench.machine import memory
-from latentbench.running import reuse, unit_log
+from latentbench.running import executor, reuse, unit_log
 
 GIB = 1 << 30
 V1_NONE = 9223372036854771712
@@ -63,6 +66,53 @@ def test_without_control_groups_it_is_what_the_machine_has(tmp_path, four, monke
     assert memory(tmp_path) == 4 * GIB
     monkeypatch.delattr(machine.os, "sysconf")
     assert memory(tmp_path) == 64 * GIB
+
+
+CORES = {
+    "no limit": ("0::/a\n", {"a/cpu.max": "max 100000"}, 8),
+    "its own": ("0::/a/b\n", {"a/b/cpu.max": "200000 100000", "a/cpu.max": "max 100000"}, 2),
+    "that above is less": ("0::/a/b\n", {"a/b/cpu.max": "400000 100000", "a/cpu.max": "30000 10000"}, 3),
+    "a part of a core": ("0::/a\n", {"a/cpu.max": "250000 100000"}, 3),
+    "less than one": ("0::/a\n", {"a/cpu.max": "1000 100000"}, 1),
+    "a container sees its own at the top": ("0::/\n", {"cpu.max": "200000 100000"}, 2),
+    "more than there is": ("0::/a\n", {"a/cpu.max": "6400000 100000"}, 8),
+    "version 1": ("4:cpu,cpuacct:/job\n", {"cpu,cpuacct/job/cpu.cfs_quota_us": 400000, "cpu,cpuacct/job/cpu.cfs_period_us": 100000}, 4),
+    "version 1, none": ("4:cpu:/job\n", {"cpu/job/cpu.cfs_quota_us": -1, "cpu/job/cpu.cfs_period_us": 100000}, 8),
+    "version 1, half said": ("4:cpu:/job\n", {"cpu/job/cpu.cfs_quota_us": 100000}, 8),
+    "a file of something else": ("0::/a\n", {"a/cpu.max": "many"}, 8),
+    "no period": ("0::/a\n", {"a/cpu.max": "200000 0"}, 8),
+}  # fmt: skip
+
+
+@pytest.fixture
+def eight(monkeypatch):
+    """A machine with sixteen cores, of which this process may use eight."""
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+
+
+@pytest.mark.parametrize("case", CORES)
+def test_cores_are_those_whose_time_may_be_taken(tmp_path, eight, case):
+    groups, limits, expected = CORES[case]
+    assert machine.cores(tree(tmp_path, groups, limits)) == expected
+
+
+def test_where_nobody_is_bound_to_any_they_are_the_machines(tmp_path, eight, monkeypatch):
+    monkeypatch.delattr(machine.os, "sched_getaffinity")
+    assert machine.cores(tmp_path) == 16
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: None)
+    assert machine.cores(tmp_path) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to cores")
+def test_a_program_bound_to_a_core_has_one():
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from latentbench import machine; print(machine.cores())"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.split() == [b"1"]
+
+
+def test_as_many_workers_are_started(monkeypatch):
+    monkeypatch.setattr(machine, "cores", lambda: 3)
+    assert executor.room(executor.find_executor("local")) == executor.Room(1, 3)
 
 
 def test_data_and_models_are_planned_with_what_is_allowed(tmp_path, monkeypatch, capsys):

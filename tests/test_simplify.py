@@ -133,6 +133,23 @@ def test_draws_are_drawn_each_time():
     assert not torch.equal(run(X)[0], found[0])
 
 
+@torch.library.custom_op("latentbench_tests::counted", mutates_args=())
+def counted(x: torch.Tensor) -> torch.Tensor:
+    """An operation of somebody's own, with a state that its schema says nothing of."""
+    calls.append(1)
+    return x + len(calls)
+
+
+calls: list[int] = []
+
+
+def test_operations_of_others_are_carried_out_each_time():
+    run = scripted(*short(lambda x: [counted(x), counted(x), counted(torch.zeros(2)) + 1]))
+    calls.clear()
+    assert [float(result.flatten()[0]) for result in run(X)] == [-1, 0, 4]
+    assert float(run(X)[2][0]) == 7
+
+
 def written_through_a_view(x):
     ones = torch.ones_like(x)
     ones.view(-1)[3:].mul_(5)

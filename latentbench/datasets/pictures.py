@@ -5,7 +5,6 @@ A file that cannot be read is left out and counted; what was done to the others 
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from latentbench import machine
 from latentbench.datasets import images
 from latentbench.datasets.assemble import SMALLEST
 from latentbench.datasets.images import Broken, Head, Size, Source
@@ -190,7 +190,7 @@ def decode_all(reading: Reading, mode: str, size: Size, ranges: Mapping[str, Ran
 def _in_threads(function: Callable[[Source], T], files: Sequence[Source]) -> Iterator[T]:
     """``function`` of each file, in order. Threads do: Pillow lets go of Python's lock while it decodes, and they need no
     second interpreter. Only `AT_ONCE` results are held."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(machine.cores()) as pool:
         for start in range(0, len(files), AT_ONCE):
             yield from pool.map(function, files[start : start + AT_ONCE])
 

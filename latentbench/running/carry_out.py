@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 
+from latentbench import machine
 from latentbench.run_folder import RunFiles
 from latentbench.running import reuse
 from latentbench.running.executor import Executor, has_room_of_its_own
@@ -26,7 +26,7 @@ def executor_for(planned: Planned, units: Sequence[Unit], progress: bool) -> Ite
     where the executor cannot be had."""
     jobs = RunFiles(planned.folder).jobs
     jobs.mkdir(exist_ok=True)
-    room = len(units) if has_room_of_its_own(planned.executor) else os.cpu_count() or 1
+    room = len(units) if has_room_of_its_own(planned.executor) else machine.cores()
     count = min(planned.run.workers or room, len(units))
     try:
         with (

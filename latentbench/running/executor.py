@@ -9,13 +9,13 @@ a file system on which ``unit.root`` is the same folder.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
+from latentbench import machine
 from latentbench.refusals import unknown
 from latentbench.running.local_pool import Pool
 from latentbench.running.unit import Listen, Unit
@@ -87,7 +87,7 @@ def has_room_of_its_own(opener: Opener) -> bool:
 
 def room(opener: Opener) -> Room:
     """What an executor has to carry units out with: what this machine has, where it says nothing else."""
-    return opener.room() if isinstance(opener, Elsewhere) else Room(1, os.cpu_count() or 1)
+    return opener.room() if isinstance(opener, Elsewhere) else Room(1, machine.cores())
 
 
 def find_executor(name: str, address: str | None = None) -> Opener:

@@ -79,7 +79,7 @@ class OnRay:
     def room(self) -> Room:
         """What the cluster has now; where there would be one of its own, what this machine has."""
         if _address(self.address) is None:
-            return Room(1, os.cpu_count() or 1)
+            return Room(1, machine.cores())
         with _connected(self.address) as ray:
             nodes = _nodes(ray)
             return Room(len(nodes), sum(n.cores for n in nodes), int(sum(n.gpus for n in nodes)))

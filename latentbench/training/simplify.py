@@ -83,9 +83,9 @@ class _Simplifier:
         used = {str(node.target) for node in self.graph.nodes if node.op == "get_attr"}
         return Operations(self.graph, {name: tensor for name, tensor in self.constants.items() if name in used})
 
-    def _simplify(self, node: fx.Node) -> None:
+    def _simplify(self, node: Any) -> None:
         first = node.args[0] if node.args else None
-        if acts(node.target):
+        if acts(node.target) or node.target.namespace != "aten":  # what others' operations keep, nobody knows
             return
         if node.target in SAME:
             self._replace(node, first)

@@ -11,14 +11,13 @@ Kept because the default training gains more than 1.2 by it. Processor time of t
 in turns of 24 steps, median of 21 turns, one thread of a Xeon with AVX-512 that other work shared, torch 2.13
 
     width of two hidden layers, batch 64   512    256    128        784-512-16, batch 128
-    AE 64-...-8                            1.12   1.34   1.66       1.05
-    VAE 64-...-8                           1.17   1.41   1.78       1.10
-    three trainings of each, to their end  1.07   1.26   1.53
+    AE 64-...-8                            1.22   1.46   1.96       1.09
+    VAE 64-...-8                           1.28   1.60   2.05       1.13
+    the same before lists were `simplified`
+    AE                                     1.12   1.34   1.66       1.05
+    VAE                                    1.17   1.41   1.78       1.10
 
-The last line counts what tracing cost then: 0.15 to 0.3 s a training (0.06 since the list is given to TorchScript as text of its own,
-`torchscript`), and 1.4 s a process to load `make_fx`, which wrote the list down then. Its trainings stop
-after 1,680, 2,560 and 4,160 steps, as they do on digits; three of each by `fit`, from a fresh process to their early stop, at
-256 units: 48.3 s against 37.6 s, 1.28.
+To trace costs .06 s a training, which ends after 1,300 to 1,700 steps.
 
 What else was tried. `torch.compile` of the same loss and gradients: 1.0 (AE) and 1.26 (VAE) at 256 units, 1.1 (VAE) at 512, 1.0 at
 MNIST's size (AE), after 13 to 18 s of compiling (1.8 to 2.9 s where its cache holds the code), with a C++ compiler at hand: the
