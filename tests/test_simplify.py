@@ -169,6 +169,13 @@ def before_and_after(x):
     return [first, once * 2]
 
 
+def grown(x):
+    literal = x.new_tensor([1.0, 2.0]) * 1
+    early = literal + 1
+    literal.add_(x.sum())
+    return [early, literal * 2]
+
+
 def parts_that_change(x):
     left, right = (x + 0).split(3, 1)
     early = left.sum()
@@ -176,7 +183,7 @@ def parts_that_change(x):
     return [early, left.sum(), right.sum(), (x + 0).sum()]
 
 
-@pytest.mark.parametrize("compute", [written_through_a_view, filled, before_and_after, parts_that_change])
+@pytest.mark.parametrize("compute", [written_through_a_view, filled, before_and_after, grown, parts_that_change])
 def test_what_is_written_to_is_as_it_was_each_time(compute):
     run = scripted(*short(compute))
     for x in (X, X.flip(0), X):

@@ -67,11 +67,13 @@ class _Simplifier:
         self._seen: dict[Hashable, fx.Node] = {}
 
     def simplified(self) -> Operations:
+        """The list, shortened in place."""
         nodes = list(self.graph.nodes)
         for node in nodes:
             if node.op == "get_attr":
                 self.lasting.add(node)
-                if all(user.target is aten.lift_fresh.default for user in node.users):
+                literal = all(user.target is aten.lift_fresh.default for user in node.users)
+                if literal and node not in self.written:
                     self.fixed.add(node)  # numbers that the loss itself spells out
             elif isinstance(node.target, torch._ops.OpOverload):
                 self._simplify(node)
