@@ -6,10 +6,9 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 
-from latentbench import machine
 from latentbench.run_folder import RunFiles
 from latentbench.running import reuse
-from latentbench.running.executor import Executor, has_room_of_its_own
+from latentbench.running.executor import Executor, has_room_of_its_own, room
 from latentbench.running.plan import Planned
 from latentbench.running.progress import progress_bars
 from latentbench.running.schedule import UnitSchedule
@@ -26,8 +25,8 @@ def executor_for(planned: Planned, units: Sequence[Unit], progress: bool) -> Ite
     where the executor cannot be had."""
     jobs = RunFiles(planned.folder).jobs
     jobs.mkdir(exist_ok=True)
-    room = len(units) if has_room_of_its_own(planned.executor) else machine.cores()
-    count = min(planned.run.workers or room, len(units))
+    at_once = len(units) if has_room_of_its_own(planned.executor) else room(planned.executor).cores
+    count = min(planned.run.workers or at_once, len(units))
     try:
         with (
             progress_bars(units, progress, planned.run.verbose) as listen,

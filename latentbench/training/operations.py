@@ -28,9 +28,8 @@ class _Recorder(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = fx.Graph()
         self.constants: dict[str, Tensor] = {}
-        # Tensors are known by what they are, not by their values; kept, so that none takes over another's identity.
+        # Tensors are known by what they are, not by their values; their nodes keep them, so that none takes over another's identity.
         self._nodes: dict[int, fx.Node] = {}
-        self._kept: list[Tensor] = []
         for k, tensor in enumerate(inputs):
             self._name(tensor, self.graph.placeholder(f"input_{k}"))
 
@@ -42,7 +41,6 @@ class _Recorder(TorchDispatchMode):
     def _name(self, tensor: Tensor, node: fx.Node) -> None:
         node.meta[TENSOR] = tensor
         self._nodes[id(tensor)] = node
-        self._kept.append(tensor)
 
     def node_of(self, thing: Any) -> Any:
         """What stands for a tensor in the graph; anything else as it is."""
@@ -87,10 +85,15 @@ def operations(compute: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor
     with recorder:
         results = compute(*inputs)
     recorder.graph.output([recorder.node_of(result) for result in results])
-    for node in reversed(recorder.graph.nodes):
-        if node.op in ("call_function", "get_attr") and not node.users and not acts(node.target):
-            recorder.graph.erase_node(node)
+    erase_unused(recorder.graph)
     return Operations(recorder.graph, recorder.constants)
+
+
+def erase_unused(graph: fx.Graph) -> None:
+    """Leave out of a list what nothing asks for."""
+    for node in reversed(graph.nodes):
+        if node.op in ("call_function", "get_attr") and not node.users and not acts(node.target):
+            graph.erase_node(node)
 
 
 def acts(target: Any) -> bool:

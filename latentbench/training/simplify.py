@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from latentbench.training.operations import TENSOR, Operations, acts
+from latentbench.training.operations import TENSOR, Operations, acts, erase_unused
 
 aten = torch.ops.aten
 
@@ -77,9 +77,7 @@ class _Simplifier:
                     self.fixed.add(node)  # numbers that the loss itself spells out
             elif isinstance(node.target, torch._ops.OpOverload):
                 self._simplify(node)
-        for node in reversed(self.graph.nodes):
-            if not node.users and node.op in ("call_function", "get_attr") and not acts(node.target):
-                self.graph.erase_node(node)
+        erase_unused(self.graph)
         for node in nodes:
             node.meta.pop(TENSOR, None)  # nodes know each other, and go when somebody looks for such circles
         used = {str(node.target) for node in self.graph.nodes if node.op == "get_attr"}
@@ -93,9 +91,7 @@ class _Simplifier:
             self._replace(node, first)
         elif node.target is aten.t.default and isinstance(first, fx.Node) and first.target is aten.t.default:
             self._replace(node, first.args[0])
-        elif node not in self.written and isinstance(node.meta.get(TENSOR), Tensor) and self._lasts(node):
-            self._replace(node, self._constant(node, node.meta[TENSOR], node in self.fixed))
-        else:
+        elif not self._settle(node):
             self._number(node)
             self._once(node)
 
@@ -103,13 +99,16 @@ class _Simplifier:
         node.replace_all_uses_with(other)
         self.graph.erase_node(node)
 
-    def _lasts(self, node: fx.Node) -> bool:
-        """Whether an operation gives the same memory or the same values at every call."""
-        given = set(node.all_input_nodes)
-        if node.target in OF_A_SHAPE or given <= self.fixed:
-            self.fixed.add(node)
-            return True
-        return given <= self.lasting and next(_aliased(node), None) is not None
+    def _settle(self, node: fx.Node) -> bool:
+        """Put the tensor itself in place of an operation that gives the same values or the same memory at every call; False for
+        another."""
+        tensor, given = node.meta.get(TENSOR), set(node.all_input_nodes)
+        fixed = node.target in OF_A_SHAPE or given <= self.fixed
+        lasts = fixed or (given <= self.lasting and any(True for _ in _aliased(node)))
+        if node in self.written or not isinstance(tensor, Tensor) or not lasts:
+            return False
+        self._replace(node, self._constant(node, tensor, fixed))
+        return True
 
     def _constant(self, before: fx.Node, tensor: Tensor, fixed: bool) -> fx.Node:
         """A node for a tensor that stays."""
@@ -133,8 +132,7 @@ class _Simplifier:
         if tensor.dtype in NUMBERS and tensor.device.type == "cpu":
             key = repr(float(number)), tensor.dtype
             if key not in self._numbers:
-                first = next(iter(self.graph.nodes))
-                self._numbers[key] = self._constant(first, torch.tensor(number, dtype=tensor.dtype), fixed=True)
+                self._numbers[key] = self._constant(node, torch.tensor(number, dtype=tensor.dtype), fixed=True)
             node.update_arg(1, self._numbers[key])
 
     def _once(self, node: fx.Node) -> None:
