@@ -218,7 +218,7 @@ main(["run", "--models", "ae", "--quiet", "--out", {str(tmp_path / "run")!r}])
 
 
 @pytest.mark.parametrize(
-    "before", ["import torch", "import threading; threading.Thread(target=input, daemon=True).start()"]
+    "before", ["import torch", "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()"]
 )
 def test_a_program_that_has_threads_or_has_loaded_torch_has_a_server_of_its_own(before):
     code = f"""
@@ -229,12 +229,5 @@ from latentbench.running.worker_process import worker_environment
 worker_server.start_early(worker_environment(os.environ))
 print(type(worker_server._early[0]._process).__name__)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=PATIENCE,
-    )
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True, timeout=PATIENCE)
     assert done.stdout == "Popen\n"
