@@ -6,11 +6,10 @@ of a release, and of nothing that is being worked on.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import inspect
+import re
 import sys
-from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,18 @@ from typing import Any
 from latentbench import __version__
 
 INSTALLED = frozenset({"site-packages", "dist-packages"})
-PARTS = ("body", "orelse", "finalbody", "handlers", "cases")
-"""Where statements stand inside of a statement."""
+GAP = r"(?:[ \t\f]|\\\n)"
+IMPORT = re.compile(
+    rf"(?:^|[:;]){GAP}*(?:from\b(?P<home>(?:[.\w]|{GAP})*)\b)?import\b{GAP}*"
+    r"(?:\((?P<several>(?:[^()#]|#.*\n)*)\)|(?P<line>(?:[^\n;#\\]|\\\n)+))",
+    re.MULTILINE,
+)
+"""An import, wherever a statement may begin, be it in a docstring: one too many costs no more than that something is computed
+anew once more. To parse all modules takes five times as long, at the start of every run."""
+CHECKED = re.compile(r"^([ \t]*)if (?:typing\.)?TYPE_CHECKING:.*\n(?:\1[ \t]+.*\n|[ \t]*\n)*", re.MULTILINE)
+"""What only a type checker reads."""
+NAME, IGNORED = re.compile(r"(?:^|,)\s*([^\W\d]\w*(?:\.\w+)*)"), re.compile(r"#.*|\\\n")
+"""A name of a list, whatever it is called here; and what stands between."""
 HOME, PACKAGE = Path(__file__).parents[2], "latentbench"
 
 
@@ -87,33 +96,22 @@ def _text(path: Path) -> str:
 def _imports(path: Path, name: str) -> tuple[str, ...]:
     """Names of modules that a file imports, whether or not there are such files: of ``from a import b`` both."""
     package = name if path.stem == "__init__" else name.rpartition(".")[0]
-    try:
-        tree = ast.parse(_text(path))
-    except (SyntaxError, ValueError):
-        return ()
     out: list[str] = []
-    for node in _walk(tree.body):
-        if isinstance(node, ast.Import):
-            out += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            home = ".".join([*above, *([node.module] if node.module else [])])
-            below = [f"{home}.{alias.name}" for alias in node.names]
-            # A package's own file is read for what is no module of it: names that it gives on.
-            out += below
-            if home != PACKAGE:
-                out.append(home)
+    for found in IMPORT.finditer(CHECKED.sub("", _text(path))):
+        names = NAME.findall(IGNORED.sub("", found["several"] or found["line"] or ""))
+        if found["home"] is None:
+            out += names
+            continue
+        origin = "".join(IGNORED.sub("", found["home"]).split())
+        below = origin.lstrip(".")
+        above = package.split(".")
+        above = above[: len(above) - (len(origin) - len(below)) + 1] if origin != below else []
+        home = ".".join([*above, *([below] if below else [])])
+        # A package's own file is read for what is no module of it: names that it gives on.
+        out += [f"{home}.{name}" for name in names]
+        if home != PACKAGE:
+            out.append(home)
     return tuple(out)
-
-
-def _walk(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
-    """All statements but those that only a type checker reads; what stands inside of expressions imports nothing."""
-    for node in body:
-        yield node
-        for part in PARTS:
-            if part == "body" and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-                continue
-            yield from _walk(getattr(node, part, ()))
 
 
 @cache
