@@ -31,7 +31,7 @@ on = pytest.mark.skipif(not shapes.ON, reason="switched off by LATENTBENCH_SHAPE
     ],
 )
 def test_a_wrong_call_is_found(call):
-    with pytest.raises(TypeError, match="Type-check error|violates type hint"):
+    with pytest.raises(TypeError, match=r"Type-check error|violates type hint"):
         call()
 
 
