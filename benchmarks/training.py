@@ -319,9 +319,8 @@ BARE = """The bare loop trains the same networks by the same loss with a fused A
 each epoch; it logs, checks and keeps nothing.
 """
 TRACE = """A training from its start to its end, with the step asked for anew each time, over the same with the step traced
-once, the time of tracing included. The weights are the same to the last bit. Tracing takes 0.15 to 0.3 s: it weighs less in
-the trainings of a default run, which stop after some 2,500 steps (figures in `latentbench/training/steps.py`, with what else
-was tried).
+once, the time of tracing included. The weights are the same to the last bit. Tracing takes some 0.06 s, and a
+training of a default run 1,300 to 1,700 steps (figures in `latentbench/training/steps.py`, with what else was tried).
 """
 SHARE = """784-512-16 autoencoder, batch 1024: operations in the matrix products of its training, a second, over the rate of
 512 x 512 float32 products in the same rounds. Where other work holds the cores, two threads wait for one another, in
