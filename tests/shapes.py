@@ -15,6 +15,7 @@ import builtins
 import inspect
 import os
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from types import SimpleNamespace
 from typing import Any, TypeVar, get_type_hints
 
@@ -48,14 +49,18 @@ def check() -> None:
 
 def _where_needed(jaxtyped: Callable[..., Any]) -> Callable[..., Any]:
     """jaxtyping's decorator where a shape is annotated. It costs a fifth of a millisecond a call, and beartype alone a
-    microsecond; to decorate a function within a function costs a millisecond at each call of the outer one, so that and what
-    makes a dataclass is held to shapes alone."""
+    microsecond; to decorate a function within a function costs a millisecond at each call of the outer one, so that is held
+    to shapes alone."""
 
     def decorator(*, typechecker: Any) -> Callable[[F], F]:
         def decorated(thing: Any) -> Any:
-            if any(f"{name}[" in str(hint) for hint in inspect.get_annotations(thing).values() for name in NAMES):
+            if inspect.isclass(thing):
+                if is_dataclass(thing) and "__init__" in vars(thing):
+                    thing.__init__ = decorated(thing.__init__)
+                return thing
+            if any(f"{name}[" in str(hint) for hint in thing.__annotations__.values() for name in NAMES):
                 return jaxtyped(thing, typechecker=typechecker)
-            if inspect.isclass(thing) or "<locals>" in thing.__qualname__:
+            if "<locals>" in thing.__qualname__:
                 return thing
             said = thing.__annotations__
             thing.__annotations__ = {

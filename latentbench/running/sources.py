@@ -11,6 +11,7 @@ import inspect
 import re
 import sys
 from functools import cache, partial
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +103,10 @@ def _imports(path: Path, name: str) -> tuple[str, ...]:
         if found["home"] is None:
             out += names
             continue
-        origin = "".join(IGNORED.sub("", found["home"]).split())
-        below = origin.lstrip(".")
-        above = package.split(".")
-        above = above[: len(above) - (len(origin) - len(below)) + 1] if origin != below else []
-        home = ".".join([*above, *([below] if below else [])])
+        try:
+            home = resolve_name("".join(IGNORED.sub("", found["home"]).split()), package)
+        except ImportError:  # above the top package: it imports nothing
+            continue
         # A package's own file is read for what is no module of it: names that it gives on.
         out += [f"{home}.{name}" for name in names]
         if home != PACKAGE:
